@@ -1,0 +1,181 @@
+"""CLIP by open_clip: image feature and patch tokens of a picture, token ids and features of a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from bimors_cli.errors import BundleError, LabelsError
+from bimors_cli.labels import Labels
+from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.text_path import NameTokens, TextTower
+
+Tokenize = Callable[..., torch.Tensor]
+
+
+class Clip(nn.Module):
+    """A frozen open_clip model with its tokenizer and its preprocessing.
+
+    Parameters
+    ----------
+    model : nn.Module
+        An open_clip ``CLIP`` or ``CustomTextCLIP``.
+    tokenize : callable
+        open_clip's tokenizer for it: texts to int64 [n, context_length].
+    preprocessing : Preprocessing
+        Of the image tower.
+
+    Raises
+    ------
+    BundleError
+        The image tower is of a kind whose patch tokens bimors cannot read.
+    """
+
+    def __init__(self, model: nn.Module, tokenize: Tokenize, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        if not isinstance(model.visual, (VisionTransformer, TimmModel)):
+            raise BundleError(f"CLIP's image tower is a {type(model.visual).__name__}; bimors reads ViT and timm towers")
+        self.model = model.eval().requires_grad_(False)
+        self.tokenize = tokenize
+        self.preprocessing = preprocessing
+
+    @classmethod
+    def load(cls, folder: Path) -> Clip:
+        """Load a folder in open_clip's ``local-dir:`` layout, from safetensors only.
+
+        Raises
+        ------
+        BundleError
+            A file is missing or the weights do not fit the configuration.
+        """
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+        name = f"local-dir:{folder}"
+        model = open_clip.create_model(name, load_weights=False, precision="fp32", device="cpu")
+        try:
+            # float16 on disk becomes float32 here, by copying into float32 parameters.
+            model.load_state_dict(load_file(folder / "open_clip_model.safetensors"), strict=True)
+        except (RuntimeError, OSError) as error:
+            raise BundleError(f"{folder}: the CLIP weights do not fit: {str(error).splitlines()[0]}") from error
+        image = config["preprocess_cfg"]
+        size = model.visual.image_size
+        how = Preprocessing.of(size[0] if isinstance(size, tuple) else size, image["mean"], image["std"])
+        return cls(model, open_clip.get_tokenizer(name), how)
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The factor before the cosine, exp(logit scale)."""
+        return self.model.logit_scale.exp().float()
+
+    @property
+    def patch_width(self) -> int:
+        """Dv, the width of a patch token."""
+        visual = self.model.visual
+        return int(visual.transformer.width if isinstance(visual, VisionTransformer) else visual.trunk.num_features)
+
+    @torch.no_grad()
+    def see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image feature and patch tokens.
+
+        Patch tokens are all tokens of the last block's output, class token included, before the last norm and the
+        projection; of a convolutional tower, its last map's positions.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            uint8 [B, 3, h, w]
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Normalised image features, float32 [B, E]; patch tokens [B, N, Dv] in the tower's precision.
+        """
+        visual = self.model.visual
+        pixels = prepare(images, self.preprocessing, next(visual.parameters()).dtype)
+        if isinstance(visual, VisionTransformer):
+            kept: list[torch.Tensor] = []
+            hook = visual.transformer.register_forward_hook(lambda _module, _inputs, tokens: kept.append(tokens))
+            try:
+                feature = visual(pixels)
+            finally:
+                hook.remove()
+            tokens = kept[0]
+        else:
+            tokens = visual.trunk.forward_features(pixels)
+            feature = visual.head(visual.trunk.forward_head(tokens))
+            if tokens.ndim == 4:
+                tokens = tokens.flatten(2).transpose(1, 2)
+        return functional.normalize(feature.float(), dim=-1), tokens
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> torch.Tensor:
+        """Normalised text features, float32 [n, E], by the tower's own full-length path."""
+        device = self.model.logit_scale.device
+        features = [
+            self.model.encode_text(self.tokenize(list(texts[i : i + 256])).to(device)).float()
+            for i in range(0, len(texts), 256)
+        ]
+        return functional.normalize(torch.cat(features), dim=-1)
+
+    def text_tower(self) -> TextTower:
+        """The text tower as the prompt learner needs it. Raises BundleError where it cannot take learned prompts."""
+        return TextTower(self.model, int(self.tokenize(["a"])[0, 0]))
+
+    def embed_words(self, words: str) -> torch.Tensor:
+        """Token embeddings of words without start and end: float32 [M, D]."""
+        ids, end = self._tokens([words])
+        embedding = getattr(self.model, "text", self.model).token_embedding
+        out: torch.Tensor = embedding(ids[0, 1 : int(end[0])].to(embedding.weight.device)).float()
+        return out
+
+    def name_tokens(self, labels: Labels, context_tokens: int) -> NameTokens:
+        """Token ids of "name." and the end token for every label, without the start token.
+
+        Parameters
+        ----------
+        labels : Labels
+            K labels.
+        context_tokens : int
+            M, the places that the context takes.
+
+        Raises
+        ------
+        LabelsError
+            A label does not fit into the context length with the context before it; its line is named.
+        """
+        ids, end = self._tokens([f"{spoken(name)}." for name in labels.names])
+        room = int(self.model.context_length)
+        for index, last in enumerate(end.tolist()):
+            if last + 1 + context_tokens > room:
+                raise LabelsError(
+                    f"{labels.where(index)}: the label is too long: "
+                    f"more than {room - context_tokens - 3} word pieces, which is all that this model reads",
+                    "shorten it",
+                )
+        device = self.model.logit_scale.device
+        return NameTokens(ids[:, 1 : int(end.max()) + 1].to(device), (end - 1).to(device))
+
+    def _tokens(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        # Twice the context length: what is too long shows itself instead of being cut.
+        ids = self.tokenize(texts, context_length=2 * self.model.context_length)
+        text = getattr(self.model, "text", self.model)
+        pool = getattr(self.model, "text_pool_type", None) or text.pool_type
+        if pool == "argmax":
+            return ids, ids.argmax(dim=-1)
+        if pool == "eos":
+            eos = getattr(self.model, "text_eos_id", None)
+            return ids, (ids == (text.eos_id if eos is None else eos)).int().argmax(dim=-1)
+        raise BundleError(f"this CLIP pools its text by {pool!r}; it cannot take learned prompts", "--head zero-shot")
+
+
+def spoken(name: str) -> str:
+    """A label as one says it: underscores are spaces."""
+    return name.replace("_", " ")

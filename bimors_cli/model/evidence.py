@@ -1,0 +1,75 @@
+"""What a tile gives the classifier, and how it is gathered from the frozen models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from bimors_cli.model.caption_encoder import CaptionEncoder
+from bimors_cli.model.captioner import Captioner
+from bimors_cli.model.clip import Clip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv], ``captions`` (B sentences)
+    and ``caption_embedding`` float32 [B, Db].
+    """
+
+    image_feature: torch.Tensor
+    patch_tokens: torch.Tensor
+    captions: tuple[str, ...]
+    caption_embedding: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+@dataclass
+class FrozenModels:
+    """CLIP, captioner and caption encoder of one bundle on one device; ``seconds`` counts the time of each."""
+
+    clip: Clip
+    captioner: Captioner
+    caption_encoder: CaptionEncoder
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> FrozenModels:
+        """Move all models to a device and a precision."""
+        for model in (self.clip, self.captioner, self.caption_encoder):
+            model.to(device=device, dtype=dtype)
+        self.device = device
+        return self
+
+    def gather(self, images: torch.Tensor) -> Evidence:
+        """Look at B pictures, uint8 [B, 3, h, w]."""
+        images = images.to(self.device)
+        clock = time.perf_counter()
+        captions = self.captioner.describe(images)
+        clock = self._count("captioner", clock)
+        embedding = self.caption_encoder.embed(captions)
+        clock = self._count("caption encoder", clock)
+        feature, tokens = self.clip.see(images)
+        self._count("image tower", clock)
+        return Evidence(feature, tokens, tuple(captions), embedding)
+
+    def _count(self, stage: str, since: float) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        return now
+
+
+def concatenate(parts: Sequence[Evidence]) -> Evidence:
+    """Put batches behind each other."""
+    return Evidence(
+        torch.cat([part.image_feature for part in parts]),
+        torch.cat([part.patch_tokens for part in parts]),
+        tuple(caption for part in parts for caption in part.captions),
+        torch.cat([part.caption_embedding for part in parts]),
+    )

@@ -1,0 +1,243 @@
+"""The rows of the layer: one record a tile, the columns that they become, and the checks on a frame of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bimors_cli.errors import InputError, OutputError
+from bimors_cli.labels import Labels
+
+if TYPE_CHECKING:
+    import geopandas
+
+REASONS: Final = ("nodata", "outside_aoi", "low_confidence", "read_error", "model_error")
+
+TEXT: Final = np.dtype(object)
+INTEGER: Final = np.dtype(np.int32)
+REAL: Final = np.dtype(np.float64)
+
+# SQLite refuses a table of more than 2000 columns; fid and geom are two of them.
+MAX_COLUMNS: Final = 1998
+# Long enough for a class name, short enough for the attribute table of any GIS.
+MAX_COLUMN_NAME: Final = 100
+
+_RESERVED_LAYER = re.compile(r"(gpkg_|rtree_|sqlite_)|layer_styles$", re.IGNORECASE)
+# What neither XML 1.0 nor UTF-8 can carry: control characters, lone surrogates, the two non-characters of the plane.
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class TileRow:
+    """What is known about one tile. ``label`` is None exactly when ``reason`` (one of `REASONS`) is given.
+
+    ``row`` and ``col`` count from 0 at the scene's first pixel. ``confidence`` and ``probabilities`` are 0..1, the latter in
+    the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first.
+    """
+
+    tile_id: str
+    scene: str
+    row: int
+    col: int
+    label: str | None = None
+    confidence: float | None = None
+    reason: str | None = None
+    runners_up: tuple[tuple[str, float], ...] = ()
+    caption: str | None = None
+    probabilities: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.reason is not None and self.reason not in REASONS:
+            raise ValueError(f"{self.tile_id}: {self.reason!r} is not a reason")
+        if (self.label is None) != (self.reason is not None):
+            raise ValueError(f"{self.tile_id}: a tile has either a label or a reason")
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What all rows of a layer share.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    crs_wkt : str
+        CRS of the polygons; WKT, or anything else that GDAL and pyproj understand.
+    labels : Labels
+        The classes, in order.
+    top_k : int
+        How many labels a row shows, the best one included; at least 2.
+    probabilities : bool
+        Whether there is a column ``p_<label>`` for each class.
+    metadata : mapping of str to str
+        Provenance. Keys are ASCII identifiers.
+
+    Raises
+    ------
+    InputError
+        A layer name that a GeoPackage cannot have, or more columns than it can have.
+    ValueError
+        ``top_k`` below 2, or a metadata key that is not an identifier.
+    """
+
+    name: str
+    crs_wkt: str
+    labels: Labels
+    top_k: int = 2
+    probabilities: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name.strip() or _ILLEGAL.search(self.name) or _RESERVED_LAYER.match(self.name):
+            raise InputError(f"{self.name!r} cannot be the name of a layer", "use --layer with another name")
+        if self.top_k < 2:
+            raise ValueError("top_k counts the label itself and at least one runner-up")
+        for key in self.metadata:
+            if not _METADATA_KEY.fullmatch(key):
+                raise ValueError(f"{key!r} is not a metadata key")
+        count = 8 + 2 * (self.top_k - 1) + (len(self.labels) if self.probabilities else 0)
+        if count > MAX_COLUMNS:
+            raise InputError(
+                f"the layer would have {count} columns, more than the {MAX_COLUMNS} that a GeoPackage can have",
+                "leave out --probabilities or lower --top-k",
+            )
+
+
+def columns(spec: LayerSpec) -> dict[str, np.dtype[Any]]:
+    """Give the names and dtypes of the attribute columns, in order; the geometry comes on top of these.
+
+    Text is ``object`` (str or None), integers are ``int32``, reals are ``float64`` (NaN where there is no value).
+    """
+    result: dict[str, np.dtype[Any]] = {
+        "tile_id": TEXT,
+        "scene": TEXT,
+        "row": INTEGER,
+        "col": INTEGER,
+        "label": TEXT,
+        "confidence": REAL,
+        "reason": TEXT,
+    }
+    for rank in range(2, spec.top_k + 1):
+        result |= {f"label_{rank}": TEXT, f"confidence_{rank}": REAL}
+    result["caption"] = TEXT
+    if spec.probabilities:
+        result |= dict.fromkeys(_probability_names(spec.labels), REAL)
+    return result
+
+
+def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec) -> geopandas.GeoDataFrame:
+    """Put rows and their polygons into a frame with the columns of `columns` and ``geometry``.
+
+    Parameters
+    ----------
+    rows : sequence of TileRow
+        N rows.
+    geometries : ndarray of shapely polygons, shape (N,)
+        In the CRS of the layer, in the order of the rows.
+    spec : LayerSpec
+        The layer that the frame is for.
+
+    Raises
+    ------
+    ValueError
+        Rows and polygons differ in number, or a row does not hold one probability a class.
+    """
+    import geopandas
+
+    names = columns(spec)
+    if geometries.shape != (len(rows),):
+        raise ValueError(f"{len(rows)} rows, but geometries of shape {geometries.shape}")
+    data: dict[str, list[Any]] = {
+        "tile_id": [row.tile_id for row in rows],
+        "scene": [row.scene for row in rows],
+        "row": [row.row for row in rows],
+        "col": [row.col for row in rows],
+        "label": [row.label for row in rows],
+        "confidence": [row.confidence for row in rows],
+        "reason": [row.reason for row in rows],
+    }
+    for index in range(spec.top_k - 1):
+        pairs = [row.runners_up[index] if index < len(row.runners_up) else (None, None) for row in rows]
+        data[f"label_{index + 2}"] = [pair[0] for pair in pairs]
+        data[f"confidence_{index + 2}"] = [pair[1] for pair in pairs]
+    data["caption"] = [row.caption for row in rows]
+    arrays = {name: _array(values, names[name]) for name, values in data.items()}
+    if spec.probabilities:
+        table = _probability_table(rows, len(spec.labels))
+        arrays |= {name: table[:, index] for index, name in enumerate(_probability_names(spec.labels))}
+    return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=spec.crs_wkt)
+
+
+def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
+    """Check a frame against the layer: column names, order and dtypes, the CRS, polygons only.
+
+    pyogrio appends columns in any order and polygons in any CRS without a word, so this is the only guard.
+
+    Raises
+    ------
+    OutputError
+        The frame does not fit; the first difference is named.
+    """
+    import pyproj
+
+    expected = columns(spec)
+    found = dict(frame.drop(columns=frame.geometry.name).dtypes)
+    if list(found) != list(expected):
+        raise OutputError(f"layer {spec.name}: rows with columns {list(found)}, expected {list(expected)}")
+    for name, dtype in expected.items():
+        if found[name] != dtype:
+            raise OutputError(f"layer {spec.name}: column {name} is {found[name]}, expected {dtype}")
+    if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(spec.crs_wkt):
+        raise OutputError(f"layer {spec.name}: rows in another CRS than that of the layer")
+    if not (frame.geometry.geom_type == "Polygon").all():
+        raise OutputError(f"layer {spec.name}: a geometry is missing or is not a polygon")
+
+
+def clean_text(text: str) -> str:
+    r"""Replace what no file format carries (control characters, lone surrogates of odd file names) by U+FFFD."""
+    return _ILLEGAL.sub("\ufffd", text)
+
+
+def _probability_names(labels: Labels) -> list[str]:
+    """Name the probability columns: unique in any case, since SQLite and QGIS do not tell A from a."""
+    taken: set[str] = set()
+    names = []
+    for label in labels.names:
+        base = name = f"p_{clean_text(label)}"[:MAX_COLUMN_NAME]
+        number = 2
+        while name.casefold() in taken:
+            suffix = f"_{number}"
+            name = base[: MAX_COLUMN_NAME - len(suffix)] + suffix
+            number += 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _probability_table(rows: Sequence[TileRow], count: int) -> NDArray[np.float64]:
+    table = np.full((len(rows), count), np.nan)
+    for index, row in enumerate(rows):
+        if row.probabilities is not None:
+            if len(row.probabilities) != count:
+                raise ValueError(f"{row.tile_id}: {len(row.probabilities)} probabilities for {count} labels")
+            table[index] = row.probabilities
+    return table
+
+
+def _array(values: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype == TEXT:
+        values = [None if value is None else clean_text(value) for value in values]
+    return np.array(values, dtype=dtype)  # None becomes NaN in a float array
+
+
+def _series(arrays: Mapping[str, NDArray[Any]]) -> Any:
+    import pandas
+
+    # Series by Series: from a mapping of plain arrays pandas 3 would make its own string type, where None turns into NaN.
+    return pandas.DataFrame({name: pandas.Series(array, dtype=array.dtype) for name, array in arrays.items()})
