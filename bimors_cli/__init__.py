@@ -1,3 +1,70 @@
-"""bimors: label a georeferenced raster tile by tile with your own words."""
+"""bimors: label a georeferenced raster tile by tile with your own words.
+
+The functions here are the commands: the same names, the same options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bimors_cli.labels import Labels
+    from bimors_cli.pipeline.summary import Summary
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "classify"]
+
+StrPath = str | PathLike[str]
+
+
+def classify(
+    scenes: StrPath | Sequence[StrPath],
+    labels: StrPath | Sequence[str] | Labels,
+    output: StrPath | None = None,
+    **options: Any,
+) -> Summary:
+    """Label every tile of one or more scenes, and write a layer that opens coloured in QGIS.
+
+    Parameters
+    ----------
+    scenes : path or sequence of paths
+        Rasters that GDAL opens.
+    labels : path, sequence of str, or Labels
+        A labels file, or the class names themselves.
+    output : path, optional
+        As ``-o``.
+    **options
+        The other options of the command, see `bimors_cli.pipeline.options.ClassifyOptions`.
+
+    Returns
+    -------
+    Summary
+        Counts by label and reason, seconds by stage.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.labels import Labels, read_labels
+    from bimors_cli.pipeline.options import ClassifyOptions
+    from bimors_cli.pipeline.run import run
+
+    if isinstance(labels, Labels):
+        names = labels
+    elif isinstance(labels, (str, PathLike)):
+        names = read_labels(Path(labels))
+    else:
+        names = Labels.of(labels)
+    paths = (scenes,) if isinstance(scenes, (str, PathLike)) else tuple(scenes)
+    return run(
+        ClassifyOptions(
+            scenes=tuple(str(path) for path in paths),
+            labels=names,
+            output=None if output is None else str(output),
+            **options,
+        )
+    )

@@ -68,3 +68,11 @@ class DeviceError(InputError):
 
 class ModelError(BimorsError):
     """The model's answer cannot be used."""
+
+
+class Interrupted(BimorsError):
+    """A signal asked the run to end; everything finished is in the journal (exit code 128 + the signal's number)."""
+
+    def __init__(self, signal_number: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.signal_number = signal_number

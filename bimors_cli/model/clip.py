@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -58,8 +59,7 @@ class Clip(nn.Module):
             A file is missing or the weights do not fit the configuration.
         """
         config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-        name = f"local-dir:{folder}"
-        model = open_clip.create_model(name, load_weights=False, precision="fp32", device="cpu")
+        model = build_clip(config["model_cfg"])
         try:
             # float16 on disk becomes float32 here, by copying into float32 parameters.
             model.load_state_dict(load_file(folder / "open_clip_model.safetensors"), strict=True)
@@ -68,7 +68,7 @@ class Clip(nn.Module):
         image = config["preprocess_cfg"]
         size = model.visual.image_size
         how = Preprocessing.of(size[0] if isinstance(size, tuple) else size, image["mean"], image["std"])
-        return cls(model, open_clip.get_tokenizer(name), how)
+        return cls(model, open_clip.get_tokenizer(f"local-dir:{folder}"), how)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -174,6 +174,18 @@ class Clip(nn.Module):
             eos = getattr(self.model, "text_eos_id", None)
             return ids, (ids == (text.eos_id if eos is None else eos)).int().argmax(dim=-1)
         raise BundleError(f"this CLIP pools its text by {pool!r}; it cannot take learned prompts", "--head zero-shot")
+
+
+def build_clip(config: Mapping[str, Any]) -> nn.Module:
+    """Build an open_clip model from its ``model_cfg`` with random weights.
+
+    open_clip's own factory would look for weights, here and on its hubs; ours come from the bundle alone.
+    """
+    vision = {**config["vision_cfg"], "timm_model_pretrained": False}
+    text = {**config["text_cfg"], "hf_model_pretrained": False}
+    rest = {key: value for key, value in config.items() if key not in ("vision_cfg", "text_cfg", "custom_text")}
+    kind = open_clip.CustomTextCLIP if config.get("custom_text") or "hf_model_name" in text else open_clip.CLIP
+    return kind(vision_cfg=open_clip.CLIPVisionCfg(**vision), text_cfg=open_clip.CLIPTextCfg(**text), **rest)
 
 
 def spoken(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bimors_cli.errors import OutputError, OutputExistsError
+from bimors_cli.errors import BimorsError, OutputError, OutputExistsError
 
 # SQLite keeps these beside a database that a program has open, or left behind in a crash.
 _SIDE_FILES = ("-journal", "-wal")
@@ -19,47 +20,65 @@ _SIDE_FILES = ("-journal", "-wal")
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Build a file at the path that this gives; it takes the place of ``path`` when the block ends without an error.
 
-    The building place is a fresh folder ``<name>.tmp-XXXXXXXX`` beside the target, so that the move is one rename on one
-    file system and whatever a library leaves beside its file (journals, temporary indices) goes away with it. After an error
-    nothing is left and an earlier file at ``path`` is untouched. Nothing is followed but links: a link stays a link and the
+    After an error nothing is left and an earlier file at ``path`` is untouched. A link at ``path`` stays a link; the
     file that it points to is replaced.
 
     Raises
     ------
     OutputExistsError, OutputError
-        As `check_target`, on entry and again before the move.
+        As `check_target` and `scratch`.
     OutputError
-        The finished file cannot be moved onto ``path`` because another program holds that; it is kept, and the message
-        says where.
+        The finished file cannot be moved onto ``path``, as on Windows while QGIS has that open; it is kept, and the
+        message says where.
     """
     check_target(path, overwrite=overwrite)
     target = path.resolve()
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(target.parent, error) from error
-    kept = False
-    try:
-        built = folder / target.name
+    with scratch(target) as built:
         yield built
         try:
+            _sync(built)
+        except OSError as error:
+            raise OutputError(f"{path}: {_reason(error)}", "is the disk full?") from error
+        try:
+            check_target(path, overwrite=overwrite)
             if target.exists():
                 shutil.copymode(target, built)  # a file shared with a group stays shared
-            _sync(built)
-            check_target(path, overwrite=overwrite)
             os.replace(built, target)
-            _sync(target.parent)
-        except (OutputError, OSError) as error:
-            if not built.exists():
-                raise OutputError(f"{path}: {_reason(error)}") from error
-            kept = True
+        except (BimorsError, OSError) as error:
+            # Hours of work: it goes out of the folder that is about to be removed.
+            token = built.parent.name.rpartition("-")[2]
+            kept = built.rename(target.with_name(f"{target.stem}.tmp-{token}{target.suffix}"))
             raise OutputError(
-                f"{path} cannot be replaced: {_reason(error)}; the finished file is {built}",
-                "close the layer in QGIS (or whatever holds it) and move the finished file there",
+                f"{path} cannot be replaced: {_reason(error)}; the finished file is {kept}",
+                "close the layer in QGIS, or whatever holds it, and move the finished file there",
             ) from error
+        # Windows cannot do this for a folder, and the file is in its place already.
+        with suppress(OSError):
+            _sync(target.parent)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give a path with the name of ``path`` in a fresh folder ``<name>.tmp-XXXXXXXX`` beside it, removed at the end.
+
+    A folder of its own takes in whatever a library leaves beside its file (journals, temporary indices), and one rename
+    within the file system brings the file to its place.
+
+    Raises
+    ------
+    OutputError
+        The folder of ``path`` cannot be written to.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+    except OSError as error:
+        raise OutputError(
+            f"{path.parent}: cannot write there: {_reason(error)}", "choose another folder with -o"
+        ) from error
+    try:
+        yield folder / path.name
     finally:
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -73,18 +92,19 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         The folder is missing; ``path`` is a folder; another program has the file there open as a database.
     """
     try:
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder", "name a file in it")
-        if not path.resolve().parent.is_dir():
-            raise OutputError(f"{path}: there is no folder {path.parent}", "create it first")
-        exists = path.exists()
-    except OSError as error:  # a name too long, a folder that may not be entered
+        target = path.resolve()
+        is_folder, has_folder, exists = path.is_dir(), target.parent.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered; links that go round in a circle
         raise OutputError(f"{path}: {_reason(error)}") from error
+    if is_folder:
+        raise OutputError(f"{path} is a folder", "name a file in it")
+    if not has_folder:
+        raise OutputError(f"{path}: there is no folder {path.parent}", "create it first")
     if exists and not overwrite:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
     # A new database beside the log of an old one would be read as one with it, and be corrupt.
     for suffix in _SIDE_FILES:
-        side = Path(f"{path.resolve()}{suffix}")
+        side = Path(f"{target}{suffix}")
         if side.exists():
             raise OutputError(
                 f"{path} is open in another program, or was when that crashed: {side.name} is there",
@@ -94,22 +114,16 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 def _sync(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no such thing for folders
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        # Some network and FUSE drives cannot; the file is complete all the same.
-        with suppress(OSError):
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        # Some drives cannot and say so; but a network drive may say only now that the disk is full.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(handle)
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"{folder}: cannot write there: {_reason(error)}", "choose another folder with -o")
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, OutputError):
-        return error.message
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

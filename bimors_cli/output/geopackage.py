@@ -15,7 +15,7 @@ import pyogrio.raw
 import pyproj
 import shapely
 
-from bimors_cli.errors import OutputError
+from bimors_cli.errors import InputError, OutputError
 from bimors_cli.output.atomic import replacing
 from bimors_cli.output.rows import LayerSpec, check_frame, clean_text, columns, to_frame
 
@@ -45,8 +45,8 @@ def write_geopackage(
     path : Path
         The file to write. An earlier file there is replaced as a whole, other layers in it included.
     chunks : iterable of GeoDataFrame
-        From `rows.to_frame`, one in memory at a time. An append costs 12 ms, so chunks of 10 000 rows and more are cheap.
-        None at all gives an empty layer with all columns.
+        From `rows.to_frame`, one in memory at a time; an append costs 12 ms, so take 10 000 rows or so. None at all
+        gives an empty layer with all columns.
     spec : LayerSpec
         Name, CRS, columns and provenance (readable with `read_provenance`, or as dataset metadata with the prefix
         ``bimors_``).
@@ -65,16 +65,11 @@ def write_geopackage(
     OutputExistsError
         The file exists and ``overwrite`` is off.
     OutputError
-        The file cannot be written, or what was read back is not what was written. An error that ``chunks`` itself raises
-        passes unchanged. In all these cases an earlier file is as it was.
+        The file cannot be written, or what was read back is not what was written. An error that ``chunks`` itself
+        raises passes unchanged. In all these cases an earlier file is as it was.
     """
     with replacing(path, overwrite=overwrite) as built:
-        written = _write_rows(built, chunks, spec)
-        with _as_output_error(path):
-            # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
-            _add_style(built, spec, style_qml)
-            _verify(built, spec, written)
-    return written
+        return _build(built, chunks, spec, style_qml)
 
 
 def read_provenance(path: Path) -> dict[str, str]:
@@ -82,26 +77,31 @@ def read_provenance(path: Path) -> dict[str, str]:
 
     Raises
     ------
-    OutputError
+    InputError
         The file cannot be read.
     """
-    with _as_output_error(path):
-        layers = pyogrio.list_layers(path)
-        found = pyogrio.read_info(path, layer=layers[0][0])["dataset_metadata"] or {}
-    return {
-        key.removeprefix(METADATA_PREFIX): value for key, value in found.items() if key.startswith(METADATA_PREFIX)
-    }
+    try:
+        # By number: looking for the layer's name first makes GDAL 3.12 leave an .aux.xml beside the file.
+        found = pyogrio.read_info(path, layer=0)["dataset_metadata"] or {}
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"{path}: no layer can be read from it") from error
+    return {key.removeprefix(METADATA_PREFIX): text for key, text in found.items() if key.startswith(METADATA_PREFIX)}
 
 
-def _write_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec) -> int:
+def _build(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, style_qml: str) -> int:
     written = 0
     # The empty frame first: it makes the table, so that no chunk is special and none at all is fine.
-    _append(built, to_frame([], np.empty(0, dtype=object), spec), spec, create=True)
-    for chunk in chunks:
+    with _as_output_error(built):
+        _append(built, to_frame([], np.empty(0, dtype=object), spec), spec, create=True)
+    for chunk in chunks:  # outside of the translation: the caller's errors stay the caller's
         check_frame(chunk, spec)
-        if len(chunk):
+        with _as_output_error(built):
             _append(built, chunk, spec)
-            written += len(chunk)
+        written += len(chunk)
+    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
+    with _as_output_error(built):
+        _add_style(built, spec, style_qml)
+        _verify(built, spec, written)
     return written
 
 
@@ -109,26 +109,26 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec, *, crea
     names = list(columns(spec))
     first: dict[str, Any] = {}
     if create:
+        provenance = {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
         first = {
-            "dataset_metadata": {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()} or None,
+            "dataset_metadata": provenance or None,
             # 1.4 is GDAL's default, but GDAL before 3.7 (QGIS 3.22) warns about it.
             "dataset_options": {"VERSION": "1.3"},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
         }
-    with _as_output_error(built):
-        # Not write_dataframe: it hands a CRS on as a near EPSG code or as WKT 1, which cannot say all that WKT 2 can.
-        pyogrio.raw.write(
-            built,
-            geometry=shapely.to_wkb(frame.geometry.to_numpy()),
-            field_data=[frame[name].to_numpy() for name in names],
-            fields=np.array(names, dtype=object),
-            layer=spec.name,
-            driver="GPKG",
-            geometry_type="Polygon",
-            crs=spec.crs_wkt,
-            append=not create,
-            **first,
-        )
+    # Not write_dataframe: it hands a CRS on as a near EPSG code or as WKT 1, which cannot say all that WKT 2 can.
+    pyogrio.raw.write(
+        built,
+        geometry=shapely.to_wkb(frame.geometry.to_numpy()),
+        field_data=[frame[name].to_numpy() for name in names],
+        fields=np.array(names, dtype=object),
+        layer=spec.name,
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs=spec.crs_wkt,
+        append=not create,
+        **first,
+    )
 
 
 def _add_style(built: Path, spec: LayerSpec, style_qml: str) -> None:
@@ -142,10 +142,12 @@ def _add_style(built: Path, spec: LayerSpec, style_qml: str) -> None:
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change, srs_id) VALUES (?, ?, ?, ?, ?)",
             ("layer_styles", "attributes", "layer_styles", changed, 0),
         )
+        # QGIS looks for its style by empty catalogue and schema, the table and the geometry column.
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
-            " styleQML, styleSLD, useAsDefault, description, owner, update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ("", "", spec.name, GEOMETRY_COLUMN, "labels", style_qml, "", True, "bimors: a colour a label", "", changed),
+            " styleQML, styleSLD, useAsDefault, description, owner, update_time)"
+            " VALUES ('', '', ?, ?, 'labels', ?, '', TRUE, 'a colour a label, by bimors', '', ?)",
+            (spec.name, GEOMETRY_COLUMN, style_qml, changed),
         )
 
 
@@ -182,4 +184,4 @@ def _as_output_error(path: Path) -> Iterator[None]:
         OSError,
     ) as error:
         text = " ".join(str(error).split())
-        raise OutputError(f"{path}: {text}", "is the disk full, or the folder gone?") from error
+        raise OutputError(f"{path.name}: {text}", "is the disk full, or the folder gone?") from error

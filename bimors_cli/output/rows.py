@@ -37,8 +37,8 @@ _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class TileRow:
     """What is known about one tile. ``label`` is None exactly when ``reason`` (one of `REASONS`) is given.
 
-    ``row`` and ``col`` count from 0 at the scene's first pixel. ``confidence`` and ``probabilities`` are 0..1, the latter in
-    the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first.
+    ``row`` and ``col`` count from 0 at the scene's first pixel. ``confidence`` and ``probabilities`` are 0..1, the
+    latter in the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first.
     """
 
     tile_id: str
@@ -239,5 +239,5 @@ def _array(values: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def _series(arrays: Mapping[str, NDArray[Any]]) -> Any:
     import pandas
 
-    # Series by Series: from a mapping of plain arrays pandas 3 would make its own string type, where None turns into NaN.
+    # Series by Series: of plain arrays pandas 3 would make its own string type, where None turns into NaN.
     return pandas.DataFrame({name: pandas.Series(array, dtype=array.dtype) for name, array in arrays.items()})

@@ -1,0 +1,1 @@
+"""Bundles and adapters on disk: manifests, hashes, verification. Safetensors only, and nothing is computed here."""

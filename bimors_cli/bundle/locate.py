@@ -1,0 +1,45 @@
+"""Where bundles lie: the embedded one inside the package, others by their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bimors_cli
+from bimors_cli.errors import BundleError
+
+EMBEDDED = "mini"
+
+
+def embedded_bundle() -> Path:
+    """Return the folder of the bundle that comes with the program.
+
+    In an installed wheel it lies inside the package; in a checkout, in ``weights/`` beside it.
+
+    Raises
+    ------
+    BundleError
+        This installation lacks it.
+    """
+    package = Path(bimors_cli.__file__).resolve().parent
+    for folder in (package / "embedded" / EMBEDDED, package.parent / "weights" / EMBEDDED):
+        if (folder / "manifest.json").is_file():
+            return folder
+    raise BundleError("the embedded bundle is missing from this installation", "install bimors-cli again")
+
+
+def find_bundle(name: str) -> Path:
+    """Return the folder of the bundle that ``--model`` names: ``mini``, or a folder.
+
+    Raises
+    ------
+    BundleError
+        Neither.
+    """
+    if name == EMBEDDED:
+        return embedded_bundle()
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    raise BundleError(
+        f"--model {name}: neither a bundle's name nor a folder", f"use --model {EMBEDDED}, or give a bundle's folder"
+    )

@@ -1,0 +1,129 @@
+"""A bundle: everything frozen (CLIP, captioner, caption encoder) in one folder, by name, held to its manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
+from bimors_cli.errors import BundleError
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+CLIP, CAPTIONER, CAPTION_ENCODER, ADAPTER = "clip", "captioner", "caption_encoder", "adapter"
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies; its parts are the folders ``clip``, ``captioner``, ``caption_encoder`` and ``adapter`` in it.
+    name, description : str
+        For people.
+    context : str
+        The words that a prompt begins with, ``a photo of a``.
+    image_size : int
+        Pixels a side of the largest picture that one of its models looks at; larger tiles are read decimated.
+    zero_shot_temperature : float
+        By which the zero-shot head's logits are divided, fitted on held-out images.
+    vocabulary : frozenset of str or None
+        Lower-case words that the bundle saw in training; None when it saw too many to list.
+    licences : mapping
+        Part or source to its terms.
+    files : tuple of FileEntry
+        Every frozen file; the adapter has a manifest of its own.
+    """
+
+    folder: Path
+    name: str
+    description: str
+    context: str
+    image_size: int
+    zero_shot_temperature: float
+    vocabulary: frozenset[str] | None
+    licences: Mapping[str, str]
+    files: tuple[FileEntry, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the frozen parts."""
+        return sha256_of_files(self.files)
+
+    def part(self, name: str) -> Path:
+        """Return the folder of a part."""
+        return self.folder / name
+
+    def unknown_words(self, label: str) -> tuple[str, ...]:
+        """Words of a label that the bundle never saw, in order; empty when its vocabulary is open."""
+        if self.vocabulary is None:
+            return ()
+        return tuple(word for word in _WORD.findall(label.lower()) if word not in self.vocabulary)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and verify every file of it.
+
+    Raises
+    ------
+    BundleError
+        There is none, it is incomplete or changed, or it is of a newer schema.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder}: no bundle there (no {MANIFEST})", "run bimors doctor to see the bundles")
+    content = read_manifest(path, SCHEMA)
+    files = parse_files(path, content)
+    try:
+        words = content["vocabulary"]
+        bundle = Bundle(
+            folder=folder,
+            name=str(content["name"]),
+            description=str(content["description"]),
+            context=str(content["context"]),
+            image_size=int(content["image_size"]),
+            zero_shot_temperature=float(content["zero_shot_temperature"]),
+            vocabulary=None if words is None else frozenset(map(str, words)),
+            licences={str(k): str(v) for k, v in content["licences"].items()},
+            files=files,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path}: damaged: {error}") from error
+    verify_files(folder, files)
+    return bundle
+
+
+def write_bundle_manifest(
+    folder: Path,
+    *,
+    name: str,
+    description: str,
+    context: str,
+    image_size: int,
+    zero_shot_temperature: float,
+    vocabulary: Sequence[str] | None,
+    licences: Mapping[str, str],
+) -> Bundle:
+    """Write the manifest of the parts that lie in ``folder`` and open the bundle."""
+    parts = [folder / part for part in (CLIP, CAPTIONER, CAPTION_ENCODER)]
+    paths = [p.relative_to(folder).as_posix() for part in parts for p in part.rglob("*") if p.is_file()]
+    content = {
+        "schema": SCHEMA,
+        "name": name,
+        "description": description,
+        "context": context,
+        "image_size": image_size,
+        "zero_shot_temperature": zero_shot_temperature,
+        "licences": dict(licences),
+        "files": [asdict(entry) for entry in list_files(folder, paths)],
+        "vocabulary": None if vocabulary is None else sorted(vocabulary),
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return open_bundle(folder)

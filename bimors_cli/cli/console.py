@@ -1,0 +1,120 @@
+"""What people see: messages, warnings, progress. All of it on stderr; stdout belongs to data."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from bimors_cli.errors import BimorsError
+
+err: Final = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+log: Final = logging.getLogger("bimors")
+
+# Where no terminal shows a bar, a line tells how far it is.
+LINE_EVERY_SECONDS: Final = 30.0
+
+
+class _Level:
+    verbosity = 0
+
+
+def set_verbosity(verbose: int, quiet: bool) -> None:
+    """Choose what is shown: -1 errors only, 0 messages, 1 details (-v), 2 tracebacks as well (-vv)."""
+    debug = 2 if os.environ.get("BIMORS_DEBUG", "") not in ("", "0") else 0
+    _Level.verbosity = -1 if quiet else max(verbose, debug, _Level.verbosity)
+    log.setLevel({-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(_Level.verbosity, logging.DEBUG))
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Plain())
+        log.addHandler(handler)
+        log.propagate = False
+
+
+def verbosity() -> int:
+    """Return the chosen level, see `set_verbosity`."""
+    return _Level.verbosity
+
+
+def say(text: str) -> None:
+    """Show a message, unless -q."""
+    if _Level.verbosity >= 0:
+        err.print(text)
+
+
+def show_error(error: BimorsError) -> None:
+    """Show an error: one line, and a line with what to do next."""
+    err.print(f"error: {error.message}", style="bold red")
+    if error.hint:
+        err.print(f"hint: {error.hint}")
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return f"{level}{record.getMessage()}"
+
+
+class TileProgress:
+    """Progress over tiles: a bar on a terminal, a line every 30 s elsewhere, nothing with -q."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total = self._done = self._before = 0
+        self._began = self._told = time.monotonic()
+
+    def begin(self, total: int, done: int) -> None:
+        """Start counting: ``total`` tiles, of which ``done`` were finished by an earlier run."""
+        self._total, self._done, self._before = total, done, done
+        self._began = self._told = time.monotonic()
+        if _Level.verbosity >= 0 and err.is_terminal and not err.is_dumb_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("tiles", total=total, completed=done, rate="")
+
+    def advance(self, tiles: int) -> None:
+        """Count finished tiles."""
+        self._done += tiles
+        now = time.monotonic()
+        rate = (self._done - self._before) / max(now - self._began, 1e-9)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} tiles/s")
+        elif _Level.verbosity >= 0 and now - self._told >= LINE_EVERY_SECONDS:
+            self._told = now
+            left = (self._total - self._done) / max(rate, 1e-9)
+            err.print(
+                f"{self._done:,} of {self._total:,} tiles ({100 * self._done / max(self._total, 1):.0f} %), "
+                f"{rate:.1f} tiles/s, about {duration(left)} left"
+            )
+
+    def __enter__(self) -> TileProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Say a time as people do: 42 s, 5 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

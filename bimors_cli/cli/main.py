@@ -1,0 +1,85 @@
+"""The program `bimors`: its commands, and what happens when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import bimors_cli
+from bimors_cli.cli import classify, doctor, info, options, preview
+from bimors_cli.cli.console import err, set_verbosity, show_error, verbosity
+from bimors_cli.errors import BimorsError, Interrupted
+
+
+class _Group(TyperGroup):
+    """Turns errors into one line and an exit code, for every command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BimorsError as error:
+            if verbosity() >= 2:
+                err.print_exception()
+            show_error(error)
+            raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
+        except BrokenPipeError:
+            # Whoever read our output has seen enough, as in `bimors … | head`. Python would complain once more when it
+            # flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if _is_usage_error(error):
+                raise
+            if verbosity() >= 2:
+                err.print_exception()
+            err.print(f"error: this should not have happened: {type(error).__name__}: {error}", style="bold red")
+            err.print("hint: run it again with -vv and report what it shows")
+            raise typer.Exit(1) from None
+
+
+def _is_usage_error(error: Exception) -> bool:
+    # typer carries its own copy of click, or uses an installed one: its exceptions are known by how they are shown.
+    return hasattr(error, "show") and hasattr(error, "exit_code")
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Label a georeferenced raster tile by tile with your own words, and open the coloured layer in QGIS.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"bimors {bimors_cli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    set_verbosity(verbose, quiet)
+
+
+app.command("classify", epilog=classify.EXAMPLE)(classify.classify)
+app.command("info", epilog=info.EXAMPLE)(info.info)
+app.command("preview", epilog=preview.EXAMPLE)(preview.preview)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+
+
+def main() -> None:
+    """Run the program."""
+    app()

@@ -1,0 +1,132 @@
+"""Every option that a command may have, once: the same name, help and place everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_INPUT, _OUTPUT, _MODEL, _TILES, _RUN = "Input", "Output", "Model", "Tiles", "Run"
+
+Scenes = Annotated[list[str], typer.Argument(metavar="SCENE...", help="Rasters that GDAL opens; globs are expanded.")]
+Scene = Annotated[str, typer.Argument(metavar="SCENE", help="A raster that GDAL opens.")]
+LabelsFile = Annotated[
+    str,
+    typer.Option("-l", "--labels", metavar="FILE", help="Class names, one a line; - reads them from standard input."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Where the layer goes; - streams GeoJSONSeq to standard output. Default: SCENE's name with .gpkg, here.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option("-f", "--format", rich_help_panel=_OUTPUT, help="GPKG or GeoJSONSeq; else by the suffix."),
+]
+Layer = Annotated[str, typer.Option("--layer", rich_help_panel=_OUTPUT, help="Name of the layer.")]
+DstCrs = Annotated[
+    str | None,
+    typer.Option("--dst-crs", metavar="CRS", rich_help_panel=_OUTPUT, help="CRS of the layer; else the scene's."),
+]
+TopK = Annotated[
+    int, typer.Option("--top-k", metavar="N", rich_help_panel=_OUTPUT, help="How many labels a row names, best first.")
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", rich_help_panel=_OUTPUT, help="Add a column p_LABEL for every label.")
+]
+KeepEmpty = Annotated[
+    bool,
+    typer.Option("--keep-empty", rich_help_panel=_OUTPUT, help="Keep tiles without data or outside the AOI as rows."),
+]
+MinConfidence = Annotated[
+    float,
+    typer.Option(
+        "--min-confidence", metavar="P", rich_help_panel=_OUTPUT, help="Below it a tile gets no label (0 to 1)."
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", metavar="NAME|DIR", rich_help_panel=_MODEL, help="The bundle: a name, or a folder.")
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", metavar="DIR", rich_help_panel=_MODEL, help="A trained adapter; else the bundle's own."),
+]
+Head = Annotated[str, typer.Option("--head", rich_help_panel=_MODEL, help="bimors or zero-shot.")]
+Device = Annotated[
+    str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="N", rich_help_panel=_MODEL, help="Tiles at a time.")
+]
+TileSize = Annotated[
+    str,
+    typer.Option("--tile-size", metavar="SIZE", rich_help_panel=_TILES, help="Side of a tile: pixels, or 500m, 2km."),
+]
+Overlap = Annotated[
+    str,
+    typer.Option("--overlap", metavar="SIZE", rich_help_panel=_TILES, help="Of neighbouring tiles: pixels, 25%, 50m."),
+]
+Bidx = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-b",
+        "--bidx",
+        metavar="N",
+        rich_help_panel=_INPUT,
+        help="Bands for red, green and blue, from 1: -b 4,3,2. Default: by colour interpretation, else the first three.",
+    ),
+]
+StretchOption = Annotated[
+    str,
+    typer.Option(
+        "--stretch",
+        rich_help_panel=_INPUT,
+        help="Pixel values to brightness, once a scene: auto, none, MIN,MAX or percentiles as p2,p98.",
+    ),
+]
+Nodata = Annotated[
+    str | None,
+    typer.Option("--nodata", metavar="VALUE", rich_help_panel=_INPUT, help="Instead of the scene's own: number, nan, none."),
+]
+MinValid = Annotated[
+    float,
+    typer.Option("--min-valid", metavar="SHARE", rich_help_panel=_TILES, help="Of a tile's pixels; below: nodata."),
+]
+Aoi = Annotated[
+    str | None,
+    typer.Option("--aoi", metavar="FILE[:LAYER]", rich_help_panel=_TILES, help="Only tiles in these polygons."),
+]
+AoiRule = Annotated[
+    str,
+    typer.Option("--aoi-rule", rich_help_panel=_TILES, help="A tile counts by its centre, by any part, or within."),
+]
+AssumeCrs = Annotated[
+    str | None,
+    typer.Option("--assume-crs", metavar="CRS", rich_help_panel=_INPUT, help="For a scene that has no CRS: EPSG:32633."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Replace an output that is there, or start anew.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", rich_help_panel=_RUN, help="Go on with a run that was killed or left tiles unread.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", rich_help_panel=_RUN, help="Show grid, tile count and estimates; write nothing."),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", rich_help_panel=_RUN, envvar="BIMORS_OFFLINE", help="Refuse every network connection."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_RUN, help="Errors only.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, rich_help_panel=_RUN, help="More detail; -vv shows tracebacks.")
+]
+Json = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
+PngOutput = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The picture, a PNG.")]

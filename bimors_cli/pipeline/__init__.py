@@ -1,0 +1,1 @@
+"""Where scenes meet the model: planning, reading ahead, batching, the journal, the run."""

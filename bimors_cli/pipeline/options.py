@@ -1,0 +1,67 @@
+"""What a user may choose for a run of classify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bimors_cli.errors import InputError
+from bimors_cli.labels import Labels
+
+HEADS = ("bimors", "zero-shot")
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """The options of `bimors classify`, as text where the scene decides what it means (sizes, bands, stretch).
+
+    ``output`` None is ``<scene stem>.gpkg`` in the current folder (``bimors.gpkg`` for several scenes), ``-`` the
+    standard output. ``tile_size`` and ``overlap`` are pixels (``224``), metres (``500m``) or, for the overlap, per cent
+    of a tile. ``min_valid`` is a share of a tile's pixels, ``min_confidence`` a probability.
+    """
+
+    scenes: tuple[str, ...]
+    labels: Labels
+    output: str | None = None
+    format: str | None = None
+    layer: str = "tiles"
+    model: str = "mini"
+    adapter: str | None = None
+    head: str = "bimors"
+    tile_size: str = "224"
+    overlap: str = "0"
+    bidx: tuple[int, ...] = ()
+    stretch: str = "auto"
+    nodata: str | None = None
+    min_valid: float = 0.5
+    aoi: str | None = None
+    aoi_rule: str = "centre"
+    assume_crs: str | None = None
+    dst_crs: str | None = None
+    min_confidence: float = 0.0
+    top_k: int = 2
+    probabilities: bool = False
+    keep_empty: bool = False
+    batch_size: int | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.scenes:
+            raise InputError("no scene given", "bimors classify scene.tif --labels labels.txt")
+        if self.head not in HEADS:
+            raise InputError(f"--head {self.head}: unknown", f"use one of {', '.join(HEADS)}")
+        if self.head == "zero-shot" and self.adapter is not None:
+            raise InputError("--adapter has no part in --head zero-shot", "leave one of them out")
+        for name, value in (("--min-valid", self.min_valid), ("--min-confidence", self.min_confidence)):
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} {value}: not between 0 and 1")
+        if not 2 <= self.top_k <= len(self.labels):
+            raise InputError(f"--top-k {self.top_k}: between 2 and the number of labels, {len(self.labels)}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"--batch-size {self.batch_size}: at least 1")
+        if self.overwrite and self.resume:
+            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+        if self.output == STDOUT and self.resume:
+            raise InputError("--resume needs a file: what went to standard output cannot be taken up again", "-o FILE")

@@ -1,0 +1,48 @@
+"""What is known of a finished tile: the journal's unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Confidence has four decimals and a class's probability six: less than float noise of another batch or machine.
+CONFIDENCE_DECIMALS = 4
+PROBABILITY_DECIMALS = 6
+
+# Tiles that ended so are tried again by --resume.
+RETRIED = frozenset({"read_error", "model_error"})
+
+
+@dataclass(frozen=True, slots=True)
+class TileRecord:
+    """A finished tile.
+
+    ``scene`` counts the run's scenes, ``index`` the grid's tiles row by row, both from 0. ``reason`` says why there is
+    no answer. ``ranked`` are (label index, probability), best first, as many as ``--top-k``; ``probabilities`` those of
+    all labels in their order, where asked for.
+    """
+
+    scene: int
+    index: int
+    reason: str | None = None
+    ranked: tuple[tuple[int, float], ...] = ()
+    caption: str | None = None
+    probabilities: tuple[float, ...] | None = None
+
+    def to_json(self) -> list[Any]:
+        """Make a JSON array."""
+        return [self.scene, self.index, self.reason, self.ranked, self.caption, self.probabilities]
+
+    @classmethod
+    def from_json(cls, value: Sequence[Any]) -> TileRecord:
+        """Undo `to_json`. Raises ValueError or TypeError for anything else."""
+        scene, index, reason, ranked, caption, probabilities = value
+        return cls(
+            int(scene),
+            int(index),
+            reason,
+            tuple((int(label), float(p)) for label, p in ranked),
+            caption,
+            None if probabilities is None else tuple(map(float, probabilities)),
+        )

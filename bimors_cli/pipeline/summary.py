@@ -1,0 +1,58 @@
+"""What a run tells at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from bimors_cli.pipeline.record import RETRIED, TileRecord
+
+
+@dataclass
+class Summary:
+    """Counts of a run; ``output`` is the written file, None when the rows went to standard output."""
+
+    output: str | None = None
+    labels: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    rows: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    journal: str | None = None
+
+    @property
+    def failed(self) -> int:
+        """Count the tiles that could not be read or computed."""
+        return sum(self.reasons[reason] for reason in RETRIED)
+
+    def count(self, records: Iterable[TileRecord], names: tuple[str, ...]) -> Iterator[TileRecord]:
+        """Pass records on and count them."""
+        for record in records:
+            if record.reason is None:
+                self.labels[names[record.ranked[0][0]]] += 1
+            else:
+                self.reasons[record.reason] += 1
+            yield record
+
+    def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
+        """Say it in lines."""
+        labelled = self.labels.total()
+        total = labelled + self.reasons.total()
+        width = max((len(name) for name in (*self.labels, *self.reasons)), default=0)
+        yield f"{labelled:,} of {total:,} tiles labelled" + (f", {self.resumed:,} by earlier runs" * bool(self.resumed))
+        for name, count in self.labels.most_common():
+            yield f"  {name:{width}}  {count:>9,}  {100 * count / max(labelled, 1):5.1f} %"
+        if self.reasons:
+            yield "without a label"
+            for reason, count in self.reasons.most_common():
+                yield f"  {reason:{width}}  {count:>9,}"
+        if self.seconds:
+            yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
+        for name, words in self.unknown_words.items():
+            yield f"not to be trusted: {name!r}, since this model never saw {', '.join(map(repr, words))}"
+        if self.failed and self.journal is not None:
+            yield f"{self.failed:,} tiles failed; the same command with --resume tries them again"
+        if not total:
+            yield "the layer is empty: no tile holds enough data"

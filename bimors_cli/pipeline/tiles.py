@@ -1,0 +1,160 @@
+"""Tiles in, records out: reading, batching, the model, and what its numbers mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bimors_cli.errors import ReadError
+from bimors_cli.model.heads import probabilities
+from bimors_cli.pipeline.models import Classifier
+from bimors_cli.pipeline.plan import Plan, ScenePlan
+from bimors_cli.pipeline.reading import read_ahead
+from bimors_cli.pipeline.record import CONFIDENCE_DECIMALS, PROBABILITY_DECIMALS, TileRecord
+from bimors_cli.scene.grid import Tile
+
+DEFAULT_BATCH = 32
+
+
+@dataclass
+class _Batch:
+    """What has been read and waits for the model: ``records`` need none."""
+
+    records: list[TileRecord] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.indexes) + len(self.records)
+
+
+def classify_tiles(
+    plan: Plan, classifier: Classifier, is_done: Callable[[int, int], bool], seconds: dict[str, float]
+) -> Iterator[list[TileRecord]]:
+    """Classify the tiles of a plan that are not done, batch by batch, in the order of the grid.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run.
+    classifier : Classifier
+        Its models and head.
+    is_done : callable
+        Tells of (scene, place) whether a record is there already.
+    seconds : dict
+        Time by stage is added here.
+
+    Yields
+    ------
+    list of TileRecord
+        Finished tiles, at most twice the batch size.
+    """
+    size = plan.options.batch_size or DEFAULT_BATCH
+    for number, scene in enumerate(plan.scenes):
+        todo = (item for item in _candidates(plan, number, scene) if not is_done(number, item[0]))
+        yield from _classify_scene(plan, classifier, number, scene, todo, size, seconds)
+
+
+def _candidates(plan: Plan, number: int, scene: ScenePlan) -> Iterator[tuple[int, Tile]]:
+    """Tiles that may become rows: all of the grid with --keep-empty, else those in the AOI."""
+    return (item for item in scene.tiles() if plan.options.keep_empty or scene.is_inside(item[0]))
+
+
+def _classify_scene(
+    plan: Plan,
+    classifier: Classifier,
+    number: int,
+    scene: ScenePlan,
+    todo: Iterator[tuple[int, Tile]],
+    size: int,
+    seconds: dict[str, float],
+) -> Iterator[list[TileRecord]]:
+    outside: list[TileRecord] = []
+
+    def inside() -> Iterator[tuple[int, Tile]]:
+        for index, tile in todo:
+            if scene.is_inside(index):
+                yield index, tile
+            else:
+                outside.append(TileRecord(number, index, "outside_aoi"))
+
+    batch = _Batch()
+    clock = time.perf_counter()
+    for index, pixels in read_ahead(scene, inside(), plan.bundle.image_size, ahead=2 * size):
+        if isinstance(pixels, ReadError):
+            batch.records.append(TileRecord(number, index, "read_error"))
+        elif pixels.valid_share < plan.options.min_valid or pixels.valid_share == 0:
+            batch.records.append(TileRecord(number, index, "nodata"))
+        else:
+            batch.indexes.append(index)
+            batch.images.append(pixels.image)
+        if len(batch.indexes) >= size or len(batch) >= 2 * size:
+            _add(seconds, "waiting for pixels", clock)
+            yield _finish(plan, classifier, number, batch, outside, seconds)
+            batch = _Batch()
+            clock = time.perf_counter()
+    _add(seconds, "waiting for pixels", clock)
+    if len(batch) or outside:
+        yield _finish(plan, classifier, number, batch, outside, seconds)
+
+
+def _finish(
+    plan: Plan,
+    classifier: Classifier,
+    number: int,
+    batch: _Batch,
+    outside: list[TileRecord],
+    seconds: dict[str, float],
+) -> list[TileRecord]:
+    records = batch.records + outside
+    outside.clear()
+    if batch.indexes:
+        records += answer(plan, classifier, number, batch.indexes, np.stack(batch.images), seconds)
+    return sorted(records, key=lambda record: record.index)
+
+
+def answer(
+    plan: Plan,
+    classifier: Classifier,
+    number: int,
+    indexes: list[int],
+    images: npt.NDArray[np.uint8],
+    seconds: dict[str, float],
+) -> list[TileRecord]:
+    """Ask the model about B pictures, uint8 [B, 3, h, w], of the tiles at ``indexes`` of scene ``number``."""
+    models = classifier.models
+    evidence = models.gather(torch.from_numpy(images))
+    clock = time.perf_counter()
+    with torch.no_grad():
+        share = probabilities(classifier.head.logits(evidence), classifier.temperature).cpu().numpy()
+    _add(seconds, "head", clock)
+    return [
+        _record(plan, number, index, row, caption)
+        for index, row, caption in zip(indexes, share, evidence.captions, strict=True)
+    ]
+
+
+def _record(plan: Plan, number: int, index: int, share: npt.NDArray[np.float32], caption: str) -> TileRecord:
+    if not np.isfinite(share).all():
+        return TileRecord(number, index, "model_error", caption=caption)
+    values = share.astype(np.float64)
+    # The earlier label wins a tie, on every machine.
+    order = np.argsort(-values, kind="stable")[: plan.options.top_k]
+    low = values[order[0]] < plan.options.min_confidence
+    return TileRecord(
+        number,
+        index,
+        "low_confidence" if low else None,
+        () if low else tuple((int(i), round(float(values[i]), CONFIDENCE_DECIMALS)) for i in order),
+        caption,
+        tuple(np.round(values, PROBABILITY_DECIMALS).tolist()) if plan.options.probabilities else None,
+    )
+
+
+def _add(seconds: dict[str, float], stage: str, since: float) -> None:
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - since

@@ -1,0 +1,1 @@
+"""Scenes: opening a raster, cutting it into a grid, reading its tiles, their polygons and the area of interest."""

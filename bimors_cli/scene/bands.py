@@ -1,0 +1,94 @@
+"""Which bands make the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bimors_cli.errors import InputError
+from bimors_cli.scene.raster import SceneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """The bands to read.
+
+    Attributes
+    ----------
+    indexes : tuple of int
+        One band (shown grey, or through its palette) or three (red, green, blue), from 1.
+    palette : bytes or None
+        RGBA of each value, 4 bytes a value, where the one band is a palette.
+    """
+
+    indexes: tuple[int, ...]
+    palette: bytes | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels after the palette: 1 or 3."""
+        return 3 if self.palette is not None else len(self.indexes)
+
+    def lut(self) -> npt.NDArray[np.uint8]:
+        """Return the palette as uint8 [values, 4]; empty without one."""
+        return np.frombuffer(self.palette or b"", np.uint8).reshape(-1, 4)
+
+
+def parse_bidx(values: list[str]) -> tuple[int, ...] | None:
+    """Parse the values of a repeatable option such as ``-b 3 -b 2 -b 1`` or ``-b 3,2,1``.
+
+    Returns
+    -------
+    tuple of int or None
+        Band numbers in the order given; None for no values.
+
+    Raises
+    ------
+    InputError
+        Something is not a whole number from 1.
+    """
+    parts = [part.strip() for value in values for part in value.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdigit() and int(part) > 0):
+            raise InputError(f"band {part!r} is not a number from 1", "write bands as 3,2,1")
+    return tuple(map(int, parts)) or None
+
+
+def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
+    """Choose the bands of the picture.
+
+    Without `bidx`: a palette through its colours; red, green and blue by colour interpretation; else the first three
+    bands that are not alpha; else the first of them.
+
+    Parameters
+    ----------
+    info : SceneInfo
+        The scene.
+    bidx : tuple of int, optional
+        The user's choice, from 1: one band or three, repeats allowed.
+
+    Raises
+    ------
+    InputError
+        Neither one nor three bands, or a band that the scene does not have.
+    """
+    indexes = _default(info) if bidx is None else bidx
+    if len(indexes) not in (1, 3):
+        raise InputError(f"{len(indexes)} bands were chosen", "give one band (grey) or three (red, green, blue)")
+    for index in indexes:
+        if not 1 <= index <= info.count:
+            bands = "one band" if info.count == 1 else f"bands 1 to {info.count}"
+            raise InputError(f"{info.name} has no band {index}", f"it has {bands}")
+    return Bands(indexes, info.palette if indexes == (1,) else None)
+
+
+def _default(info: SceneInfo) -> tuple[int, ...]:
+    colours = info.colorinterp
+    if all(colour in colours for colour in ("red", "green", "blue")):
+        return tuple(colours.index(colour) + 1 for colour in ("red", "green", "blue"))
+    if info.is_palette:
+        return (1,)
+    data = tuple(i for i, colour in enumerate(colours, 1) if colour != "alpha") or (1,)
+    return data[:3] if len(data) >= 3 else data[:1]

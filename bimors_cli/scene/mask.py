@@ -1,0 +1,120 @@
+"""Which pixels hold data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.enums import MaskFlags
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from bimors_cli.errors import InputError
+from bimors_cli.scene.bands import Bands
+
+_STORED: Final = (MaskFlags.per_dataset, MaskFlags.alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Nodata:
+    """Which value holds no data: the file's own ("file"), no value at all ("none"), or `value` ("value").
+
+    An alpha band and a mask band hold in any case: they are not values.
+    """
+
+    kind: Literal["file", "none", "value"] = "file"
+    value: float = math.nan
+
+    def __str__(self) -> str:
+        return f"{self.value:.17g}" if self.kind == "value" else self.kind
+
+
+FILE_NODATA: Final = Nodata()
+
+
+def parse_nodata(text: str | None) -> Nodata:
+    """Parse an override of the file's nodata: a number, ``nan``, ``none``; None keeps the file's.
+
+    Raises
+    ------
+    InputError
+        Something else.
+    """
+    if text is None:
+        return FILE_NODATA
+    word = text.strip().lower()
+    if word in ("none", "null"):
+        return Nodata("none")
+    try:
+        return Nodata("value", float(word.replace("_", "?")))  # float() would take 1_000
+    except ValueError:
+        raise InputError(f"{text!r} is not a nodata value", "give a number, nan or none") from None
+
+
+def valid_mask(
+    dataset: DatasetReader,
+    bands: Bands,
+    nodata: Nodata,
+    data: npt.NDArray[Any],
+    window: Window,
+) -> npt.NDArray[np.bool_]:
+    """Tell which pixels of a window that was read hold data.
+
+    A pixel is valid if the mask or alpha band says so (alpha above 0), not all of the bands used hold nodata (GDAL's
+    rule: a black red channel alone is a colour), and all of them are finite.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+        The scene.
+    bands : Bands
+        The bands that were read.
+    nodata : Nodata
+        The user's rule.
+    data : array [bands, h, w]
+        Their values, any real dtype, read at the window's resolution or decimated.
+    window : Window
+        The window that was read.
+
+    Returns
+    -------
+    bool array [h, w]
+        True where there is data.
+    """
+    flags = [dataset.mask_flag_enums[index - 1] for index in bands.indexes]
+    valid = np.ones(data.shape[1:], np.bool_)
+    for index, flag in zip(bands.indexes, flags, strict=True):
+        # GDAL calls a mask made of NODATA_VALUES per_dataset too: an override replaces that one.
+        if any(kind in flag for kind in _STORED) and not (MaskFlags.nodata in flag and nodata.kind != "file"):
+            valid &= dataset.read_masks(index, window=window, out_shape=valid.shape) > 0
+            break
+    if nodata.kind == "file":
+        values = [
+            dataset.nodatavals[index - 1] if MaskFlags.nodata in flag else None
+            for index, flag in zip(bands.indexes, flags, strict=True)
+        ]
+    else:
+        values = [nodata.value if nodata.kind == "value" else None] * len(bands.indexes)
+    if None not in values:
+        empty = np.ones_like(valid)
+        for band, value in zip(data, values, strict=True):
+            empty &= _equals(band, value)  # type: ignore[arg-type]  # None was excluded
+        valid &= ~empty
+    if data.dtype.kind == "f":
+        valid &= np.isfinite(data).all(axis=0)
+    return valid
+
+
+def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
+    """Compare in the band's dtype, as the file stores it: float32 holds 0.1 otherwise than Python does."""
+    if band.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            typed = np.float64(value).astype(band.dtype)
+        return np.asarray(np.isnan(band) if math.isnan(value) else band == typed)
+    limits = np.iinfo(band.dtype)
+    if math.isnan(value) or math.isinf(value) or value != int(value) or not limits.min <= int(value) <= limits.max:
+        return np.zeros(band.shape, np.bool_)
+    return np.asarray(band == int(value))

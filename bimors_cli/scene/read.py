@@ -1,0 +1,145 @@
+"""Reading one tile as the picture that the model sees."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from bimors_cli.errors import ReadError
+from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.gdal import display_name, gdal_env, open_dataset, reason_of
+from bimors_cli.scene.grid import Grid, Tile
+from bimors_cli.scene.mask import FILE_NODATA, Nodata
+from bimors_cli.scene.pixels import average_window
+from bimors_cli.scene.raster import SceneInfo
+from bimors_cli.scene.stretch import Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class TilePixels:
+    """A tile as the model sees it.
+
+    Attributes
+    ----------
+    image : uint8 array [3, h, w]
+        Red, green, blue; (h, w) is the same for all tiles of a grid.
+    valid_share : float
+        The share of the tile's own pixels (padding not counted) that hold data, 0..1.
+    """
+
+    image: npt.NDArray[np.uint8]
+    valid_share: float
+
+
+class SceneReader:
+    """A scene opened for reading tiles by one thread; enter it in the thread that reads. Picklable while closed.
+
+    Parameters
+    ----------
+    info : SceneInfo
+        The scene.
+    grid : Grid
+        How it is cut.
+    bands, stretch, nodata : Bands, Stretch, Nodata
+        How its pixels become a picture.
+
+    Raises
+    ------
+    SceneError
+        On entering, if the scene can no longer be opened.
+    """
+
+    def __init__(
+        self, info: SceneInfo, grid: Grid, bands: Bands, stretch: Stretch, nodata: Nodata = FILE_NODATA
+    ) -> None:
+        self.info = info
+        self.grid = grid
+        self.bands = bands
+        self.stretch = stretch
+        self.nodata = nodata
+        self._dataset: DatasetReader | None = None
+        self._open = ExitStack()
+
+    @property
+    def dataset(self) -> DatasetReader:
+        """The open dataset; RuntimeError while closed."""
+        if self._dataset is None:
+            raise RuntimeError("the reader is closed: use it in a with statement")
+        return self._dataset
+
+    def __enter__(self) -> SceneReader:
+        with ExitStack() as stack:
+            stack.enter_context(gdal_env())
+            self._dataset = stack.enter_context(open_dataset(self.info.path))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dataset = None
+        self._open.close()
+
+
+def image_shape(grid: Grid, size_limit: int) -> tuple[int, int]:
+    """Return (h, w) of the pictures of a grid: a whole tile, each side no longer than `size_limit` pixels.
+
+    The sides are limited one by one: a tile that is square on the ground but not in pixels becomes square.
+    """
+    return min(grid.tile_height, size_limit), min(grid.tile_width, size_limit)
+
+
+def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
+    """Read a tile as a picture.
+
+    A tile larger than `size_limit` is read decimated, never in full. A tile clipped by the scene's edge is read at
+    the scale of the others and padded at the right and below by mirroring: the padding then has the tile's own
+    textures, while a black frame would be an object to the model. For the same reason pixels without data take the
+    mean colour of the tile's valid ones (0 where there are none): black holes pass for water.
+
+    Parameters
+    ----------
+    reader : SceneReader
+        The open scene.
+    tile : Tile
+        A tile of the reader's grid.
+    size_limit : int
+        Longest side of the picture in pixels: the model's input.
+
+    Returns
+    -------
+    TilePixels
+        uint8 [3, *image_shape(reader.grid, size_limit)] and the share of valid pixels.
+
+    Raises
+    ------
+    ReadError
+        GDAL could not read the pixels.
+    """
+    height, width = image_shape(reader.grid, size_limit)
+    rows = max(1, round(tile.height * height / reader.grid.tile_height))
+    cols = max(1, round(tile.width * width / reader.grid.tile_width))
+    try:
+        data, share = average_window(reader.dataset, reader.bands, reader.nodata, tile.window, (rows, cols))
+    except RasterioError as error:
+        name = display_name(reader.info.path)
+        message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
+        raise ReadError(message, f"see how far the file is whole: gdalinfo -checksum {name}") from error
+    image = _fill(reader.stretch.apply(data), share > 0)
+    image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
+    return TilePixels(image, float(share.mean(dtype=np.float64)))
+
+
+def _fill(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return `image` with its invalid pixels in the mean colour of the valid ones."""
+    if valid.all():
+        return image
+    colour = np.rint(image[:, valid].mean(axis=1)) if valid.any() else np.zeros(3)
+    return np.where(valid, image, colour.astype(np.uint8)[:, None, None])

@@ -1,0 +1,208 @@
+"""From the scene's values to 8 bits: one linear stretch a scene, so that equal values look equal in all its tiles."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from bimors_cli.errors import InputError, ReadError
+from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.gdal import display_name, reason_of
+from bimors_cli.scene.mask import FILE_NODATA, Nodata
+from bimors_cli.scene.pixels import sample_window
+
+_SIDES: Final = (1024, 4096)  # pixels a side of the sample; the second if the first finds too few valid pixels
+_ENOUGH: Final = 1000  # valid pixels
+_STRIPS: Final = 8  # the sample is read in strips: one damaged block costs one strip, not the scene
+_DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
+_PATCH: Final = 64  # pixels a side of the patches that are read instead
+_HINT: Final = "write it as auto, none, MIN,MAX or p2,p98"
+
+
+@dataclass(frozen=True, slots=True)
+class StretchSpec:
+    """A stretch as the user asked for it; `low` and `high` are values ("range") or percentiles ("percentile")."""
+
+    kind: Literal["auto", "none", "range", "percentile"]
+    low: float = 0
+    high: float = 0
+
+    def __str__(self) -> str:
+        if self.kind in ("auto", "none"):
+            return self.kind
+        mark = "p" if self.kind == "percentile" else ""
+        return f"{mark}{self.low:.12g},{mark}{self.high:.12g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch ready to apply.
+
+    Attributes
+    ----------
+    kind : {"none", "range", "percentile"}
+        "none" leaves 8-bit values as they are.
+    low, high : tuple of float
+        Values that become 0 and 255, one a channel; empty for "none".
+    """
+
+    kind: Literal["none", "range", "percentile"]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        pairs = (f"{low:.6g}..{high:.6g}" for low, high in zip(self.low, self.high, strict=True))
+        return " ".join((self.kind, *pairs))
+
+    def apply(self, data: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Stretch values to 8 bits.
+
+        Parameters
+        ----------
+        data : array [1 or 3, h, w]
+            Any real dtype. NaN and below `low` become 0, above `high` 255; where `low` equals `high`, that value
+            becomes 127.
+
+        Returns
+        -------
+        uint8 array [3, h, w]
+            One channel is repeated.
+        """
+        if data.dtype == np.uint8 and self.kind == "none":
+            return np.repeat(data, 3, axis=0) if len(data) == 1 else data
+        values = data.astype(np.result_type(data.dtype, np.float32), copy=True)
+        if self.kind != "none":
+            for band, low, high in zip(values, self.low, self.high, strict=True):
+                with np.errstate(over="ignore", invalid="ignore"):  # values near the dtype's end; NaN is caught below
+                    if high > low:
+                        band -= low
+                        band *= 255 / (high - low)
+                    else:
+                        band[...] = 127 + 128 * np.sign(band - low)
+        np.nan_to_num(values, copy=False, nan=0, posinf=255, neginf=0)
+        image = np.rint(values.clip(0, 255)).astype(np.uint8)
+        return np.repeat(image, 3, axis=0) if len(image) == 1 else image
+
+
+def parse_stretch(text: str) -> StretchSpec:
+    """Parse ``auto``, ``none``, ``MIN,MAX`` (values) or ``p2,p98`` (percentiles).
+
+    Raises
+    ------
+    InputError
+        Something else, the first not below the second, or a percentile outside 0..100.
+    """
+    word = text.strip().lower()
+    if word == "auto":
+        return StretchSpec("auto")
+    if word == "none":
+        return StretchSpec("none")
+    match = re.fullmatch(r"(p?)\s*([^p,\s]+)\s*,\s*\1\s*([^p,\s]+)", word)
+    try:
+        low, high = (float(part) for part in match.groups()[1:]) if match else (math.nan, math.nan)
+    except ValueError:
+        low = high = math.nan
+    if match is None or not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{text!r} is not a stretch", _HINT)
+    if low >= high:
+        raise InputError(f"the stretch {text!r} begins where it ends or later", "give the smaller value first")
+    if match[1] and not 0 <= low < high <= 100:
+        raise InputError(f"the stretch {text!r} has a percentile outside 0..100", _HINT)
+    return StretchSpec("percentile" if match[1] else "range", low, high)
+
+
+def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nodata: Nodata = FILE_NODATA) -> Stretch:
+    """Settle the stretch of a scene; reads a sample of its valid pixels for percentiles only.
+
+    ``auto`` leaves 8-bit pictures (three bands, or a palette) as they are: they were made to be looked at, and two
+    scenes of one survey stay comparable. All else, a single 8-bit band included, gets p2,p98 a channel.
+
+    A channel whose percentiles coincide takes its smallest and largest sampled value; a scene without a valid pixel
+    gets 0..1, which no pixel will meet.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+        The open scene.
+    bands, nodata : Bands, Nodata
+        What is read and what is empty.
+    spec : StretchSpec
+        What the user asked for.
+
+    Raises
+    ------
+    InputError
+        "none" for values that are not 8 bits.
+    ReadError
+        No part of the sample could be read.
+    """
+    dtypes = {dataset.dtypes[index - 1] for index in bands.indexes}
+    eight_bits = bands.palette is not None or dtypes == {"uint8"}
+    if spec.kind == "range":
+        return Stretch("range", (spec.low,) * bands.channels, (spec.high,) * bands.channels)
+    if spec.kind == "none" and not eight_bits:
+        raise InputError(f"{dtypes.pop()} values do not fit a picture as they are", "use --stretch auto or MIN,MAX")
+    if spec.kind == "none" or (spec.kind == "auto" and eight_bits and bands.channels == 3):
+        return Stretch("none")
+    percentiles = (2, 98) if spec.kind == "auto" else (spec.low, spec.high)
+    sample = _sample(dataset, bands, nodata)
+    if sample.shape[1] == 0:
+        return Stretch("percentile", (0.0,) * bands.channels, (1.0,) * bands.channels)
+    pairs = [_ends(channel, percentiles) for channel in sample]
+    return Stretch("percentile", tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+
+
+def _ends(channel: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+    low, high = np.percentile(channel.astype(np.float64), percentiles)
+    return (float(low), float(high)) if low < high else (float(channel.min()), float(channel.max()))
+
+
+def _sample(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> npt.NDArray[Any]:
+    """Return valid pixels from all over the scene as [channels, n]."""
+    sample = np.empty((bands.channels, 0))
+    for side in _SIDES:
+        parts, failure = [], None
+        for window, shape in _pieces(dataset, side):
+            try:
+                data, valid = sample_window(dataset, bands, nodata, window, shape)
+            except RasterioError as error:
+                failure = error
+            else:
+                parts.append(data[:, valid])
+        if failure is not None and not parts:
+            name = display_name(dataset.name)
+            raise ReadError(f"cannot read {name}: {reason_of(failure)}", f"see: gdalinfo -stats {name}") from failure
+        sample = np.concatenate(parts, axis=1)
+        if sample.shape[1] >= _ENOUGH or side >= max(dataset.shape):
+            break
+    return sample
+
+
+def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:
+    """Yield windows and the shapes to read them at: about `side` x `side` pixels in all."""
+    height, width = dataset.shape
+    if height * width > _DECIMATE_UP_TO and not dataset.overviews(1):
+        tops, lefts = (_spread(length, side // _PATCH) for length in (height, width))
+        for top in tops:
+            for left in lefts:
+                patch = Window(left, top, min(_PATCH, width), min(_PATCH, height))
+                yield patch, (int(patch.height), int(patch.width))
+        return
+    rows, cols = min(side, height), min(side, width)
+    for strip in range(strips := min(_STRIPS, rows)):
+        top, bottom = height * strip // strips, height * (strip + 1) // strips
+        yield Window(0, top, width, bottom - top), (max(1, round((bottom - top) * rows / height)), cols)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Return the starts of up to `count` patches spread evenly over a length, first and last pixel included."""
+    return sorted({round(at) for at in np.linspace(0, max(0, length - _PATCH), min(count, -(-length // _PATCH)))})

@@ -1,0 +1,156 @@
+"""A complete bundle in seconds: the real classes with tiny configurations and random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertModel,
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2QFormerConfig,
+    Blip2VisionConfig,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
+
+from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
+from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
+from bimors_cli.model.clip import build_clip
+from bimors_cli.model.prompt_learner import PromptLearner
+from bimors_cli.pipeline.models import learner_widths, load_models
+
+WORDS = "a photo of forest farmland river pond bare land meadow dense residential port green many trees water ."
+CONTEXT = "a photo of a"
+IMAGE_SIZE = 32
+
+
+def tokenizer(start: str, end: str) -> PreTrainedTokenizerFast:
+    """A byte-level BPE that reads any text, with a start and an end token around it."""
+    core = Tokenizer(models.BPE())
+    core.normalizer = normalizers.Lowercase()
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<pad>", start, end, "<image>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator([WORDS] * 3, trainer)
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}", special_tokens=[(start, 1), (end, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", bos_token=start, eos_token=end, model_input_names=["input_ids", "attention_mask"]
+    )
+
+
+def make_bundle(folder: Path, *, seed: int = 0, spread: float = 0.0) -> Bundle:
+    """Write a bundle with random weights, its untrained adapter included.
+
+    ``spread`` scales random numbers on the adapter's attention output, which starts at zero: then captions and patch
+    tokens matter.
+    """
+    torch.manual_seed(seed)
+    _clip(folder / CLIP)
+    _captioner(folder / CAPTIONER)
+    _caption_encoder(folder / CAPTION_ENCODER)
+    bundle = write_bundle_manifest(
+        folder,
+        name="tiny",
+        description="random weights, for tests",
+        context=CONTEXT,
+        image_size=IMAGE_SIZE,
+        zero_shot_temperature=1.0,
+        vocabulary=WORDS.split(),
+        licences={"weights": "none: random numbers"},
+    )
+    write_adapter(folder / ADAPTER, bundle, spread=spread)
+    return bundle
+
+
+def write_adapter(folder: Path, bundle: Bundle, *, spread: float = 0.0, temperature: float = 1.0) -> None:
+    """Write an adapter that was never trained."""
+    folder.mkdir(exist_ok=True)
+    frozen = load_models(bundle, "cpu")
+    learner = PromptLearner(learner_widths(frozen, bundle), frozen.clip.embed_words(bundle.context))
+    if spread:
+        torch.nn.init.normal_(learner.attention.out_proj.weight, std=spread)
+    save_file({name: value.contiguous() for name, value in learner.state_dict().items()}, folder / WEIGHTS)
+    write_adapter_manifest(
+        folder, bundle, name="untrained", labels=["forest", "river"], temperature=temperature, training={"epochs": "0"}
+    )
+
+
+def _clip(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    words = tokenizer("<start>", "<end>")
+    words.save_pretrained(folder)
+    config = {
+        "model_cfg": {
+            "embed_dim": 32,
+            "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 2, "width": 48, "head_width": 16, "patch_size": 8},
+            "text_cfg": {
+                "context_length": 77,
+                "vocab_size": len(words),
+                "hf_tokenizer_name": "local",
+                "width": 32,
+                "heads": 4,
+                "layers": 2,
+                "pool_type": "eos",
+                "eos_id": words.eos_token_id,
+            },
+        },
+        "preprocess_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    model = build_clip(config["model_cfg"])
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+
+
+def _captioner(folder: Path) -> None:
+    words = tokenizer("<start>", "<end>")
+    text = T5Config(
+        vocab_size=len(words),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=4,
+        decoder_start_token_id=words.pad_token_id,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+    config = Blip2Config(
+        vision_config=Blip2VisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=IMAGE_SIZE, patch_size=8
+        ),
+        qformer_config=Blip2QFormerConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, encoder_hidden_size=32, vocab_size=8
+        ),
+        text_config=text,
+        num_query_tokens=4,
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+    )
+    model = Blip2ForConditionalGeneration(config)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    image = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.3, 0.3, 0.3], "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(image))
+
+
+def _caption_encoder(folder: Path) -> None:
+    words = tokenizer("[CLS]", "[SEP]")
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=80
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    words.save_pretrained(folder)
