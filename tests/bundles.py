@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -22,6 +23,7 @@ from transformers import (
 from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
 from bimors_cli.model.clip import build_clip
+from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.prompt_learner import PromptLearner
 from bimors_cli.pipeline.models import learner_widths, load_models
 
@@ -154,3 +156,15 @@ def _caption_encoder(folder: Path) -> None:
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     words.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with random weights whose captions and patch tokens move the answer."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny", spread=0.5)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_bundle: Bundle) -> FrozenModels:
+    """Its frozen models, on the CPU."""
+    return load_models(tiny_bundle, "cpu")

@@ -12,6 +12,8 @@ import pytest
 import rasterio
 from affine import Affine
 
+pytest_plugins = ["tests.bundles"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 MakeRaster = Callable[..., str]
@@ -66,9 +68,9 @@ def make_raster(tmp_path: Path) -> MakeRaster:
             rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
             rasterio.open(path, "w", count=count, height=height, width=width, **options) as dataset,
         ):
-            dataset.write(array)
-            if colorinterp:
+            if colorinterp:  # before the pixels: alpha is a tag of the header
                 dataset.colorinterp = [rasterio.enums.ColorInterp[c] for c in colorinterp]
+            dataset.write(array)
             if palette:
                 dataset.write_colormap(1, palette)
             if mask is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
@@ -48,12 +48,14 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
 
     Raises
     ------
+    InputError
+        There is none.
     BundleError
-        There is none, it is incomplete or changed, or it belongs to another bundle.
+        It is incomplete or changed, or it belongs to another bundle.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{folder}: no adapter there (no {MANIFEST})", "--adapter takes the folder of an adapter")
+        raise InputError(f"{folder}: no adapter there (no {MANIFEST})", "--adapter takes the folder of an adapter")
     content = read_manifest(path, SCHEMA)
     try:
         adapter = Adapter(

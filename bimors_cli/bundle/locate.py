@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bimors_cli
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 
 EMBEDDED = "mini"
 
@@ -32,7 +32,7 @@ def find_bundle(name: str) -> Path:
 
     Raises
     ------
-    BundleError
+    InputError
         Neither.
     """
     if name == EMBEDDED:
@@ -40,6 +40,6 @@ def find_bundle(name: str) -> Path:
     folder = Path(name)
     if folder.is_dir():
         return folder
-    raise BundleError(
+    raise InputError(
         f"--model {name}: neither a bundle's name nor a folder", f"use --model {EMBEDDED}, or give a bundle's folder"
     )

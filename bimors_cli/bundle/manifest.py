@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -73,12 +73,14 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises
     ------
+    InputError
+        There is none.
     BundleError
-        There is none, it is incomplete or changed, or it is of a newer schema.
+        It is incomplete or changed, or it is of a newer schema.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{folder}: no bundle there (no {MANIFEST})", "run bimors doctor to see the bundles")
+        raise InputError(f"{folder}: no bundle there (no {MANIFEST})", "run bimors doctor to see the bundles")
     content = read_manifest(path, SCHEMA)
     files = parse_files(path, content)
     try:

@@ -113,7 +113,9 @@ class TileProgress:
 
 
 def duration(seconds: float) -> str:
-    """Say a time as people do: 42 s, 5 min, 3 h 20 min."""
+    """Say a time as people do: 0.4 s, 42 s, 5 min, 3 h 20 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -84,7 +84,7 @@ def _geo(problems: list[str]) -> dict[str, Any]:
         "proj of rasterio": rasterio.__proj_version__,
         "proj of pyproj": pyproj.proj_version_str,
         "proj data of pyproj": pyproj.datadir.get_data_dir(),
-        "gpkg writable": pyogrio.list_drivers(write=True).get("GPKG") == "rw",
+        "gpkg writable": "w" in pyogrio.list_drivers().get("GPKG", ""),
     }
     if not facts["gpkg writable"]:
         problems.append("this pyogrio cannot write GeoPackage")

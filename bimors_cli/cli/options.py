@@ -9,7 +9,7 @@ import typer
 
 _INPUT, _OUTPUT, _MODEL, _TILES, _RUN = "Input", "Output", "Model", "Tiles", "Run"
 
-Scenes = Annotated[list[str], typer.Argument(metavar="SCENE...", help="Rasters that GDAL opens; globs are expanded.")]
+Scenes = Annotated[list[str], typer.Argument(metavar="SCENE", help="Rasters that GDAL opens; globs are expanded.")]
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="A raster that GDAL opens.")]
 LabelsFile = Annotated[
     str,

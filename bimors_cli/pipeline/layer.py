@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import bimors_cli
 from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
 if TYPE_CHECKING:
@@ -39,9 +41,14 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
             "command": shlex.join(command),
             "run": json.dumps(plan.decides_rows(), ensure_ascii=False),
             "labels": json.dumps({label.name: label.colour for label in options.labels.items}, ensure_ascii=False),
-            "scenes": json.dumps([scene.info.path for scene in plan.scenes], ensure_ascii=False),
+            "scenes": json.dumps([_lasting(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
         },
     )
+
+
+def _lasting(path: str) -> str:
+    """Return a path that still means the same from another folder, without what a URL may hold of secrets."""
+    return os.path.abspath(path) if is_local(path) else display_name(path)
 
 
 def frames(plan: Plan, records: Iterable[TileRecord], spec: LayerSpec) -> Iterator[geopandas.GeoDataFrame]:

@@ -51,8 +51,8 @@ def is_local(path: str) -> bool:
 
 
 def display_name(path: str) -> str:
-    """Return `path` fit for messages: without the query of a URL, which may carry a signature or a token."""
-    return path.split("?", 1)[0] if _URL.match(path) else path
+    """Return `path` fit for messages: one line, without the query of a URL, which may carry a signature or a token."""
+    return " ".join((path.split("?", 1)[0] if _URL.match(path) else path).splitlines())
 
 
 def file_name(path: str) -> str:

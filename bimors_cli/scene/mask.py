@@ -8,14 +8,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
-
-_STORED: Final = (MaskFlags.per_dataset, MaskFlags.alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,13 @@ def valid_mask(
     """
     flags = [dataset.mask_flag_enums[index - 1] for index in bands.indexes]
     valid = np.ones(data.shape[1:], np.bool_)
+    alpha = _alpha(dataset, bands)
+    if alpha is not None:
+        valid &= dataset.read(alpha, window=window, out_shape=valid.shape) > 0
     for index, flag in zip(bands.indexes, flags, strict=True):
         # GDAL calls a mask made of NODATA_VALUES per_dataset too: an override replaces that one.
-        if any(kind in flag for kind in _STORED) and not (MaskFlags.nodata in flag and nodata.kind != "file"):
+        by_value = MaskFlags.nodata in flag and nodata.kind != "file"
+        if MaskFlags.per_dataset in flag and MaskFlags.alpha not in flag and not by_value:
             valid &= dataset.read_masks(index, window=window, out_shape=valid.shape) > 0
             break
     if nodata.kind == "file":
@@ -106,6 +108,23 @@ def valid_mask(
     if data.dtype.kind == "f":
         valid &= np.isfinite(data).all(axis=0)
     return valid
+
+
+def known_to_gdal(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:
+    """Tell whether GDAL, when it averages, leaves out the pixels that `valid_mask` calls empty (NaN aside)."""
+    alpha = _alpha(dataset, bands)
+    seen = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
+    return seen and nodata.kind == "file"
+
+
+def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
+    """Return the alpha band, None where there is none or it is shown as a picture.
+
+    Found by its colour: GDAL itself takes alpha for a mask in files of 8 or 16 unsigned bits only, and not beside nodata.
+    """
+    colours = dataset.colorinterp
+    index = colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None
+    return None if index in bands.indexes else index
 
 
 def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:

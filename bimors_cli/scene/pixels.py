@@ -11,7 +11,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import Nodata, valid_mask
+from bimors_cli.scene.mask import Nodata, known_to_gdal, valid_mask
 
 # A decimated read samples each output pixel this often along an axis: enough for a smooth picture and for the share of
 # valid pixels, and never more than 16 times the picture in memory, however large the window.
@@ -95,9 +95,9 @@ def average_window(
         data, valid = sample_window(dataset, bands, nodata, window, shape)
         return data, valid.astype(np.float32)
     ky, kx = (min(_OVERSAMPLING, -(-full // part)) for full, part in ((height, rows), (width, cols)))
-    # GDAL's averaging knows the file's nodata only, and the mean of two palette indexes is a third colour.
-    nearest = bands.palette is not None or nodata.kind != "file"
-    resampling = Resampling.nearest if nearest else Resampling.average
+    # The mean of two palette indexes is a third colour; and GDAL must know what to leave out of a mean.
+    average = bands.palette is None and known_to_gdal(dataset, bands, nodata)
+    resampling = Resampling.average if average else Resampling.nearest
     data, valid = sample_window(dataset, bands, nodata, window, (rows * ky, cols * kx), resampling)
     weight = valid.reshape(rows, ky, cols, kx).astype(np.float32)
     values = np.where(valid, data, 0).astype(np.result_type(data.dtype, np.float32))

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
@@ -50,7 +50,7 @@ class SceneInfo:
     overviews : tuple of int
         Decimation factors of the first band.
     mask : {"none", "nodata", "alpha", "dataset"}
-        What GDAL takes the mask of the first band from.
+        What says first which pixels are empty.
     palette : bytes or None
         RGBA of each value of the first band, 4 bytes a value, where that band is a palette.
     size_bytes, mtime_ns : int or None
@@ -205,7 +205,7 @@ def _crs(name: str, dataset: DatasetReader, assumed: CRS | None) -> CRS:
 
 def _mask_kind(dataset: DatasetReader) -> MaskKind:
     flags = dataset.mask_flag_enums[0]
-    if MaskFlags.alpha in flags:
+    if ColorInterp.alpha in dataset.colorinterp:
         return "alpha"
     if MaskFlags.nodata in flags:
         return "nodata"

@@ -204,5 +204,6 @@ def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[i
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """Return the starts of up to `count` patches spread evenly over a length, first and last pixel included."""
-    return sorted({round(at) for at in np.linspace(0, max(0, length - _PATCH), min(count, -(-length // _PATCH)))})
+    """Return the starts of up to `count` patches, each in the middle of an equal share of a length."""
+    count = min(count, -(-length // _PATCH))
+    return [min(max(0, length * (2 * i + 1) // (2 * count) - _PATCH // 2), max(0, length - _PATCH)) for i in range(count)]

@@ -1,0 +1,85 @@
+"""What a run would do and take: its grid, and a forecast from a few of its own tiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.pipeline.plan import Plan, make_plan
+
+SAMPLE_TILES = 64
+WARM_UP_TILES = 8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``tiles`` to look at; ``sampled`` of them were classified in ``seconds``, ``labelled`` of those had data."""
+
+    plan: Plan
+    tiles: int
+    sampled: int
+    labelled: int
+    seconds: float
+
+    @property
+    def seconds_for_all(self) -> float:
+        """Forecast the model's and the reader's time, without loading the model."""
+        return self.tiles * self.seconds / max(self.sampled, 1)
+
+    def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
+        """Say it in lines."""
+        for scene in self.plan.scenes:
+            grid = scene.grid
+            yield (
+                f"{scene.info.name}: {grid.rows} rows x {grid.cols} columns of tiles, each {grid.tile_width} x "
+                f"{grid.tile_height} px" + (f", {len(scene):,} in the AOI" if scene.inside is not None else "")
+            )
+            yield f"  bands {', '.join(map(str, scene.bands.indexes))}; stretch {scene.stretch}"
+        yield f"{self.tiles:,} tiles; {len(self.plan.options.labels)} labels; output {self.plan.output}"
+        if self.sampled:
+            yield (
+                f"about {duration(self.seconds_for_all)} on this machine: {self.sampled} of these tiles took "
+                f"{self.seconds:.1f} s, {self.labelled} of them hold data"
+            )
+        yield "nothing was written (--dry-run)"
+
+
+def estimate(options: ClassifyOptions) -> Estimate:
+    """Plan a run, and classify some of its tiles, spread over all scenes, to see how long they take.
+
+    Raises
+    ------
+    BimorsError
+        As `bimors_cli.pipeline.run.run`; the output is not looked at.
+    """
+    plan = make_plan(options)
+    total = len(plan)
+    if not total:
+        return Estimate(plan, 0, 0, 0, 0.0)
+    from bimors_cli.pipeline.models import load_models, make_classifier
+    from bimors_cli.pipeline.tiles import classify_tiles
+
+    classifier = make_classifier(load_models(plan.bundle, options.device), plan.bundle, plan.adapter, options.labels)
+
+    def timed(chosen: set[tuple[int, int]]) -> tuple[int, int, float]:
+        clock = time.perf_counter()
+        batches = classify_tiles(plan, classifier, lambda scene, index: (scene, index) not in chosen, {})
+        records = [record for batch in batches for record in batch]
+        return len(records), sum(bool(record.ranked) for record in records), time.perf_counter() - clock
+
+    timed(_spread(plan, WARM_UP_TILES))
+    return Estimate(plan, total, *timed(_spread(plan, SAMPLE_TILES)))
+
+
+def _spread(plan: Plan, count: int) -> set[tuple[int, int]]:
+    """Choose up to ``count`` tiles, evenly over all that a run would look at, as (scene, place)."""
+    step = max(1, len(plan) // count)
+    places = (
+        (number, index)
+        for number, scene in enumerate(plan.scenes)
+        for index in range(len(scene.grid))
+        if scene.is_inside(index)
+    )
+    return {place for i, place in enumerate(places) if i % step == 0 and i // step < count}

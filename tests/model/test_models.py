@@ -1,0 +1,177 @@
+"""The frozen models and the heads on them, with the real classes in tiny configurations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from bimors_cli.errors import BundleError, DeviceError, LabelsError
+from bimors_cli.labels import Labels, parse_labels
+from bimors_cli.model.clip import Clip, build_clip
+from bimors_cli.model.device import choose_device
+from bimors_cli.model.evidence import FrozenModels, concatenate
+from bimors_cli.model.heads import BimorsHead, ZeroShotHead, probabilities
+from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
+
+LABELS = Labels.of(["forest", "bare land", "dense_residential", "port"])
+
+
+def pictures(count: int, size: int = 32, seed: int = 0) -> torch.Tensor:
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    return torch.from_numpy(noise)
+
+
+def widths(models: FrozenModels) -> PromptLearnerWidths:
+    return PromptLearnerWidths(4, models.clip.text_tower().width, models.clip.patch_width, models.caption_encoder.width)
+
+
+def test_patch_tokens_are_those_of_the_last_block_before_the_norm(tiny_models: FrozenModels) -> None:
+    clip = tiny_models.clip
+    feature, tokens = clip.see(pictures(2))
+    assert tokens.shape == (2, 17, 48)  # 4 x 4 patches and the class token
+    visual = clip.model.visual
+    with torch.no_grad():
+        again = visual.ln_post(tokens)[:, 0] @ visual.proj
+    torch.testing.assert_close(torch.nn.functional.normalize(again, dim=-1), feature, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("trunk", ["resnet10t", "convnext_atto", "vit_tiny_patch16_224"])
+def test_timm_towers_give_patch_tokens_and_open_clips_feature(trunk: str) -> None:
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"timm_model_name": trunk, "timm_pool": "token" if "vit" in trunk else "avg", "image_size": 224},
+        "text_cfg": {"width": 32, "heads": 4, "layers": 1},
+    }
+    clip = Clip(build_clip(config), open_clip.get_tokenizer("ViT-B-16"), Preprocessing.of(224, [0, 0, 0], [1, 1, 1]))
+    feature, tokens = clip.see(pictures(1, 224))
+    assert tokens.ndim == 3 and tokens.shape[2] == clip.patch_width and tokens.shape[1] >= 49
+    with torch.no_grad():
+        theirs = clip.model.encode_image(pictures(1, 224) / 255, normalize=True)
+    torch.testing.assert_close(feature, theirs, rtol=0, atol=1e-5)
+
+
+def test_an_untrained_adapter_gives_the_zero_shot_answer(tiny_models: FrozenModels) -> None:
+    clip = tiny_models.clip
+    learner = PromptLearner(widths(tiny_models), clip.embed_words("a photo of a"))
+    evidence = tiny_models.gather(pictures(3))
+    with torch.no_grad():
+        learned = BimorsHead(clip, LABELS, learner).logits(evidence)
+    zero_shot = ZeroShotHead(clip, LABELS, "a photo of a").logits(evidence)
+    torch.testing.assert_close(learned, zero_shot, rtol=0, atol=1e-4)
+
+
+def test_caption_and_patch_tokens_both_move_a_trained_head(tiny_models: FrozenModels) -> None:
+    learner = PromptLearner(widths(tiny_models), tiny_models.clip.embed_words("a photo of a"))
+    torch.nn.init.normal_(learner.attention.out_proj.weight, std=0.5)
+    head = BimorsHead(tiny_models.clip, LABELS, learner)
+    evidence = tiny_models.gather(pictures(2))
+    with torch.no_grad():
+        before = head.logits(evidence)
+        said = tiny_models.caption_encoder.embed(["many green trees", "a port"])
+        other_caption = head.logits(replace(evidence, caption_embedding=said))
+        other_patches = head.logits(replace(evidence, patch_tokens=evidence.patch_tokens.flip(0)))
+    assert (before - other_caption).abs().max() > 1e-3
+    assert (before - other_patches).abs().max() > 1e-3
+
+
+def test_every_part_of_the_prompt_learner_is_trained(tiny_models: FrozenModels) -> None:
+    learner = PromptLearner(widths(tiny_models), tiny_models.clip.embed_words("a photo of a"))
+    torch.nn.init.normal_(learner.attention.out_proj.weight, std=0.5)
+    BimorsHead(tiny_models.clip, LABELS, learner).logits(tiny_models.gather(pictures(2)))[:, 0].sum().backward()
+    # A bias before a softmax over keys shifts all of them alike, so the keys' bias has no gradient by nature.
+    still = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert still == []
+
+
+def test_a_batch_gives_what_single_pictures_give(tiny_models: FrozenModels) -> None:
+    images = pictures(5)
+    batch = tiny_models.gather(images)
+    single = concatenate([tiny_models.gather(images[i : i + 1]) for i in range(5)])
+    assert batch.captions == single.captions
+    torch.testing.assert_close(batch.caption_embedding, single.caption_embedding, rtol=0, atol=1e-5)
+    torch.testing.assert_close(batch.image_feature, single.image_feature, rtol=0, atol=1e-5)
+
+
+def test_padding_takes_no_part_in_the_caption_embedding(tiny_models: FrozenModels) -> None:
+    encoder = tiny_models.caption_encoder
+    captions = ["green trees", "many green trees near a river and a port with water", "", "green trees"]
+    together = encoder.embed(captions)
+    for caption, row in zip(captions, together, strict=True):
+        torch.testing.assert_close(row, encoder.embed([caption])[0], rtol=0, atol=1e-5)
+    assert (together[0] - together[1]).abs().max() > 1e-3
+
+
+def test_captions_have_at_most_sixteen_tokens(tiny_models: FrozenModels) -> None:
+    captioner = tiny_models.captioner
+    for caption in captioner.describe(pictures(3)):
+        assert isinstance(caption, str)
+    with torch.no_grad():
+        pixels = prepare(pictures(3), captioner.preprocessing, torch.float32)
+        from bimors_cli.model.captioner import NEW_TOKENS
+
+        assert captioner.model.generate(pixel_values=pixels, max_new_tokens=NEW_TOKENS).shape[1] <= 16
+
+
+def test_a_label_longer_than_the_context_is_refused_by_its_line(tiny_models: FrozenModels) -> None:
+    labels = parse_labels(b"forest\n\n" + b"very " * 90 + b"long\n", "labels.txt")
+    with pytest.raises(LabelsError, match="line 3"):
+        tiny_models.clip.name_tokens(labels, 4)
+
+
+def test_the_longest_label_that_fits_is_read_to_its_end(tiny_models: FrozenModels) -> None:
+    clip = tiny_models.clip
+
+    def fits(words: int) -> bool:
+        try:
+            clip.name_tokens(Labels.of(["x", " ".join(["port"] * words)]), 4)
+        except LabelsError:
+            return False
+        return True
+
+    longest = max(words for words in range(60, 80) if fits(words))
+    tokens = clip.name_tokens(Labels.of(["x", " ".join(["port"] * longest)]), 4)
+    assert int(tokens.end[1]) + 1 + 4 + 1 == 77
+
+
+def test_underscores_are_spaces(tiny_models: FrozenModels) -> None:
+    tokens = tiny_models.clip.name_tokens(Labels.of(["bare_land", "forest", "bare  land"]), 4)
+    assert tokens.ids[0].tolist() == tokens.ids[2].tolist()
+
+
+def test_probabilities_are_softened_by_the_temperature() -> None:
+    logits = torch.tensor([[10.0, 0.0, -10.0]])
+    sharp, soft = probabilities(logits, 1.0), probabilities(logits, 10.0)
+    assert torch.allclose(soft.sum(), torch.tensor(1.0)) and soft[0, 0] < sharp[0, 0]
+    assert soft.argmax() == sharp.argmax()
+
+
+def test_a_whole_tile_is_seen() -> None:
+    """Not a centre crop: a mark in the corner changes the input."""
+    how = Preprocessing.of(16, [0, 0, 0], [1, 1, 1])
+    plain = torch.zeros(1, 3, 40, 80, dtype=torch.uint8)
+    marked = plain.clone()
+    marked[..., :4, :4] = 255
+    assert prepare(marked, how, torch.float32)[0, 0, 0, 0] > 0.5
+    assert prepare(plain, how, torch.float32).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
+def test_devices_that_are_not_there_are_refused(name: str) -> None:
+    with pytest.raises(DeviceError):
+        choose_device(name)
+
+
+def test_weights_of_another_shape_are_refused(tiny_models: FrozenModels, tmp_path, tiny_bundle) -> None:  # type: ignore[no-untyped-def]
+    from safetensors.torch import save_file
+
+    from bimors_cli.pipeline.models import load_learner
+
+    learner = PromptLearner(PromptLearnerWidths(4, 64, 48, 32))
+    save_file(learner.state_dict(), tmp_path / "adapter.safetensors")
+    with pytest.raises(BundleError, match="does not fit"):
+        load_learner(tmp_path / "adapter.safetensors", tiny_models, tiny_bundle)
