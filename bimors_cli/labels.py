@@ -75,7 +75,8 @@ def read_labels(path: Path) -> Labels:
 def parse_labels(data: bytes, source: str) -> Labels:
     """Parse the bytes of a labels file.
 
-    A line is a name, or a name, a tab and a colour ``#rrggbb``. Lines that start with ``#`` and blank lines are skipped.
+    A line is a name, or a name, a tab and a colour ``#rrggbb``. Blank lines and those that start with ``#`` are
+    skipped.
 
     Raises
     ------
@@ -87,12 +88,12 @@ def parse_labels(data: bytes, source: str) -> Labels:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise LabelsError(f"{source}, line {line}: not UTF-8 text", "save the file as UTF-8") from error
+        number = data[: error.start].count(b"\n") + 1
+        raise LabelsError(f"{source}, line {number}: not UTF-8 text", "save the file as UTF-8") from error
     items = []
     # Only line feeds end a line: str.splitlines would also split at control characters, which are refused below.
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.rstrip("\r")
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.rstrip("\r")
         if line.strip() and not line.lstrip().startswith("#"):
             items.append(_parse_line(line, f"{source}, line {number}", number))
     return _checked(tuple(items), source)
@@ -102,9 +103,7 @@ def _parse_line(line: str, where: str, number: int) -> Label:
     name, tab, rest = line.strip().partition("\t")
     colour = rest.strip()
     if tab and not _COLOUR.fullmatch(colour):
-        raise LabelsError(
-            f"{where}: {_shown(colour)} is not a colour", "after the tab write a colour such as #2ca02c"
-        )
+        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "after the tab write a colour such as #2ca02c")
     return Label(_name(name, where), colour.lower() or None, number)
 
 
@@ -112,7 +111,7 @@ def _name(name: str, where: str) -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not name:
         raise LabelsError(f"{where}: the label is empty")
-    # Cc are control characters (illegal in a style's XML), Cs lone surrogates; U+FFFE and U+FFFF are illegal in XML too.
+    # Cc are control characters and Cs lone surrogates: illegal in a style's XML, like U+FFFE and U+FFFF.
     bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"), None)
     if bad is not None:
         raise LabelsError(f"{where}: control character U+{ord(bad):04X} in a label", "remove it")

@@ -49,7 +49,11 @@ def tokenizer(start: str, end: str) -> PreTrainedTokenizerFast:
         single=f"{start} $A {end}", special_tokens=[(start, 1), (end, 2)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", bos_token=start, eos_token=end, model_input_names=["input_ids", "attention_mask"]
+        tokenizer_object=core,
+        pad_token="<pad>",
+        bos_token=start,
+        eos_token=end,
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 
@@ -113,7 +117,9 @@ def _clip(folder: Path) -> None:
     }
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     model = build_clip(config["model_cfg"])
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
 
 
 def _captioner(folder: Path) -> None:
@@ -133,10 +139,20 @@ def _captioner(folder: Path) -> None:
     )
     config = Blip2Config(
         vision_config=Blip2VisionConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=IMAGE_SIZE, patch_size=8
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            image_size=IMAGE_SIZE,
+            patch_size=8,
         ),
         qformer_config=Blip2QFormerConfig(
-            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, encoder_hidden_size=32, vocab_size=8
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            encoder_hidden_size=32,
+            vocab_size=8,
         ),
         text_config=text,
         num_query_tokens=4,
@@ -145,14 +161,23 @@ def _captioner(folder: Path) -> None:
     model = Blip2ForConditionalGeneration(config)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    image = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.3, 0.3, 0.3], "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE}}
+    image = {
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.3, 0.3, 0.3],
+        "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(image))
 
 
 def _caption_encoder(folder: Path) -> None:
     words = tokenizer("[CLS]", "[SEP]")
     config = BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=80
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=80,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     words.save_pretrained(folder)

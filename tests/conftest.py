@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real scenes and fixtures beside the repository; skips where it is absent."""
+    """Return the folder of real scenes and fixtures beside the repository; skip where it is absent."""
     if not SHARED.is_dir():
         pytest.skip("no ../shared beside the repository")
     return SHARED
@@ -36,13 +36,13 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def scenes(shared: Path) -> Path:
-    """The folder of real scenes; skips where it is absent."""
+    """Return the folder of real scenes; skip where it is absent."""
     return shared / "scenes"
 
 
 @pytest.fixture
 def make_raster(tmp_path: Path) -> MakeRaster:
-    """A function that writes a small raster and returns its path.
+    """Return a function that writes a small raster and returns its path.
 
     `data` is an array [bands, h, w], `mask` a bool array [h, w] for an internal mask; what `make` does not name goes
     to `rasterio.open` (nodata, tiled, compress, driver).

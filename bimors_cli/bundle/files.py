@@ -52,7 +52,9 @@ def verify_files(folder: Path, files: Iterable[FileEntry]) -> None:
     for entry in files:
         name = PurePosixPath(entry.path)
         if name.is_absolute() or ".." in name.parts or "\\" in entry.path or ":" in entry.path or not name.parts:
-            raise BundleError(f"{folder}: the manifest names {entry.path!r}, which is not a plain name inside the folder")
+            raise BundleError(
+                f"{folder}: the manifest names {entry.path!r}, which is not a plain name inside the folder"
+            )
         path = folder / name
         if any(part.is_symlink() for part in (path, *list(path.parents)[: len(name.parts) - 1])):
             raise BundleError(f"{path}: a link, not a file of the bundle")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
-import bimors_cli
 from bimors_cli.errors import BundleError, InputError
 
 EMBEDDED = "mini"
@@ -20,7 +20,7 @@ def embedded_bundle() -> Path:
     BundleError
         This installation lacks it.
     """
-    package = Path(bimors_cli.__file__).resolve().parent
+    package = Path(str(files("bimors_cli"))).resolve()
     for folder in (package / "embedded" / EMBEDDED, package.parent / "weights" / EMBEDDED):
         if (folder / "manifest.json").is_file():
             return folder

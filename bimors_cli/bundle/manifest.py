@@ -65,7 +65,7 @@ class Bundle:
         """Words of a label that the bundle never saw, in order; empty when its vocabulary is open."""
         if self.vocabulary is None:
             return ()
-        return tuple(word for word in _WORD.findall(label.lower()) if word not in self.vocabulary)
+        return tuple(dict.fromkeys(w for w in _WORD.findall(label.lower()) if w not in self.vocabulary))
 
 
 def open_bundle(folder: Path) -> Bundle:

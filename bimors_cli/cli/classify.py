@@ -73,7 +73,7 @@ def classify(
         head=head,
         tile_size=tile_size,
         overlap=overlap,
-        bidx=parse_bidx(bidx or []),
+        bidx=parse_bidx(bidx or []) or (),
         stretch=stretch,
         nodata=nodata,
         min_valid=min_valid,

@@ -105,8 +105,8 @@ def _devices() -> dict[str, Any]:
     from bimors_cli.model.device import choose_device
 
     cuda = {
-        f"cuda:{i}": f"{torch.cuda.get_device_name(i)}, {torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB"
-        for i in range(torch.cuda.device_count())
+        f"cuda:{i}": f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
+        for i, card in enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
     }
     return {"cpu": f"{torch.get_num_threads()} threads", **cuda, "auto means": str(choose_device("auto"))}
 

@@ -59,7 +59,8 @@ Adapter = Annotated[
 ]
 Head = Annotated[str, typer.Option("--head", rich_help_panel=_MODEL, help="bimors or zero-shot.")]
 Device = Annotated[
-    str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE")
+    str,
+    typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE"),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", rich_help_panel=_MODEL, help="Tiles at a time.")
@@ -79,7 +80,7 @@ Bidx = Annotated[
         "--bidx",
         metavar="N",
         rich_help_panel=_INPUT,
-        help="Bands for red, green and blue, from 1: -b 4,3,2. Default: by colour interpretation, else the first three.",
+        help="Bands for red, green, blue, from 1: -b 4,3,2. Default: by colour interpretation, else the first three.",
     ),
 ]
 StretchOption = Annotated[
@@ -92,7 +93,9 @@ StretchOption = Annotated[
 ]
 Nodata = Annotated[
     str | None,
-    typer.Option("--nodata", metavar="VALUE", rich_help_panel=_INPUT, help="Instead of the scene's own: number, nan, none."),
+    typer.Option(
+        "--nodata", metavar="VALUE", rich_help_panel=_INPUT, help="Instead of the scene's own: number, nan, none."
+    ),
 ]
 MinValid = Annotated[
     float,
@@ -108,7 +111,9 @@ AoiRule = Annotated[
 ]
 AssumeCrs = Annotated[
     str | None,
-    typer.Option("--assume-crs", metavar="CRS", rich_help_panel=_INPUT, help="For a scene that has no CRS: EPSG:32633."),
+    typer.Option(
+        "--assume-crs", metavar="CRS", rich_help_panel=_INPUT, help="For a scene that has no CRS: EPSG:32633."
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Replace an output that is there, or start anew.")

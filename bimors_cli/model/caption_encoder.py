@@ -47,6 +47,6 @@ class CaptionEncoder(nn.Module):
         tokens = tokens.to(self.model.device)
         hidden = self.model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
         own = tokens["attention_mask"].unsqueeze(-1)
-        means = (hidden.float() * own).sum(dim=1) / own.sum(dim=1)
+        means: torch.Tensor = (hidden.float() * own).sum(dim=1) / own.sum(dim=1)
         place = {caption: i for i, caption in enumerate(distinct)}
         return means[[place[caption] for caption in captions]]

@@ -41,11 +41,14 @@ class Clip(nn.Module):
         The image tower is of a kind whose patch tokens bimors cannot read.
     """
 
-    def __init__(self, model: nn.Module, tokenize: Tokenize, preprocessing: Preprocessing) -> None:
+    def __init__(self, model: Any, tokenize: Tokenize, preprocessing: Preprocessing) -> None:
         super().__init__()
         if not isinstance(model.visual, (VisionTransformer, TimmModel)):
-            raise BundleError(f"CLIP's image tower is a {type(model.visual).__name__}; bimors reads ViT and timm towers")
-        self.model = model.eval().requires_grad_(False)
+            raise BundleError(
+                f"CLIP's image tower is a {type(model.visual).__name__}; bimors reads ViT and timm towers"
+            )
+        # open_clip has no types; what is used of it is checked by the tests on all its kinds of towers.
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenize = tokenize
         self.preprocessing = preprocessing
 
@@ -73,7 +76,8 @@ class Clip(nn.Module):
     @property
     def scale(self) -> torch.Tensor:
         """The factor before the cosine, exp(logit scale)."""
-        return self.model.logit_scale.exp().float()
+        scale: torch.Tensor = self.model.logit_scale.exp().float()
+        return scale
 
     @property
     def patch_width(self) -> int:
@@ -166,17 +170,17 @@ class Clip(nn.Module):
     def _tokens(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         # Twice the context length: what is too long shows itself instead of being cut.
         ids = self.tokenize(texts, context_length=2 * self.model.context_length)
-        text = getattr(self.model, "text", self.model)
+        text: Any = getattr(self.model, "text", self.model)
         pool = getattr(self.model, "text_pool_type", None) or text.pool_type
         if pool == "argmax":
             return ids, ids.argmax(dim=-1)
         if pool == "eos":
             eos = getattr(self.model, "text_eos_id", None)
-            return ids, (ids == (text.eos_id if eos is None else eos)).int().argmax(dim=-1)
+            return ids, ids.eq(text.eos_id if eos is None else eos).int().argmax(dim=-1)
         raise BundleError(f"this CLIP pools its text by {pool!r}; it cannot take learned prompts", "--head zero-shot")
 
 
-def build_clip(config: Mapping[str, Any]) -> nn.Module:
+def build_clip(config: Mapping[str, Any]) -> Any:
     """Build an open_clip model from its ``model_cfg`` with random weights.
 
     open_clip's own factory would look for weights, here and on its hubs; ours come from the bundle alone.

@@ -87,5 +87,5 @@ class PromptLearner(nn.Module):
         told = self.caption_projection(caption_embedding)
         evidence = self.evidence_norm(torch.stack((seen, told), dim=1))
         context = self.context.expand(len(patch_tokens), -1, -1)
-        change, _ = self.attention(self.context_norm(context), evidence, evidence, need_weights=False)
+        change: torch.Tensor = self.attention(self.context_norm(context), evidence, evidence, need_weights=False)[0]
         return context + change

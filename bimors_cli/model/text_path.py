@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -61,22 +62,24 @@ class TextTower(nn.Module):
         The text tower is not causal, or its blocks are of a kind whose keys and values cannot be shared.
     """
 
-    def __init__(self, clip: nn.Module, start_id: int) -> None:
+    def __init__(self, clip: Any, start_id: int) -> None:
         super().__init__()
-        text = getattr(clip, "text", clip)
+        text: Any = getattr(clip, "text", clip)
         blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
         if blocks is None or not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
             raise BundleError(
                 f"this CLIP's text tower ({type(text).__name__}) cannot take learned prompts", "use --head zero-shot"
             )
         if text.attn_mask is None or getattr(text, "cls_emb", None) is not None:
-            raise BundleError("this CLIP's text tower is not causal; it cannot take learned prompts", "--head zero-shot")
+            raise BundleError(
+                "this CLIP's text tower is not causal; it cannot take learned prompts", "--head zero-shot"
+            )
         self.start_id = start_id
-        self.blocks = blocks
-        self.token_embedding = text.token_embedding
-        self.positional_embedding = text.positional_embedding
-        self.ln_final = text.ln_final
-        self.text_projection = text.text_projection
+        self.blocks: Any = blocks
+        self.token_embedding: Any = text.token_embedding
+        self.positional_embedding: torch.Tensor = text.positional_embedding
+        self.ln_final: Any = text.ln_final
+        self.text_projection: Any = text.text_projection
 
     @property
     def width(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -124,7 +125,8 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec, *, crea
         fields=np.array(names, dtype=object),
         layer=spec.name,
         driver="GPKG",
-        geometry_type="Polygon",
+        geometry_type="MultiPolygon" if spec.multipart else "Polygon",
+        promote_to_multi=spec.multipart,
         crs=spec.crs_wkt,
         append=not create,
         **first,
@@ -163,11 +165,22 @@ def _verify(built: Path, spec: LayerSpec, written: int) -> None:
     if len(fids) != written:
         raise OutputError(f"{built.name}: {len(fids)} rows in the file, {written} were written")
     wanted, found = pyproj.CRS.from_user_input(spec.crs_wkt), meta["crs"]
-    # GDAL keeps a geographic CRS with its axes in either order; the coordinates are x, y in both.
-    if found is None or not pyproj.CRS.from_user_input(found).equals(wanted, ignore_axis_order=True):
+    if found is None or not _same_place(pyproj.CRS.from_user_input(found), wanted):
         raise OutputError(
             f"{built.name}: a GeoPackage cannot hold the CRS {wanted.name!r} as it is", "give another with --dst-crs"
         )
+
+
+def _same_place(found: pyproj.CRS, wanted: pyproj.CRS) -> bool:
+    """Tell whether x and y mean the same in both; the order of the axes on paper does not matter, GDAL's is x, y."""
+    if found.equals(wanted, ignore_axis_order=True):
+        return True
+    # PROJ overlooks the order of geographic axes only. But files of GDAL before 3 have codes of northing-first CRS
+    # (EPSG:3035, 3006) without their axes, and come back with them. What is left is to compare the parameters.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a PROJ string lacks names, says pyproj
+        parameters = wanted.to_dict()
+        return bool(parameters) and found.to_dict() == parameters
 
 
 @contextmanager

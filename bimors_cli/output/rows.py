@@ -77,6 +77,9 @@ class LayerSpec:
         Whether there is a column ``p_<label>`` for each class.
     metadata : mapping of str to str
         Provenance. Keys are ASCII identifiers.
+    multipart : bool
+        Whether a tile may be a MultiPolygon, as it is when reprojection takes it across the antimeridian. A GeoPackage
+        has one geometry type a layer, so there all tiles are MultiPolygons then.
 
     Raises
     ------
@@ -92,6 +95,7 @@ class LayerSpec:
     top_k: int = 2
     probabilities: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    multipart: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.strip() or _ILLEGAL.search(self.name) or _RESERVED_LAYER.match(self.name):
@@ -139,7 +143,7 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec)
     rows : sequence of TileRow
         N rows.
     geometries : ndarray of shapely polygons, shape (N,)
-        In the CRS of the layer, in the order of the rows.
+        In the CRS of the layer, in the order of the rows; None for a tile that has no place in it.
     spec : LayerSpec
         The layer that the frame is for.
 
@@ -175,7 +179,7 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec)
 
 
 def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
-    """Check a frame against the layer: column names, order and dtypes, the CRS, polygons only.
+    """Check a frame against the layer: column names, order and dtypes, the CRS, polygons (or nothing) only.
 
     pyogrio appends columns in any order and polygons in any CRS without a word, so this is the only guard.
 
@@ -195,8 +199,9 @@ def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
             raise OutputError(f"layer {spec.name}: column {name} is {found[name]}, expected {dtype}")
     if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(spec.crs_wkt):
         raise OutputError(f"layer {spec.name}: rows in another CRS than that of the layer")
-    if not (frame.geometry.geom_type == "Polygon").all():
-        raise OutputError(f"layer {spec.name}: a geometry is missing or is not a polygon")
+    kinds = set(frame.geometry.geom_type.dropna())
+    if odd := kinds - ({"Polygon", "MultiPolygon"} if spec.multipart else {"Polygon"}):
+        raise OutputError(f"layer {spec.name}: a {odd.pop()} in a layer of polygons")
 
 
 def clean_text(text: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pyproj
 import shapely
 import shapely.geometry
+from shapely.geometry.polygon import orient
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.output.atomic import replacing
@@ -93,17 +94,21 @@ def write_sequence_file(
 
 def _features(frame: geopandas.GeoDataFrame) -> Iterator[dict[str, Any]]:
     polygons = shapely.transform(frame.geometry.to_numpy(), lambda points: np.round(points, DECIMALS))
-    # RFC 7946 wants the outer ring anticlockwise; south-up scenes and projections turn it round.
-    clockwise = ~shapely.is_ccw(shapely.get_exterior_ring(polygons))
-    polygons = np.where(clockwise, shapely.reverse(polygons), polygons)
     names = [name for name in frame.columns if name != frame.geometry.name]
     rows = zip(*(frame[name].tolist() for name in names), strict=True)  # tolist gives Python's own numbers
     for polygon, row in zip(polygons, rows, strict=True):
         yield {
             "type": "Feature",
             "properties": {name: _json(value) for name, value in zip(names, row, strict=True)},
-            "geometry": shapely.geometry.mapping(polygon),
+            "geometry": None if polygon is None else shapely.geometry.mapping(_anticlockwise(polygon)),
         }
+
+
+def _anticlockwise(polygon: Any) -> Any:
+    """Turn outer rings as RFC 7946 wants them: south-up scenes and projections turn them round."""
+    if polygon.geom_type == "MultiPolygon":
+        return shapely.MultiPolygon([orient(part) for part in polygon.geoms])
+    return orient(polygon)
 
 
 def _json(value: Any) -> Any:

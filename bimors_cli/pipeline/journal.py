@@ -65,7 +65,9 @@ class Journal:
                 f"{path.name}: another run is writing this output{_holder(path)}", "wait for it, or use another -o"
             ) from None
         except OSError as error:
-            raise JournalError(f"{path.parent}: cannot be written: {error.strerror or error}", "use another -o") from error
+            raise JournalError(
+                f"{path.parent}: cannot be written: {error.strerror or error}", "use another -o"
+            ) from error
         try:
             if resume and path.exists():
                 self._file: BinaryIO = path.open("r+b")

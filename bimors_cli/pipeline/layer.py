@@ -35,6 +35,8 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
         labels=options.labels,
         top_k=options.top_k,
         probabilities=options.probabilities,
+        # A tile across the antimeridian has two polygons in longitudes.
+        multipart=plan.crs.is_geographic and any(scene.info.crs != plan.crs for scene in plan.scenes),
         metadata={
             "version": bimors_cli.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -180,10 +180,14 @@ def _layer_crs(scenes: tuple[ScenePlan, ...], options: ClassifyOptions, form: Fo
     for scene in scenes[1:]:
         if scene.info.crs != first.crs:
             raise InputError(
-                f"{scene.info.name} is in {scene.info.crs.to_string()[:60]}, {first.name} in {first.crs.to_string()[:60]}",
+                f"{scene.info.name} is in {_short(scene.info.crs)}, {first.name} in {_short(first.crs)}",
                 "name the layer's CRS with --dst-crs, or classify them in two runs",
             )
     return first.crs
+
+
+def _short(crs: CRS) -> str:
+    return str(crs.to_string())[:60]
 
 
 def _identity(scene: ScenePlan) -> dict[str, Any]:

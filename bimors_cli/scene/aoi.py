@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -121,12 +122,12 @@ def _check_file(path: str) -> None:
         raise AoiError(f"{path} is not there", "give a local file, or file:layer")
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _SUFFIXES:
-        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr aoi.gpkg {path}"
+        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr aoi.gpkg {quote(path)}"
         raise AoiError(f"{path} is not in an accepted vector format", hint)
     # GDAL goes by content: an OGR VRT under another name would run SQL and open addresses.
     with open(path, "rb") as file:
         if b"<OGRVRTDataSource" in file.read(_HEAD):
-            raise AoiError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr aoi.gpkg {path}")
+            raise AoiError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr aoi.gpkg {quote(path)}")
 
 
 def _layer(path: str, layer: str | None) -> str:
@@ -135,14 +136,14 @@ def _layer(path: str, layer: str | None) -> str:
     try:
         rows = pyogrio.list_layers(path)
     except pyogrio.errors.DataSourceError as error:
-        raise AoiError(f"cannot open {path}: {_one_line(error)}", f"see: ogrinfo {path}") from error
+        raise AoiError(f"cannot open {path}: {_one_line(error)}", f"see: ogrinfo {quote(path)}") from error
     names = [str(name) for name, geometry in rows if geometry is not None]
     if layer is None and len(names) == 1:
         return names[0]
     if layer in names:
         return str(layer)
     if not names:
-        raise AoiError(f"{path} has no layer with geometry", f"see: ogrinfo {path}")
+        raise AoiError(f"{path} has no layer with geometry", f"see: ogrinfo {quote(path)}")
     problem = "has several layers" if layer is None else f"has no layer {layer!r}"
     raise AoiError(f"{path} {problem}", f"name one as {path}:LAYER; there are: {', '.join(names)}")
 
@@ -155,9 +156,9 @@ def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
         meta, _, wkb, _ = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)
         geometries = shapely.from_wkb(wkb)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise AoiError(f"cannot read {path}: {_one_line(error)}", f"see: ogrinfo -al -so {path}") from error
+        raise AoiError(f"cannot read {path}: {_one_line(error)}", f"see: ogrinfo -al -so {quote(path)}") from error
     if not meta["crs"]:
-        raise AoiError(f"{path} has no CRS", f"name it: ogr2ogr -a_srs EPSG:... aoi.gpkg {path}")
+        raise AoiError(f"{path} has no CRS", f"name it: ogr2ogr -a_srs EPSG:... aoi.gpkg {quote(path)}")
     geometries = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
     if not len(geometries):
         raise AoiError(f"{path} holds no polygon", "draw at least one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from typing import Final
 
 import rasterio
@@ -47,12 +48,17 @@ def gdal_env() -> rasterio.Env:
 
 def is_local(path: str) -> bool:
     """Tell whether `path` is a plain path of this machine, not a /vsi path, a URL or a `DRIVER:` name."""
-    return not _GDAL_NAME.match(path)
+    return not _GDAL_NAME.match(path) or os.path.exists(path)
 
 
 def display_name(path: str) -> str:
     """Return `path` fit for messages: one line, without the query of a URL, which may carry a signature or a token."""
     return " ".join((path.split("?", 1)[0] if _URL.match(path) else path).splitlines())
+
+
+def shell_name(path: str) -> str:
+    """Return `display_name` as a shell takes it, for the commands in hints."""
+    return shlex.quote(display_name(path))
 
 
 def file_name(path: str) -> str:
@@ -87,7 +93,8 @@ def open_dataset(path: str) -> DatasetReader:
     except RasterioError as error:
         reason = reason_of(error)
         if "not recognized" in reason and "does not exist" not in reason:
-            hint = f"accepted: {', '.join(DRIVERS)}, and VRT if named .vrt; else: gdal_translate {name} scene.tif"
+            accepted = f"{', '.join(DRIVERS)}, and VRT if named .vrt"
+            hint = f"accepted: {accepted}; else: gdal_translate {shell_name(path)} scene.tif"
             raise SceneError(f"{name} is not a raster in a supported format", hint) from error
-        hint = f"see what GDAL says: gdalinfo {name}"
+        hint = f"see what GDAL says: gdalinfo {shell_name(path)}"
         raise SceneError(f"cannot open {name}: {reason.replace(path, name)}", hint) from error

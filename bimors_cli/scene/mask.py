@@ -120,7 +120,7 @@ def known_to_gdal(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:
 def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
     """Return the alpha band, None where there is none or it is shown as a picture.
 
-    Found by its colour: GDAL itself takes alpha for a mask in files of 8 or 16 unsigned bits only, and not beside nodata.
+    Found by its colour: GDAL itself takes alpha for a mask in files of 8 or 16 unsigned bits only, not beside nodata.
     """
     colours = dataset.colorinterp
     index = colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None

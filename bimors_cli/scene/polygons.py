@@ -137,6 +137,7 @@ def _wrap(ring: npt.NDArray[np.float64]) -> Any:
         part = polygon.intersection(shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
         # A tile that ends at the antimeridian may cross it by rounding: such slivers are no part of it.
         if part.area > 1e-9 * polygon.area:
-            pieces = shapely.get_parts(translate(part, -360 * turn))
-            parts.extend(orient(piece) for piece in pieces if piece.geom_type == "Polygon")
-    return shapely.MultiPolygon(parts) if len(parts) > 1 else parts[0]
+            parts.append(translate(part, -360 * turn))
+    # The union joins what meets again where the ring began; parts on either side of the antimeridian stay apart.
+    pieces = [orient(piece) for piece in shapely.get_parts(shapely.union_all(parts)) if piece.geom_type == "Polygon"]
+    return shapely.MultiPolygon(pieces) if len(pieces) > 1 else pieces[0]

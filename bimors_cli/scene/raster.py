@@ -18,7 +18,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
-from bimors_cli.scene.gdal import display_name, file_name, gdal_env, is_local, open_dataset
+from bimors_cli.scene.gdal import display_name, file_name, gdal_env, is_local, open_dataset, shell_name
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -121,9 +121,11 @@ def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
             raise SceneError(f"{name} is a directory", "give a raster; join many into one with gdalbuildvrt")
         if not os.path.exists(path):
             raise SceneError(f"{name} is not there", "check the path")
-    with gdal_env(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by the checks below
-        with open_dataset(path) as dataset:
+    with gdal_env():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by the checks below
+            dataset = open_dataset(path)
+        with dataset:
             yield Scene(_info(path, dataset, assumed), dataset)
 
 
@@ -135,8 +137,8 @@ def scene_info(path: str, *, assume_crs: str | None = None) -> SceneInfo:
 
 def _info(path: str, dataset: DatasetReader, assumed: CRS | None) -> SceneInfo:
     name = file_name(path)
-    _check_pixels(name, dataset)
-    crs = _crs(name, dataset, assumed)
+    _check_pixels(path, dataset)
+    crs = _crs(path, dataset, assumed)
     status = os.stat(path) if is_local(path) else None
     return SceneInfo(
         path=path,
@@ -168,37 +170,39 @@ def _parse_crs(text: str) -> CRS:
         raise InputError(f"{text!r} is not a CRS", "write it as EPSG:32615, or as WKT") from error
 
 
-def _check_pixels(name: str, dataset: DatasetReader) -> None:
+def _check_pixels(path: str, dataset: DatasetReader) -> None:
+    name, file = display_name(path), shell_name(path)
     if dataset.count == 0:
         inside = dataset.subdatasets[:3]
-        hint = f"give one of its subdatasets: {', '.join(inside)}" if inside else f"see what is inside: gdalinfo {name}"
+        hint = f"give one of its subdatasets: {', '.join(inside)}" if inside else f"see what is inside: gdalinfo {file}"
         raise SceneError(f"{name} has no bands", hint)
     if any(str(dtype).startswith("complex") for dtype in dataset.dtypes):
-        hint = f'take the magnitude: gdal_calc.py -A {name} --calc="abs(A)" --type=Float32 --outfile=magnitude.tif'
+        hint = f'take the magnitude: gdal_calc.py -A {file} --calc="abs(A)" --type=Float32 --outfile=magnitude.tif'
         raise SceneError(f"{name} has complex pixels ({dataset.dtypes[0]})", hint)
 
 
-def _crs(name: str, dataset: DatasetReader, assumed: CRS | None) -> CRS:
+def _crs(path: str, dataset: DatasetReader, assumed: CRS | None) -> CRS:
+    name, file = display_name(path), shell_name(path)
     transform = dataset.transform
     placed = transform != Affine.identity()
     if not placed and dataset.gcps[0]:
-        hint = f"warp it first: gdalwarp -tps {name} warped.tif"
+        hint = f"warp it first: gdalwarp -tps {file} warped.tif"
         raise SceneError(f"{name} has ground control points but no transform", hint)
     if not placed and dataset.rpcs is not None:
-        raise SceneError(f"{name} has RPCs but no transform", f"warp it first: gdalwarp -rpc {name} warped.tif")
+        raise SceneError(f"{name} has RPCs but no transform", f"warp it first: gdalwarp -rpc {file} warped.tif")
     if not placed:
-        place = f"gdal_edit.py -a_srs EPSG:... -a_ullr ULX ULY LRX LRY {name}"
+        place = f"gdal_edit.py -a_srs EPSG:... -a_ullr ULX ULY LRX LRY {file}"
         if not dataset.crs:
             hint = f"give it both: {place} (--assume-crs EPSG:... alone gives no position)"
             raise SceneError(f"{name} has no CRS and no position", hint)
         raise SceneError(f"{name} has a CRS but no position", f"give it one: {place}")
     if not all(map(math.isfinite, transform)) or transform.is_degenerate:
-        hint = f"mend it: gdal_edit.py -a_ullr ULX ULY LRX LRY {name}"
+        hint = f"mend it: gdal_edit.py -a_ullr ULX ULY LRX LRY {file}"
         raise SceneError(f"{name} has a transform that maps it to nothing", hint)
     if dataset.crs:
         return dataset.crs
     if assumed is None:
-        hint = f"name it with --assume-crs EPSG:..., or for good: gdal_edit.py -a_srs EPSG:... {name}"
+        hint = f"name it with --assume-crs EPSG:..., or for good: gdal_edit.py -a_srs EPSG:... {file}"
         raise SceneError(f"{name} has no CRS", hint)
     return assumed
 

@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import display_name, gdal_env, open_dataset, reason_of
+from bimors_cli.scene.gdal import display_name, gdal_env, open_dataset, reason_of, shell_name
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
@@ -131,7 +131,8 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
     except RasterioError as error:
         name = display_name(reader.info.path)
         message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
-        raise ReadError(message, f"see how far the file is whole: gdalinfo -checksum {name}") from error
+        hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(reader.info.path)}"
+        raise ReadError(message, hint) from error
     image = _fill(reader.stretch.apply(data), share > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
     return TilePixels(image, float(share.mean(dtype=np.float64)))

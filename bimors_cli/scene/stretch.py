@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import InputError, ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import display_name, reason_of
+from bimors_cli.scene.gdal import display_name, reason_of, shell_name
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import sample_window
 
@@ -24,6 +24,7 @@ _SIDES: Final = (1024, 4096)  # pixels a side of the sample; the second if the f
 _ENOUGH: Final = 1000  # valid pixels
 _STRIPS: Final = 8  # the sample is read in strips: one damaged block costs one strip, not the scene
 _DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
+_SMALL_BLOCK: Final = 4_000_000  # pixels; larger blocks must not be decoded once a patch
 _PATCH: Final = 64  # pixels a side of the patches that are read instead
 _HINT: Final = "write it as auto, none, MIN,MAX or p2,p98"
 
@@ -180,7 +181,8 @@ def _sample(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> npt.NDArray
                 parts.append(data[:, valid])
         if failure is not None and not parts:
             name = display_name(dataset.name)
-            raise ReadError(f"cannot read {name}: {reason_of(failure)}", f"see: gdalinfo -stats {name}") from failure
+            hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(dataset.name)}"
+            raise ReadError(f"cannot read {name}: {reason_of(failure)}", hint) from failure
         sample = np.concatenate(parts, axis=1)
         if sample.shape[1] >= _ENOUGH or side >= max(dataset.shape):
             break
@@ -190,7 +192,9 @@ def _sample(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> npt.NDArray
 def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:
     """Yield windows and the shapes to read them at: about `side` x `side` pixels in all."""
     height, width = dataset.shape
-    if height * width > _DECIMATE_UP_TO and not dataset.overviews(1):
+    block_height, block_width = dataset.block_shapes[0]
+    small_blocks = block_height * block_width <= _SMALL_BLOCK
+    if height * width > _DECIMATE_UP_TO and small_blocks and not dataset.overviews(1):
         tops, lefts = (_spread(length, side // _PATCH) for length in (height, width))
         for top in tops:
             for left in lefts:
@@ -206,4 +210,6 @@ def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[i
 def _spread(length: int, count: int) -> list[int]:
     """Return the starts of up to `count` patches, each in the middle of an equal share of a length."""
     count = min(count, -(-length // _PATCH))
-    return [min(max(0, length * (2 * i + 1) // (2 * count) - _PATCH // 2), max(0, length - _PATCH)) for i in range(count)]
+    return [
+        min(max(0, length * (2 * i + 1) // (2 * count) - _PATCH // 2), max(0, length - _PATCH)) for i in range(count)
+    ]

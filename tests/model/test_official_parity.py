@@ -2,7 +2,8 @@
 
 The fixture lists tensors that anyone can rebuild: tensor i is ``default_rng([seed, i]).standard_normal(shape)`` as
 float32, shaped by its kind in float32 (to the last bit: weights are *multiplied* by the rounded reciprocal of the root,
-and the context is summed before it is widened). ``BIMORS_PARITY_FIXTURE`` names another fixture of the same form by its stem.
+and the context is summed before it is widened). ``BIMORS_PARITY_FIXTURE`` names another fixture of the same form by its
+stem.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_memory_budget_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_whole_clip_of_open_clip() -> None:
-    """The words "a photo of a" as context give open_clip's encode_text, with its real tokenizer and both CLIP classes."""
+    """The words "a photo of a" as context give open_clip's encode_text, with its tokenizer and both CLIP classes."""
     config = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},

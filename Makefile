@@ -1,0 +1,41 @@
+# make demo: see it work.   make test: what CI runs.   Both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint test-slow test-gpu clean
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/bimors classify examples/scene.tif --labels examples/labels.txt --tile-size 64 -o out.gpkg --overwrite
+	$(BIN)/bimors preview out.gpkg -o out.png --overwrite
+	@echo
+	@echo "Look at out.png, or open the map in QGIS: drag out.gpkg onto its window, or run"
+	@echo "    qgis examples/scene.tif out.gpkg"
+	@echo "It is coloured already. To use the program by its name: . $(BIN)/activate"
+
+test: .venv/installed-test lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: .venv/installed-test
+	$(BIN)/python -m pytest -m gpu
+
+clean:
+	rm -rf .venv out.gpkg out.png .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,244 @@
+"""`bimors classify` from outside: streams, exit codes, signals, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+from geopandas.testing import assert_geodataframe_equal
+
+from bimors_cli.bundle.manifest import Bundle
+
+BIMORS = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("# classes\nforest\nriver\t#0000ff\n\nport\n")
+    return path
+
+
+@pytest.fixture
+def scene(make_raster: Any) -> Path:
+    return Path(make_raster(np.random.default_rng(0).integers(1, 256, (3, 96, 96), dtype=np.uint8)))
+
+
+def bimors(*args: object, cwd: Path | None = None, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*BIMORS, *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        input=stdin,
+        env={**os.environ, **env},
+        check=False,
+        timeout=300,
+    )
+
+
+def classify(scene: Path, labels: Path, bundle: Bundle, *args: object, **kw: Any) -> subprocess.CompletedProcess[str]:
+    return bimors("classify", scene, "-l", labels, "--model", bundle.folder, "--tile-size", 32, *args, **kw)
+
+
+def test_stdout_holds_the_path_alone(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    result = classify(scene, labels, tiny_bundle, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "scene.gpkg\n"), result.stderr
+    assert "9 of 9 tiles labelled" in result.stderr and "captioner" in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.txt", "scene.gpkg", "scene.tif"]
+    quiet = classify(scene, labels, tiny_bundle, "-q", "--overwrite", cwd=tmp_path)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "scene.gpkg\n", "")
+
+
+def test_the_stream_is_clean_geojson_in_wgs84(scene: Path, tiny_bundle: Bundle) -> None:
+    result = classify(scene, Path("-"), tiny_bundle, "-o", "-", stdin="forest\nriver\n")
+    assert result.returncode == 0, result.stderr
+    features = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [f["properties"]["tile_id"] for f in features] == [f"scene/{i // 3}/{i % 3}" for i in range(9)]
+    for feature in features:
+        assert all(-180 <= x <= 180 and -90 <= y <= 90 for x, y in feature["geometry"]["coordinates"][0])
+
+
+def test_a_reader_that_leaves_early_is_no_error(scene: Path, labels: Path, tiny_bundle: Bundle) -> None:
+    command = [*BIMORS, "classify", scene, "-l", labels, "--model", tiny_bundle.folder, "--tile-size", 4, "-o", "-"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    assert json.loads(process.stdout.readline())["type"] == "Feature"
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert "Traceback" not in (text := process.stderr.read()) and "Broken pipe" not in text
+
+
+def test_globs_make_one_layer(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "b.tif").write_bytes(scene.read_bytes())
+    result = classify(Path("*.tif"), labels, tiny_bundle, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "bimors.gpkg\n"), result.stderr
+    assert set(geopandas.read_file(tmp_path / "bimors.gpkg", layer="tiles")["scene"]) == {"scene.tif", "b.tif"}
+
+
+def test_a_dry_run_writes_nothing(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    result = classify(scene, labels, tiny_bundle, "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0 and result.stdout == ""
+    assert "3 rows x 3 columns" in result.stderr and "9 tiles" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no label"),
+        (b"forest\n", "only one label"),
+        (b"forest\nriver\nForest\n", "line 3"),
+        (b"forest\nri\x07ver\n", "line 2"),
+        (b"forest\nriver\tblue\n", "line 2"),
+        (b"forest\n\xff\xfe\n", "line 2"),
+        (b"forest\n" + b"very " * 90 + b"long\n", "line 2"),
+    ],
+)
+def test_a_bad_labels_file_is_refused_by_its_line(
+    scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path, content: bytes, says: str
+) -> None:
+    labels.write_bytes(content)
+    result = classify(scene, labels, tiny_bundle, cwd=tmp_path)
+    assert result.returncode == 2 and result.stdout == ""
+    assert says in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.txt", "scene.tif"]
+
+
+def test_mistakes_are_one_line_and_a_hint(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "there.gpkg").write_bytes(b"precious")
+    for args, code in (
+        (("-o", tmp_path / "there.gpkg"), 2),
+        (("-o", tmp_path / "none" / "x.gpkg"), 1),
+        (("-o", tmp_path / "x.xyz"), 2),
+        (("--bidx", "1,2"), 2),
+        (("--stretch", "5,1"), 2),
+        (("--aoi", "none.gpkg"), 2),
+        (("--model", "none"), 2),
+        (("--adapter", "none"), 2),
+        (("--device", "cuda:7"), 2),
+    ):
+        result = classify(scene, labels, tiny_bundle, *args, cwd=tmp_path)
+        assert result.returncode == code, (args, result.stderr)
+        lines = result.stderr.strip().splitlines()
+        assert 1 <= len(lines) <= 2 and lines[0].startswith("error: "), (args, result.stderr)
+    assert (tmp_path / "there.gpkg").read_bytes() == b"precious"
+    missing = classify(tmp_path / "none.tif", labels, tiny_bundle, cwd=tmp_path)
+    assert missing.returncode == 2 and "is not there" in missing.stderr
+    traceback = classify(tmp_path / "none.tif", labels, tiny_bundle, "-vv", cwd=tmp_path)
+    assert "Traceback" in traceback.stderr and traceback.returncode == 2
+
+
+def test_offline_refuses_scenes_elsewhere(labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    url = "https://example.com/scene.tif?X-Amz-Signature=secret"
+    result = classify(Path(url), labels, tiny_bundle, "--offline", cwd=tmp_path)
+    result = bimors("classify", url, "-l", labels, "--offline", cwd=tmp_path)
+    assert result.returncode == 2 and "--offline" in result.stderr and "secret" not in result.stderr
+
+
+def start(scene: Path, labels: Path, bundle: Bundle, folder: Path, *args: object) -> subprocess.Popen[str]:
+    command = [*BIMORS, "classify", scene, "-l", labels, "--model", bundle.folder, "--tile-size", 4, "--batch-size", 8]
+    return subprocess.Popen(
+        [*map(str, command), *map(str, args)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_lines(process: subprocess.Popen[str], journal: Path, lines: int) -> None:
+    end = time.monotonic() + 120
+    while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
+        assert process.poll() is None and time.monotonic() < end, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+
+
+def test_kill_and_resume_give_the_rows_of_an_undisturbed_run(
+    scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "calm").mkdir()
+    calm = start(scene, labels, tiny_bundle, tmp_path / "calm")
+    assert calm.wait(timeout=300) == 0
+    journal = tmp_path / "scene.gpkg.bimors-journal"
+    done = 0
+    for lines in (10, 100, 300):
+        process = start(scene, labels, tiny_bundle, tmp_path, "--resume")
+        wait_for_lines(process, journal, done + lines)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "scene.gpkg").exists()
+        done = journal.read_bytes().count(b"\n")
+    refused = start(scene, labels, tiny_bundle, tmp_path)
+    assert refused.wait(timeout=120) == 2 and "--resume" in (refused.stderr.read() if refused.stderr else "")
+    other = start(scene, labels, tiny_bundle, tmp_path, "--resume", "--min-valid", 0.1)
+    assert other.wait(timeout=120) == 2 and "min valid (0.5, now 0.1)" in (other.stderr.read() if other.stderr else "")
+    last = start(scene, labels, tiny_bundle, tmp_path, "--resume")
+    assert last.wait(timeout=300) == 0
+    resumed, undisturbed = (geopandas.read_file(f / "scene.gpkg", layer="tiles") for f in (tmp_path, tmp_path / "calm"))
+    assert len(undisturbed) == 24 * 24
+    exact = ["tile_id", "label", "caption", "geometry"]
+    assert_geodataframe_equal(resumed[exact], undisturbed[exact])
+    np.testing.assert_allclose(resumed["confidence"], undisturbed["confidence"], atol=1.01e-4)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["calm", "labels.txt", "scene.gpkg", "scene.tif"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
+    scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(scene, labels, tiny_bundle, tmp_path)
+    journal = tmp_path / "scene.gpkg.bimors-journal"
+    wait_for_lines(process, journal, 20)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert "--resume" in stderr and "Traceback" not in stderr and journal.exists()
+    assert start(scene, labels, tiny_bundle, tmp_path, "--resume").wait(timeout=300) == 0
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("no_crs.tif", "--assume-crs"),
+        ("gcps_only.tif", "gdalwarp"),
+        ("README.md", "gdal"),
+        ("sparse_66000x66000.tif", ""),
+    ],
+)
+def test_scenes_that_cannot_be_used(
+    scenes: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path, name: str, hint: str
+) -> None:
+    result = classify(scenes / name, labels, tiny_bundle, cwd=tmp_path)
+    assert result.returncode == 2 and hint in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 2 and not list(tmp_path.glob("*.gpkg*"))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["corrupt.tif", "truncated.tif"])
+def test_scenes_that_open_but_cannot_be_read(
+    scenes: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    result = classify(scenes / name, labels, tiny_bundle, cwd=tmp_path)
+    assert result.returncode in (1, 2, 3) and "Traceback" not in result.stderr
+
+
+def test_help_and_info_need_no_torch(scene: Path) -> None:
+    for args in (["--help"], ["classify", "--help"], ["--version"], ["info", str(scene)]):
+        code = (
+            f"import sys; sys.argv = ['bimors', *{args!r}]\n"
+            "from bimors_cli.cli.main import main\n"
+            "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+            "heavy = {'torch', 'transformers', 'open_clip', 'geopandas'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
