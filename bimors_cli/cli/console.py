@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from types import TracebackType
 from typing import Final
@@ -22,19 +21,27 @@ LINE_EVERY_SECONDS: Final = 30.0
 
 
 class _Level:
+    before_command = 0
     verbosity = 0
 
 
 def set_verbosity(verbose: int, quiet: bool) -> None:
-    """Choose what is shown: -1 errors only, 0 messages, 1 details (-v), 2 tracebacks as well (-vv)."""
-    debug = 2 if os.environ.get("BIMORS_DEBUG", "") not in ("", "0") else 0
-    _Level.verbosity = -1 if quiet else max(verbose, debug, _Level.verbosity)
+    """Choose what is shown: -1 errors only, 0 messages, 1 details (-v), 2 tracebacks as well (-vv).
+
+    -q and -v count before the command's name and after it.
+    """
+    quiet = quiet or _Level.before_command < 0
+    _Level.verbosity = -1 if quiet else max(verbose, _Level.before_command)
     log.setLevel({-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(_Level.verbosity, logging.DEBUG))
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Plain())
-        log.addHandler(handler)
-        log.propagate = False
+        log.addHandler(_Handler())
+
+
+def set_verbosity_before_command(verbose: int, quiet: bool) -> None:
+    """Take -q and -v from before the command's name; BIMORS_DEBUG=1 is -vv."""
+    debug = 2 if os.environ.get("BIMORS_DEBUG", "") not in ("", "0") else 0
+    _Level.before_command = -1 if quiet else max(verbose, debug)
+    set_verbosity(0, False)
 
 
 def verbosity() -> int:
@@ -55,10 +62,10 @@ def show_error(error: BimorsError) -> None:
         err.print(f"hint: {error.hint}")
 
 
-class _Plain(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return f"{level}{record.getMessage()}"
+        err.print(f"{level}{record.getMessage()}")
 
 
 class TileProgress:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 import bimors_cli
 from bimors_cli.cli import classify, doctor, info, options, preview
-from bimors_cli.cli.console import err, set_verbosity, show_error, verbosity
+from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, verbosity
 from bimors_cli.errors import BimorsError, Interrupted
 
 
@@ -71,7 +71,7 @@ def _root(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    set_verbosity(verbose, quiet)
+    set_verbosity_before_command(verbose, quiet)
 
 
 app.command("classify", epilog=classify.EXAMPLE)(classify.classify)

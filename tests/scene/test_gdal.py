@@ -37,6 +37,10 @@ def test_secrets_stay_out_of_messages() -> None:
         scene_info("http://127.0.0.1:9/scene.tif?sig=secret")
     assert "http://127.0.0.1:9/scene.tif" in caught.value.message
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+    streamed = "/vsicurl_streaming/http://127.0.0.1:9/scene.tif?sig=secret"
+    with rasterio.Env(GDAL_HTTP_MAX_RETRY=0), pytest.raises(SceneError) as caught:
+        scene_info(streamed)
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_env_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bimors_cli.scene import pixels
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
+from bimors_cli.scene.raster import scene_info
 from tests.conftest import MakeRaster
 from tests.scene.reading import read_all, reader_of, rgb
 
@@ -23,6 +24,10 @@ def test_palette(make_raster: MakeRaster) -> None:
     data[0, 0] = 1
     path = make_raster(data, nodata=1, palette=table)
     assert read_all(reader_of(path, 8))[0].valid_share == 7 / 8
+    table[2] = (0, 0, 0, 0)  # of a single transparent entry GDAL would make nodata
+    transparent = make_raster(data, name="transparent.png", palette=table, driver="PNG")
+    assert scene_info(transparent).nodata == (None,)
+    assert read_all(reader_of(transparent, 8))[0].valid_share == 7 / 8
     small = read_all(reader_of(path, 8), 1)[0]
     assert small.image.ravel() == pytest.approx([60, 70, 80], abs=1)
 

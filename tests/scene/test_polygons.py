@@ -123,6 +123,25 @@ def test_antimeridian() -> None:
     assert reproject(across, WGS84, WGS84)[0].geom_type == "MultiPolygon"
 
 
+def test_rounding_at_the_edges_of_the_map() -> None:
+    """A hair beyond 180 degrees makes no sliver; half a pixel beyond the pole is the pole."""
+    beyond = tile_polygons(Grid(10, 10, 10, 10, 10, 10), Affine(0.1, 0, 179 + 1e-11, 0, -0.1, 10))
+    moved = reproject(beyond, WGS84, WGS84)
+    assert_legal(moved)
+    assert moved[0].geom_type == "Polygon"
+    centred = tile_polygons(Grid(10, 1801, 10, 1801, 10, 1801), Affine(0.1, 0, 0, 0, -0.1, 90.05))
+    moved = reproject(centred, WGS84, WGS84)
+    assert_legal(moved)
+    assert moved[0].bounds == (0, -90, 1, 90)
+
+
+def test_clockwise_rings_are_turned() -> None:
+    """Whatever comes in, and whatever the target does to it."""
+    ring = shapely.box(-75, 40, -74, 41, ccw=False)
+    for target in (WGS84, CRS.from_epsg(32618)):
+        assert counter_clockwise(reproject([ring], WGS84, target)[0])
+
+
 def test_longitudes_from_0_to_360() -> None:
     """Climate grids begin at Greenwich."""
     moved = reproject(tile_polygons(Grid(360, 180, 90, 180, 90, 180), Affine(1, 0, 0, 0, -1, 90)), WGS84, WGS84)

@@ -95,6 +95,8 @@ def test_reader_is_picklable_and_reopens(make_raster: MakeRaster) -> None:
         _ = reader.dataset
     for _ in range(2):
         assert (read_all(reader)[0].image == data).all()
+    with reader:
+        assert rasterio.env.getenv()["GDAL_VRT_ENABLE_PYTHON"] == "NO"
 
 
 def test_threads(make_raster: MakeRaster) -> None:
