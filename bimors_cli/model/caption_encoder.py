@@ -9,21 +9,21 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
+from bimors_cli.model.loading import load_frozen
+
 
 class CaptionEncoder(nn.Module):
     """A frozen BERT with its tokenizer."""
 
     def __init__(self, model: BertModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.tokenizer = tokenizer
 
     @classmethod
     def load(cls, folder: Path) -> CaptionEncoder:
         """Load a folder as transformers saves it, from safetensors only."""
-        model = BertModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
-        )
+        model = load_frozen(BertModel, folder, add_pooling_layer=False)
         return cls(model, AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
     @property

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration, PreTrainedTokenizerBase
 
 from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.loading import load_frozen
 
 BEAMS = 4
 # The published method allows 16 tokens with the decoder's start token.
@@ -26,16 +27,14 @@ class Captioner(nn.Module):
         preprocessing: Preprocessing,
     ) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
 
     @classmethod
     def load(cls, folder: Path) -> Captioner:
         """Load a folder as transformers saves it, from safetensors only."""
-        model = Blip2ForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        model = load_frozen(Blip2ForConditionalGeneration, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         image = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
         how = Preprocessing.of(model.config.vision_config.image_size, image["image_mean"], image["image_std"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
 from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
+
+log = logging.getLogger("bimors")
 
 WGS84 = "EPSG:4326"
 
@@ -147,6 +150,8 @@ def _plan_scene(path: str, options: ClassifyOptions) -> ScenePlan:
         grid = make_grid(scene.info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
         bands = choose_bands(scene.info, options.bidx or None)
         stretch = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), nodata)
+    if not scene.info.is_placed:
+        log.warning("%s has no position: its pixels are taken for map units", scene.info.name)
     inside = digest = None
     if options.aoi is not None:
         aoi = read_aoi(options.aoi, scene.info, allow_miss=len(options.scenes) > 1)

@@ -88,8 +88,6 @@ def run(
     plan = make_plan(options)
     spec = layer_spec(plan, command)
     summary = Summary(unknown_words=plan.unknown_words())
-    for name, words in summary.unknown_words.items():
-        log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
     if plan.output == STDOUT:
         summary.seconds["plan"] = time.perf_counter() - clock
         return _stream(plan, spec, progress, stop, summary)
@@ -134,6 +132,8 @@ def _batches(
     classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
     summary.seconds["loading the model"] = time.perf_counter() - clock
     models.seconds = summary.seconds
+    for name, words in summary.unknown_words.items():
+        log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
     for records in classify_tiles(plan, classifier, is_done, summary.seconds):
         yield records
         progress.advance(len(records))

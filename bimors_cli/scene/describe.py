@@ -1,1 +1,78 @@
 """What a scene is and how it would be read: the facts behind `bimors info`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bimors_cli.scene.bands import choose_bands
+from bimors_cli.scene.mask import parse_nodata
+from bimors_cli.scene.raster import open_scene
+from bimors_cli.scene.sample import sample_scene
+from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
+from bimors_cli.scene.stretch import compute_stretch, parse_stretch
+
+
+def describe(
+    path: str,
+    *,
+    tile_size: str = "224",
+    overlap: str = "0",
+    bidx: tuple[int, ...] | None = None,
+    stretch: str = "auto",
+    nodata: str | None = None,
+    assume_crs: str | None = None,
+) -> dict[str, Any]:
+    """Gather the facts, as JSON values.
+
+    Parameters
+    ----------
+    path : str
+        The scene.
+    tile_size, overlap, bidx, stretch, nodata, assume_crs
+        As for classify.
+
+    Raises
+    ------
+    InputError
+        The scene or an option cannot be used.
+    ReadError
+        No part of the pixels can be read.
+    """
+    rule = parse_nodata(nodata)
+    with open_scene(path, assume_crs=assume_crs) as scene:
+        info = scene.info
+        bands = choose_bands(info, bidx)
+        grid = make_grid(info, parse_tile_size(tile_size), parse_overlap(overlap))
+        settled = compute_stretch(scene.dataset, bands, parse_stretch(stretch), rule)
+        valid_share = sample_scene(scene.dataset, bands, rule).valid_share
+    place = (info.transform, info.crs, info.width, info.height)
+    pixel = pixel_size_metres(*place)
+    scale = ground_scale(*place)
+    corners = [
+        info.transform * corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
+    ]
+    xs, ys = zip(*corners, strict=True)
+    return {
+        "scene": info.name,
+        "driver": info.driver,
+        "width": info.width,
+        "height": info.height,
+        "bands": info.count,
+        "dtype": info.dtypes[0],
+        "crs": info.crs.to_string(),
+        "bounds": [min(xs), min(ys), max(xs), max(ys)],
+        "pixel_size_m": list(pixel),
+        "ground_scale": scale,
+        "nodata": None if info.nodata[0] is None else str(info.nodata[0]),
+        "mask": info.mask,
+        "bands_used": list(bands.indexes),
+        "colour_interpretation": list(info.colorinterp),
+        "stretch": str(settled),
+        "valid_share": valid_share,
+        "tile_size_px": [grid.tile_width, grid.tile_height],
+        "tile_size_m": [grid.tile_width * pixel[0], grid.tile_height * pixel[1]],
+        "stride_px": [grid.stride_x, grid.stride_y],
+        "rows": grid.rows,
+        "cols": grid.cols,
+        "tiles": len(grid),
+    }

@@ -12,9 +12,10 @@ from typing import Literal
 
 import numpy as np
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # what some properties of a damaged dataset raise; not a RasterioError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
@@ -78,6 +79,11 @@ class SceneInfo:
     mtime_ns: int | None
 
     @property
+    def is_placed(self) -> bool:
+        """Whether the scene has a position; without, pixels are taken for map units (only where a CRS is assumed)."""
+        return bool(self.transform != Affine.identity())
+
+    @property
     def is_palette(self) -> bool:
         """Whether the first band holds indexes into a colour table."""
         return self.palette is not None
@@ -126,7 +132,12 @@ def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by the checks below
             dataset = open_dataset(path)
         with dataset:
-            yield Scene(_info(path, dataset, assumed), dataset)
+            try:
+                info = _info(path, dataset, assumed)
+            except (RasterioError, CPLE_BaseError) as error:
+                hint = f"see what GDAL says: gdalinfo {shell_name(path)}"
+                raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
+            yield Scene(info, dataset)
 
 
 def scene_info(path: str, *, assume_crs: str | None = None) -> SceneInfo:
@@ -190,10 +201,13 @@ def _crs(path: str, dataset: DatasetReader, assumed: CRS | None) -> CRS:
         raise SceneError(f"{name} has ground control points but no transform", hint)
     if not placed and dataset.rpcs is not None:
         raise SceneError(f"{name} has RPCs but no transform", f"warp it first: gdalwarp -rpc {file} warped.tif")
+    if not placed and dataset.crs is None and assumed is not None:
+        # A plain picture whose user wants a layer all the same: its pixels' columns and rows are the coordinates.
+        return assumed
     if not placed:
         place = f"gdal_edit.py -a_srs EPSG:... -a_ullr ULX ULY LRX LRY {file}"
         if not dataset.crs:
-            hint = f"give it both: {place} (--assume-crs EPSG:... alone gives no position)"
+            hint = f"give it both: {place}; or take pixels for map units with --assume-crs EPSG:..."
             raise SceneError(f"{name} has no CRS and no position", hint)
         raise SceneError(f"{name} has a CRS but no position", f"give it one: {place}")
     if not all(map(math.isfinite, transform)) or transform.is_degenerate:

@@ -22,10 +22,6 @@ _UNITS: Final[dict[str, tuple[Unit, float]]] = {
 }  # fmt: skip
 _LENGTH: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*(px|m|km|%|)\s*", re.IGNORECASE)
 
-# Where a projection's metre is truer than this, the projection is believed: a UTM or a national grid gives the round
-# numbers that its users expect. Where it is not (Web Mercator at 50 degrees is off by half), the ground is measured.
-_SCALE_TOLERANCE: Final = 0.01
-
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -130,8 +126,8 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
 def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> tuple[float, float]:
     """Measure the pixel at the centre of a scene, along its columns' axis (x) and its rows' axis (y), in metres.
 
-    Projected: the norms of the transform's columns (right for rotated scenes too) times the CRS's unit, or the
-    distance on the ground where the projection stretches it by more than 1 %. Geographic: the distance on the CRS's own
+    Projected: the norms of the transform's columns (right for rotated scenes too) times the CRS's unit, as GDAL takes
+    a resolution; `ground_scale` tells how far that is from the ground. Geographic: the distance on the CRS's own
     ellipsoid (a geodesic, so poles, the antimeridian and Mars need no care).
 
     Parameters
@@ -148,16 +144,22 @@ def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> t
     InputError
         The ground cannot be measured there: a geographic scene centred at a pole, a CRS without an ellipsoid.
     """
+    unit = None if crs.is_geographic else _linear_unit(crs)
+    if unit is not None:
+        return math.hypot(transform.a, transform.d) * unit, math.hypot(transform.b, transform.e) * unit
     ground = _ground_size(transform, crs, width / 2, height / 2)
-    if not crs.is_geographic:
-        unit = _linear_unit(crs)
-        if unit is not None:
-            nominal = (math.hypot(transform.a, transform.d) * unit, math.hypot(transform.b, transform.e) * unit)
-            if ground is None or np.allclose(ground, nominal, rtol=_SCALE_TOLERANCE, atol=0):
-                return nominal
     if ground is None:
         raise InputError("the size of a pixel on the ground is not known", "give the tile size and overlap in pixels")
     return ground
+
+
+def ground_scale(transform: Affine, crs: CRS, width: int, height: int) -> float | None:
+    """Return how long one metre of `pixel_size_metres` is on the ground at the centre of a scene, None if unknown.
+
+    1 for a geographic CRS, about 1 for UTM, 0.5 for Web Mercator at 60 degrees.
+    """
+    ground = _ground_size(transform, crs, width / 2, height / 2)
+    return None if ground is None else ground[0] / pixel_size_metres(transform, crs, width, height)[0]
 
 
 def _linear_unit(crs: CRS) -> float | None:

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
-from bimors_cli.errors import InputError, ReadError
+from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import display_name, reason_of, shell_name
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
-from bimors_cli.scene.pixels import sample_window
+from bimors_cli.scene.sample import sample_scene
 
-_SIDES: Final = (1024, 4096)  # pixels a side of the sample; the second if the first finds too few valid pixels
-_ENOUGH: Final = 1000  # valid pixels
-_STRIPS: Final = 8  # the sample is read in strips: one damaged block costs one strip, not the scene
-_DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
-_SMALL_BLOCK: Final = 4_000_000  # pixels; larger blocks must not be decoded once a patch
-_PATCH: Final = 64  # pixels a side of the patches that are read instead
 _HINT: Final = "write it as auto, none, MIN,MAX or p2,p98"
 
 
@@ -155,7 +145,7 @@ def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nod
     if spec.kind == "none" or (spec.kind == "auto" and eight_bits and bands.channels == 3):
         return Stretch("none")
     percentiles = (2, 98) if spec.kind == "auto" else (spec.low, spec.high)
-    sample = _sample(dataset, bands, nodata)
+    sample = sample_scene(dataset, bands, nodata).values
     if sample.shape[1] == 0:
         return Stretch("percentile", (0.0,) * bands.channels, (1.0,) * bands.channels)
     pairs = [_ends(channel, percentiles) for channel in sample]
@@ -165,51 +155,3 @@ def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nod
 def _ends(channel: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
     low, high = np.percentile(channel.astype(np.float64), percentiles)
     return (float(low), float(high)) if low < high else (float(channel.min()), float(channel.max()))
-
-
-def _sample(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> npt.NDArray[Any]:
-    """Return valid pixels from all over the scene as [channels, n]."""
-    sample = np.empty((bands.channels, 0))
-    for side in _SIDES:
-        parts, failure = [], None
-        for window, shape in _pieces(dataset, side):
-            try:
-                data, valid = sample_window(dataset, bands, nodata, window, shape)
-            except RasterioError as error:
-                failure = error
-            else:
-                parts.append(data[:, valid])
-        if failure is not None and not parts:
-            name = display_name(dataset.name)
-            hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(dataset.name)}"
-            raise ReadError(f"cannot read {name}: {reason_of(failure)}", hint) from failure
-        sample = np.concatenate(parts, axis=1)
-        if sample.shape[1] >= _ENOUGH or side >= max(dataset.shape):
-            break
-    return sample
-
-
-def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:
-    """Yield windows and the shapes to read them at: about `side` x `side` pixels in all."""
-    height, width = dataset.shape
-    block_height, block_width = dataset.block_shapes[0]
-    small_blocks = block_height * block_width <= _SMALL_BLOCK
-    if height * width > _DECIMATE_UP_TO and small_blocks and not dataset.overviews(1):
-        tops, lefts = (_spread(length, side // _PATCH) for length in (height, width))
-        for top in tops:
-            for left in lefts:
-                patch = Window(left, top, min(_PATCH, width), min(_PATCH, height))
-                yield patch, (int(patch.height), int(patch.width))
-        return
-    rows, cols = min(side, height), min(side, width)
-    for strip in range(strips := min(_STRIPS, rows)):
-        top, bottom = height * strip // strips, height * (strip + 1) // strips
-        yield Window(0, top, width, bottom - top), (max(1, round((bottom - top) * rows / height)), cols)
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """Return the starts of up to `count` patches, each in the middle of an equal share of a length."""
-    count = min(count, -(-length // _PATCH))
-    return [
-        min(max(0, length * (2 * i + 1) // (2 * count) - _PATCH // 2), max(0, length - _PATCH)) for i in range(count)
-    ]

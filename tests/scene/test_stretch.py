@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bimors_cli.errors import InputError, ReadError
-from bimors_cli.scene import stretch as module
+from bimors_cli.scene import sample as module
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.raster import open_scene
