@@ -19,7 +19,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
-from bimors_cli.scene.gdal import display_name, file_name, gdal_env, is_local, open_dataset, shell_name
+from bimors_cli.scene.gdal import display_name, file_name, gdal_env, is_local, open_dataset, reason_of, shell_name
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
