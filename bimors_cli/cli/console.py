@@ -35,6 +35,8 @@ def set_verbosity(verbose: int, quiet: bool) -> None:
     log.setLevel({-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(_Level.verbosity, logging.DEBUG))
     if not log.handlers:
         log.addHandler(_Handler())
+        # Libraries that log through the root logger would give it a handler, and our lines would be shown twice.
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def set_verbosity_before_command(verbose: int, quiet: bool) -> None:
