@@ -94,15 +94,15 @@ def parse_labels(data: bytes, source: str) -> Labels:
     # Only line feeds end a line: str.splitlines would also split at control characters, which are refused below.
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.rstrip("\r")
-        if line.strip() and not line.lstrip().startswith("#"):
+        if line.strip() and not line.lstrip(" ").startswith("#"):
             items.append(_parse_line(line, f"{source}, line {number}", number))
     return _checked(tuple(items), source)
 
 
 def _parse_line(line: str, where: str, number: int) -> Label:
-    name, tab, rest = line.strip().partition("\t")
+    name, _, rest = line.partition("\t")
     colour = rest.strip()
-    if tab and not _COLOUR.fullmatch(colour):
+    if colour and not _COLOUR.fullmatch(colour):
         raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "after the tab write a colour such as #2ca02c")
     return Label(_name(name, where), colour.lower() or None, number)
 

@@ -62,7 +62,9 @@ def test_the_examples_in_the_help_run(folder: Path) -> None:
 def test_options_that_documents_name_exist(document: str) -> None:
     known = set()
     for name in ("classify", "info", "preview", "doctor"):
-        known |= set(re.findall(r"--[a-z][a-z-]+", CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout))
+        known |= set(
+            re.findall(r"--[a-z][a-z-]+", CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout)
+        )
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (ROOT / document).read_text()))
     assert named <= known, named - known
 

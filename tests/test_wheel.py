@@ -19,5 +19,9 @@ def test_the_wheel_carries_the_bundle(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("bimors_cli-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    here = {f"bimors_cli/embedded/mini/{p.relative_to(ROOT / 'weights/mini').as_posix()}" for p in (ROOT / "weights/mini").rglob("*") if p.is_file()}
+    here = {
+        f"bimors_cli/embedded/mini/{p.relative_to(ROOT / 'weights/mini').as_posix()}"
+        for p in (ROOT / "weights/mini").rglob("*")
+        if p.is_file()
+    }
     assert here <= names and "bimors_cli/py.typed" in names

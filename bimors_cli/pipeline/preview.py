@@ -62,7 +62,7 @@ def preview(layer: Path, output: Path, *, scene: str | None = None, overwrite: b
     to_pixels = ~opened.info.transform
     scale = np.array([width / opened.info.width, height / opened.info.height])
     rings = [
-        np.column_stack(to_pixels * shapely.get_coordinates(part).T) * scale
+        np.column_stack(to_pixels @ shapely.get_coordinates(part).T) * scale
         for polygon in polygons
         for part in shapely.get_parts(polygon)
     ]

@@ -185,7 +185,7 @@ def _is_finished(plan: Plan) -> bool:
         if written is not None and json.loads(written) == json.loads(json.dumps(plan.decides_rows())):
             return True
     raise OutputExistsError(
-        f"{plan.output} exists, and is not the output of this run", "replace it with --overwrite, or use another -o"
+        f"{plan.output} exists, and is not known to be of this run", "replace it with --overwrite, or use another -o"
     )
 
 

@@ -49,7 +49,7 @@ def describe(
     pixel = pixel_size_metres(*place)
     scale = ground_scale(*place)
     corners = [
-        info.transform * corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
+        info.transform @ corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     ]
     xs, ys = zip(*corners, strict=True)
     return {

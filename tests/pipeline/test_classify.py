@@ -231,7 +231,7 @@ def test_resume_of_a_finished_run_does_nothing(make_raster, classify: Classify) 
     before = path.stat().st_mtime_ns
     assert classify(scene, resume=True).output == str(path)
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(OutputExistsError, match="not the output of this run"):
+    with pytest.raises(OutputExistsError, match="not known to be of this run"):
         classify(scene, resume=True, tile_size="16")
     with pytest.raises(OutputExistsError):
         classify(scene)
