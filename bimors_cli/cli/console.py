@@ -33,10 +33,9 @@ def set_verbosity(verbose: int, quiet: bool) -> None:
     quiet = quiet or _Level.before_command < 0
     _Level.verbosity = -1 if quiet else max(verbose, _Level.before_command)
     log.setLevel({-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(_Level.verbosity, logging.DEBUG))
-    if not log.handlers:
-        log.addHandler(_Handler())
-        # Libraries that log through the root logger would give it a handler, and our lines would be shown twice.
-        logging.getLogger().addHandler(logging.NullHandler())
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Handler) for handler in root.handlers):
+        root.addHandler(_Handler())
 
 
 def set_verbosity_before_command(verbose: int, quiet: bool) -> None:
@@ -65,7 +64,11 @@ def show_error(error: BimorsError) -> None:
 
 
 class _Handler(logging.Handler):
+    """Shows what bimors logs, and with -v what libraries warn of."""
+
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name != log.name and _Level.verbosity < 1:
+            return
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         err.print(f"{level}{record.getMessage()}")
 

@@ -56,6 +56,7 @@ def examine() -> dict[str, Any]:
         "geo": _geo(problems),
         "devices": _devices(),
         "bundles": _bundles(problems),
+        "caches": _caches(),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "problems": problems,
     }
@@ -109,6 +110,12 @@ def _devices() -> dict[str, Any]:
         for i, card in enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
     }
     return {"cpu": f"{torch.get_num_threads()} threads", **cuda, "auto means": str(choose_device("auto"))}
+
+
+def _caches() -> dict[str, Any]:
+    from huggingface_hub import constants
+
+    return {"hugging face": f"{constants.HF_HUB_CACHE} (not used unless you fetch models yourself)"}
 
 
 def _bundles(problems: list[str]) -> dict[str, Any]:

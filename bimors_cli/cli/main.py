@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated, Any
@@ -82,4 +83,6 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 def main() -> None:
     """Run the program."""
+    # Libraries warn through the warnings module and the root logger: neither is for the user, unless -v.
+    logging.captureWarnings(True)
     app()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from bimors_cli.output.formats import STDOUT, Format, guess_format
 from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import Bands, choose_bands
-from bimors_cli.scene.grid import Grid, Tile
+from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import Nodata, parse_nodata
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene
@@ -55,10 +54,6 @@ class ScenePlan:
     def is_inside(self, index: int) -> bool:
         """Tell whether the AOI holds a tile."""
         return self.inside is None or bool(self.inside[index])
-
-    def tiles(self) -> Iterator[tuple[int, Tile]]:
-        """Yield place and tile, row by row, of the whole grid."""
-        return enumerate(self.grid)
 
 
 @dataclass(frozen=True)

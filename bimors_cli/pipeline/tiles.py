@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,16 @@ import torch
 from bimors_cli.errors import ReadError
 from bimors_cli.model.heads import probabilities
 from bimors_cli.pipeline.models import Classifier
-from bimors_cli.pipeline.plan import Plan, ScenePlan
+from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.reading import read_ahead
 from bimors_cli.pipeline.record import CONFIDENCE_DECIMALS, PROBABILITY_DECIMALS, TileRecord
 from bimors_cli.scene.grid import Tile
 
 DEFAULT_BATCH = 32
+# Tiles that need no model are handed on in groups of this size at most.
+RECORDS_AT_ONCE = 1000
+
+log = logging.getLogger("bimors")
 
 
 @dataclass
@@ -28,9 +34,6 @@ class _Batch:
     records: list[TileRecord] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.indexes) + len(self.records)
 
 
 def classify_tiles(
@@ -52,73 +55,52 @@ def classify_tiles(
     Yields
     ------
     list of TileRecord
-        Finished tiles, at most twice the batch size.
+        Finished tiles.
     """
-    size = plan.options.batch_size or DEFAULT_BATCH
     for number, scene in enumerate(plan.scenes):
-        todo = (item for item in _candidates(plan, number, scene) if not is_done(number, item[0]))
-        yield from _classify_scene(plan, classifier, number, scene, todo, size, seconds)
-
-
-def _candidates(plan: Plan, number: int, scene: ScenePlan) -> Iterator[tuple[int, Tile]]:
-    """Tiles that may become rows: all of the grid with --keep-empty, else those in the AOI."""
-    return (item for item in scene.tiles() if plan.options.keep_empty or scene.is_inside(item[0]))
+        if plan.options.keep_empty and scene.inside is not None:
+            outside = (int(i) for i in np.flatnonzero(~scene.inside) if not is_done(number, int(i)))
+            while records := [TileRecord(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
+                yield records
+        todo = ((i, tile) for i, tile in enumerate(scene.grid) if scene.is_inside(i) and not is_done(number, i))
+        yield from _classify_scene(plan, classifier, number, todo, seconds)
 
 
 def _classify_scene(
-    plan: Plan,
-    classifier: Classifier,
-    number: int,
-    scene: ScenePlan,
-    todo: Iterator[tuple[int, Tile]],
-    size: int,
-    seconds: dict[str, float],
+    plan: Plan, classifier: Classifier, number: int, todo: Iterator[tuple[int, Tile]], seconds: dict[str, float]
 ) -> Iterator[list[TileRecord]]:
-    outside: list[TileRecord] = []
-
-    def inside() -> Iterator[tuple[int, Tile]]:
-        for index, tile in todo:
-            if scene.is_inside(index):
-                yield index, tile
-            else:
-                outside.append(TileRecord(number, index, "outside_aoi"))
-
+    size = plan.options.batch_size or DEFAULT_BATCH
     batch = _Batch()
     clock = time.perf_counter()
-    for index, pixels in read_ahead(scene, inside(), plan.bundle.image_size, ahead=2 * size):
+    for index, pixels in read_ahead(plan.scenes[number], todo, plan.bundle.image_size, ahead=2 * size):
         if isinstance(pixels, ReadError):
+            log.info("%s", pixels.message)
             batch.records.append(TileRecord(number, index, "read_error"))
         elif pixels.valid_share < plan.options.min_valid or pixels.valid_share == 0:
             batch.records.append(TileRecord(number, index, "nodata"))
         else:
             batch.indexes.append(index)
             batch.images.append(pixels.image)
-        if len(batch.indexes) >= size or len(batch) >= 2 * size:
+        if len(batch.indexes) >= size or len(batch.records) >= RECORDS_AT_ONCE:
             _add(seconds, "waiting for pixels", clock)
-            yield _finish(plan, classifier, number, batch, outside, seconds)
+            yield _finish(plan, classifier, number, batch, seconds)
             batch = _Batch()
             clock = time.perf_counter()
     _add(seconds, "waiting for pixels", clock)
-    if len(batch) or outside:
-        yield _finish(plan, classifier, number, batch, outside, seconds)
+    if batch.indexes or batch.records:
+        yield _finish(plan, classifier, number, batch, seconds)
 
 
 def _finish(
-    plan: Plan,
-    classifier: Classifier,
-    number: int,
-    batch: _Batch,
-    outside: list[TileRecord],
-    seconds: dict[str, float],
+    plan: Plan, classifier: Classifier, number: int, batch: _Batch, seconds: dict[str, float]
 ) -> list[TileRecord]:
-    records = batch.records + outside
-    outside.clear()
+    records = batch.records
     if batch.indexes:
-        records += answer(plan, classifier, number, batch.indexes, np.stack(batch.images), seconds)
+        records += _answer(plan, classifier, number, batch.indexes, np.stack(batch.images), seconds)
     return sorted(records, key=lambda record: record.index)
 
 
-def answer(
+def _answer(
     plan: Plan,
     classifier: Classifier,
     number: int,
