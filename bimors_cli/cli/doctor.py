@@ -115,7 +115,7 @@ def _devices() -> dict[str, Any]:
 def _caches() -> dict[str, Any]:
     from huggingface_hub import constants
 
-    return {"hugging face": f"{constants.HF_HUB_CACHE} (not used unless you fetch models yourself)"}
+    return {"hugging face": f"{constants.HF_HUB_CACHE}"}
 
 
 def _bundles(problems: list[str]) -> dict[str, Any]:

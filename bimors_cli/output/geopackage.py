@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -87,6 +87,25 @@ def read_provenance(path: Path) -> dict[str, str]:
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(f"{path}: no layer can be read from it") from error
     return {key.removeprefix(METADATA_PREFIX): text for key, text in found.items() if key.startswith(METADATA_PREFIX)}
+
+
+def read_layer(path: Path, layer: str, names: Sequence[str]) -> geopandas.GeoDataFrame:
+    """Read columns of a layer that bimors wrote, and its polygons; leaves nothing beside the file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds no such layer or column.
+    """
+    # GDAL 3.12 would save the file's own metadata once more, as out.gpkg.aux.xml.
+    before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
+    pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
+    try:
+        return pyogrio.read_dataframe(path, layer=layer, columns=list(names))
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}", "give the .gpkg that bimors wrote") from error
+    finally:
+        pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
 
 
 def _build(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, style_qml: str) -> int:

@@ -89,6 +89,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and not self._file.closed and not self.count():
+            self.delete()  # nothing was finished: nothing to go on with
         self.close()
 
     def close(self) -> None:

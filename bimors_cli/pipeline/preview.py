@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.atomic import replacing
-from bimors_cli.output.geopackage import read_provenance
+from bimors_cli.output.geopackage import read_layer, read_provenance
 from bimors_cli.output.quicklook import draw_quicklook
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.mask import FILE_NODATA
@@ -84,9 +84,7 @@ def _scene_path(layer: Path, provenance: dict[str, str]) -> str:
 
 def _tiles(layer: Path, name: str, scene: Scene) -> tuple[npt.NDArray[Any], list[str | None]]:
     """Return the polygons of a scene's tiles in its own CRS, and their labels."""
-    import pyogrio
-
-    frame = pyogrio.read_dataframe(layer, layer=name, columns=["scene", "label"])
+    frame = read_layer(layer, name, ["scene", "label"])
     frame = frame[(frame["scene"] == scene.info.name) & frame.geometry.notna()]
     if not len(frame):
         raise InputError(f"{layer}: holds no tile of {scene.info.name}", "name another scene with --scene")

@@ -9,6 +9,7 @@ from typing import Final
 
 import rasterio
 import rasterio.env
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
@@ -19,6 +20,9 @@ from bimors_cli.errors import SceneError
 DRIVERS: Final = (
     "GTiff", "HFA", "ENVI", "EHdr", "ERS", "JP2OpenJPEG", "JPEG", "PNG", "WEBP", "netCDF", "GPKG",
 )  # fmt: skip
+
+# What rasterio raises when GDAL fails: mostly its own errors, but some calls let GDAL's through.
+GDAL_ERRORS: Final = (RasterioError, CPLE_BaseError)
 
 DEFAULTS: Final[dict[str, str | int]] = {
     # Bytes, unlike the environment variable (rasterio hands it to GDALSetCacheMax); GDAL's own 5 % of the memory is
@@ -90,7 +94,7 @@ def open_dataset(path: str) -> DatasetReader:
     try:
         # rasterio.open (1.4) refuses a list of drivers although it documents one; the class takes it.
         return DatasetReader(path, driver=drivers)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         reason = reason_of(error)
         if "not recognized" in reason and "does not exist" not in reason:
             accepted = f"{', '.join(DRIVERS)}, and VRT if named .vrt"

@@ -12,14 +12,22 @@ from typing import Literal
 
 import numpy as np
 from affine import Affine
-from rasterio._err import CPLE_BaseError  # what some properties of a damaged dataset raise; not a RasterioError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
-from bimors_cli.scene.gdal import display_name, file_name, gdal_env, is_local, open_dataset, reason_of, shell_name
+from bimors_cli.scene.gdal import (
+    GDAL_ERRORS,
+    display_name,
+    file_name,
+    gdal_env,
+    is_local,
+    open_dataset,
+    reason_of,
+    shell_name,
+)
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -134,7 +142,7 @@ def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
         with dataset:
             try:
                 info = _info(path, dataset, assumed)
-            except (RasterioError, CPLE_BaseError) as error:
+            except GDAL_ERRORS as error:
                 hint = f"see what GDAL says: gdalinfo {shell_name(path)}"
                 raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
             yield Scene(info, dataset)

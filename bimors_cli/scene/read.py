@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import display_name, gdal_env, open_dataset, reason_of, shell_name
+from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, gdal_env, open_dataset, reason_of, shell_name
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
@@ -128,7 +127,7 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
     cols = max(1, round(tile.width * width / reader.grid.tile_width))
     try:
         data, share = average_window(reader.dataset, reader.bands, reader.nodata, tile.window, (rows, cols))
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         name = display_name(reader.info.path)
         message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
         hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(reader.info.path)}"

@@ -8,13 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import display_name, reason_of, shell_name
+from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, reason_of, shell_name
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.pixels import sample_window
 
@@ -48,7 +47,7 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
         for window, shape in _pieces(dataset, side):
             try:
                 data, valid = sample_window(dataset, bands, nodata, window, shape)
-            except RasterioError as error:
+            except GDAL_ERRORS as error:
                 failure = error
             else:
                 parts.append(data[:, valid])

@@ -176,12 +176,12 @@ def test_kill_and_resume_give_the_rows_of_an_undisturbed_run(
     assert other.wait(timeout=120) == 2 and "min valid (0.5, now 0.1)" in (other.stderr.read() if other.stderr else "")
     last = start(scene, labels, tiny_bundle, tmp_path, "--resume")
     assert last.wait(timeout=300) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["calm", "labels.txt", "scene.gpkg", "scene.tif"]
     resumed, undisturbed = (geopandas.read_file(f / "scene.gpkg", layer="tiles") for f in (tmp_path, tmp_path / "calm"))
     assert len(undisturbed) == 12 * 12
     exact = ["tile_id", "label", "caption", "geometry"]
     assert_geodataframe_equal(resumed[exact], undisturbed[exact])
     np.testing.assert_allclose(resumed["confidence"], undisturbed["confidence"], atol=1.01e-4)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["calm", "labels.txt", "scene.gpkg", "scene.tif"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -219,7 +219,7 @@ def test_scenes_that_cannot_be_used(
 
 @pytest.mark.shared
 def test_a_damaged_scene_is_finished_with_3(scenes: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    result = classify(scenes / "corrupt.tif", labels, tiny_bundle, "--tile-size", 512, cwd=tmp_path)
+    result = classify(scenes / "corrupt.tif", labels, tiny_bundle, "--tile-size", 128, cwd=tmp_path)
     assert result.exit_code == 3 and "--resume" in result.stderr and result.stdout == "corrupt.gpkg\n"
     layer = geopandas.read_file(tmp_path / "corrupt.gpkg", layer="tiles")
     assert "read_error" in set(layer["reason"]) and (layer["label"].isna() == layer["reason"].notna()).all()

@@ -73,6 +73,7 @@ def test_preview_draws_the_layer_of_a_scene(scene: str, tiny_bundle: Bundle, tmp
     picture = np.asarray(Image.open(tmp_path / "out.png").convert("RGB")).astype(int)
     red = (picture[..., 0] > picture[..., 1] + 60).any(axis=0)
     assert red.any() and not red[: red.size // 6].any()  # the valid half is tinted, the empty half is not
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.txt", "out.gpkg", "out.png", "scene.tif"]
     again = bimors("preview", layer)
     assert again.exit_code == 2 and "--overwrite" in again.stderr
     assert bimors("preview", layer, "-o", tmp_path / "a.jpg").exit_code == 2
