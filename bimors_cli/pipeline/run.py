@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,9 +93,7 @@ def run(
         summary.seconds["plan"] = time.perf_counter() - clock
         return _stream(plan, spec, progress, stop, summary)
     if _is_finished(plan):
-        log.warning("%s is finished already", plan.output)
-        summary.output = str(plan.output)
-        return summary
+        return replace(summary, output=str(plan.output), finished_before=True)
     _check_output(plan, spec)
     summary.seconds["plan"] = time.perf_counter() - clock
     sizes = [len(scene.grid) for scene in plan.scenes]
@@ -124,10 +123,10 @@ def _batches(
     progress.begin(total, resumed)
     if resumed >= total:
         return
+    clock = time.perf_counter()
     from bimors_cli.pipeline.models import load_models, make_classifier
     from bimors_cli.pipeline.tiles import classify_tiles
 
-    clock = time.perf_counter()
     models = load_models(plan.bundle, plan.options.device)
     classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
     summary.seconds["loading the model"] = time.perf_counter() - clock

@@ -11,7 +11,10 @@ from bimors_cli.pipeline.record import RETRIED, TileRecord
 
 @dataclass
 class Summary:
-    """Counts of a run; ``output`` is the written file, None when the rows went to standard output."""
+    """Counts of a run; ``output`` is the written file, None when the rows went to standard output.
+
+    ``finished_before`` says that --resume found the output whole and there was nothing to do.
+    """
 
     output: str | None = None
     labels: Counter[str] = field(default_factory=Counter)
@@ -21,6 +24,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     journal: str | None = None
+    finished_before: bool = False
 
     @property
     def failed(self) -> int:
@@ -38,6 +42,9 @@ class Summary:
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Say it in lines."""
+        if self.finished_before:
+            yield f"{self.output} was finished before; nothing to do"
+            return
         labelled = self.labels.total()
         total = labelled + self.reasons.total()
         width = max((len(name) for name in (*self.labels, *self.reasons)), default=0)

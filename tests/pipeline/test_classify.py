@@ -229,7 +229,8 @@ def test_resume_of_a_finished_run_does_nothing(make_raster, classify: Classify) 
     scene = make_raster(noise(3, 64, 64))
     path = Path(str(classify(scene).output))
     before = path.stat().st_mtime_ns
-    assert classify(scene, resume=True).output == str(path)
+    again = classify(scene, resume=True)
+    assert again.output == str(path) and list(again.lines(str)) == [f"{path} was finished before; nothing to do"]
     assert path.stat().st_mtime_ns == before
     with pytest.raises(OutputExistsError, match="not known to be of this run"):
         classify(scene, resume=True, tile_size="16")
