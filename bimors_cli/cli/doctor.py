@@ -75,15 +75,18 @@ def _geo(problems: list[str]) -> dict[str, Any]:
     import pyproj
     import rasterio
     from rasterio.crs import CRS
+    from rasterio.env import GDALDataFinder, PROJDataFinder
     from rasterio.warp import transform
 
     # rasterio, pyogrio and pyproj bring a copy of GDAL or PROJ each; a foreign PROJ_DATA spoils some and not others.
     facts: dict[str, Any] = {
         "gdal of rasterio": rasterio.__gdal_version__,
         "gdal of pyogrio": pyogrio.__gdal_version_string__,
+        "gdal data of rasterio": GDALDataFinder().search(),
         "gdal data of pyogrio": pyogrio.get_gdal_data_path(),
         "proj of rasterio": rasterio.__proj_version__,
         "proj of pyproj": pyproj.proj_version_str,
+        "proj data of rasterio": PROJDataFinder().search(),
         "proj data of pyproj": pyproj.datadir.get_data_dir(),
         "gpkg writable": "w" in pyogrio.list_drivers().get("GPKG", ""),
     }

@@ -78,6 +78,7 @@ Bidx = Annotated[
     typer.Option(
         "-b",
         "--bidx",
+        "--band",
         metavar="N",
         rich_help_panel=_INPUT,
         help="Bands for red, green, blue, from 1: -b 4,3,2. Default: by colour interpretation, else the first three.",

@@ -22,7 +22,8 @@ from torch.nn import functional
 from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
 from bimors_cli.model.text_path import NameTokens, TextTower
 
-STEM = Path(os.environ.get("BIMORS_PARITY_FIXTURE", Path(__file__).parents[1] / "data" / "official_head"))
+GIVEN = Path(os.environ.get("BIMORS_PARITY_FIXTURE", "official_head"))
+STEM = GIVEN if GIVEN.with_suffix(".json").exists() else Path(__file__).parents[1] / "data" / GIVEN
 
 LEARNER_NAMES = {
     "meta_net.linear1.": "meta_net.0.",
