@@ -9,6 +9,7 @@ import open_clip
 import pytest
 import torch
 
+from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, DeviceError, LabelsError
 from bimors_cli.labels import Labels, parse_labels
 from bimors_cli.model.clip import Clip, build_clip
@@ -17,6 +18,7 @@ from bimors_cli.model.evidence import FrozenModels, concatenate
 from bimors_cli.model.heads import BimorsHead, ZeroShotHead, probabilities
 from bimors_cli.model.images import Preprocessing, prepare
 from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
+from bimors_cli.pipeline.models import load_models
 
 LABELS = Labels.of(["forest", "bare land", "dense_residential", "port"])
 
@@ -175,3 +177,17 @@ def test_weights_of_another_shape_are_refused(tiny_models: FrozenModels, tmp_pat
     save_file(learner.state_dict(), tmp_path / "adapter.safetensors")
     with pytest.raises(BundleError, match="does not fit"):
         load_learner(tmp_path / "adapter.safetensors", tiny_models, tiny_bundle)
+
+
+def test_half_precision_goes_all_the_way(tiny_bundle: Bundle, tiny_models: FrozenModels) -> None:
+    """What a GPU runs in: bfloat16 for the frozen models, float32 for the learner and the cosines."""
+    half = load_models(tiny_bundle, "cpu").place(torch.device("cpu"), torch.bfloat16)
+    learner = PromptLearner(widths(half), tiny_models.clip.embed_words("a photo of a"))
+    evidence = half.gather(pictures(3))
+    assert evidence.image_feature.dtype == evidence.caption_embedding.dtype == torch.float32
+    with torch.no_grad():
+        low = BimorsHead(half.clip, LABELS, learner).logits(evidence)
+        full = BimorsHead(tiny_models.clip, LABELS, learner).logits(tiny_models.gather(pictures(3)))
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, full, rtol=0, atol=0.6)
+    torch.testing.assert_close(ZeroShotHead(half.clip, LABELS, "a photo of a").logits(evidence), low, rtol=0, atol=0.3)
