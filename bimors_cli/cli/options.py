@@ -58,6 +58,12 @@ Adapter = Annotated[
     typer.Option("--adapter", metavar="DIR", rich_help_panel=_MODEL, help="A trained adapter; else the bundle's own."),
 ]
 Head = Annotated[str, typer.Option("--head", rich_help_panel=_MODEL, help="bimors or zero-shot.")]
+Captions = Annotated[
+    bool,
+    typer.Option(
+        "--captions/--no-captions", rich_help_panel=_MODEL, help="Describe tiles, or go by the picture alone: faster."
+    ),
+]
 Device = Annotated[
     str,
     typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE"),

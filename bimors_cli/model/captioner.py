@@ -17,6 +17,14 @@ BEAMS = 4
 NEW_TOKENS = 15
 
 
+class Mute(nn.Module):
+    """Stands where a captioner would: every caption is empty. The run then costs a fraction of the time."""
+
+    def describe(self, images: torch.Tensor) -> list[str]:
+        """Say nothing about B pictures."""
+        return [""] * len(images)
+
+
 class Captioner(nn.Module):
     """A frozen BLIP-2 with its tokenizer and its preprocessing."""
 

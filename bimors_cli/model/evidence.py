@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import Captioner
+from bimors_cli.model.captioner import Captioner, Mute
 from bimors_cli.model.clip import Clip
 
 
@@ -33,7 +33,7 @@ class FrozenModels:
     """CLIP, captioner and caption encoder of one bundle on one device; ``seconds`` counts the time of each."""
 
     clip: Clip
-    captioner: Captioner
+    captioner: Captioner | Mute
     caption_encoder: CaptionEncoder
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)

@@ -61,7 +61,9 @@ def estimate(options: ClassifyOptions) -> Estimate:
     from bimors_cli.pipeline.models import load_models, make_classifier
     from bimors_cli.pipeline.tiles import classify_tiles
 
-    classifier = make_classifier(load_models(plan.bundle, options.device), plan.bundle, plan.adapter, options.labels)
+    classifier = make_classifier(
+        load_models(plan.bundle, options.device, captions=options.captions), plan.bundle, plan.adapter, options.labels
+    )
 
     def timed(chosen: set[tuple[int, int]]) -> tuple[int, int, float]:
         clock = time.perf_counter()

@@ -12,7 +12,7 @@ from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import Captioner
+from bimors_cli.model.captioner import Captioner, Mute
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.evidence import FrozenModels
@@ -29,8 +29,8 @@ class Classifier:
     temperature: float
 
 
-def load_models(bundle: Bundle, device_name: str) -> FrozenModels:
-    """Load a bundle's frozen models onto a device.
+def load_models(bundle: Bundle, device_name: str, *, captions: bool = True) -> FrozenModels:
+    """Load a bundle's frozen models onto a device; without captions the captioner stays on disk.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def load_models(bundle: Bundle, device_name: str) -> FrozenModels:
     device = choose_device(device_name)
     models = FrozenModels(
         Clip.load(bundle.part(CLIP)),
-        Captioner.load(bundle.part(CAPTIONER)),
+        Captioner.load(bundle.part(CAPTIONER)) if captions else Mute(),
         CaptionEncoder.load(bundle.part(CAPTION_ENCODER)),
         device,
     )

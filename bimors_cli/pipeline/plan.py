@@ -85,6 +85,7 @@ class Plan:
             "model": {"name": self.bundle.name, "sha256": self.bundle.sha256},
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
             "head": o.head,
+            "captions": o.captions,
             "tile size": o.tile_size,
             "overlap": o.overlap,
             "min valid": o.min_valid,

@@ -127,7 +127,7 @@ def _batches(
     from bimors_cli.pipeline.models import load_models, make_classifier
     from bimors_cli.pipeline.tiles import classify_tiles
 
-    models = load_models(plan.bundle, plan.options.device)
+    models = load_models(plan.bundle, plan.options.device, captions=plan.options.captions)
     classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
     summary.seconds["loading the model"] = time.perf_counter() - clock
     models.seconds = summary.seconds

@@ -116,12 +116,12 @@ def _answer(
         share = probabilities(classifier.head.logits(evidence), classifier.temperature).cpu().numpy()
     _add(seconds, "head", clock)
     return [
-        _record(plan, number, index, row, caption)
+        _record(plan, number, index, row, caption if plan.options.captions else None)
         for index, row, caption in zip(indexes, share, evidence.captions, strict=True)
     ]
 
 
-def _record(plan: Plan, number: int, index: int, share: npt.NDArray[np.float32], caption: str) -> TileRecord:
+def _record(plan: Plan, number: int, index: int, share: npt.NDArray[np.float32], caption: str | None) -> TileRecord:
     if not np.isfinite(share).all():
         return TileRecord(number, index, "model_error", caption=caption)
     values = share.astype(np.float64)

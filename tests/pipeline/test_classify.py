@@ -87,6 +87,13 @@ def test_the_head_and_the_adapter_change_the_answer(make_raster, classify: Class
     assert np.abs(learned["confidence"] - zero_shot["confidence"]).max() > 1e-3
 
 
+def test_without_captions_the_caption_is_null_and_the_answer_another(make_raster, classify: Classify) -> None:  # type: ignore[no-untyped-def]
+    scene = make_raster(noise(3, 64, 64))
+    told, mute = rows(classify(scene, "a.gpkg").output), rows(classify(scene, "b.gpkg", captions=False).output)
+    assert mute["caption"].isna().all() and told["caption"].notna().all()
+    assert np.abs(told["confidence"] - mute["confidence"]).max() > 1e-3
+
+
 def test_nodata_tiles_are_left_out_or_kept_with_their_reason(make_raster, classify: Classify) -> None:  # type: ignore[no-untyped-def]
     data = noise(3, 64, 96)
     data[:, :, :40] = 0
