@@ -17,7 +17,8 @@ class ClassifyOptions:
 
     ``output`` None is ``<scene stem>.gpkg`` in the current folder (``bimors.gpkg`` for several scenes), ``-`` the
     standard output. ``tile_size`` and ``overlap`` are pixels (``224``), metres (``500m``) or, for the overlap, per cent
-    of a tile. Without ``captions`` the model goes by the picture alone: every caption is taken for empty. ``min_valid`` is a share of a tile's pixels, ``min_confidence`` a probability.
+    of a tile. Without ``captions`` the model goes by the picture alone: every caption is taken for empty. ``min_valid``
+    is a share of a tile's pixels, ``min_confidence`` a probability.
     """
 
     scenes: tuple[str, ...]
