@@ -1,0 +1,92 @@
+"""The training loop of all stages: epochs, one learning-rate cycle, log, checkpoint, going on after a cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from recipe.common import Settings, load_checkpoint, one_cycle, save_checkpoint
+from recipe.optimiser import MuonAdamW
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how fast a stage learns.
+
+    ``limit`` in minutes ends a run by the clock instead of by ``epochs``, cooled down all the same; such a run cannot
+    be repeated bit for bit. ``stream`` keeps the chance of stages apart.
+    """
+
+    name: str
+    epochs: int
+    rate: float
+    limit: float = 0.0
+    stream: int = 0
+    warm: float = 0.1
+    clip: float = 5.0
+
+
+def run(
+    settings: Settings,
+    pace: Pace,
+    model: nn.Module,
+    optimiser: MuonAdamW,
+    draw: Callable[[torch.Generator], Sequence[Any]],
+    losses_of: Callable[[Any, float, torch.Generator], dict[str, torch.Tensor]],
+    measure: Callable[[bool], dict[str, Any]] = lambda last: {},
+) -> None:
+    """Train a model in place.
+
+    Parameters
+    ----------
+    settings, pace, model, optimiser
+        See there.
+    draw : callable
+        The batches of one epoch.
+    losses_of : callable
+        The losses of a batch, whose sum is made small; it is told how far the run is, 0 to 1.
+    measure : callable
+        What to log after each epoch; it is told whether this is the last one.
+    """
+    path = settings.work / "checkpoints" / f"{pace.name}.safetensors"
+    begin, spent = 0, 0.0
+    if (found := load_checkpoint(path)) is not None:
+        tensors, state = found
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        optimiser.restore(tensors, state["steps"])
+        begin, spent = (pace.epochs if state.get("done") else state["epoch"]), state["minutes"]
+    for epoch in range(begin, pace.epochs):
+        generator = settings.generator(pace.stream, epoch)
+        torch.manual_seed(settings.seed + epoch)  # dropout
+        batches = draw(generator)
+        model.train()
+        clock, done, progress = time.monotonic(), 0, 0.0
+        sums: dict[str, float] = {}
+        for step, batch in enumerate(batches):
+            progress = (epoch + step / len(batches)) / pace.epochs
+            if pace.limit:
+                progress = (spent + (time.monotonic() - clock) / 60) / pace.limit
+                if progress >= 1:
+                    break
+            with settings.autocast():
+                losses = losses_of(batch, progress, generator)
+            torch.stack(list(losses.values())).sum().backward()
+            optimiser.step(pace.rate * one_cycle(progress, pace.warm), pace.clip)
+            done += 1
+            for key, value in losses.items():
+                sums[key] = sums.get(key, 0.0) + float(value.detach())
+        spent += (time.monotonic() - clock) / 60
+        last = progress >= 1 or epoch + 1 == pace.epochs
+        values = {key: round(value / max(done, 1), 4) for key, value in sums.items()}
+        scores = measure(last)
+        steps = optimiser.step_count
+        settings.log(pace.name, epoch=epoch + 1, steps=steps, minutes=round(spent, 2), **values, **scores)
+        tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | optimiser.state()
+        save_checkpoint(path, tensors, epoch=epoch + 1, steps=steps, minutes=spent, done=last, scores=scores)
+        if last:
+            break
