@@ -146,7 +146,7 @@ class Journal:
         header = _parse(self._file.readline())
         if not isinstance(header, dict) or header.get("bimors_journal") != SCHEMA:
             raise JournalError(f"{self.path}: not a journal of this bimors version", "start anew with --overwrite")
-        differences = _differences(header["run"], json.loads(json.dumps(run)))
+        differences = _differences(header["run"], run)
         if differences:
             raise InputError(
                 f"{self.path.name}: that run had other options: {'; '.join(differences)}",

@@ -79,7 +79,7 @@ class Plan:
     def decides_rows(self) -> dict[str, Any]:
         """Everything that decides the rows of the layer, as JSON values: two runs that share it have equal rows."""
         o = self.options
-        return {
+        values = {
             "scenes": [_identity(scene) for scene in self.scenes],
             "labels": list(o.labels.names),
             "model": {"name": self.bundle.name, "sha256": self.bundle.sha256},
@@ -98,6 +98,8 @@ class Plan:
             "layer": o.layer,
             "crs": self.crs.to_string(),
         }
+        # As they come back from a journal or a layer: tuples become lists.
+        return dict(json.loads(json.dumps(values)))
 
 
 def make_plan(options: ClassifyOptions) -> Plan:
@@ -193,21 +195,17 @@ def _short(crs: CRS) -> str:
 
 def _identity(scene: ScenePlan) -> dict[str, Any]:
     info, grid = scene.info, scene.grid
-    return json.loads(  # type: ignore[no-any-return]
-        json.dumps(
-            {
-                "name": info.name,
-                "size": info.size_bytes,
-                "modified": info.mtime_ns,
-                "pixels": [info.width, info.height],
-                "crs": info.crs.to_wkt(),
-                "transform": list(info.transform)[:6],
-                "tile": [grid.tile_width, grid.tile_height],
-                "stride": [grid.stride_x, grid.stride_y],
-                "bands": scene.bands.indexes,
-                "stretch": [scene.stretch.kind, scene.stretch.low, scene.stretch.high],
-                "nodata": str(scene.nodata),
-                "aoi": scene.aoi_sha256,
-            }
-        )
-    )
+    return {
+        "name": info.name,
+        "size": info.size_bytes,
+        "modified": info.mtime_ns,
+        "pixels": [info.width, info.height],
+        "crs": info.crs.to_wkt(),
+        "transform": list(info.transform)[:6],
+        "tile": [grid.tile_width, grid.tile_height],
+        "stride": [grid.stride_x, grid.stride_y],
+        "bands": scene.bands.indexes,
+        "stretch": [scene.stretch.kind, scene.stretch.low, scene.stretch.high],
+        "nodata": str(scene.nodata),
+        "aoi": scene.aoi_sha256,
+    }

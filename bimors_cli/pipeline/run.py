@@ -181,7 +181,7 @@ def _is_finished(plan: Plan) -> bool:
         return False
     if plan.format is GPKG:
         written = read_provenance(plan.output).get("run")
-        if written is not None and json.loads(written) == json.loads(json.dumps(plan.decides_rows())):
+        if written is not None and json.loads(written) == plan.decides_rows():
             return True
     raise OutputExistsError(
         f"{plan.output} exists, and is not known to be of this run", "replace it with --overwrite, or use another -o"
