@@ -38,8 +38,8 @@ class LabelsError(InputError):
     """The labels file cannot be used."""
 
 
-class AoiError(InputError):
-    """The area of interest cannot be used."""
+class VectorError(InputError):
+    """A vector file cannot be used: an area of interest, or features to learn from."""
 
 
 class OutputExistsError(InputError):

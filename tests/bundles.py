@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import (
     BertConfig,
     BertModel,
@@ -20,12 +22,13 @@ from transformers import (
     T5Config,
 )
 
-from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
+from bimors_cli.bundle.adapter import WEIGHTS, Adapter, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
 from bimors_cli.model.clip import build_clip
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.prompt_learner import PromptLearner
-from bimors_cli.pipeline.models import learner_widths, load_models
+from bimors_cli.model.trainable import new_learner
+from bimors_cli.pipeline.models import load_models
 
 WORDS = "a photo of forest farmland river pond bare land meadow dense residential port green many trees water ."
 CONTEXT = "a photo of a"
@@ -83,14 +86,37 @@ def make_bundle(folder: Path, *, seed: int = 0, spread: float = 0.0) -> Bundle:
 
 def write_adapter(folder: Path, bundle: Bundle, *, spread: float = 0.0, temperature: float = 1.0) -> None:
     """Write an adapter that was never trained."""
-    folder.mkdir(exist_ok=True)
     frozen = load_models(bundle, "cpu")
-    learner = PromptLearner(learner_widths(frozen, bundle), frozen.clip.embed_words(bundle.context))
+    learner = new_learner("bimors", frozen, bundle.context, classes=2)
+    assert isinstance(learner, PromptLearner)
     if spread:
         torch.nn.init.normal_(learner.attention.out_proj.weight, std=spread)
-    save_file({name: value.contiguous() for name, value in learner.state_dict().items()}, folder / WEIGHTS)
-    write_adapter_manifest(
-        folder, bundle, name="untrained", labels=["forest", "river"], temperature=temperature, training={"epochs": "0"}
+    save_adapter(folder, bundle, "bimors", learner, ["forest", "river"], name="untrained", temperature=temperature)
+
+
+def save_adapter(
+    folder: Path,
+    bundle: Bundle,
+    head: str,
+    learner: nn.Module,
+    labels: Sequence[str],
+    *,
+    name: str = "coast",
+    temperature: float = 1.0,
+) -> Adapter:
+    """Save a learner as an adapter."""
+    folder.mkdir(exist_ok=True)
+    state = learner.state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS)
+    return write_adapter_manifest(
+        folder,
+        bundle,
+        name=name,
+        head=head,
+        cache="cache.keys" in state,
+        labels=labels,
+        temperature=temperature,
+        training={"epochs": "0"},
     )
 
 

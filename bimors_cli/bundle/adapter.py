@@ -1,8 +1,10 @@
-"""An adapter: a saved prompt learner with its calibration and its training labels."""
+"""An adapter: what a head learned, saved with its calibration and its training labels."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,16 +12,20 @@ from pathlib import Path
 from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
+from bimors_cli.labels import Labels
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
 SCHEMA = 1
+# The heads that can be trained; each has a row in `bimors_cli.model.trainable`.
+TRAINABLE_HEADS = ("bimors", "coop", "cocoop", "cache", "linear")
 
 
 @dataclass(frozen=True)
 class Adapter:
     """An adapter on disk.
 
+    ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights hold a cache whose logits are added to the head's.
     ``labels`` are those that it was trained on; ``temperature`` divides its logits; ``bundle_sha256`` names the frozen
     parts that it was trained with, ``training`` says how, for people.
     """
@@ -27,6 +33,8 @@ class Adapter:
     folder: Path
     name: str
     bundle_sha256: str
+    head: str
+    cache: bool
     labels: tuple[str, ...]
     temperature: float
     training: Mapping[str, str]
@@ -34,12 +42,13 @@ class Adapter:
 
     @property
     def sha256(self) -> str:
-        """Identity of the weights."""
-        return sha256_of_files(self.files)
+        """Identity of all that decides its answers: the weights, and how they are read."""
+        reading = json.dumps([sha256_of_files(self.files), self.head, self.cache, self.labels, self.temperature])
+        return hashlib.sha256(reading.encode()).hexdigest()
 
     @property
     def weights(self) -> Path:
-        """The safetensors file with the prompt learner's state."""
+        """The safetensors file with the learner's state."""
         return self.folder / WEIGHTS
 
 
@@ -58,17 +67,27 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
         raise InputError(f"{folder}: no adapter there (no {MANIFEST})", "--adapter takes the folder of an adapter")
     content = read_manifest(path, SCHEMA)
     try:
+        if not isinstance(content["cache"], bool) or not isinstance(content["labels"], list):
+            raise TypeError("cache is not true or false, or labels is not a list")
         adapter = Adapter(
             folder=folder,
             name=str(content["name"]),
             bundle_sha256=str(content["bundle_sha256"]),
-            labels=tuple(map(str, content["labels"])),
+            head=str(content["head"]),
+            cache=content["cache"],
+            labels=Labels.of([str(label) for label in content["labels"]]).names,
             temperature=float(content["temperature"]),
             training={str(k): str(v) for k, v in content["training"].items()},
             files=parse_files(path, content),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
+    if adapter.head not in TRAINABLE_HEADS:
+        raise BundleError(f"{path}: unknown head {adapter.head!r}", "update bimors")
+    if adapter.head == "cache" and not adapter.cache:
+        raise BundleError(f"{path}: damaged: a cache head without a cache")
+    if not (math.isfinite(adapter.temperature) and adapter.temperature > 0):
+        raise BundleError(f"{path}: damaged: temperature {adapter.temperature}")
     if [entry.path for entry in adapter.files] != [WEIGHTS]:
         raise BundleError(f"{path}: names other files than {WEIGHTS}")
     if adapter.bundle_sha256 != bundle.sha256:
@@ -85,16 +104,30 @@ def write_adapter_manifest(
     bundle: Bundle,
     *,
     name: str,
+    head: str,
+    cache: bool = False,
     labels: Sequence[str],
     temperature: float,
     training: Mapping[str, str],
 ) -> Adapter:
-    """Write the manifest of the weights that lie in ``folder`` and open the adapter."""
+    """Write the manifest of the weights that lie in ``folder`` and open the adapter.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `WEIGHTS`; other files in it (a card, figures) are no part of the adapter.
+    bundle : Bundle
+        That it was trained with.
+    name, head, cache, labels, temperature, training
+        See `Adapter`.
+    """
     content = {
         "schema": SCHEMA,
         "name": name,
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
+        "head": head,
+        "cache": cache,
         "labels": list(labels),
         "temperature": temperature,
         "training": dict(training),

@@ -38,7 +38,7 @@ def classify(
     assume_crs: options.AssumeCrs = None,
     model: options.Model = "mini",
     adapter: options.Adapter = None,
-    head: options.Head = "bimors",
+    head: options.Head = "auto",
     captions: options.Captions = True,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,

@@ -57,7 +57,10 @@ Adapter = Annotated[
     str | None,
     typer.Option("--adapter", metavar="DIR", rich_help_panel=_MODEL, help="A trained adapter; else the bundle's own."),
 ]
-Head = Annotated[str, typer.Option("--head", rich_help_panel=_MODEL, help="bimors or zero-shot.")]
+Head = Annotated[
+    str,
+    typer.Option("--head", rich_help_panel=_MODEL, help="auto: the adapter's own; zero-shot: plain CLIP, no adapter."),
+]
 Captions = Annotated[
     bool,
     typer.Option(
@@ -139,6 +142,85 @@ Offline = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_RUN, help="Errors only.")]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, rich_help_panel=_RUN, help="More detail; -vv shows tracebacks.")
+]
+_EXAMPLES, _TRAINING = "Examples", "Training"
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder of classes, a split file (.json), a layer that classify wrote and you corrected, or scenes.",
+    ),
+]
+AdapterOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        rich_help_panel=_OUTPUT,
+        help="The adapter's folder. Default: adapters/NAME OF THE SOURCE, here.",
+    ),
+]
+Shots = Annotated[
+    int, typer.Option("--shots", metavar="K", rich_help_panel=_EXAMPLES, help="Examples a class; 0 takes all.")
+]
+Polygons = Annotated[
+    str | None,
+    typer.Option(
+        "--polygons",
+        metavar="FILE[:LAYER]",
+        rich_help_panel=_EXAMPLES,
+        help="Polygons, lines or points that say what the scenes show.",
+    ),
+]
+Field = Annotated[
+    str | None, typer.Option("--field", metavar="NAME", rich_help_panel=_EXAMPLES, help="Their field of the class.")
+]
+MinOverlap = Annotated[
+    float,
+    typer.Option(
+        "--min-overlap", metavar="SHARE", rich_help_panel=_EXAMPLES, help="Of a tile that its class must cover."
+    ),
+]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        "--background", metavar="NAME", rich_help_panel=_EXAMPLES, help="Class of the tiles that no feature reaches."
+    ),
+]
+SourceLayer = Annotated[
+    str | None,
+    typer.Option("--layer", metavar="NAME", rich_help_panel=_EXAMPLES, help="Of a corrected file with several layers."),
+]
+Images = Annotated[
+    str | None,
+    typer.Option("--images", metavar="DIR", rich_help_panel=_EXAMPLES, help="Of a split file; else images/ beside it."),
+]
+TrainedHead = Annotated[
+    str, typer.Option("--head", rich_help_panel=_MODEL, help="What is trained: bimors, coop, cocoop, cache or linear.")
+]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", rich_help_panel=_MODEL, help="Let the examples themselves vote as well."),
+]
+FreezeCaptionProjection = Annotated[
+    bool,
+    typer.Option(
+        "--freeze-caption-projection",
+        rich_help_panel=_TRAINING,
+        help="Leave the caption projection as it begins, at random, as the published code does.",
+    ),
+]
+Epochs = Annotated[int, typer.Option("--epochs", metavar="N", rich_help_panel=_TRAINING, help="Rounds of training.")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--lr", metavar="RATE", rich_help_panel=_TRAINING, help="Highest learning rate; else the head's own."),
+]
+TrainingBatch = Annotated[
+    int, typer.Option("--batch-size", metavar="N", rich_help_panel=_TRAINING, help="Examples at a time.")
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", rich_help_panel=_TRAINING, help="Of the draw, the crops, the training.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 PngOutput = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The picture, a PNG.")]

@@ -27,6 +27,15 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.captions)
 
+    def take(self, rows: torch.Tensor) -> Evidence:
+        """Evidence of some of the tiles; ``rows`` int64 [n]."""
+        return Evidence(
+            self.image_feature[rows],
+            self.patch_tokens[rows],
+            tuple(self.captions[row] for row in rows.tolist()),
+            self.caption_embedding[rows],
+        )
+
 
 @dataclass
 class FrozenModels:

@@ -32,20 +32,57 @@ class ZeroShotHead:
         return self._clip.scale * evidence.image_feature @ self._text.T
 
 
+class Prompts:
+    """The prompts of K labels behind learned context tokens: one set for each context.
+
+    Parameters
+    ----------
+    clip : Clip
+        Its text tower reads them.
+    labels : Labels
+        K labels.
+    context_tokens : int
+        M, the length of the contexts to come.
+
+    Raises
+    ------
+    LabelsError
+        A label is too long for the text tower.
+    BundleError
+        The text tower cannot take learned prompts.
+    """
+
+    def __init__(self, clip: Clip, labels: Labels, context_tokens: int) -> None:
+        self._tower = clip.text_tower()
+        self._names = clip.name_tokens(labels, context_tokens)
+
+    def read(self, context: torch.Tensor) -> torch.Tensor:
+        """Normalised text features [B, K, E] behind contexts [B, M, D], in float32 or better."""
+        # A learner computes in float32 (it is trained so, and it is small); the tower in its own precision.
+        features: torch.Tensor = self._tower(context.to(self._tower.positional_embedding.dtype), self._names)
+        return features
+
+
 class BimorsHead:
     """The BiMoRS answer: prompts conditioned on the tile's patch tokens and caption, text features for each tile."""
 
     def __init__(self, clip: Clip, labels: Labels, learner: PromptLearner) -> None:
         self._clip = clip
         self._learner = learner
-        self._tower = clip.text_tower()
-        self._names = clip.name_tokens(labels, learner.widths.context)
+        self._prompts = Prompts(clip, labels, learner.widths.context)
 
     def logits(self, evidence: Evidence) -> torch.Tensor:
-        # The learner computes in float32 (it is trained so, and it is small); the tower in its own precision.
-        context = self._learner(evidence.patch_tokens.float(), evidence.caption_embedding)
-        text = self._tower(context.to(self._tower.positional_embedding.dtype), self._names)
-        return self._clip.scale * torch.einsum("be,bke->bk", evidence.image_feature, text)
+        dtype = self._learner.context.dtype
+        context = self._learner(evidence.patch_tokens.to(dtype), evidence.caption_embedding.to(dtype))
+        return cosines(self._clip, evidence, self._prompts.read(context))
+
+
+def cosines(clip: Clip, evidence: Evidence, text: torch.Tensor) -> torch.Tensor:
+    """Scaled cosines [B, K] of B image features with text features of their own [B, K, E], or of all [1, K, E]."""
+    feature = evidence.image_feature.to(text.dtype)
+    if len(text) == 1:
+        return clip.scale * feature @ text[0].T
+    return clip.scale * torch.einsum("be,bke->bk", feature, text)
 
 
 def probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:

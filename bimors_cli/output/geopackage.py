@@ -18,6 +18,7 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.output.atomic import replacing
+from bimors_cli.output.predictions import add_predictions
 from bimors_cli.output.rows import LayerSpec, check_frame, clean_text, columns, to_frame
 
 if TYPE_CHECKING:
@@ -97,13 +98,20 @@ def read_layer(path: Path, layer: str, names: Sequence[str]) -> geopandas.GeoDat
     InputError
         The file cannot be read, or holds no such layer or column.
     """
-    # GDAL 3.12 would save the file's own metadata once more, as out.gpkg.aux.xml.
+    with leaving_nothing_beside():
+        try:
+            return pyogrio.read_dataframe(path, layer=layer, columns=list(names))
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise InputError(f"{path}: {' '.join(str(error).split())}", "give the .gpkg that bimors wrote") from error
+
+
+@contextmanager
+def leaving_nothing_beside() -> Iterator[None]:
+    """Keep GDAL 3.12 from saving a file's own metadata once more, as out.gpkg.aux.xml, when it looks for layers."""
     before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
     pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
     try:
-        return pyogrio.read_dataframe(path, layer=layer, columns=list(names))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}", "give the .gpkg that bimors wrote") from error
+        yield
     finally:
         pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
 
@@ -121,6 +129,7 @@ def _build(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpe
     # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
     with _as_output_error(built):
         _add_style(built, spec, style_qml)
+        add_predictions(built, spec.name)
         _verify(built, spec, written)
     return written
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
@@ -16,8 +17,8 @@ from bimors_cli.model.captioner import Captioner, Mute
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads import BimorsHead, Head, ZeroShotHead
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
+from bimors_cli.model.heads import Head, ZeroShotHead
+from bimors_cli.model.trainable import empty_cache, make_head, new_learner
 
 
 @dataclass(frozen=True)
@@ -49,47 +50,40 @@ def load_models(bundle: Bundle, device_name: str, *, captions: bool = True) -> F
     return models.place(device, choose_dtype(device))
 
 
-def learner_widths(models: FrozenModels, bundle: Bundle) -> PromptLearnerWidths:
-    """Return the widths of a prompt learner for this bundle."""
-    return PromptLearnerWidths(
-        context=len(models.clip.embed_words(bundle.context)),
-        text=models.clip.text_tower().width,
-        patch=models.clip.patch_width,
-        caption=models.caption_encoder.width,
-    )
-
-
-def load_learner(weights: Path, models: FrozenModels, bundle: Bundle) -> PromptLearner:
-    """Load a prompt learner's weights.
+def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:
+    """Load what an adapter learned, frozen.
 
     Raises
     ------
     BundleError
-        They do not fit the bundle.
+        Its weights do not fit the bundle, or its own manifest.
     """
-    state = load_file(weights)
-    widths = learner_widths(models, bundle)
-    if "context" in state:  # an adapter may have been trained with another number of context tokens
-        widths = PromptLearnerWidths(len(state["context"]), widths.text, widths.patch, widths.caption)
-    learner = PromptLearner(widths)
     try:
+        state = load_file(adapter.weights)
+        # An adapter may have been trained with another number of context tokens than the bundle's words have.
+        tokens = len(state["context"]) if "context" in state else None
+        learner = new_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
+        if adapter.cache:
+            learner.add_module("cache", empty_cache(models, len(state["cache.keys"]), len(adapter.labels)))
         learner.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BundleError(f"{weights}: does not fit the bundle: {str(error).splitlines()[-1].strip()}") from error
-    return learner.eval().to(models.device)
+    except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise BundleError(f"{adapter.weights}: does not fit the bundle: {why}") from error
+    return learner.eval().requires_grad_(False)
 
 
 def make_classifier(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels) -> Classifier:
-    """Make the head for the user's labels: BiMoRS with an adapter, zero-shot without.
+    """Make the head for the user's labels: the adapter's own, zero-shot without an adapter.
 
     Raises
     ------
     LabelsError
-        A label is too long for the text tower.
+        A label is too long for the text tower, or new to an adapter that answers only with its own.
     BundleError
         The adapter does not fit.
     """
     if adapter is None:
         return Classifier(models, ZeroShotHead(models.clip, labels, bundle.context), bundle.zero_shot_temperature)
-    learner = load_learner(adapter.weights, models, bundle)
-    return Classifier(models, BimorsHead(models.clip, labels, learner), adapter.temperature)
+    learner = load_learner(adapter, models, bundle)
+    head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
+    return Classifier(models, head, adapter.temperature)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.errors import InputError
+from bimors_cli.model.names import new_names
 from bimors_cli.output.formats import STDOUT, Format, guess_format
-from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.pipeline.options import ClassifyOptions, SceneOptions
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.grid import Grid
@@ -44,8 +46,8 @@ class ScenePlan:
     bands: Bands
     stretch: Stretch
     nodata: Nodata
-    inside: npt.NDArray[np.bool_] | None
-    aoi_sha256: str | None
+    inside: npt.NDArray[np.bool_] | None = None
+    aoi_sha256: str | None = None
 
     def __len__(self) -> int:
         """Count the tiles to look at."""
@@ -76,6 +78,10 @@ class Plan:
         found = {name: self.bundle.unknown_words(name) for name in self.options.labels.names}
         return {name: words for name, words in found.items() if words}
 
+    def new_labels(self) -> tuple[str, ...]:
+        """Return the labels that the adapter was not trained on; none without an adapter."""
+        return () if self.adapter is None else new_names(self.options.labels.names, self.adapter.labels)
+
     def decides_rows(self) -> dict[str, Any]:
         """Everything that decides the rows of the layer, as JSON values: two runs that share it have equal rows."""
         o = self.options
@@ -84,7 +90,7 @@ class Plan:
             "labels": list(o.labels.names),
             "model": {"name": self.bundle.name, "sha256": self.bundle.sha256},
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
-            "head": o.head,
+            "head": "zero-shot" if self.adapter is None else self.adapter.head,
             "captions": o.captions,
             "tile size": o.tile_size,
             "overlap": o.overlap,
@@ -117,15 +123,31 @@ def make_plan(options: ClassifyOptions) -> Plan:
     output, form = _output(options)
     if options.aoi_rule not in ("centre", "any", "within"):
         raise InputError(f"--aoi-rule {options.aoi_rule}: unknown", "use centre, any or within")
-    scenes = tuple(_plan_scene(path, options) for path in options.scenes)
-    if options.aoi is not None and not any(map(len, scenes)):
-        raise InputError(f"{options.aoi}: no tile of any scene is in it", "try --aoi-rule any, or smaller tiles")
-    _check_together(scenes)
+    scenes = plan_scenes(options.scenes, options)
+    if options.aoi is not None:
+        scenes = tuple(_restrict(scene, options.aoi, options.aoi_rule, alone=len(scenes) == 1) for scene in scenes)
+        if not any(map(len, scenes)):
+            raise InputError(f"{options.aoi}: no tile of any scene is in it", "try --aoi-rule any, or smaller tiles")
     bundle = open_bundle(find_bundle(options.model))
     adapter = None
     if options.head != "zero-shot":
         adapter = open_adapter(bundle.part(ADAPTER) if options.adapter is None else Path(options.adapter), bundle)
     return Plan(options, scenes, bundle, adapter, output, form, _layer_crs(scenes, options, form))
+
+
+def plan_scenes(paths: Sequence[str], options: SceneOptions) -> tuple[ScenePlan, ...]:
+    """Open scenes, check that they go together, and settle how each is cut and shown to the model.
+
+    Raises
+    ------
+    InputError
+        A scene, a size, a band, a CRS cannot be used; two scenes have one name.
+    ReadError
+        The pixels that the stretch needs cannot be read.
+    """
+    scenes = tuple(_plan_scene(path, options) for path in paths)
+    _check_together(scenes)
+    return scenes
 
 
 def _output(options: ClassifyOptions) -> tuple[Path, Format]:
@@ -142,7 +164,7 @@ def _output(options: ClassifyOptions) -> tuple[Path, Format]:
     return path, guess_format(path, options.format)
 
 
-def _plan_scene(path: str, options: ClassifyOptions) -> ScenePlan:
+def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
     nodata = parse_nodata(options.nodata)
     with open_scene(path, assume_crs=options.assume_crs) as scene:
         grid = make_grid(scene.info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
@@ -150,12 +172,14 @@ def _plan_scene(path: str, options: ClassifyOptions) -> ScenePlan:
         stretch = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), nodata)
     if not scene.info.is_placed:
         log.warning("%s has no position: its pixels are taken for map units", scene.info.name)
-    inside = digest = None
-    if options.aoi is not None:
-        aoi = read_aoi(options.aoi, scene.info, allow_miss=len(options.scenes) > 1)
-        inside = tile_mask(aoi, tile_polygons(grid, scene.info.transform), options.aoi_rule)  # type: ignore[arg-type]
-        digest = hashlib.sha256(shapely.to_wkb(shapely.normalize(aoi.geometry))).hexdigest()
-    return ScenePlan(scene.info, grid, bands, stretch, nodata, inside, digest)
+    return ScenePlan(scene.info, grid, bands, stretch, nodata)
+
+
+def _restrict(scene: ScenePlan, spec: str, rule: str, *, alone: bool) -> ScenePlan:
+    aoi = read_aoi(spec, scene.info, allow_miss=not alone)
+    inside = tile_mask(aoi, tile_polygons(scene.grid, scene.info.transform), rule)  # type: ignore[arg-type]
+    digest = hashlib.sha256(shapely.to_wkb(shapely.normalize(aoi.geometry))).hexdigest()
+    return replace(scene, inside=inside, aoi_sha256=digest)
 
 
 def _check_together(scenes: tuple[ScenePlan, ...]) -> None:
@@ -164,7 +188,7 @@ def _check_together(scenes: tuple[ScenePlan, ...]) -> None:
         if scene.info.stem in stems:
             raise InputError(
                 f"{scene.info.path} and {stems[scene.info.stem]} have one name: their tiles would have equal ids",
-                "classify them in two runs",
+                "rename one of them, or take them in two runs",
             )
         stems[scene.info.stem] = scene.info.path
 

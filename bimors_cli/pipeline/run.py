@@ -88,7 +88,11 @@ def run(
     clock = time.perf_counter()
     plan = make_plan(options)
     spec = layer_spec(plan, command)
-    summary = Summary(unknown_words=plan.unknown_words())
+    summary = Summary(
+        unknown_words=plan.unknown_words(),
+        adapter=None if plan.adapter is None else plan.adapter.name,
+        new_labels=plan.new_labels(),
+    )
     if plan.output == STDOUT:
         summary.seconds["plan"] = time.perf_counter() - clock
         return _stream(plan, spec, progress, stop, summary)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from bimors_cli.pipeline.record import RETRIED, TileRecord
 
+NEW_LABELS_SHOWN = 10
+
 
 @dataclass
 class Summary:
     """Counts of a run; ``output`` is the written file, None when the rows went to standard output.
 
-    ``finished_before`` says that --resume found the output whole and there was nothing to do.
+    ``new_labels`` are those that the adapter of the name ``adapter`` was not trained on. ``finished_before`` says that
+    --resume found the output whole and there was nothing to do.
     """
 
     output: str | None = None
@@ -23,6 +26,8 @@ class Summary:
     rows: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    adapter: str | None = None
+    new_labels: tuple[str, ...] = ()
     journal: str | None = None
     finished_before: bool = False
 
@@ -57,9 +62,19 @@ class Summary:
                 yield f"  {reason:{width}}  {count:>9,}"
         if self.seconds:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
+        if self.new_labels:
+            yield _new_labels(self.new_labels, self.adapter)
         for name, words in self.unknown_words.items():
             yield f"not to be trusted: {name!r}, since this model never saw {', '.join(map(repr, words))}"
         if self.failed and self.journal is not None:
             yield f"{self.failed:,} tiles failed; the same command with --resume tries them again"
         if not total:
             yield "the layer is empty: no tile holds enough data"
+
+
+def _new_labels(names: tuple[str, ...], adapter: str | None) -> str:
+    """Say which labels an adapter never saw; of a long list, the beginning."""
+    shown = ", ".join(names[:NEW_LABELS_SHOWN])
+    more = f" and {len(names) - NEW_LABELS_SHOWN:,} more" if len(names) > NEW_LABELS_SHOWN else ""
+    counted = "1 label is" if len(names) == 1 else f"{len(names):,} labels are"
+    return f"{counted} new to the adapter {adapter}: {shown}{more}"

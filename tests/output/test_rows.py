@@ -64,7 +64,9 @@ def test_odd_characters_are_replaced(spec: LayerSpec) -> None:
     assert frame["scene"].tolist() == ["caf\ufffd.tif"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "gpkg_contents", "RTree_x", "sqlite_master", "Layer_Styles", "a\x00b"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "gpkg_contents", "RTree_x", "sqlite_master", "Layer_Styles", "bimors_predictions", "a\x00b"]
+)
 def test_layer_names_that_a_geopackage_keeps_for_itself_are_refused(spec: LayerSpec, name: str) -> None:
     with pytest.raises(InputError, match="name of a layer"):
         replace(spec, name=name)

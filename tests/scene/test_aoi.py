@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 from rasterio.crs import CRS
 
-from bimors_cli.errors import AoiError
+from bimors_cli.errors import VectorError
 from bimors_cli.scene.aoi import Aoi, Rule, read_aoi, tile_mask
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import reproject, tile_polygons
@@ -179,7 +179,7 @@ def test_across_the_antimeridian(write: WriteVector, make_raster: MakeRaster) ->
 
 def refusal(spec: str, info: SceneInfo) -> tuple[str, str]:
     """Return message and hint of a refusal, after checking that each is one line."""
-    with pytest.raises(AoiError) as caught:
+    with pytest.raises(VectorError) as caught:
         read_aoi(spec, info)
     message, hint = caught.value.message, caught.value.hint
     assert caught.value.exit_code == 2

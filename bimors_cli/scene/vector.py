@@ -1,0 +1,169 @@
+"""Vector files that a user names: which are let in, which layer is meant, and how they come to a scene's CRS."""
+
+from __future__ import annotations
+
+import os
+from shlex import quote
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import shapely
+
+from bimors_cli.errors import VectorError
+from bimors_cli.scene.grid import Tile
+from bimors_cli.scene.polygons import Polygons, tile_polygons
+from bimors_cli.scene.raster import SceneInfo
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
+_SUFFIXES: Final = (".gpkg", ".geojson", ".json", ".geojsonl", ".geojsons", ".fgb", ".shp", ".kml")
+_HEAD: Final = 4096  # bytes; GDAL looks for its VRT mark in the first 1024
+_MARGIN: Final = 0.1  # of the scene's size: what is kept of features around a scene
+_EDGE_STEPS: Final = 200
+
+
+def find_layer(spec: str) -> tuple[str, str]:
+    """Return the path and the layer that a user means by ``file`` or ``file:layer``.
+
+    Parameters
+    ----------
+    spec : str
+        A local file, or ``file:layer``. The layer may be left out where one layer only has geometry.
+
+    Raises
+    ------
+    VectorError
+        Not there, not a format accepted, cannot be opened, no such layer, or several to choose from.
+    """
+    import pyogrio
+
+    path, layer = _split(spec)
+    _check_file(path)
+    try:
+        rows = pyogrio.list_layers(path)
+    except pyogrio.errors.DataSourceError as error:
+        raise VectorError(f"cannot open {path}: {one_line(error)}", f"see: ogrinfo {quote(path)}") from error
+    names = [str(name) for name, geometry in rows if geometry is not None]
+    if layer is None and len(names) == 1:
+        return path, names[0]
+    if layer is not None and layer in names:
+        return path, layer
+    if not names:
+        raise VectorError(f"{path} has no layer with geometry", f"see: ogrinfo {quote(path)}")
+    problem = "has several layers" if layer is None else f"has no layer {layer!r}"
+    raise VectorError(f"{path} {problem}", f"name one as {path}:LAYER; there are: {', '.join(names)}")
+
+
+def carry_to_scene(geometries: Polygons, crs: str, info: SceneInfo, path: str) -> Polygons:
+    """Carry geometries to a scene's CRS, or what of them lies around the scene.
+
+    A continent in degrees has no place in a UTM zone as a whole: what is far from the scene is cut off first.
+
+    Parameters
+    ----------
+    geometries : object array [n] of valid shapely geometries
+        In `crs`, x before y.
+    crs : str
+        Their CRS.
+    info : SceneInfo
+        The scene.
+    path : str
+        Their file, for messages.
+
+    Returns
+    -------
+    object array [n] of shapely geometries
+        In the scene's CRS; empty where nothing is around the scene. An equal CRS changes nothing.
+
+    Raises
+    ------
+    VectorError
+        There is no way from one CRS to the other, or not for all of a geometry around the scene.
+    """
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
+
+    source, target = CRS.from_user_input(crs), CRS.from_wkt(info.crs.to_wkt())
+    if source.equals(target, ignore_axis_order=True):
+        return geometries
+    try:
+        to_source = Transformer.from_crs(target, source, always_xy=True)
+        to_target = Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise VectorError(f"{path} and {info.name} have nothing in common", one_line(error)) from error
+    frame = _frame(info, to_source)
+    if frame is not None:
+        geometries = shapely.intersection(geometries, frame)
+    if shapely.is_empty(geometries).all():
+        return geometries
+    # A long straight edge is a curve in the other CRS: follow it in steps that are small beside what was kept.
+    left, bottom, right, top = shapely.total_bounds(geometries)
+    step = max(right - left, top - bottom) / _EDGE_STEPS
+    if step > 0:  # not so for a single point
+        geometries = shapely.segmentize(geometries, step)
+    moved = shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        raise VectorError(
+            f"{path} reaches where the CRS of {info.name} ends", "clip it to the surroundings of the scene"
+        )
+    return np.asarray(moved)
+
+
+def surroundings(info: SceneInfo, crs: str) -> tuple[float, float, float, float] | None:
+    """Return left, bottom, right, top of what lies around a scene in another CRS, None where they cannot be told."""
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
+
+    try:
+        to_source = Transformer.from_crs(CRS.from_wkt(info.crs.to_wkt()), CRS.from_user_input(crs), always_xy=True)
+        frame = _frame(info, to_source)
+    except ProjError:
+        return None
+    return None if frame is None else frame.bounds
+
+
+def footprint(info: SceneInfo) -> Any:
+    """Return the polygon of a whole scene, in its CRS."""
+    return tile_polygons([Tile(0, 0, 0, 0, info.width, info.height)], info.transform)[0]
+
+
+def show_bounds(bounds: Any) -> str:
+    """Write left, bottom, right, top for a message."""
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of a library's error as one line."""
+    return " ".join(str(error).split())
+
+
+def _split(spec: str) -> tuple[str, str | None]:
+    """Part ``file:layer``; a colon in the path of a file that is there (a Windows drive) parts nothing."""
+    path, colon, layer = spec.rpartition(":")
+    return (path, layer) if colon and not os.path.exists(spec) and os.path.exists(path) else (spec, None)
+
+
+def _check_file(path: str) -> None:
+    if not os.path.isfile(path):
+        raise VectorError(f"{path} is not there", "give a local file, or file:layer")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _SUFFIXES:
+        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr features.gpkg {quote(path)}"
+        raise VectorError(f"{path} is not in an accepted vector format", hint)
+    # GDAL goes by content: an OGR VRT under another name would run SQL and open addresses.
+    with open(path, "rb") as file:
+        if b"<OGRVRTDataSource" in file.read(_HEAD):
+            raise VectorError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr features.gpkg {quote(path)}")
+
+
+def _frame(info: SceneInfo, to_source: Transformer) -> Any:
+    """Return the surroundings of the scene in the other CRS, None where they cannot be told."""
+    left, bottom, right, top = footprint(info).bounds
+    dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
+    west, south, east, north = to_source.transform_bounds(left - dx, bottom - dy, right + dx, top + dy)
+    if not np.isfinite([west, south, east, north]).all():
+        return None
+    if west <= east:
+        return shapely.box(west, south, east, north)
+    return shapely.union_all([shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)])

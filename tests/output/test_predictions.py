@@ -1,0 +1,55 @@
+"""What was predicted stays in the file, whatever is edited."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pyogrio
+import pytest
+
+from bimors_cli.errors import InputError
+from bimors_cli.output.geopackage import write_geopackage
+from bimors_cli.output.predictions import read_predictions
+from bimors_cli.output.rows import LayerSpec
+from bimors_cli.output.style import qml
+from tests.output.conftest import MakeFrame
+
+
+@pytest.mark.parametrize("name", ["tiles", "tiles \"of\" 'it'; DROP TABLE 🌲"])
+def test_labels_as_written(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, name: str) -> None:
+    spec = replace(spec, name=name)
+    path, frame = tmp_path / "a ?#%.gpkg", make_frame(spec, 21)
+    write_geopackage(path, [frame.iloc[:10], frame.iloc[10:]], spec, qml(spec.labels), overwrite=False)
+    expected = dict(zip(frame["tile_id"], frame["label"], strict=True))
+    assert None in expected.values() and read_predictions(path) == expected
+    edited = pyogrio.read_dataframe(path, layer=name)
+    edited["label"] = "edited"
+    pyogrio.write_dataframe(edited, path, layer=name, driver="GPKG", append=False)
+    assert set(pyogrio.read_dataframe(path, layer=name)["label"]) == {"edited"}
+    assert read_predictions(path) == expected
+
+
+def test_no_program_takes_it_for_a_layer(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+    path = tmp_path / "out.gpkg"
+    write_geopackage(path, [make_frame(spec)], spec, qml(spec.labels), overwrite=False)
+    assert pyogrio.list_layers(path)[:, 0].tolist() == ["tiles", "layer_styles"]
+
+
+def test_files_without_the_record(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+    make_frame(spec).to_file(tmp_path / "other.gpkg")
+    assert read_predictions(tmp_path / "other.gpkg") is None
+    (tmp_path / "text.gpkg").write_text("not a database, not at all " * 100)
+    for name in ("text.gpkg", "missing.gpkg"):
+        with pytest.raises(InputError):
+            read_predictions(tmp_path / name)
+    assert not (tmp_path / "missing.gpkg").exists()
+
+
+def test_one_label_a_tile(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+    path = tmp_path / "out.gpkg"
+    write_geopackage(path, [make_frame(spec)], spec, qml(spec.labels), overwrite=False)
+    with closing(sqlite3.connect(path)) as database, pytest.raises(sqlite3.IntegrityError):
+        database.execute("INSERT INTO bimors_predictions VALUES ('scene/0/0', 'twice')")
