@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bimors_cli.labels import Labels
     from bimors_cli.pipeline.summary import Summary
+    from bimors_cli.training.summary import FinetuneSummary
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "classify"]
+__all__ = ["__version__", "classify", "finetune"]
 
 StrPath = str | PathLike[str]
 
@@ -66,5 +67,38 @@ def classify(
             labels=names,
             output=None if output is None else str(output),
             **options,
+        )
+    )
+
+
+def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None, **options: Any) -> FinetuneSummary:
+    """Train an adapter from a folder of classes, from features drawn on scenes, or from a corrected layer.
+
+    Parameters
+    ----------
+    sources : path or sequence of paths
+        One folder, split file or layer; with ``polygons``, scenes.
+    output : path, optional
+        As ``-o``.
+    **options
+        The other options of the command, see `bimors_cli.training.options.FinetuneOptions`.
+
+    Returns
+    -------
+    FinetuneSummary
+        Counts and scores.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.training.options import FinetuneOptions
+    from bimors_cli.training.run import finetune as run
+
+    paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
+    return run(
+        FinetuneOptions(
+            sources=tuple(str(path) for path in paths), output=None if output is None else str(output), **options
         )
     )

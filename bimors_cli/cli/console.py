@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -122,6 +122,65 @@ class TileProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class TrainingProgress:
+    """Progress of finetune: a bar over the pictures that are looked at, then a line an epoch; nothing with -q."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err,
+            transient=True, disable=_Level.verbosity < 0 or not err.is_terminal or err.is_dumb_terminal,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._began: float | None = None
+
+    def begin(self, what: str, total: int) -> None:
+        """Start counting ``total`` pictures."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=total)
+        if self._bar.disable:
+            say(f"{what}: {total:,} pictures")
+
+    def advance(self, count: int) -> None:
+        """Count pictures."""
+        if self._task is not None:
+            self._bar.update(self._task, advance=count)
+
+    def epoch(self, figures: EpochLine, total: int) -> None:
+        """Show an epoch, and how long the others will take."""
+        now = time.monotonic()
+        seconds = None if self._began is None else now - self._began
+        self._began = now
+        told = f"epoch {figures.epoch} of {total}: loss {figures.loss:.3f}, right {100 * figures.accuracy:.0f} %"
+        if figures.validation_accuracy is not None:
+            told += f", on validation {100 * figures.validation_accuracy:.0f} %"
+        if seconds is not None and figures.epoch < total:
+            told += f", about {duration(seconds * (total - figures.epoch))} left"
+        say(told)
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class EpochLine(Protocol):
+    """What of an epoch is shown."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def validation_accuracy(self) -> float | None: ...
 
 
 def duration(seconds: float) -> str:

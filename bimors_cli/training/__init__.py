@@ -1,0 +1,1 @@
+"""Fine-tuning: where examples come from, few-shot sampling, the loop, calibration."""

@@ -1,0 +1,172 @@
+"""The folder that finetune leaves: weights and manifest, card, figures, charts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram, training_curves
+from bimors_cli.metrics.scores import Scores, score
+from bimors_cli.output.atomic import scratch
+from bimors_cli.training.card import card
+from bimors_cli.training.examples import Examples
+from bimors_cli.training.loop import Training
+from bimors_cli.training.options import FinetuneOptions
+from bimors_cli.training.sampling import Sample
+
+NOTHING = Sample((), (), (), {})
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run came to.
+
+    ``answers`` holds, for each part that was looked at (``validation``, ``test``) and each head (``zero-shot`` and the
+    one that was trained), probabilities [N, K] and targets [N].
+    """
+
+    temperature: float
+    answers: Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
+    parameters: int
+    sample: Sample = NOTHING
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def scores(self, labels: tuple[str, ...]) -> dict[str, dict[str, Scores]]:
+        """Compare the answers with the truth, by part and head."""
+        return {
+            part: {head: score(*answer, labels) for head, answer in heads.items()}
+            for part, heads in self.answers.items()
+        }
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse now what would fail after the training.
+
+    Raises
+    ------
+    OutputExistsError
+        There is something, and ``overwrite`` is off.
+    InputError
+        What is there is no adapter: it is not replaced.
+    """
+    if not path.exists():
+        return
+    if not (path / MANIFEST).is_file():
+        raise InputError(f"{path} is there and is no adapter", "choose another name with -o")
+    if not overwrite:
+        raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
+
+
+def save_adapter(
+    path: Path,
+    bundle: Bundle,
+    examples: Examples,
+    options: FinetuneOptions,
+    training: Training,
+    results: Results,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the adapter's folder, whole or not at all.
+
+    Raises
+    ------
+    OutputExistsError, InputError
+        As `check_output`.
+    OutputError
+        The folder cannot be written.
+    """
+    check_output(path, overwrite=overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(path.resolve()) as built:
+            built.mkdir()
+            _fill(built, path.name, bundle, examples, options, training, results)
+            check_output(path, overwrite=overwrite)
+            if path.exists():
+                os.replace(path, built.with_name("replaced"))
+            os.replace(built, path)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}", "is the disk full?") from error
+
+
+def _fill(
+    folder: Path,
+    name: str,
+    bundle: Bundle,
+    examples: Examples,
+    options: FinetuneOptions,
+    training: Training,
+    results: Results,
+) -> None:
+    labels = examples.labels.names
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in training.learner.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    recipe = options.recipe
+    told = {
+        **examples.description,
+        "shots": "all" if options.shots == 0 else str(options.shots),
+        "examples": f"{len(results.sample.train)} for training, {len(results.sample.validation)} for validation",
+        "captions": "yes" if options.captions else "no",
+        "recipe": f"SGD {recipe.rate:g}, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}, "
+        f"{recipe.epochs} epochs, batch {recipe.batch_size}, cosine after {recipe.warm_epochs} epoch at "
+        f"{recipe.warm_rate:g}",
+        "best epoch": str(training.best_epoch),
+        "seed": str(recipe.seed),
+        "learnable parameters": str(results.parameters),
+    }
+    if results.sample.short:
+        told["fewer examples than asked"] = ", ".join(f"{k} {v}" for k, v in sorted(results.sample.short.items()))
+    adapter = write_adapter_manifest(
+        folder,
+        bundle,
+        name=name,
+        head=options.head,
+        cache=options.cache or options.head == "cache",
+        labels=labels,
+        temperature=results.temperature,
+        training=told,
+    )
+    scores = results.scores(labels)
+    figures = {part: {head: found.as_json() for head, found in heads.items()} for part, heads in scores.items()}
+    epochs = [asdict(epoch) for epoch in training.epochs]
+    metrics = {
+        "epochs": epochs,
+        "best_epoch": training.best_epoch,
+        "temperature": results.temperature,
+        "learnable_parameters": results.parameters,
+        "seconds": dict(results.seconds),
+        **figures,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    charts = {"training.png": "Loss and accuracy by epoch"}
+    training_curves(folder / "training.png", [_named(epoch) for epoch in epochs])
+    best = results.answers.get("test") or results.answers.get("validation")
+    if best is not None:
+        part = "test" if "test" in results.answers else "validation"
+        confusion_matrix(folder / "confusion.png", scores[part][options.head])
+        reliability_diagram(folder / "reliability.png", *best[options.head])
+        charts |= {"confusion.png": f"Confusion on {part}", "reliability.png": f"Reliability on {part}"}
+    (folder / "README.md").write_text(card(adapter, scores, charts, bundle), encoding="utf-8")
+    for file in folder.iterdir():
+        file.chmod(0o644)  # safetensors writes files for their owner alone
+
+
+def _named(epoch: Mapping[str, float | None]) -> dict[str, float]:
+    names = {
+        "epoch": "epoch",
+        "loss": "loss train",
+        "validation_loss": "loss validation",
+        "accuracy": "accuracy train",
+        "validation_accuracy": "accuracy validation",
+    }
+    return {names[key]: value for key, value in epoch.items() if key in names and value is not None}

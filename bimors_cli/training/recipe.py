@@ -1,0 +1,35 @@
+"""How a head is trained: the numbers, and what they are by default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+# Highest learning rate by head. bimors: of its published implementation; coop and cocoop: of theirs (Zhou et al. 2022).
+RATES: Final[Mapping[str, float]] = {"bimors": 0.009, "coop": 0.002, "cocoop": 0.002, "cache": 0.009, "linear": 0.009}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run. The defaults are those of the published implementation of BiMoRS.
+
+    ``rate`` is reached after the warm-up epochs at ``warm_rate`` and falls to nothing along half a cosine.
+    """
+
+    epochs: int = 10
+    rate: float = 0.009
+    batch_size: int = 4
+    seed: int = 1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warm_epochs: int = 1
+    warm_rate: float = 1e-5
+
+    def rate_in(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
+        if epoch < self.warm_epochs:
+            return self.warm_rate
+        # As in the official schedule the cosine runs over all epochs, of which the warm-up hides the first.
+        return 0.5 * self.rate * (1 + math.cos(math.pi * (epoch - self.warm_epochs) / max(1, self.epochs)))
