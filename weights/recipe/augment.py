@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch.nn import functional
+from torchvision.io import decode_jpeg, encode_jpeg
 
 MEAN, STD = (0.37, 0.38, 0.34), (0.2, 0.19, 0.19)
 
@@ -33,13 +34,15 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
-def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest: float = 0.5) -> torch.Tensor:
+def views(
+    images: torch.Tensor, side: int, generator: torch.Generator, smallest: float = 0.5, largest: float = 2.0
+) -> torch.Tensor:
     """One random view of each picture.
 
-    Place: zoom from ``smallest`` of a side to 1.3 sides (mirrored beyond the edge), aspect, quarter turns, flips, and
-    any angle for half of them: nothing on the ground is upright. Colour: brightness, contrast, gamma, saturation and
-    a cast, since scenes come from other sensors and stretches. Then blur, noise, and a missing corner for some, as at
-    the edge of a scene.
+    Place: zoom from ``smallest`` to ``largest`` sides, most often near one (mirrored beyond the edge), aspect, quarter
+    turns, flips, and any angle for almost half of them: nothing on the ground is upright. Colour: brightness, contrast,
+    gamma, saturation and a cast, since scenes come from other sensors and stretches. Then blur, noise, the blocks of a
+    strong JPEG for some, and a missing corner for some, as at the edge of a scene.
 
     Parameters
     ----------
@@ -49,8 +52,8 @@ def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest:
         Of the views.
     generator : torch.Generator
         All chance comes from it.
-    smallest : float
-        Smallest part of a side that a view shows.
+    smallest, largest : float
+        How much of a side a view shows.
 
     Returns
     -------
@@ -58,8 +61,10 @@ def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest:
         Normalised, float32 [B, 3, side, side].
     """
     n = len(images)
-    zoom = torch.exp(_uniform(n, math.log(smallest), math.log(1.3), generator))
-    zoom = torch.where(torch.rand(n, generator=generator) < 0.25, torch.ones(n), zoom)
+    # The mean of two even draws: the ends are rare, so that common scales keep most of the training.
+    even = (torch.rand(n, generator=generator) + torch.rand(n, generator=generator)) / 2
+    zoom = torch.exp(math.log(smallest) + (math.log(largest) - math.log(smallest)) * even)
+    zoom = torch.where(torch.rand(n, generator=generator) < 0.2, torch.ones(n), zoom)
     aspect = torch.exp(_uniform(n, -0.12, 0.12, generator))
     quarter = torch.randint(4, (n,), generator=generator) * (math.pi / 2)
     tilt = _uniform(n, -math.pi / 4, math.pi / 4, generator) * (torch.rand(n, generator=generator) < 0.4)
@@ -87,6 +92,13 @@ def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest:
     x = functional.grid_sample(
         images.float() / 255, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
+    # Where a view shrinks its picture by more than two, bilinear sampling would skip pixels.
+    far = torch.nonzero(zoom * images.shape[-1] > 2 * side).flatten()
+    if len(far):
+        coarse = functional.avg_pool2d(images[far].float() / 255, 2)
+        x[far] = functional.grid_sample(
+            coarse, grid[far], mode="bilinear", padding_mode="reflection", align_corners=False
+        )
 
     def each(low: float, high: float) -> torch.Tensor:
         return _uniform(n, low, high, generator)[:, None, None, None]
@@ -101,6 +113,7 @@ def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest:
     x = x + (soft - x) * each(-0.5, 1.0)
     x = x + torch.randn(x.shape, generator=generator) * each(0, 0.03)
     x = x.clamp(0, 1)
+    x = _through_jpeg(x, torch.nonzero(torch.rand(n, generator=generator) < 0.15).flatten(), generator)
 
     some = torch.nonzero(torch.rand(n, generator=generator) < 0.08).flatten()
     if len(some):
@@ -110,3 +123,12 @@ def views(images: torch.Tensor, side: int, generator: torch.Generator, smallest:
         beyond = beyond > _uniform(len(some), 0.2, 1.0, generator)[:, None, None]
         x[some] = torch.where(beyond[:, None], torch.zeros(()), x[some])
     return normalise(x)
+
+
+def _through_jpeg(x: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Compress and open some of the pictures [B, 3, s, s] of 0..1, at qualities from 20 to 70."""
+    quality = torch.randint(20, 71, (len(rows),), generator=generator).tolist()
+    for row, how in zip(rows.tolist(), quality, strict=True):
+        file = encode_jpeg((x[row] * 255).round().to(torch.uint8), quality=how)
+        x[row] = decode_jpeg(file).float() / 255
+    return x

@@ -44,13 +44,13 @@ class Plan:
 
     name: str = "captioner"
     side: int = 112
-    epochs: int = 40
+    epochs: int = 28
     rate: float = 1.5e-3
     batch: int = 96
     batch_rsscn7: int = 32
     alone: float = 0.4
     first_side: int = 80
-    talk_epochs: int = 40
+    talk_epochs: int = 20
     talk_rate: float = 1.5e-3
     limit: float = 0.0
 

@@ -23,6 +23,18 @@ from recipe.vocab import CONTEXT, load
 from recipe.words import COARSE, RSICD, RSSCN7, TEMPLATES, spoken
 
 CAPTIONS, CAPTION_LENGTH = 64, 24
+# What `compare` tries: plain transformers, convolutional trunks, and hybrids (edgenext, mobilevitv2).
+TRUNKS = (
+    ("resnet10t", 112),
+    ("resnet10t", 80),
+    ("resnet10t", 64),
+    ("resnet18", 96),
+    ("convnext_atto", 112),
+    ("edgenext_xx_small", 112),
+    ("mobilevitv2_050", 96),
+    ("vit", 112),
+    ("vit", 64),
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Plan:
     name: str = "clip"
     trunk: str = "resnet10t"
     side: int = 112
-    epochs: int = 35
+    epochs: int = 44
     rate: float = 2e-3
     muon: bool = True
     grow: bool = True
@@ -55,7 +67,7 @@ def configuration(plan: Plan, vocabulary: int) -> dict[str, object]:
             "layers": 6,
             "width": 192,
             "head_width": 48,
-            "patch_size": 16,
+            "patch_size": 16 if plan.side >= 96 else 8,
             "pool_type": "avg",
         }
     else:
@@ -233,7 +245,7 @@ def train(settings: Settings, plan: Plan) -> Any:
 def compare(settings: Settings, minutes: float) -> None:
     """Image towers at equal training time, learning from train and measured on validation; for the card."""
     tried = []
-    for trunk, side in (("resnet10t", 112), ("vit", 112), ("resnet18", 96)):
+    for trunk, side in TRUNKS:
         plan = Plan(name=f"try-{trunk}-{side}", trunk=trunk, side=side, epochs=1000, grow=False, limit=minutes)
         model = train(settings, plan).eval()
         found = load_checkpoint(settings.work / "checkpoints" / f"{plan.name}.safetensors")

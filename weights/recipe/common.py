@@ -138,12 +138,3 @@ def one_cycle(progress: float, warm: float = 0.1) -> float:
     if progress < warm:
         return max(progress / warm, 0.02)
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm))) + 1e-3
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), in per cent."""
-    z, n = 1.959964, max(total, 1)
-    share = right / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return round(100 * (middle - half), 2), round(100 * (middle + half), 2)

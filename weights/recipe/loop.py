@@ -85,7 +85,8 @@ def run(
         values = {key: round(value / max(done, 1), 4) for key, value in sums.items()}
         scores = measure(last)
         steps = optimiser.step_count
-        settings.log(pace.name, epoch=epoch + 1, steps=steps, minutes=round(spent, 2), **values, **scores)
+        clocked = {"limit": pace.limit} if pace.limit else {}
+        settings.log(pace.name, epoch=epoch + 1, steps=steps, minutes=round(spent, 2), **clocked, **values, **scores)
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | optimiser.state()
         save_checkpoint(path, tensors, epoch=epoch + 1, steps=steps, minutes=spent, done=last, scores=scores)
         if last:

@@ -1,60 +1,67 @@
-"""Numbers for the card."""
+"""Numbers for the card that are no scores of a classifier: captions against people's, and one head against another."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from scipy.stats import bootstrap
 
-from recipe.common import wilson
+from bimors_cli.metrics.scores import Share
 
-
-def share(right: torch.Tensor) -> dict[str, object]:
-    """A share in per cent, with its count and 95 % interval."""
-    count = int(right.sum())
-    return {"per cent": round(100 * count / max(len(right), 1), 2), "of": len(right), "95 %": wilson(count, len(right))}
-
-
-def calibration_error(probabilities: torch.Tensor, target: torch.Tensor, bins: int = 15) -> float:
-    """Expected calibration error in per cent points, equal-width bins (Guo et al. 2017)."""
-    confidence, answer = probabilities.max(dim=1)
-    right = (answer == target).float()
-    place = (confidence * bins).long().clamp(max=bins - 1)
-    error = 0.0
-    for i in range(bins):
-        inside = place == i
-        if inside.any():
-            error += float(inside.float().mean() * (right[inside].mean() - confidence[inside].mean()).abs())
-    return round(100 * error, 2)
+RESAMPLES = 9999
 
 
-def bleu4(spoken: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Corpus BLEU-4 in per cent (Papineni et al. 2002), words and full stops as tokens, no smoothing."""
-    hits, total = [0] * 4, [0] * 4
-    length, closest = 0, 0
-    for sentence, others in zip(spoken, references, strict=True):
-        words = _split(sentence)
-        rows = [_split(other) for other in others]
-        length += len(words)
-        closest += min((abs(len(row) - len(words)), len(row)) for row in rows)[1]
-        for n in range(1, 5):
-            have = _grams(words, n)
-            allowed: Counter[tuple[str, ...]] = Counter()
-            for row in rows:
-                allowed |= _grams(row, n)
-            hits[n - 1] += sum((have & allowed).values())
-            total[n - 1] += sum(have.values())
-    if min(hits) == 0:
-        return 0.0
-    precision = sum(math.log(h / t) for h, t in zip(hits, total, strict=True)) / 4
-    return round(100 * math.exp(precision + min(0.0, 1 - closest / length)), 2)
+def per_cent(share: Share) -> dict[str, Any]:
+    """A share in per cent, with its count and 95 % interval, as the card prints it."""
+    low, high = share.interval
+    value = round(100 * share.value, 2) if share.of else None
+    return {"per cent": value, "of": share.of, "95 %": [round(100 * low, 2), round(100 * high, 2)]}
 
 
-def _split(sentence: str) -> list[str]:
-    return sentence.lower().replace(".", " .").replace(",", " ,").split()
+def against_people(spoken: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """BLEU-4 in per cent (Papineni et al. 2002) and CIDEr, 0..10 (Vedantam et al. 2015), over all pictures.
+
+    Words are split at spaces, full stops and commas: the usual tokenizer needs Java.
+    """
+    said = {i: [_words(text)] for i, text in enumerate(spoken)}
+    people = {i: [_words(text) for text in some] for i, some in enumerate(references)}
+    (*_, bleu4), _ = Bleu(4).compute_score(people, said, verbose=0)
+    cider, _ = Cider().compute_score(people, said)
+    return {"BLEU-4": round(100 * float(bleu4), 2), "CIDEr": round(float(cider), 3)}
 
 
-def _grams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+def difference(right: torch.Tensor, other: torch.Tensor, seed: int) -> dict[str, Any]:
+    """How many points more one head gets right than another, on the same pictures.
+
+    The interval is a paired bootstrap: pictures are drawn anew, each with both answers.
+
+    Parameters
+    ----------
+    right, other : torch.Tensor
+        bool [N], whether each picture's answer is right.
+    seed : int
+        Of the draws.
+    """
+    pairs = 100 * (right.double() - other.double()).numpy()
+    low = high = float(pairs.mean())
+    if pairs.min() < pairs.max():  # else every draw is the same
+        drawn = bootstrap(
+            (pairs,), np.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=np.random.default_rng(seed)
+        )
+        low, high = (float(value) for value in drawn.confidence_interval)
+    only = int((right & ~other).sum()), int((other & ~right).sum())
+    return {
+        "points": round(float(pairs.mean()), 2),
+        "95 %": [round(low, 2), round(high, 2)],
+        "right alone": only[0],
+        "the other right alone": only[1],
+    }
+
+
+def _words(sentence: str) -> str:
+    return " ".join(sentence.lower().replace(".", " .").replace(",", " ,").split())

@@ -1,0 +1,41 @@
+"""What the captions of test pictures are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from bimors_cli.metrics.scores import Share
+from recipe.data import Pictures
+from recipe.measures import against_people, per_cent
+from recipe.words import SAID, names_class, spoken
+
+
+def figures(captions: Sequence[str], test: Pictures) -> dict[str, Any]:
+    """What the card says of captions of RSICD's pictures."""
+    kinds = [test.classes[int(i)] for i in test.target]
+    # How often a caption would pass that was made for another picture: what the measure gives away for nothing.
+    other = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(0)).tolist()
+    named = _named(captions, kinds)
+    return {
+        "names the class": _share(named),
+        "first human caption names the class": _share(_named([some[0] for some in test.captions], kinds)),
+        "caption of a random other picture names the class": _share(_named([captions[i] for i in other], kinds)),
+        "by class": {spoken(kind): _share(named[test.target == i]) for i, kind in enumerate(test.classes)},
+        **against_people(captions, test.captions),
+        "distinct": len(set(captions)),
+        "empty": sum(not text for text in captions),
+        # The sets' own sentences stay out of the project.
+        "examples": [[test.files[i], captions[i]] for i in range(40, len(test), 250)],
+        "words that count": {spoken(kind): list(stems) for kind, stems in SAID.items()},
+    }
+
+
+def _named(captions: Sequence[str], kinds: Sequence[str]) -> torch.Tensor:
+    return torch.tensor([names_class(text, kind) for text, kind in zip(captions, kinds, strict=True)])
+
+
+def _share(named: torch.Tensor) -> dict[str, Any]:
+    return per_cent(Share(int(named.sum()), len(named)))
