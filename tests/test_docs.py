@@ -25,7 +25,7 @@ def blocks(document: str, language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a reader has it: a scene and labels."""
-    for name in ("scene.tif", "labels.txt"):
+    for name in ("scene.tif", "labels.txt", "train.gpkg"):
         shutil.copy(ROOT / "examples" / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -49,19 +49,23 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
 
 def test_the_examples_in_the_help_run(folder: Path) -> None:
     CliRunner().invoke(app, ["classify", "scene.tif", "-l", "labels.txt", "-o", "out.gpkg", "--tile-size", "200"])
-    for name in ("info", "preview", "doctor", "classify"):
+    for name in ("info", "preview", "doctor", "classify", "finetune"):
         text = " ".join(CliRunner().invoke(app, [name, "--help"]).stdout.split())
         example = re.search(r"Example: (bimors [^│╰]*)", text)
         assert example, name
-        extra = ["--overwrite"] if name in ("classify", "preview") else []
-        result = CliRunner().invoke(app, [*shlex.split(example[1])[1:], *extra])
+        extra = {
+            "classify": ["--overwrite"],
+            "preview": ["--overwrite"],
+            "finetune": ["--tile-size", "64", "--epochs", "1"],
+        }
+        result = CliRunner().invoke(app, [*shlex.split(example[1])[1:], *extra.get(name, [])])
         assert result.exit_code == 0, (name, result.stderr)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_options_that_documents_name_exist(document: str) -> None:
     known = set()
-    for name in ("classify", "info", "preview", "doctor"):
+    for name in ("classify", "finetune", "info", "preview", "doctor"):
         known |= set(
             re.findall(r"--[a-z][a-z-]+", CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout)
         )

@@ -33,7 +33,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of training alone")
-    parser.add_argument("--epochs", type=int, help="of the one stage that is named")
+    parser.add_argument("--epochs", type=int, help="instead of each stage's own")
     parser.add_argument(
         "--minutes",
         type=float,
@@ -58,7 +58,7 @@ def main(given: list[str] | None = None) -> None:
     settings.work.mkdir(parents=True, exist_ok=True)
     (settings.work / ".gitignore").write_text("*\n", encoding="utf-8")
     asked = {"epochs": args.epochs, "name": args.name, "rate": args.rate, "limit": args.minutes or None}
-    asked |= {"side": args.side, "trunk": args.trunk, "muon": False if args.adamw else None}
+    asked |= {"talk_epochs": args.epochs, "side": args.side, "trunk": args.trunk, "muon": False if args.adamw else None}
 
     def plan(kind: type[Any]) -> Any:
         fields = {field.name for field in dataclasses.fields(kind)}

@@ -26,12 +26,13 @@ class Adapter:
     """An adapter on disk.
 
     ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights hold a cache whose logits are added to the head's.
-    ``labels`` are those that it was trained on; ``temperature`` divides its logits; ``bundle_sha256`` names the frozen
-    parts that it was trained with, ``training`` says how, for people.
+    ``labels`` are those that it was trained on; ``temperature`` divides its logits; ``bundle`` and ``bundle_sha256``
+    name the frozen parts that it was trained with, ``training`` says how, for people.
     """
 
     folder: Path
     name: str
+    bundle: str
     bundle_sha256: str
     head: str
     cache: bool
@@ -62,6 +63,26 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
     BundleError
         It is incomplete or changed, or it belongs to another bundle.
     """
+    adapter = read_adapter(folder)
+    if adapter.bundle_sha256 != bundle.sha256:
+        raise BundleError(
+            f"{folder}: the adapter was trained with another bundle than {bundle.name}",
+            "give the bundle that it was trained with by --model",
+        )
+    verify_files(folder, adapter.files)
+    return adapter
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read what an adapter says of itself. Its weights are not looked at, and its bundle need not be here.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    BundleError
+        Its manifest is damaged, or of a newer version.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder}: no adapter there (no {MANIFEST})", "--adapter takes the folder of an adapter")
@@ -72,6 +93,7 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
         adapter = Adapter(
             folder=folder,
             name=str(content["name"]),
+            bundle=str(content["bundle"]),
             bundle_sha256=str(content["bundle_sha256"]),
             head=str(content["head"]),
             cache=content["cache"],
@@ -90,12 +112,6 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
         raise BundleError(f"{path}: damaged: temperature {adapter.temperature}")
     if [entry.path for entry in adapter.files] != [WEIGHTS]:
         raise BundleError(f"{path}: names other files than {WEIGHTS}")
-    if adapter.bundle_sha256 != bundle.sha256:
-        raise BundleError(
-            f"{folder}: the adapter was trained with another bundle than {bundle.name}",
-            "give the bundle that it was trained with by --model",
-        )
-    verify_files(folder, adapter.files)
     return adapter
 
 

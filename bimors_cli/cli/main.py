@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import bimors_cli
-from bimors_cli.cli import classify, doctor, finetune, info, options, preview
+from bimors_cli.cli import adapters, classify, doctor, finetune, info, options, preview
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, verbosity
 from bimors_cli.errors import BimorsError, Interrupted
 
@@ -77,6 +77,7 @@ def _root(
 
 app.command("classify", epilog=classify.EXAMPLE)(classify.classify)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
+app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("preview", epilog=preview.EXAMPLE)(preview.preview)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)

@@ -23,8 +23,8 @@ machine learning model extension.
 
 - RSICD: 10,000 pictures of 30 classes, those of AID, five sentences each. Used for CLIP, captioner, caption encoder and
   adapter. Research use; cite Lu et al. 2018 (RSICD) and Xia et al. 2017 (AID).
-- RSSCN7: 2,800 pictures of 7 classes. Used for CLIP and the captioner's vision. Licence not stated; cite Zou et al.
-  2015.
+- RSSCN7: 2,800 pictures of 7 classes. Used for CLIP, the captioner's vision and the adapter. Licence not stated; cite
+  Zou et al. 2015.
 - RSITMD: 23,715 sentences, no pictures. Used for caption encoder and tokenizers. Licence not stated; cite Yuan et al.
   2022.
 

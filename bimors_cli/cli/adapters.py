@@ -1,0 +1,127 @@
+"""`bimors adapters`: what was trained, and how it differs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bimors_cli.cli import options
+from bimors_cli.cli.console import set_verbosity
+
+app = typer.Typer(no_args_is_help=True, help="List, show, compare and carry what finetune trained.")
+EXAMPLE = "Example: bimors adapters show coast"
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An adapter's folder.")]
+Zip = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The zip file. Default: NAME.zip, here.")
+]
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they lie.")] = Path("adapters"),
+    json_output: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """List the adapters in a folder."""
+    set_verbosity(verbose, quiet)
+    from bimors_cli.bundle.adapter_shelf import accuracies, list_adapters
+
+    rows = [
+        {
+            "path": adapter.folder.as_posix(),
+            "head": adapter.head,
+            "bundle": adapter.bundle,
+            "labels": len(adapter.labels),
+            **{f"right_on_{part}": share for part, share in accuracies(adapter).items()},
+        }
+        for adapter in list_adapters(folder)
+    ]
+    if json_output:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    width = max((len(str(row["path"])) for row in rows), default=0)
+    for row in rows:
+        told = ", ".join(
+            f"{part} {100 * float(row[key]):.1f} %"
+            for part, key in (("validation", "right_on_validation"), ("test", "right_on_test"))
+            if key in row
+        )
+        print(f"{row['path']:{width}}  {row['head']:7} {row['bundle']:10} {row['labels']:>4} labels  {told}".rstrip())
+
+
+@app.command()
+def show(
+    folder: Folder, json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0
+) -> None:
+    """Show what an adapter is, how it was trained and what it is worth."""
+    set_verbosity(verbose, quiet)
+    from bimors_cli.bundle.adapter import read_adapter
+    from bimors_cli.bundle.adapter_shelf import accuracies, read_metrics
+
+    adapter = read_adapter(folder)
+    facts = {
+        "name": adapter.name,
+        "bundle": adapter.bundle,
+        "bundle_sha256": adapter.bundle_sha256,
+        "head": adapter.head,
+        "cache": adapter.cache,
+        "labels": list(adapter.labels),
+        "temperature": adapter.temperature,
+        "training": dict(adapter.training),
+    }
+    if json_output:
+        print(json.dumps(facts | {"metrics": dict(read_metrics(adapter))}, indent=1, ensure_ascii=False))
+        return
+    told = {key: value for key, value in facts.items() if key not in ("labels", "training")}
+    told |= {"labels": ", ".join(adapter.labels), **adapter.training}
+    told |= {f"right on {part}": f"{100 * share:.1f} %" for part, share in accuracies(adapter).items()}
+    width = max(map(len, told))
+    for name, value in told.items():
+        print(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@app.command()
+def diff(
+    first: Folder,
+    second: Folder,
+    json_output: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show what two adapters differ in; nothing if in nothing."""
+    set_verbosity(verbose, quiet)
+    from bimors_cli.bundle.adapter import read_adapter
+    from bimors_cli.bundle.adapter_shelf import differences
+
+    found = differences(read_adapter(first), read_adapter(second))
+    if json_output:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for name, (one, other) in found.items():
+        print(f"{name}\n  {one}\n  {other}")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Zip = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Write an adapter as one zip file, to be unpacked on another machine."""
+    set_verbosity(verbose, quiet)
+    from bimors_cli.bundle.adapter import read_adapter
+    from bimors_cli.bundle.adapter_shelf import export_adapter
+    from bimors_cli.output.atomic import replacing
+
+    adapter = read_adapter(folder)
+    target = Path(f"{adapter.name}.zip") if output is None else output
+    with replacing(target, overwrite=overwrite) as built:
+        export_adapter(adapter, built)
+    print(target)

@@ -1,0 +1,181 @@
+"""`bimors finetune` from outside: streams, exit codes, and the loop of classify, correct, finetune, classify."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from bimors_cli.bundle.adapter import MANIFEST
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.cli.main import app
+
+BIMORS = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
+
+
+def bimors(*args: object, cwd: Path) -> Result:
+    """Run a command in this process: torch is imported once for all of them."""
+    with contextlib.chdir(cwd):
+        return CliRunner().invoke(app, [*map(str, args)])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name, level in (("beach", 220), ("forest", 60)):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for i in range(6):
+            pixels = np.clip(generator.normal(level, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def scene(make_raster: Any) -> Path:
+    return Path(make_raster(np.random.default_rng(0).integers(1, 256, (3, 128, 128), dtype=np.uint8)))
+
+
+def corners(x: float, y: float, width: float, height: float) -> shapely.Polygon:
+    """A rectangle in pixels of the scene, 10 m each."""
+    left, top = 500_000 + 10 * x, 4_600_000 - 10 * y
+    return shapely.box(left, top - 10 * height, left + 10 * width, top)
+
+
+@pytest.fixture
+def polygons(tmp_path: Path) -> Path:
+    frame = geopandas.GeoDataFrame(
+        {"class": ["beach", "forest"], "year": [2014, 2014]},
+        geometry=[corners(0, 0, 64, 128), corners(64, 0, 64, 128)],
+        crs=32618,
+    )
+    frame.to_file(tmp_path / "train.gpkg")
+    return tmp_path / "train.gpkg"
+
+
+def test_stdout_holds_the_path_alone(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    result = bimors("finetune", data, "--shots", 3, "--epochs", 2, "--model", tiny_bundle.folder, cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "adapters/data\n"), result.stderr
+    assert "epoch 2 of 2" in result.stderr and "6 examples of 2 classes" in result.stderr
+    assert (tmp_path / "adapters" / "data" / MANIFEST).is_file()
+    quiet = bimors(
+        "finetune", data, "--shots", 3, "--epochs", 1, "--model", tiny_bundle.folder, "-q", "--overwrite", cwd=tmp_path
+    )
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "adapters/data\n", "")
+
+
+def test_polygons_on_a_scene(scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    how = ("--tile-size", 16, "--model", tiny_bundle.folder)
+    result = bimors(
+        "finetune", scene, "--polygons", polygons, "--field", "class", "-o", "coast", "--epochs", 1, *how, cwd=tmp_path
+    )
+    assert result.exit_code == 0, result.stderr
+    manifest = json.loads((tmp_path / "coast" / MANIFEST).read_text())
+    assert manifest["labels"] == ["beach", "forest"]
+    (tmp_path / "labels.txt").write_text("beach\nharbour\n")
+    result = bimors("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, cwd=tmp_path)
+    assert result.exit_code == 0 and "harbour" in result.stderr  # new to the adapter
+
+
+def test_classify_correct_finetune_classify(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("beach\nforest\nriver\n")
+    how = ("--tile-size", 16, "-l", "labels.txt", "--model", tiny_bundle.folder)
+    assert bimors("classify", scene, *how, "-o", "out.gpkg", cwd=tmp_path).exit_code == 0
+    nothing = bimors("finetune", "out.gpkg", "--model", tiny_bundle.folder, cwd=tmp_path)
+    assert nothing.exit_code == 2 and "corrected or checked" in nothing.stderr
+
+    with closing(sqlite3.connect(tmp_path / "out.gpkg")) as database, database:
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):  # of the triggers of a spatial index
+            database.create_function(name, 1, lambda _geometry: 0)
+        database.execute("UPDATE tiles SET label = CASE label WHEN 'beach' THEN 'river' ELSE 'beach' END WHERE row < 4")
+    result = bimors("finetune", "out.gpkg", "--model", tiny_bundle.folder, "-o", "coast", "--epochs", 2, cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "coast\n"), result.stderr
+    again = bimors("classify", scene, *how, "--adapter", "coast", "-o", "better.gpkg", cwd=tmp_path)
+    assert again.exit_code == 0, again.stderr
+    assert len(geopandas.read_file(tmp_path / "better.gpkg")) == 64
+
+
+def test_a_layer_of_another_bundle(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("beach\nforest\n")
+    how = ("-l", "labels.txt", "--tile-size", 64, "--model", tiny_bundle.folder)
+    done = bimors("classify", scene, *how, "-o", "a.gpkg", cwd=tmp_path)
+    assert done.exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "a.gpkg")) as database, database:
+        database.execute("DELETE FROM bimors_predictions")
+        database.execute("INSERT INTO bimors_predictions SELECT tile_id, 'river' FROM tiles")
+    result = bimors("finetune", "a.gpkg", cwd=tmp_path)
+    assert result.exit_code == 2 and "classified with the bundle tiny, this is mini" in result.stderr
+
+
+def bad_inputs(tmp_path: Path, scene: Path, polygons: Path) -> dict[str, tuple[list[object], str]]:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "single" / "beach").mkdir(parents=True)
+    for name in ("beach", "forest"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        for i in range(5):
+            (tmp_path / "broken" / name / f"{i}.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "split.json").write_text("{")
+    (tmp_path / "notes.txt").write_text("no source")
+    frame = geopandas.read_file(polygons)
+    frame.translate(1e6).to_frame("geometry").assign(**{"class": ["a", "b"]}).to_file(tmp_path / "away.gpkg")
+    mixed = geopandas.GeoDataFrame(
+        {"class": ["a", "b"]}, geometry=[frame.geometry[0], frame.geometry[0].centroid], crs=frame.crs
+    )
+    mixed.to_file(tmp_path / "mixed.gpkg")
+    drawn = [scene, "--tile-size", "16", "--polygons"]
+    return {
+        "no such source": (["nowhere"], "nowhere"),
+        "no kind of source": (["notes.txt"], "notes.txt"),
+        "an empty folder": (["empty"], "empty"),
+        "one class": (["single"], "single"),
+        "unreadable pictures": (["broken"], "jpg"),
+        "a broken split": (["split.json"], "split.json"),
+        "a scene without polygons": ([scene], "--polygons"),
+        "no such field": ([*drawn, polygons, "--field", "klass"], "year"),
+        "polygons elsewhere": ([*drawn, "away.gpkg", "--field", "class"], "away.gpkg"),
+        "mixed geometry": ([*drawn, "mixed.gpkg", "--field", "class"], "mixed.gpkg"),
+        "no such polygons": ([*drawn, "no.gpkg", "--field", "class"], "no.gpkg"),
+        "no such head": (["empty", "--head", "maple"], "maple"),
+    }
+
+
+def test_bad_input_is_one_line_and_exit_2(scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    for name, (args, said) in bad_inputs(tmp_path, scene, polygons).items():
+        result = bimors("finetune", *args, "--model", tiny_bundle.folder, "-o", "x", cwd=tmp_path)
+        assert result.exit_code == 2, (name, result.stderr)
+        assert result.stdout == "", name
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and said in result.stderr, (name, result.stderr)
+        assert "Traceback" not in result.stderr
+        assert not (tmp_path / "x").exists() and not (tmp_path / "x.training").exists(), name
+
+
+def test_a_killed_run_goes_on(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    args = ["finetune", str(data), "--shots", "4", "--model", str(tiny_bundle.folder)]
+    long = ["--epochs", "2000"]
+    process = subprocess.Popen([*BIMORS, *args, *long, "-o", "coast"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    kept = tmp_path / "coast.training" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert kept.exists(), process.communicate()[1]
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "--resume" in told
+    assert not (tmp_path / "coast").exists()
+    other = bimors(*args, "--epochs", 3, "-o", "coast", "--resume", cwd=tmp_path)
+    assert other.exit_code == 1 and "differs in epochs" in other.stderr
