@@ -10,12 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bimors_cli.version import __version__
+
 if TYPE_CHECKING:
     from bimors_cli.labels import Labels
     from bimors_cli.pipeline.summary import Summary
     from bimors_cli.training.summary import FinetuneSummary
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "classify", "finetune"]
 
 StrPath = str | PathLike[str]

@@ -31,27 +31,25 @@ def list_(
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter_shelf import accuracies, list_adapters
 
-    rows = [
-        {
-            "path": adapter.folder.as_posix(),
-            "head": adapter.head,
-            "bundle": adapter.bundle,
-            "labels": len(adapter.labels),
-            **{f"right_on_{part}": share for part, share in accuracies(adapter).items()},
-        }
-        for adapter in list_adapters(folder)
-    ]
+    found = [(adapter, accuracies(adapter)) for adapter in list_adapters(folder)]
     if json_output:
+        rows = [
+            {
+                "path": adapter.folder.as_posix(),
+                "head": adapter.head,
+                "bundle": adapter.bundle,
+                "labels": len(adapter.labels),
+                **{f"right_on_{part}": share for part, share in shares.items()},
+            }
+            for adapter, shares in found
+        ]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    width = max((len(str(row["path"])) for row in rows), default=0)
-    for row in rows:
-        told = ", ".join(
-            f"{part} {100 * float(row[key]):.1f} %"
-            for part, key in (("validation", "right_on_validation"), ("test", "right_on_test"))
-            if key in row
-        )
-        print(f"{row['path']:{width}}  {row['head']:7} {row['bundle']:10} {row['labels']:>4} labels  {told}".rstrip())
+    width = max((len(adapter.folder.as_posix()) for adapter, _ in found), default=0)
+    for adapter, shares in found:
+        told = ", ".join(f"{part} {100 * share:.1f} %" for part, share in shares.items())
+        path = f"{adapter.folder.as_posix():{width}}"
+        print(f"{path}  {adapter.head:7} {adapter.bundle:10} {len(adapter.labels):>4} labels  {told}".rstrip())
 
 
 @app.command()

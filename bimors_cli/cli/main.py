@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import bimors_cli
 from bimors_cli.cli import adapters, classify, doctor, finetune, info, options, preview
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, verbosity
 from bimors_cli.errors import BimorsError, Interrupted
+from bimors_cli.version import __version__
 
 
 class _Group(TyperGroup):
@@ -60,7 +60,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"bimors {bimors_cli.__version__}")
+        typer.echo(f"bimors {__version__}")
         raise typer.Exit
 
 

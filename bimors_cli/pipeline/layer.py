@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import bimors_cli
 from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
+from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
     import geopandas
@@ -38,7 +38,7 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
         # A tile across the antimeridian has two polygons in longitudes.
         multipart=plan.crs.is_geographic and any(scene.info.crs != plan.crs for scene in plan.scenes),
         metadata={
-            "version": bimors_cli.__version__,
+            "version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(command),
             "run": json.dumps(plan.decides_rows(), ensure_ascii=False),
