@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bimors_cli.cli import options
-from bimors_cli.cli.classify import expand, refuse_remote, stay_off_the_network
+from bimors_cli.cli.classify import expand, labels_from, refuse_remote, stay_off_the_network
 from bimors_cli.cli.console import TrainingProgress, duration, say, set_verbosity
 from bimors_cli.cli.signals import graceful_stop
 
@@ -14,6 +14,7 @@ def finetune(
     sources: options.Sources,
     output: options.AdapterOutput = None,
     shots: options.Shots = 16,
+    labels: options.LearnedLabels = None,
     polygons: options.Polygons = None,
     field: options.Field = None,
     min_overlap: options.MinOverlap = 0.5,
@@ -59,6 +60,7 @@ def finetune(
 
     chosen = FinetuneOptions(
         sources=paths,
+        labels=None if labels is None else labels_from(labels),
         polygons=polygons,
         field=field,
         layer=layer,

@@ -164,6 +164,16 @@ AdapterOutput = Annotated[
 Shots = Annotated[
     int, typer.Option("--shots", metavar="K", rich_help_panel=_EXAMPLES, help="Examples a class; 0 takes all.")
 ]
+LearnedLabels = Annotated[
+    str | None,
+    typer.Option(
+        "-l",
+        "--labels",
+        metavar="FILE",
+        rich_help_panel=_EXAMPLES,
+        help="Only these classes of the source, one a line. Default: all of them.",
+    ),
+]
 Polygons = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
+from bimors_cli.model.names import places
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
@@ -93,6 +94,31 @@ class _Some:
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
         return self.pictures.read(self.rows[index])
+
+
+def choose(examples: Examples, labels: Labels) -> Examples:
+    """Keep the examples of some classes, which get the order (and colours) of these labels.
+
+    Raises
+    ------
+    InputError
+        A label is no class of the source.
+    """
+    known = places(labels.names, examples.labels.names)
+    unknown = [name for name, place in zip(labels.names, known, strict=True) if place is None]
+    if unknown:
+        raise InputError(
+            f"{labels.source}: {', '.join(map(repr, unknown[:5]))} is no class of {examples.name}",
+            f"it has {', '.join(examples.labels.names[:20])}",
+        )
+    now = {before: place for place, before in enumerate(known) if before is not None}
+    kept = examples.take([row for row, example in enumerate(examples.examples) if example.label in now])
+    return replace(
+        kept,
+        labels=labels,
+        examples=tuple(replace(example, label=now[example.label]) for example in kept.examples),
+        optional=frozenset(now[label] for label in examples.optional if label in now),
+    )
 
 
 def labels_of(names: Sequence[str], where: str, hint: str) -> Labels:

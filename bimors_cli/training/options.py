@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
+from bimors_cli.labels import Labels
 from bimors_cli.pipeline.options import SceneOptions
 from bimors_cli.training.recipe import RATES, Recipe
 
@@ -15,11 +16,13 @@ class FinetuneOptions(SceneOptions):
     """The options of `bimors finetune`.
 
     ``sources`` are one folder, one split file or one layer that `bimors classify` wrote; with ``polygons``, scenes.
-    ``output`` None is ``adapters/<name of the source>`` in the current folder. ``shots`` examples a class, 0 for all.
-    ``rate`` None is the head's own. ``cache`` adds a cache's logits to those of the head.
+    ``labels`` are the classes to learn, by default all of the source. ``output`` None is ``adapters/<name of the
+    source>`` in the current folder. ``shots`` examples a class, 0 for all. ``rate`` None is the head's own. ``cache``
+    adds a cache's logits to those of the head.
     """
 
     sources: tuple[str, ...]
+    labels: Labels | None = None
     polygons: str | None = None
     field: str | None = None
     layer: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
 from bimors_cli.training.corrected import from_layer
-from bimors_cli.training.examples import Examples
+from bimors_cli.training.examples import Examples, choose
 from bimors_cli.training.folders import from_folder
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.polygons import from_polygons
@@ -15,7 +15,19 @@ from bimors_cli.training.split_file import from_split
 
 
 def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
-    """Find the examples of the source that the options name.
+    """Find the examples of the source that the options name, of all its classes or of some.
+
+    Raises
+    ------
+    InputError
+        It is no source, or one that cannot be used; a layer was classified with another bundle; a label is no class.
+    """
+    examples = _source(options, bundle)
+    return examples if options.labels is None else choose(examples, options.labels)
+
+
+def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
+    """Find the examples of the source.
 
     Raises
     ------

@@ -129,6 +129,7 @@ def bad_inputs(tmp_path: Path, scene: Path, polygons: Path) -> dict[str, tuple[l
         for i in range(5):
             (tmp_path / "broken" / name / f"{i}.jpg").write_bytes(b"\xff\xd8 no picture")
     (tmp_path / "split.json").write_text("{")
+    (tmp_path / "labels.txt").write_text("beach\nharbour\n")
     (tmp_path / "notes.txt").write_text("no source")
     frame = geopandas.read_file(polygons)
     frame.translate(1e6).to_frame("geometry").assign(**{"class": ["a", "b"]}).to_file(tmp_path / "away.gpkg")
@@ -149,6 +150,7 @@ def bad_inputs(tmp_path: Path, scene: Path, polygons: Path) -> dict[str, tuple[l
         "polygons elsewhere": ([*drawn, "away.gpkg", "--field", "class"], "away.gpkg"),
         "mixed geometry": ([*drawn, "mixed.gpkg", "--field", "class"], "mixed.gpkg"),
         "no such polygons": ([*drawn, "no.gpkg", "--field", "class"], "no.gpkg"),
+        "labels that are not there": ([scene, *drawn[1:], polygons, "--field", "class", "-l", "labels.txt"], "harbour"),
         "no such head": (["empty", "--head", "maple"], "maple"),
     }
 

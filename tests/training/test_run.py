@@ -15,6 +15,7 @@ from bimors_cli import finetune
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS, open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, Interrupted, OutputExistsError
+from bimors_cli.labels import Labels
 from bimors_cli.training import run as run_module
 from bimors_cli.training.options import FinetuneOptions
 
@@ -85,6 +86,13 @@ def test_a_frozen_caption_projection_stays_as_it_began(data: Path, tiny_bundle: 
         states[name] = load_file(open_adapter(tmp_path / name, tiny_bundle).weights)["caption_projection.weight"]
     assert (states["short"] == states["long"]).all()
     assert not (states["short"] == states["free"]).all()
+
+
+def test_some_classes_in_an_order_of_ones_own(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    labels = Labels.of(["River", "beach"])
+    summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
+    assert open_adapter(tmp_path / "coast", tiny_bundle).labels == ("River", "beach")
+    assert summary.examples == {"River": 4, "beach": 4}
 
 
 class StopAfter:
