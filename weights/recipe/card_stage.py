@@ -9,7 +9,7 @@ from typing import Any
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.pipeline.models import load_models
-from recipe import card_captions, card_costs, card_heads, card_logs, card_stac, card_text, data
+from recipe import card_captions, card_changes, card_costs, card_heads, card_logs, card_stac, card_text, data
 from recipe.card_heads import BIMORS, ZERO_SHOT
 from recipe.common import Settings, read_json, write_json
 
@@ -38,12 +38,14 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]])
         "learned with validation pictures": settings.final,
         "test": {},
         "difference": {},
+        "changed": {},
     }
     for name, parts in sets.items():
         answers = card_heads.ask(models, bundle, adapter, parts["test"])
         out["test"][name] = card_heads.figures(answers)
         out["difference"][name] = card_heads.differences(answers, settings.seed)
         card_heads.draw(settings.out, name, answers)
+        out["changed"][name] = card_changes.figures(models, bundle, parts["test"])
         if parts["test"].captions:
             out["captions"] = card_captions.figures(answers.captions, parts["test"])
     out["temperature"] = {ZERO_SHOT: bundle.zero_shot_temperature, BIMORS: adapter.temperature}

@@ -63,6 +63,10 @@ By class, and captions:
 
 {by_class7}
 
+What the zero-shot head makes of the same test pictures, changed as scenes differ from photographs:
+
+{changed}
+
 Most confused on RSICD (bimors): {confused}.
 
 ## How the adapter was trained
@@ -147,6 +151,7 @@ def card(metrics: dict[str, Any]) -> str:
         cold_bimors=metrics["temperature"][BIMORS],
         differences="\n".join(_differences(metrics["difference"])),
         known_labels="\n".join(_known_labels(name, heads, metrics["adapter"]) for name, heads in test.items()),
+        changed=_changed(metrics["changed"]),
         by_class=_by_class("RSICD", test["rsicd"], captions["by class"]),
         by_class7=_by_class("RSSCN7", test["rsscn7"], {}),
         confused=", ".join(f"{a} taken for {b} ({n})" for a, b, n in rsicd["most confused"]),
@@ -194,6 +199,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     heads = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     return "\n".join(lines + ["| " + " | ".join(str(row.get(h, "")) for h in heads) + " |" for row in rows])
+
+
+def _changed(changed: dict[str, list[dict[str, Any]]]) -> str:
+    """A row a change, a column a set."""
+    return table(
+        [
+            {"pictures": rows[0]["pictures"]}
+            | {f"{name.upper()}, %": _share(row) for name, row in zip(changed, rows, strict=True)}
+            for rows in zip(*changed.values(), strict=True)
+        ]
+    )
 
 
 def _parts(metrics: dict[str, Any]) -> str:
