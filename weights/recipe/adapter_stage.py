@@ -200,7 +200,7 @@ def build(settings: Settings) -> None:
         bundle,
         name="mini",
         head="bimors",
-        labels=labels.names,
+        labels=list(dict.fromkeys((*labels.names, *names_of(check).names))),
         temperature=cold["bimors"],
         training={
             "data": f"{VIEWS} random views of each RSICD picture that the frozen models learned from, "
