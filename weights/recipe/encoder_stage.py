@@ -25,7 +25,7 @@ class Plan:
     """One training run of the caption encoder."""
 
     name: str = "caption-encoder"
-    epochs: int = 10
+    epochs: int = 5
     rate: float = 2e-3
     batch: int = 128
     limit: float = 0.0
