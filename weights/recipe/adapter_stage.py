@@ -132,8 +132,8 @@ def learn(frozen: FrozenModels, lessons: Sequence[Lessons], sharp: float, settin
 
 
 def weakened(learner: PromptLearner, start: torch.Tensor, strength: float) -> PromptLearner:
-    """A prompt learner between the untrained one, which answers as zero-shot, and the trained one (Wortsman et al. 2022,
-    arXiv 2109.01903, between weights): the context's way from ``start`` and all that is added to it, times a number.
+    """A prompt learner between the untrained one, which answers as zero-shot, and the trained one: the context's way
+    from ``start`` and all that is added to it, times a number (after Wortsman et al. 2022, arXiv 2109.01903).
     """
     between = copy.deepcopy(learner)
     with torch.no_grad():
@@ -239,8 +239,8 @@ def build(settings: Settings) -> None:
             f"{data.SHOTS} pictures a class that they never saw, a view of each RSSCN7 training picture",
             "words": "one name a class, drawn anew for each batch from its name and its synonyms",
             "recipe": f"AdamW {RATE}, weight decay {DECAY}, {EPOCHS} epochs, batch {BATCH} + {BATCH_RSSCN7}, one cycle",
-            "strength": f"{strength:g} of the way from zero-shot (of {', '.join(f'{s:g}' for s in STRENGTHS)}): least loss "
-            f"on {data.FITTING} other RSICD pictures a class and RSSCN7's validation part",
+            "strength": f"{strength:g} of the way from zero-shot (of {', '.join(f'{s:g}' for s in STRENGTHS)}): least "
+            f"loss on {data.FITTING} other RSICD pictures a class and RSSCN7's validation part",
             "temperature fitted on": f"these {data.FITTING} pictures a class",
             "seed": str(settings.seed),
         },
