@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ NORTH_UP = Affine(10, 0, 500_000, 0, -10, 4_600_000)  # 10 m pixels in UTM
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker here, so that a bare checkout knows it too."""
     config.addinivalue_line("markers", "shared: needs the folder of real scenes beside the repository")
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Give each test the log as it is at the start: a command run with -q would silence it for all that follow."""
+    log = logging.getLogger("bimors")
+    before = log.level
+    yield
+    log.setLevel(before)
 
 
 @pytest.fixture(scope="session")
