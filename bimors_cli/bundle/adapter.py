@@ -48,6 +48,11 @@ class Adapter:
         return hashlib.sha256(reading.encode()).hexdigest()
 
     @property
+    def kind(self) -> str:
+        """Its head, for people: ``bimors with a cache``."""
+        return self.head + (" with a cache" if self.cache and self.head != "cache" else "")
+
+    @property
     def weights(self) -> Path:
         """The safetensors file with the learner's state."""
         return self.folder / WEIGHTS

@@ -77,7 +77,7 @@ def _told(adapter: Adapter) -> dict[str, str]:
     return {
         "bundle": f"{adapter.bundle} {adapter.bundle_sha256[:12]}",
         "weights": adapter.sha256[:12],
-        "head": adapter.head + (" with a cache" if adapter.cache and adapter.head != "cache" else ""),
+        "head": adapter.kind,
         "labels": ", ".join(adapter.labels),
         "temperature": f"{adapter.temperature:.4f}",
         **adapter.training,

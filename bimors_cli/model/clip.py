@@ -18,6 +18,7 @@ from torch.nn import functional
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
 from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.names import spoken
 from bimors_cli.model.text_path import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
@@ -190,8 +191,3 @@ def build_clip(config: Mapping[str, Any]) -> Any:
     rest = {key: value for key, value in config.items() if key not in ("vision_cfg", "text_cfg", "custom_text")}
     kind = open_clip.CustomTextCLIP if config.get("custom_text") or "hf_model_name" in text else open_clip.CLIP
     return kind(vision_cfg=open_clip.CLIPVisionCfg(**vision), text_cfg=open_clip.CLIPTextCfg(**text), **rest)
-
-
-def spoken(name: str) -> str:
-    """A label as one says it: underscores are spaces."""
-    return name.replace("_", " ")

@@ -7,8 +7,9 @@ from typing import Protocol
 import torch
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.clip import Clip, spoken
+from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.names import spoken
 from bimors_cli.model.prompt_learner import PromptLearner
 
 

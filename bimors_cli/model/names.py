@@ -1,8 +1,13 @@
-"""Which of the user's labels a head was trained on. No torch: a plan asks before any model is loaded."""
+"""How a label is said, and which of the user's labels a head knows. No torch: a plan asks before a model is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def spoken(name: str) -> str:
+    """A label as one says it: underscores are spaces."""
+    return name.replace("_", " ")
 
 
 def places(names: Sequence[str], trained: Sequence[str]) -> tuple[int | None, ...]:
@@ -29,4 +34,4 @@ def new_names(names: Sequence[str], trained: Sequence[str]) -> tuple[str, ...]:
 
 
 def _key(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())
+    return " ".join(spoken(name).casefold().split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -23,27 +24,29 @@ from bimors_cli.training.loop import Training
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.sampling import Sample
 
-NOTHING = Sample((), (), (), {})
+# By part (``validation``, ``test``) and head: probabilities [N, K] and targets [N].
+Answers = Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
 
 
 @dataclass(frozen=True)
 class Results:
     """What a run came to.
 
-    ``answers`` holds, for each part that was looked at (``validation``, ``test``) and each head (``zero-shot`` and the
-    one that was trained), probabilities [N, K] and targets [N].
+    ``answers`` are of the parts that were looked at, of the zero-shot head and the one that was trained.
     """
 
+    labels: tuple[str, ...]
     temperature: float
-    answers: Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
+    answers: Answers
     parameters: int
-    sample: Sample = NOTHING
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    sample: Sample
+    seconds: Mapping[str, float]
 
-    def scores(self, labels: tuple[str, ...]) -> dict[str, dict[str, Scores]]:
-        """Compare the answers with the truth, by part and head."""
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Scores]]:
+        """The answers compared with the truth, by part and head."""
         return {
-            part: {head: score(*answer, labels) for head, answer in heads.items()}
+            part: {head: score(*answer, self.labels) for head, answer in heads.items()}
             for part, heads in self.answers.items()
         }
 
@@ -136,7 +139,7 @@ def _fill(
         temperature=results.temperature,
         training=told,
     )
-    scores = results.scores(labels)
+    scores = results.scores
     figures = {part: {head: found.as_json() for head, found in heads.items()} for part, heads in scores.items()}
     epochs = [asdict(epoch) for epoch in training.epochs]
     metrics = {

@@ -25,11 +25,10 @@ def card(
     bundle : Bundle
         That it was trained with.
     """
-    kind = adapter.head + (" with a cache" if adapter.cache and adapter.head != "cache" else "")
     lines = [
         f"# {adapter.name}",
         "",
-        f"An adapter for bimors: the head {kind}, trained on top of the bundle {bundle.name}.",
+        f"An adapter for bimors: the head {adapter.kind}, trained on top of the bundle {bundle.name}.",
         "It answers with that bundle only, in the version that it was trained with.",
         "",
         f"    bimors classify scene.tif --labels labels.txt --adapter {adapter.name} -o out.gpkg",

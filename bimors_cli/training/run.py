@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from bimors_cli.model.trainable import make_head, new_learner
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
-from bimors_cli.training.adapter_folder import Results, check_output, save_adapter
+from bimors_cli.training.adapter_folder import Answers, Results, check_output, save_adapter
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.evidence import gather_readable, gather_views, gather_whole, load_evidence, save_evidence
 from bimors_cli.training.examples import TEST, Examples
@@ -106,13 +106,13 @@ def finetune(
     work = Workshop(output, plan, resume=options.resume, overwrite=options.overwrite)
     try:
         models = load_models(bundle, options.device, captions=options.captions)
-        parts = _gather(models, bundle, examples, sample, options, work, progress)
+        parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
         training, head = _train(models, bundle, examples, parts, options, work, progress, stop)
         seconds["training"] = time.perf_counter() - clock
-        results = _measure(models, bundle, examples, parts, options, training, head)
-        results = replace(results, sample=sample, seconds=seconds)
+        temperature, answers = _measure(models, bundle, examples, parts, options, head)
+        results = Results(examples.labels.names, temperature, answers, _trained(training), sample, seconds)
         save_adapter(output, bundle, examples, options, training, results, overwrite=options.overwrite)
         work.finish()
     finally:
@@ -150,12 +150,12 @@ def _gather(
     examples: Examples,
     sample: Sample,
     options: FinetuneOptions,
+    plan: Mapping[str, Any],
     work: Workshop,
     progress: FinetuneProgress,
 ) -> _Parts:
     side, device = bundle.image_size, models.device
     learned, checked = examples.take(sample.train), examples.take(sample.validation)
-    plan = _plan(options, bundle, examples, sample)
     # What evidence follows from; the head and its recipe may change without looking at the pictures again.
     follows = ("bundle", "train", "validation", "captions", "seed", "scene")
     key = hashlib.sha256(json.dumps([plan[name] for name in follows]).encode()).hexdigest()
@@ -187,7 +187,7 @@ def _gather(
         part = examples.take(rows)
         progress.begin("test pictures", len(part))
         evidence, readable = gather_readable(models, part, side, progress.advance)
-        test = (evidence, _targets(part.take(readable)).to(device)) if readable else None
+        test = evidence, _targets(part.take(readable)).to(device)
     return _Parts(material, whole, validation, test)
 
 
@@ -247,9 +247,9 @@ def _measure(
     examples: Examples,
     parts: _Parts,
     options: FinetuneOptions,
-    training: Training,
     head: Head,
-) -> Results:
+) -> tuple[float, Answers]:
+    """The temperature, and both heads' calibrated answers."""
     temperature = bundle.zero_shot_temperature
     if parts.validation is None:
         log.warning("no example is left for validation: the confidence is not calibrated")
@@ -264,7 +264,7 @@ def _measure(
                 "zero-shot": (probabilities(answer(plain, evidence), bundle.zero_shot_temperature).cpu(), target.cpu()),
                 options.head: (probabilities(answer(head, evidence), temperature).cpu(), target.cpu()),
             }
-    return Results(temperature, answers, _trained(training))
+    return temperature, answers
 
 
 def _trained(training: Training) -> int:

@@ -36,7 +36,7 @@ class FinetuneSummary:
             validation=len(results.sample.validation),
             short=results.sample.short,
             skipped=results.sample.skipped,
-            scores=results.scores(names),
+            scores=results.scores,
             seconds=results.seconds,
         )
 
