@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recipe import captioner_stage, clip_stage, encoder_stage, vocab
+from recipe import captioner_stage, clip_stage, data, encoder_stage, vocab
 from recipe.common import Settings
 
 STAGES = ("tokenizers", "clip", "captioner", "caption-encoder", "adapter", "card")
@@ -30,6 +30,11 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".build-mini"), help="caches, checkpoints, logs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "mini", help="the bundle")
     parser.add_argument("--final", action="store_true", help="learn from validation pictures too, as the shipped one")
+    parser.add_argument(
+        "--without-new",
+        action="store_true",
+        help="leave out the classes that base-to-new calls new (the later half of the split file's), so that they are",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of training alone")
@@ -53,7 +58,15 @@ def main(given: list[str] | None = None) -> None:
     args = _arguments(given)
     torch.set_num_threads(args.threads)
     settings = Settings(
-        args.imagery, args.splits, args.work, args.out, args.seed, args.threads, args.precision, args.final
+        args.imagery,
+        args.splits,
+        args.work,
+        args.out,
+        args.seed,
+        args.threads,
+        args.precision,
+        args.final,
+        frozenset(data.new_classes(args.splits)) if args.without_new else frozenset(),
     )
     settings.work.mkdir(parents=True, exist_ok=True)
     (settings.work / ".gitignore").write_text("*\n", encoding="utf-8")

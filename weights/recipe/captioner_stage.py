@@ -32,7 +32,7 @@ from recipe.common import Settings, publish, scratch
 from recipe.loop import Pace, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import CAPTION_TOKENS, load
-from recipe.words import RSICD, TEMPLATES, names_class, spoken
+from recipe.words import TEMPLATES, names_class, spoken
 
 QUERIES = 8
 IMAGE_TOKEN = 2
@@ -133,7 +133,7 @@ def load_teacher(settings: Settings) -> tuple[Any, torch.Tensor]:
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     model.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
     model = model.eval().requires_grad_(False).to(settings.device, memory_format=torch.channels_last)
-    names = [TEMPLATES[0].format(spoken(kind)) for kind in sorted(RSICD)]
+    names = [TEMPLATES[0].format(spoken(kind)) for kind in sorted(settings.lexicon.rsicd)]
     texts = clip_stage.read(model, clip_stage.Words(settings).ids(names))
     return model, texts
 

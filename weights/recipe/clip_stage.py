@@ -20,7 +20,7 @@ from recipe.common import Settings, halved, load_checkpoint, publish, scratch, w
 from recipe.loop import Pace, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import CONTEXT, load
-from recipe.words import COARSE, RSICD, RSSCN7, TEMPLATES, spoken
+from recipe.words import TEMPLATES, spoken
 
 CAPTIONS, CAPTION_LENGTH = 64, 24
 # What `compare` tries: plain transformers, convolutional trunks, and hybrids (edgenext, mobilevitv2).
@@ -118,11 +118,12 @@ class Words:
     def __init__(self, settings: Settings) -> None:
         self.tokenizer = load(settings.work / "tokenizers" / "clip")
         self.device = settings.device
-        kinds = sorted(RSICD), sorted(RSSCN7)
+        rsicd, rsscn7, coarse = settings.lexicon.rsicd, settings.lexicon.rsscn7, settings.lexicon.coarse
         self.groups = [
-            [i for i, (_, members) in enumerate(COARSE.items()) if kind in members] for kind in (*kinds[0], *kinds[1])
+            [i for i, members in enumerate(coarse.values()) if kind in members]
+            for kind in (*sorted(rsicd), *sorted(rsscn7))
         ]
-        self.sets = [[RSICD[kind] for kind in kinds[0]], [RSSCN7[kind] for kind in kinds[1]], list(COARSE)]
+        self.sets = [[rsicd[kind] for kind in sorted(rsicd)], [rsscn7[kind] for kind in sorted(rsscn7)], list(coarse)]
 
     def ids(self, texts: list[str], longest: int = CONTEXT) -> torch.Tensor:
         """Token ids cut to the longest text: what follows the end token never matters in a causal tower."""

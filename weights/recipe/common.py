@@ -18,10 +18,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from recipe.words import Lexicon, lexicon
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are and what chance is seeded with. ``final`` trains on train + validation, else on train alone."""
+    """Where things are and what chance is seeded with.
+
+    ``final`` trains on train + validation, else on train alone. ``without`` are the classes of RSICD that nothing may
+    learn from: neither their pictures nor their captions, nor the RSSCN7 pictures of a class with one of their names.
+    """
 
     imagery: Path
     splits: Path
@@ -31,6 +37,11 @@ class Settings:
     threads: int
     precision: str
     final: bool = False
+    without: frozenset[str] = frozenset()
+
+    @property
+    def lexicon(self) -> Lexicon:
+        return lexicon(self.without)
 
     @property
     def device(self) -> torch.device:

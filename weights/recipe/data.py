@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from recipe.common import Settings, save_checkpoint
-from recipe.words import RSICD, RSSCN7, clean
+from recipe.words import clean
 
 # Of each RSICD class, validation pictures that neither CLIP nor captioner learn from: the adapter's 16 shots, and
 # those that its temperature is fitted on.
@@ -61,13 +63,24 @@ def _decode(settings: Settings, name: str, files: list[str], side: int) -> torch
     return tensor
 
 
+def new_classes(splits: Path) -> list[str]:
+    """The classes of RSICD that base-to-new keeps for testing: in the split file's order, those after the first half,
+    as Zhou et al. (CoCoOp, 2022) divide a set."""
+    split = json.loads((splits / "rsicd.json").read_text(encoding="utf-8"))
+    kinds = [kind for _, kind in sorted({(label, kind) for part in split.values() for _, label, kind in part})]
+    return kinds[math.ceil(len(kinds) / 2) :]
+
+
 def rsicd(settings: Settings) -> dict[str, Pictures]:
     """RSICD by the benchmark's split: ``train``, ``val`` (what chooses), ``shots`` and ``fitting`` (held out of
-    val for the adapter), ``test``. Training pictures that are pixel for pixel in test are left out."""
+    val for the adapter), ``test``. Training pictures that are pixel for pixel in test are left out, and in all
+    parts the classes that the bundle is built without."""
     split = json.loads((settings.splits / "rsicd.json").read_text(encoding="utf-8"))
     files = sorted(file for part in split.values() for file, _, _ in part)
     pixels = _decode(settings, "rsicd", files, 150)
-    classes = tuple(sorted(RSICD))
+    classes = tuple(sorted(settings.lexicon.rsicd))
+    known = [i for i, file in enumerate(files) if file.split("/")[0] in classes]
+    pixels, files = pixels[known], [files[i] for i in known]
     captions: dict[str, tuple[str, ...]] = {}
     with (settings.imagery / "rsicd" / "captions.jsonl").open(encoding="utf-8") as stream:
         for line in stream:
@@ -78,7 +91,7 @@ def rsicd(settings: Settings) -> dict[str, Pictures]:
     place = {file: i for i, file in enumerate(files)}
     digest = [hashlib.sha1(picture.numpy().tobytes()).digest() for picture in pixels]
 
-    parts = {name: sorted(place[file] for file, _, _ in part) for name, part in split.items()}
+    parts = {name: sorted(place[file] for file, _, _ in part if file in place) for name, part in split.items()}
     held: dict[int, list[int]] = {}
     for i in (parts["val"][j] for j in torch.randperm(len(parts["val"]), generator=settings.generator(7)).tolist()):
         held.setdefault(int(target[i]), []).append(i)
@@ -94,11 +107,14 @@ def rsicd(settings: Settings) -> dict[str, Pictures]:
 
 
 def rsscn7(settings: Settings) -> dict[str, Pictures]:
-    """RSSCN7 by its hash split: ``train``, ``val``, ``test``; no captions."""
+    """RSSCN7 by its hash split: ``train``, ``val``, ``test``; no captions, nor classes that the bundle is built
+    without."""
     root = settings.imagery / "rsscn7" / "images"
     files = sorted(f"{path.parent.name}/{path.name}" for path in root.glob("*/*.jpg"))
     pixels = _decode(settings, "rsscn7", files, 160)
-    classes = tuple(sorted(RSSCN7))
+    classes = tuple(sorted(settings.lexicon.rsscn7))
+    known = [i for i, file in enumerate(files) if file.split("/")[0] in classes]
+    pixels, files = pixels[known], [files[i] for i in known]
     target = torch.tensor([classes.index(file.split("/")[0]) for file in files])
     everything = Pictures(pixels, target, tuple(files), classes, ())
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}

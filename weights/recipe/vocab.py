@@ -13,21 +13,22 @@ from transformers import PreTrainedTokenizerFast
 
 from recipe.common import Settings, write_json
 from recipe.data import sentences, training_pictures
-from recipe.words import COARSE, RSICD, RSSCN7, TEMPLATES
+from recipe.words import TEMPLATES
 
 CONTEXT = 77
 CAPTION_TOKENS = 15
 
 
-def names() -> list[str]:
+def names(settings: Settings) -> list[str]:
     """Every class name and synonym that CLIP learns."""
-    sets = [*RSICD.values(), *RSSCN7.values(), *COARSE]
+    known = settings.lexicon
+    sets = [*known.rsicd.values(), *known.rsscn7.values(), *known.coarse]
     return sorted({name for words in sets for name in words})
 
 
 def _corpus(settings: Settings) -> list[str]:
     # Names often enough that each of their words becomes one token.
-    return sentences(settings) + [template.format(name) for name in names() for template in TEMPLATES] * 2
+    return sentences(settings) + [template.format(name) for name in names(settings) for template in TEMPLATES] * 2
 
 
 def _byte_pairs(corpus: Iterable[str], size: int, special: list[str], form: str) -> Tokenizer:
@@ -111,7 +112,7 @@ def build(settings: Settings) -> None:
         word for some in training_pictures(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
     )
     seen = {word for word, count in words.items() if count >= 3}
-    seen |= {word for text in [*names(), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}
+    seen |= {word for text in [*names(settings), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}
     write_json(settings.work / "vocabulary.json", sorted(seen))
     settings.log(
         "tokenizers",

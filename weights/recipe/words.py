@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 
 # What a class of a set may be called. The first is the name for people, used to measure; the others are synonyms.
 RSICD: dict[str, tuple[str, ...]] = {
@@ -160,6 +162,27 @@ COARSE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("transport", "traffic", "road", "roads", "highway"): ("viaduct", "bridge"),
     ("sports", "sports facility", "recreation", "sports area"): ("playground", "stadium", "baseballfield"),
 }
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The classes that a bundle may know: their names by set, and the coarse words for several of them."""
+
+    rsicd: dict[str, tuple[str, ...]]
+    rsscn7: dict[str, tuple[str, ...]]
+    coarse: dict[tuple[str, ...], tuple[str, ...]]
+
+
+def lexicon(without: Collection[str] = ()) -> Lexicon:
+    """All classes but these of RSICD, and but those of RSSCN7 that share a name with one of these."""
+    gone = {name for kind in without for name in RSICD[kind]}
+    rsicd = {kind: names for kind, names in RSICD.items() if kind not in without}
+    rsscn7 = {kind: names for kind, names in RSSCN7.items() if not gone & set(names)}
+    known = {*rsicd, *rsscn7}
+    coarse = {names: tuple(kind for kind in kinds if kind in known) for names, kinds in COARSE.items()}
+    return Lexicon(rsicd, rsscn7, {names: kinds for names, kinds in coarse.items() if kinds})
+
+
 # The first is the one that the program itself uses; it and the second fill half of the draws.
 TEMPLATES = (
     "a photo of a {}.",
