@@ -66,6 +66,14 @@ class PromptLearner(nn.Module):
         nn.init.zeros_(self.attention.out_proj.weight)
         nn.init.zeros_(self.attention.out_proj.bias)
 
+    def start_at_random(self, seed: int) -> None:
+        """Give the attention's output projection torch's own start, as the published implementation has it: then the
+        answer is not that of zero-shot before anything is learned. Torch's own generator is left as it was.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.attention.out_proj.reset_parameters()
+
     def forward(self, patch_tokens: torch.Tensor, caption_embedding: torch.Tensor) -> torch.Tensor:
         """Condition the context on tiles.
 

@@ -149,6 +149,11 @@ def gather_views(
     )
 
 
+def targets(examples: Examples) -> torch.Tensor:
+    """The labels of all examples, int64 [N]."""
+    return torch.tensor([example.label for example in examples.examples], dtype=torch.int64)
+
+
 def save_evidence(path: Path, key: str, views: Sequence[Evidence]) -> None:
     """Keep evidence on disk under a key that says what it is of. Written whole or not at all."""
     tensors = {}

@@ -8,7 +8,7 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.training.recipe import RATES, Recipe
+from bimors_cli.training.recipe import RATES, HeadChoice, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,11 @@ class FinetuneOptions(SceneOptions):
             raise InputError(f"--freeze-caption-projection has no part in --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+
+    @property
+    def choice(self) -> HeadChoice:
+        """The head that learns."""
+        return HeadChoice(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
 
     @property
     def recipe(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""How a head is trained: the numbers, and what they are by default."""
+"""Which head is trained and how: the numbers, and what they are by default."""
 
 from __future__ import annotations
 
@@ -9,6 +9,31 @@ from typing import Final
 
 # Highest learning rate by head. bimors: of its published implementation; coop and cocoop: of theirs (Zhou et al. 2022).
 RATES: Final[Mapping[str, float]] = {"bimors": 0.009, "coop": 0.002, "cocoop": 0.002, "cache": 0.009, "linear": 0.009}
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """Which head learns, and what it begins with.
+
+    Attributes
+    ----------
+    head : str
+        One of `bimors_cli.bundle.adapter.TRAINABLE_HEADS`.
+    cache : bool
+        Whether a cache's logits are added to its own.
+    tokens : int, optional
+        Context tokens, if not as many as the bundle's words have.
+    freeze_caption_projection, start_at_random, half : bool
+        As in the published implementation: the caption projection stays random, the attention adds something before it
+        has learned anything, the learner is kept and trained in float16.
+    """
+
+    head: str
+    cache: bool = False
+    tokens: int | None = None
+    freeze_caption_projection: bool = False
+    start_at_random: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import Interrupted
-from bimors_cli.model.cache import Cache, search
 from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
-from bimors_cli.model.trainable import make_head, new_learner
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
 from bimors_cli.training.adapter_folder import Answers, Results, check_output, save_adapter
-from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.evidence import gather_readable, gather_views, gather_whole, load_evidence, save_evidence
+from bimors_cli.training.evidence import (
+    gather_readable,
+    gather_views,
+    gather_whole,
+    load_evidence,
+    save_evidence,
+    targets,
+)
 from bimors_cli.training.examples import TEST, Examples
-from bimors_cli.training.loop import EpochFigures, Material, Training, answer, train
+from bimors_cli.training.learn import Lesson, begin, learn, learned_parameters
+from bimors_cli.training.loop import EpochFigures, Material, Training, answer
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.sampling import Sample, few_shot
 from bimors_cli.training.source import find_examples
@@ -66,11 +70,9 @@ class Silent:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Evidence of the three parts; targets int64."""
+    """Evidence of all three parts; targets int64."""
 
-    material: Material
-    whole: Evidence
-    validation: tuple[Evidence, torch.Tensor] | None
+    lesson: Lesson
     test: tuple[Evidence, torch.Tensor] | None
 
 
@@ -109,10 +111,10 @@ def finetune(
         parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
-        training, head = _train(models, bundle, examples, parts, options, work, progress, stop)
+        training, head, temperature = _train(models, bundle, examples, parts, options, work, progress, stop)
         seconds["training"] = time.perf_counter() - clock
-        temperature, answers = _measure(models, bundle, examples, parts, options, head)
-        results = Results(examples.labels.names, temperature, answers, _trained(training), sample, seconds)
+        answers = _answers(models, bundle, examples, parts, options, head, temperature)
+        results = Results(examples.labels.names, temperature, answers, learned_parameters(training), sample, seconds)
         save_adapter(output, bundle, examples, options, training, results, overwrite=options.overwrite)
         work.finish()
     finally:
@@ -177,22 +179,18 @@ def _gather(
         seen = found[0] if found else (gather_whole(models, checked, side) if len(checked) else None)
     material = Material(
         views,
-        _targets(learned).to(device),
+        targets(learned).to(device),
         torch.tensor([example.weight for example in learned.examples], dtype=torch.float32, device=device),
     )
-    validation = None if seen is None else (seen, _targets(checked).to(device))
+    validation = None if seen is None else (seen, targets(checked).to(device))
     rows = [row for row, example in enumerate(examples.examples) if example.part == TEST]
     test = None
     if rows:
         part = examples.take(rows)
         progress.begin("test pictures", len(part))
         evidence, readable = gather_readable(models, part, side, progress.advance)
-        test = evidence, _targets(part.take(readable)).to(device)
-    return _Parts(material, whole, validation, test)
-
-
-def _targets(examples: Examples) -> torch.Tensor:
-    return torch.tensor([example.label for example in examples.examples], dtype=torch.int64)
+        test = evidence, targets(part.take(readable)).to(device)
+    return _Parts(Lesson(material, whole, validation), test)
 
 
 def _train(
@@ -204,18 +202,9 @@ def _train(
     work: Workshop,
     progress: FinetuneProgress,
     stop: Stop,
-) -> tuple[Training, Head]:
-    labels = examples.labels
-    learner: nn.Module = new_learner(options.head, models, bundle.context, classes=len(labels), seed=options.seed)
-    if options.freeze_caption_projection:
-        learner.get_submodule("caption_projection").requires_grad_(False)
-    if options.cache or options.head == "cache":
-        scale = float(models.clip.scale) / bundle.zero_shot_temperature
-        cache = Cache.of(parts.whole.image_feature, parts.material.target, len(labels), scale)
-        learner.add_module("cache", cache.to(models.device))
-    head = make_head(options.head, models.clip, labels, learner, words=bundle.context, trained=labels.names)
+) -> tuple[Training, Head, float]:
     recipe = options.recipe
-    training = Training.begin(learner, recipe)
+    training, head = begin(options.choice, models, bundle, examples.labels, parts.lesson, recipe)
     work.restore(training)
 
     def after_epoch(now: Training) -> None:
@@ -228,45 +217,28 @@ def _train(
                 "run the same command with --resume to go on",
             )
 
-    train(head, training, parts.material, parts.validation, recipe, bundle.zero_shot_temperature, after_epoch)
-    learner.load_state_dict(training.best)
-    learner.eval().requires_grad_(False)
-    held = dict(learner.named_children()).get("cache")
-    if isinstance(held, Cache) and parts.validation is not None:
-        evidence, target = parts.validation
-        base = answer(head, evidence) - held(evidence.image_feature)
-        alpha, beta = search(base, evidence.image_feature, target, held.keys, held.values)
-        held.alpha.fill_(alpha)
-        held.beta.fill_(beta)
-    return training, head
+    if parts.lesson.validation is None:
+        log.warning("no example is left for validation: the confidence is not calibrated")
+    return training, head, learn(training, head, parts.lesson, recipe, bundle, after_epoch)
 
 
-def _measure(
+def _answers(
     models: FrozenModels,
     bundle: Bundle,
     examples: Examples,
     parts: _Parts,
     options: FinetuneOptions,
     head: Head,
-) -> tuple[float, Answers]:
-    """The temperature, and both heads' calibrated answers."""
-    temperature = bundle.zero_shot_temperature
-    if parts.validation is None:
-        log.warning("no example is left for validation: the confidence is not calibrated")
-    else:
-        temperature = fit_temperature(answer(head, parts.validation[0]).cpu(), parts.validation[1].cpu())
+    temperature: float,
+) -> Answers:
+    """Both heads' calibrated answers."""
     plain = ZeroShotHead(models.clip, examples.labels, bundle.context)
     answers: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
-    for name, part in (("validation", parts.validation), ("test", parts.test)):
+    for name, part in (("validation", parts.lesson.validation), ("test", parts.test)):
         if part is not None:
             evidence, target = part
             answers[name] = {
                 "zero-shot": (probabilities(answer(plain, evidence), bundle.zero_shot_temperature).cpu(), target.cpu()),
                 options.head: (probabilities(answer(head, evidence), temperature).cpu(), target.cpu()),
             }
-    return temperature, answers
-
-
-def _trained(training: Training) -> int:
-    """Count what the optimiser changed (the learner is frozen by now)."""
-    return sum(p.numel() for group in training.optimiser.param_groups for p in group["params"])
+    return answers
