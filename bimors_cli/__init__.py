@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
+    from bimors_cli.evaluation.compare import Comparison
     from bimors_cli.labels import Labels
     from bimors_cli.pipeline.summary import Summary
     from bimors_cli.training.summary import FinetuneSummary
 
-__all__ = ["__version__", "classify", "finetune"]
+__all__ = ["__version__", "classify", "compare", "finetune"]
 
 StrPath = str | PathLike[str]
 
@@ -103,3 +104,32 @@ def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None
             sources=tuple(str(path) for path in paths), output=None if output is None else str(output), **options
         )
     )
+
+
+def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", **options: Any) -> Comparison:
+    """Let heads learn from data sets of labelled pictures and ask them about others, as `bimors evaluate` does.
+
+    Parameters
+    ----------
+    sources : path or sequence of paths
+        Folders of classes and split files.
+    output : path
+        As ``-o``.
+    **options
+        The other options of the command, see `bimors_cli.evaluation.options.CompareOptions`.
+
+    Returns
+    -------
+    Comparison
+        The tables, and the folder with all figures.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.evaluation.compare import compare as run
+    from bimors_cli.evaluation.options import CompareOptions
+
+    paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
+    return run(CompareOptions(sources=tuple(str(path) for path in paths), output=str(output), **options))

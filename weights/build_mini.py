@@ -19,12 +19,12 @@ import torch
 from recipe import captioner_stage, clip_stage, data, encoder_stage, vocab
 from recipe.common import Settings
 
-STAGES = ("tokenizers", "clip", "captioner", "caption-encoder", "adapter", "card")
+STAGES = ("tokenizers", "clip", "captioner", "caption-encoder", "bundle", "adapter", "card")
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=(*STAGES, "compare", "all"))
+    parser.add_argument("stage", choices=(*STAGES, "compare", "heads", "all"))
     parser.add_argument("--imagery", type=Path, required=True, help="folder with rsicd/, rsscn7/, rsitmd_captions.txt")
     parser.add_argument("--splits", type=Path, required=True, help="folder with rsicd.json")
     parser.add_argument("--work", type=Path, default=Path(".build-mini"), help="caches, checkpoints, logs")
@@ -34,6 +34,9 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
         "--without-new",
         action="store_true",
         help="leave out the classes that base-to-new calls new (the later half of the split file's), so that they are",
+    )
+    parser.add_argument(
+        "--beside", type=Path, action="append", default=[], metavar="BUNDLE", help="another bundle for heads to compare"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -88,10 +91,18 @@ def main(given: list[str] | None = None) -> None:
             captioner_stage.build(settings, plan(captioner_stage.Plan))
         elif stage == "caption-encoder":
             encoder_stage.build(settings, plan(encoder_stage.Plan))
+        elif stage == "bundle":
+            from recipe import bundle_stage
+
+            bundle_stage.build(settings)
         elif stage == "adapter":
             from recipe import adapter_stage  # needs the program itself, which the training stages do not
 
             adapter_stage.build(settings)
+        elif stage == "heads":
+            from recipe import heads_stage
+
+            heads_stage.build(settings, args.beside)
         elif stage == "card":
             from recipe import card_stage
 

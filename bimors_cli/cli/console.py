@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from bimors_cli.errors import BimorsError
 
@@ -54,6 +57,19 @@ def say(text: str) -> None:
     """Show a message, unless -q."""
     if _Level.verbosity >= 0:
         err.print(text)
+
+
+def show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table, unless -q; the first column to the left, numbers to the right."""
+    if _Level.verbosity < 0:
+        return
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    # A log has no width, so a table may take what it needs.
+    Console(stderr=True, highlight=False, markup=False, width=None if err.is_terminal else 200).print(table)
 
 
 def show_error(error: BimorsError) -> None:
@@ -124,8 +140,8 @@ class TileProgress:
             self._bar.stop()
 
 
-class TrainingProgress:
-    """Progress of finetune: a bar over the pictures that are looked at, then a line an epoch; nothing with -q."""
+class PictureProgress:
+    """A bar over the pictures that are looked at; where no terminal shows it, a line before them; nothing with -q."""
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -133,7 +149,6 @@ class TrainingProgress:
             transient=True, disable=_Level.verbosity < 0 or not err.is_terminal or err.is_dumb_terminal,
         )  # fmt: skip
         self._task: TaskID | None = None
-        self._began: float | None = None
 
     def begin(self, what: str, total: int) -> None:
         """Start counting ``total`` pictures."""
@@ -148,6 +163,23 @@ class TrainingProgress:
         if self._task is not None:
             self._bar.update(self._task, advance=count)
 
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class TrainingProgress(PictureProgress):
+    """Progress of finetune: pictures, then a line an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began: float | None = None
+
     def epoch(self, figures: EpochLine, total: int) -> None:
         """Show an epoch, and how long the others will take."""
         now = time.monotonic()
@@ -160,14 +192,21 @@ class TrainingProgress:
             told += f", about {duration(seconds * (total - figures.epoch))} left"
         say(told)
 
-    def __enter__(self) -> TrainingProgress:
-        self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+class CompareProgress(PictureProgress):
+    """Progress of evaluate: pictures, and a line a trial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.monotonic()
+        self._before: int | None = None
+
+    def trial(self, done: int, total: int, told: str) -> None:
+        """Show a finished trial, and how long the others will take."""
+        if self._before is None:
+            self._before = done - 1  # of an earlier run
+        left = (time.monotonic() - self._began) / (done - self._before) * (total - done)
+        say(f"{done} of {total}: {told}" + (f"; about {duration(left)} left" if done < total else ""))
 
 
 class EpochLine(Protocol):

@@ -232,5 +232,89 @@ TrainingBatch = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", rich_help_panel=_TRAINING, help="Of the draw, the crops, the training.")
 ]
+_COMPARISON, _MAP = "Heads on data sets", "A layer and a reference"
+Data = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA",
+        help="Folders of classes and split files (.json) to compare heads on; or one layer that classify wrote.",
+    ),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        metavar="NAMES",
+        rich_help_panel=_COMPARISON,
+        help="base-to-new, cross-dataset, domain-generalization or plain; several with commas.",
+    ),
+]
+Heads = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        metavar="NAMES",
+        rich_help_panel=_COMPARISON,
+        help="What is compared, with commas; bimors+cache, bimors:no-captions, bimors:tokens=8 and the like as well.",
+    ),
+]
+ShotsList = Annotated[
+    str,
+    typer.Option("--shots", metavar="K,…", rich_help_panel=_COMPARISON, help="Examples a class to learn from; 0: all."),
+]
+Seeds = Annotated[
+    str,
+    typer.Option("--seeds", metavar="N,…", rich_help_panel=_COMPARISON, help="Each head learns once for each."),
+]
+ImagesList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="DIR",
+        rich_help_panel=_COMPARISON,
+        help="Pictures of a split file; else images/ beside it. Repeat it for several, in their order.",
+    ),
+]
+Evidence = Annotated[
+    str | None,
+    typer.Option(
+        "--evidence",
+        metavar="DIR",
+        rich_help_panel=_COMPARISON,
+        help="Keep here what the models saw, captions and features, so that other runs need not look again.",
+    ),
+]
+OfficialQuirks = Annotated[
+    bool,
+    typer.Option(
+        "--official-quirks",
+        rich_help_panel=_COMPARISON,
+        help="Do as the published code: epoch chosen on test pictures, random frozen projection, float16.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option("--reference", metavar="FILE", rich_help_panel=_MAP, help="Polygons or points with the true class."),
+]
+ReferenceField = Annotated[
+    str | None, typer.Option("--field", metavar="NAME", rich_help_panel=_MAP, help="The field that holds the class.")
+]
+ReferenceLayer = Annotated[
+    str | None,
+    typer.Option("--reference-layer", metavar="NAME", rich_help_panel=_MAP, help="Of a reference with several layers."),
+]
+CheckedLayer = Annotated[
+    str | None, typer.Option("--layer", metavar="NAME", rich_help_panel=_MAP, help="Of a file with several layers.")
+]
+ResultsOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        rich_help_panel=_OUTPUT,
+        help="The folder of the results. Default: results, here; of a layer, none.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 PngOutput = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The picture, a PNG.")]

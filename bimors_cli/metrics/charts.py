@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,13 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
-from bimors_cli.metrics.scores import BINS, Scores, calibration_error
+from bimors_cli.metrics.drawing import BLUE, GREEN, GREY, ORANGE, write_png
+from bimors_cli.metrics.scores import BINS, Scores, answer_calibration_error
 
 # Beyond this many classes a count does not fit into its cell.
 _COUNTS_FIT: Final = 40
 _LABEL_LENGTH: Final = 28
-_BLUE, _GREY, _ORANGE, _GREEN = "#0072b2", "#999999", "#d55e00", "#009e73"
 
 
 # A user's matplotlibrc would change the pictures.
@@ -53,10 +51,9 @@ def confusion_matrix(path: Path, scores: Scores) -> None:
             number = str(table[row, column])
             axes.text(column, row, number, ha="center", va="center", fontsize=7, color=colour)
     axes.set_title(f"{scores.accuracy.right} of {scores.accuracy.of} right", fontsize=10)
-    _write(path, figure)
+    write_png(path, figure)
 
 
-@style.context("default")
 def reliability_diagram(path: Path, probabilities: torch.Tensor, target: torch.Tensor) -> None:
     """Draw how often answers of like confidence are right, in 15 bins, and how many there are of each.
 
@@ -67,29 +64,40 @@ def reliability_diagram(path: Path, probabilities: torch.Tensor, target: torch.T
     probabilities, target : torch.Tensor
         float [N, K], 0..1, and int64 [N]; see `scores.score`.
     """
-    error = calibration_error(probabilities, target)
-    confidence = np.empty(0)
-    right = np.empty(0)
-    if len(target):
-        best, answer = probabilities.max(dim=1)
-        confidence, right = best.double().cpu().numpy(), (answer == target).double().cpu().numpy()
+    best, answer = probabilities.max(dim=1) if len(target) else (probabilities.new_empty(0), target)
+    reliability_of_answers(path, best, answer == target)
+
+
+@style.context("default")
+def reliability_of_answers(path: Path, confidence: torch.Tensor, right: torch.Tensor) -> None:
+    """Draw the same of answers whose other probabilities are not known.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG file.
+    confidence, right : torch.Tensor
+        float [N], 0..1, and bool [N]; see `scores.answer_calibration_error`.
+    """
+    error = answer_calibration_error(confidence, right)
+    sure, good = confidence.double().cpu().numpy(), right.double().cpu().numpy()
     # Bins are open below and closed above, as those of the calibration error.
-    place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    place = np.clip(np.ceil(sure * BINS) - 1, 0, BINS - 1).astype(np.int64)
     number = np.bincount(place, minlength=BINS)
-    share = np.divide(np.bincount(place, right, BINS), number, out=np.zeros(BINS), where=number > 0)
+    share = np.divide(np.bincount(place, good, BINS), number, out=np.zeros(BINS), where=number > 0)
     middle = (np.arange(BINS) + 0.5) / BINS
     figure = Figure(figsize=(4.4, 5.2), layout="constrained")
     above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.bar(middle, share, width=0.95 / BINS, color=_BLUE)
-    above.plot((0, 1), (0, 1), color=_ORANGE, linestyle="--", linewidth=1, label="as confident as right")
+    above.bar(middle, share, width=0.95 / BINS, color=BLUE)
+    above.plot((0, 1), (0, 1), color=ORANGE, linestyle="--", linewidth=1, label="as confident as right")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
     above.legend(loc="upper left", fontsize=8)
     known = "no examples" if math.isnan(error) else f"calibration error {100 * error:.1f} points"
-    above.set_title(f"{len(target)} examples, {known}" if len(target) else known, fontsize=10)
-    beneath.bar(middle, number, width=0.95 / BINS, color=_GREY)
+    above.set_title(f"{len(sure)} examples, {known}" if len(sure) else known, fontsize=10)
+    beneath.bar(middle, number, width=0.95 / BINS, color=GREY)
     beneath.set(xlabel="confidence", ylabel="examples")
     beneath.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    _write(path, figure)
+    write_png(path, figure)
 
 
 @style.context("default")
@@ -123,7 +131,7 @@ def training_curves(path: Path, epochs: Sequence[Mapping[str, float]]) -> None:
         axes.tick_params(labelsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("epoch", fontsize=8)
-    _write(path, figure)
+    write_png(path, figure)
 
 
 def _curve(axes: Axes, known: Sequence[tuple[float, float]], colour: str, name: str) -> None:
@@ -133,16 +141,8 @@ def _curve(axes: Axes, known: Sequence[tuple[float, float]], colour: str, name: 
 
 
 def _colours(count: int) -> list[str]:
-    return [(_BLUE, _ORANGE, _GREEN, _GREY)[i % 4] for i in range(count)]
+    return [(BLUE, ORANGE, GREEN, GREY)[i % 4] for i in range(count)]
 
 
 def _short(label: str) -> str:
     return label if len(label) <= _LABEL_LENGTH else label[: _LABEL_LENGTH - 1].rstrip() + "…"
-
-
-def _write(path: Path, figure: Figure) -> None:
-    """Write a PNG of at most 64 colours, a third of the usual size, without a date or the name of a program."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", backend="agg")
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)

@@ -47,6 +47,11 @@ class FrozenModels:
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def captions(self) -> bool:
+        """Whether pictures are described; otherwise every caption is empty."""
+        return not isinstance(self.captioner, Mute)
+
     def place(self, device: torch.device, dtype: torch.dtype) -> FrozenModels:
         """Move all models to a device and a precision."""
         for model in (self.clip, self.captioner, self.caption_encoder):

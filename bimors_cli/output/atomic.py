@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bimors_cli.errors import BimorsError, OutputError, OutputExistsError
+from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
 
 # SQLite keeps these beside a database that a program has open, or left behind in a crash.
 _SIDE_FILES = ("-journal", "-wal")
@@ -55,6 +55,62 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         # Windows cannot do this for a folder, and the file is in its place already.
         with suppress(OSError):
             _sync(target.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path, *, marker: str, overwrite: bool) -> Iterator[Path]:
+    """Build a folder at the path that this gives; it takes the place of ``path`` when the block ends without an error.
+
+    After an error nothing is left and an earlier folder at ``path`` is untouched.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to be.
+    marker : str
+        Name of the file that tells a folder of this kind; what lacks it is never replaced.
+    overwrite : bool
+        Whether a folder of this kind at ``path`` may be replaced.
+
+    Raises
+    ------
+    OutputExistsError, InputError
+        As `check_folder`.
+    OutputError
+        The folder cannot be written.
+    """
+    check_folder(path, marker=marker, overwrite=overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(path.resolve()) as built:
+            built.mkdir()
+            yield built
+            check_folder(path, marker=marker, overwrite=overwrite)
+            if path.exists():
+                os.replace(path, built.with_name("replaced"))
+            os.replace(built, path)
+    except BimorsError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: {_reason(error)}", "is the disk full?") from error
+
+
+def check_folder(path: Path, *, marker: str, overwrite: bool) -> None:
+    """Check that a folder can be put at ``path``.
+
+    Raises
+    ------
+    InputError
+        What is there is no folder of this kind (it has no file ``marker``): it is not replaced.
+    OutputExistsError
+        There is one and ``overwrite`` is off.
+    """
+    if not path.exists():
+        return
+    if not (path / marker).is_file():
+        raise InputError(f"{path} is there and has no {marker}: it is not replaced", "choose another name with -o")
+    if not overwrite:
+        raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
 
 
 @contextmanager

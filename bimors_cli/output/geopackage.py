@@ -90,6 +90,24 @@ def read_provenance(path: Path) -> dict[str, str]:
     return {key.removeprefix(METADATA_PREFIX): text for key, text in found.items() if key.startswith(METADATA_PREFIX)}
 
 
+def choose_layer(path: Path, layer: str | None, written: str) -> str:
+    """Return the layer that is meant: the one named, the one ``written`` by bimors, or the only one, renamed since.
+
+    Raises
+    ------
+    InputError
+        There is no such layer.
+    """
+    with leaving_nothing_beside():
+        names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+    wanted = written if layer is None else layer
+    if wanted in names:
+        return wanted
+    if layer is None and len(names) == 1:
+        return names[0]
+    raise InputError(f"{path} has no layer {wanted!r}", f"name one with --layer; there are: {', '.join(names)}")
+
+
 def read_layer(path: Path, layer: str, names: Sequence[str]) -> geopandas.GeoDataFrame:
     """Read columns of a layer that bimors wrote, and its polygons; leaves nothing beside the file.
 

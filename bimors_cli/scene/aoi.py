@@ -13,7 +13,7 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import carry_to_scene, find_layer, footprint, one_line, show_bounds
+from bimors_cli.scene.vector import Place, carry, find_layer, footprint, one_line, show_bounds
 
 Rule = Literal["centre", "any", "within"]
 
@@ -61,7 +61,7 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
     crs, geometries = _polygons(path, layer)
     # One area before it is carried: neighbours that follow their common edge in different steps would leave slivers.
     joined = np.array([shapely.union_all(geometries)], object)
-    area = _area(shapely.make_valid(carry_to_scene(joined, crs, info, path)))
+    area = _area(shapely.make_valid(carry(joined, crs, Place.of_scene(info), path)))
     frame = footprint(info)
     if area.is_empty or not area.intersects(frame) or area.touches(frame):
         if not allow_miss:

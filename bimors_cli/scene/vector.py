@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,13 +24,40 @@ _MARGIN: Final = 0.1  # of the scene's size: what is kept of features around a s
 _EDGE_STEPS: Final = 200
 
 
-def find_layer(spec: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Place:
+    """Where features are looked for: a scene, or a layer of tiles.
+
+    Attributes
+    ----------
+    kind, name : str
+        What messages call it: the scene, scene.tif.
+    crs_wkt : str
+        Its CRS.
+    bounds : tuple of float
+        Left, bottom, right, top in that CRS.
+    """
+
+    kind: str
+    name: str
+    crs_wkt: str
+    bounds: tuple[float, float, float, float]
+
+    @classmethod
+    def of_scene(cls, info: SceneInfo) -> Place:
+        """Return the place of a whole scene."""
+        return cls("scene", info.name, info.crs.to_wkt(), footprint(info).bounds)
+
+
+def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
     """Return the path and the layer that a user means by ``file`` or ``file:layer``.
 
     Parameters
     ----------
     spec : str
         A local file, or ``file:layer``. The layer may be left out where one layer only has geometry.
+    layer : str, optional
+        The layer, where it is named apart; ``spec`` is the file alone then.
 
     Raises
     ------
@@ -38,8 +66,8 @@ def find_layer(spec: str) -> tuple[str, str]:
     """
     import pyogrio
 
-    path, layer = _split(spec)
-    _check_file(path)
+    path, layer = _split(spec) if layer is None else (spec, layer)
+    check_vector_file(path)
     try:
         rows = pyogrio.list_layers(path)
     except pyogrio.errors.DataSourceError as error:
@@ -55,10 +83,24 @@ def find_layer(spec: str) -> tuple[str, str]:
     raise VectorError(f"{path} {problem}", f"name one as {path}:LAYER; there are: {', '.join(names)}")
 
 
-def carry_to_scene(geometries: Polygons, crs: str, info: SceneInfo, path: str) -> Polygons:
-    """Carry geometries to a scene's CRS, or what of them lies around the scene.
+def check_vector_file(path: str) -> None:
+    """Refuse what is no local file of an accepted format. Raises VectorError."""
+    if not os.path.isfile(path):
+        raise VectorError(f"{path} is not there", "give a local file, or file:layer")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _SUFFIXES:
+        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr features.gpkg {quote(path)}"
+        raise VectorError(f"{path} is not in an accepted vector format", hint)
+    # GDAL goes by content: an OGR VRT under another name would run SQL and open addresses.
+    with open(path, "rb") as file:
+        if b"<OGRVRTDataSource" in file.read(_HEAD):
+            raise VectorError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr features.gpkg {quote(path)}")
 
-    A continent in degrees has no place in a UTM zone as a whole: what is far from the scene is cut off first.
+
+def carry(geometries: Polygons, crs: str, place: Place, path: str) -> Polygons:
+    """Carry geometries to the CRS of a place, or what of them lies around it.
+
+    A continent in degrees has no place in a UTM zone as a whole: what is far away is cut off first.
 
     Parameters
     ----------
@@ -66,33 +108,33 @@ def carry_to_scene(geometries: Polygons, crs: str, info: SceneInfo, path: str) -
         In `crs`, x before y.
     crs : str
         Their CRS.
-    info : SceneInfo
-        The scene.
+    place : Place
+        The scene, or the layer.
     path : str
         Their file, for messages.
 
     Returns
     -------
     object array [n] of shapely geometries
-        In the scene's CRS; empty where nothing is around the scene. An equal CRS changes nothing.
+        In the CRS of the place; empty where nothing is around it. An equal CRS changes nothing.
 
     Raises
     ------
     VectorError
-        There is no way from one CRS to the other, or not for all of a geometry around the scene.
+        There is no way from one CRS to the other, or not for all of a geometry around the place.
     """
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
-    source, target = CRS.from_user_input(crs), CRS.from_wkt(info.crs.to_wkt())
+    source, target = CRS.from_user_input(crs), CRS.from_wkt(place.crs_wkt)
     if source.equals(target, ignore_axis_order=True):
         return geometries
     try:
         to_source = Transformer.from_crs(target, source, always_xy=True)
         to_target = Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
-        raise VectorError(f"{path} and {info.name} have nothing in common", one_line(error)) from error
-    frame = _frame(info, to_source)
+        raise VectorError(f"{path} and {place.name} have nothing in common", one_line(error)) from error
+    frame = _frame(place, to_source)
     if frame is not None:
         geometries = shapely.intersection(geometries, frame)
     if shapely.is_empty(geometries).all():
@@ -105,19 +147,19 @@ def carry_to_scene(geometries: Polygons, crs: str, info: SceneInfo, path: str) -
     moved = shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))
     if not np.isfinite(shapely.get_coordinates(moved)).all():
         raise VectorError(
-            f"{path} reaches where the CRS of {info.name} ends", "clip it to the surroundings of the scene"
+            f"{path} reaches where the CRS of {place.name} ends", f"clip it to the surroundings of the {place.kind}"
         )
     return np.asarray(moved)
 
 
-def surroundings(info: SceneInfo, crs: str) -> tuple[float, float, float, float] | None:
-    """Return left, bottom, right, top of what lies around a scene in another CRS, None where they cannot be told."""
+def surroundings(place: Place, crs: str) -> tuple[float, float, float, float] | None:
+    """Return left, bottom, right, top of what lies around a place in another CRS, None where they cannot be told."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
     try:
-        to_source = Transformer.from_crs(CRS.from_wkt(info.crs.to_wkt()), CRS.from_user_input(crs), always_xy=True)
-        frame = _frame(info, to_source)
+        to_source = Transformer.from_crs(CRS.from_wkt(place.crs_wkt), CRS.from_user_input(crs), always_xy=True)
+        frame = _frame(place, to_source)
     except ProjError:
         return None
     return None if frame is None else frame.bounds
@@ -144,22 +186,9 @@ def _split(spec: str) -> tuple[str, str | None]:
     return (path, layer) if colon and not os.path.exists(spec) and os.path.exists(path) else (spec, None)
 
 
-def _check_file(path: str) -> None:
-    if not os.path.isfile(path):
-        raise VectorError(f"{path} is not there", "give a local file, or file:layer")
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in _SUFFIXES:
-        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr features.gpkg {quote(path)}"
-        raise VectorError(f"{path} is not in an accepted vector format", hint)
-    # GDAL goes by content: an OGR VRT under another name would run SQL and open addresses.
-    with open(path, "rb") as file:
-        if b"<OGRVRTDataSource" in file.read(_HEAD):
-            raise VectorError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr features.gpkg {quote(path)}")
-
-
-def _frame(info: SceneInfo, to_source: Transformer) -> Any:
-    """Return the surroundings of the scene in the other CRS, None where they cannot be told."""
-    left, bottom, right, top = footprint(info).bounds
+def _frame(place: Place, to_source: Transformer) -> Any:
+    """Return the surroundings of a place in the other CRS, None where they cannot be told."""
+    left, bottom, right, top = place.bounds
     dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
     west, south, east, north = to_source.transform_bounds(left - dx, bottom - dy, right + dx, top + dy)
     if not np.isfinite([west, south, east, north]).all():

@@ -15,6 +15,8 @@ from bimors_cli.training.features import Kind
 # Far below what a user can draw, far above what rounding leaves: a polygon drawn along a cell's edges covers it.
 _EPSILON: Final = 1e-9
 _BUFFER: Final = 1.0  # pixels around a point, and to both sides of a line
+_CORNERS: Final = 500  # a polygon of more is halved before it is cut by cells
+_HALVINGS: Final = 20
 
 NO_CLASS: Final = -1
 UNREACHED: Final = -2
@@ -52,7 +54,8 @@ def label_cells(
         The class; `NO_CLASS` where none covers enough, `UNREACHED` where no feature reaches at all.
     """
     cells = _cells(grid)
-    areas = np.column_stack([_covered(cells, _area(kind, geometries[classes == i])) for i in range(count)])
+    tree = shapely.STRtree(cells)
+    areas = np.column_stack([covered(tree, joined(kind, geometries[classes == i])) for i in range(count)])
     left, top, right, bottom = shapely.bounds(cells).T
     if kind == "polygons":
         whole = (right - left) * (bottom - top)
@@ -80,7 +83,7 @@ def _cells(grid: Grid) -> Polygons:
     return np.asarray(shapely.box(lefts.ravel(), tops.ravel(), rights.ravel(), bottoms.ravel()), object)
 
 
-def _area(kind: Kind, geometries: Polygons) -> Polygons:
+def joined(kind: Kind, geometries: Polygons) -> Polygons:
     """Return the area that features of one class cover together, as polygons that do not overlap."""
     if kind == "lines":
         # Flat ends: a line that ends at a cell's edge is not in the next cell.
@@ -91,16 +94,36 @@ def _area(kind: Kind, geometries: Polygons) -> Polygons:
     return np.asarray(parts[shapely.get_type_id(parts) == 3], object)
 
 
-def _covered(cells: Polygons, parts: Polygons) -> npt.NDArray[np.float64]:
-    """Return how many square pixels of each cell the parts cover."""
-    found = np.zeros(len(cells))
+def covered(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
+    """Return how much of each cell of a tree the parts cover, in the square of their unit; they must not overlap."""
+    found = np.zeros(len(cells.geometries))
     if not len(parts):
         return found
+    parts = _halved(parts)
     shapely.prepare(parts)
-    part, cell = shapely.STRtree(cells).query(parts, predicate="intersects")
-    area = shapely.area(cells[cell])
+    part, cell = cells.query(parts, predicate="intersects")
+    boxes = cells.geometries[cell]
+    area = shapely.area(boxes)
     # Most cells of a large polygon lie within it: asked of the prepared polygon, this is far cheaper than to cut it.
-    border = np.flatnonzero(~shapely.covers(parts[part], cells[cell]))
-    area[border] = shapely.area(shapely.intersection(parts[part[border]], cells[cell[border]]))
+    border = np.flatnonzero(~shapely.covers(parts[part], boxes))
+    area[border] = shapely.area(shapely.intersection(parts[part[border]], boxes[border]))
     np.add.at(found, cell, area)
     return found
+
+
+def _halved(parts: Polygons) -> Polygons:
+    """Halve large polygons, and their halves: to cut a cell out of one costs as much as that has corners."""
+    for _ in range(_HALVINGS):
+        large = shapely.get_num_coordinates(parts) > _CORNERS
+        if not large.any():
+            break
+        left, bottom, right, top = shapely.bounds(parts[large]).T
+        wide = right - left > top - bottom
+        x, y = (left + right) / 2, (bottom + top) / 2
+        one = shapely.box(left, bottom, np.where(wide, x, right), np.where(wide, top, y))
+        other = shapely.box(np.where(wide, x, left), np.where(wide, bottom, y), right, top)
+        halves = shapely.intersection(np.tile(parts[large], 2), np.concatenate([one, other]))
+        # Twice: a collection of polygons and lines may hold a multipolygon.
+        pieces = shapely.get_parts(shapely.get_parts(halves))
+        parts = np.concatenate([parts[~large], pieces[shapely.get_type_id(pieces) == 3]])
+    return parts

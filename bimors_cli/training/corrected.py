@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pyogrio
-
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
-from bimors_cli.output.geopackage import leaving_nothing_beside, read_layer, read_provenance
+from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.training.examples import Examples
 from bimors_cli.training.scene_examples import LabelledTile, TilePictures, tile_examples
@@ -62,7 +60,7 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
             f"{path} does not say how bimors made it",
             "give the .gpkg that bimors classify wrote, edited in place: exported copies lose it",
         ) from error
-    layer = _layer(path, layer, run["layer"])
+    layer = choose_layer(path, layer, run["layer"])
     scenes = reopen(run["scenes"], paths, path)
     predicted = read_predictions(path)
     spelling = {name.casefold(): name for name in colours}
@@ -107,18 +105,6 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} is not there", "give the .gpkg that bimors classify wrote")
     return path
-
-
-def _layer(path: Path, layer: str | None, written: str) -> str:
-    """Return the layer that is meant: the one named, the one written, or the only one, renamed since."""
-    with leaving_nothing_beside():
-        names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-    wanted = written if layer is None else layer
-    if wanted in names:
-        return wanted
-    if layer is None and len(names) == 1:
-        return names[0]
-    raise InputError(f"{path} has no layer {wanted!r}", f"name one with --layer; there are: {', '.join(names)}")
 
 
 def _corrected(

@@ -17,7 +17,7 @@ from bimors_cli.errors import VectorError
 from bimors_cli.output.geopackage import leaving_nothing_beside
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import carry_to_scene, find_layer, footprint, one_line, show_bounds, surroundings
+from bimors_cli.scene.vector import Place, carry, find_layer, one_line, show_bounds, surroundings
 
 Kind = Literal["polygons", "lines", "points"]
 
@@ -70,14 +70,17 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
         As `find_layer`; no such field, no CRS, no feature, none that reaches a scene, none with a class, or features
         of different kinds.
     """
-    with leaving_nothing_beside():
-        path, layer = find_layer(spec)
-        crs, bounds = _check_layer(path, layer, field)
-        around = [_read(path, layer, field, crs, info) for info in scenes]
-    kind = _kind(path, [geometries for geometries, _ in around])
-    read = [_reaching(*some, crs, info, path) for some, info in zip(around, scenes, strict=True)]
+    source = open_features(spec, field)
+    path, layer = source.path, source.layer
+    places = [Place.of_scene(info) for info in scenes]
+    around = [read_around(source, place) for place in places]
+    kind = kind_of(path, [geometries for geometries, _ in around])
+    read = [
+        _reaching(carry_valid(source, geometries, place), classes, info)
+        for (geometries, classes), place, info in zip(around, places, scenes, strict=True)
+    ]
     if kind is None or not any(len(classes) for _, classes in read):
-        raise _miss(path, crs, bounds, scenes[0])
+        raise no_feature_reaches(source, places[0])
     named = [classes.astype(np.bool_) for _, classes in read]
     classless = sum(int((~some).sum()) for some in named)
     if not any(some.any() for some in named):
@@ -93,12 +96,42 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     )
 
 
-def _check_layer(path: str, layer: str, field: str) -> tuple[str, Any]:
-    """Return the layer's CRS and bounds."""
-    try:
-        info = pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}") from error
+@dataclass(frozen=True)
+class FeatureSource:
+    """A layer of a vector file with a field of classes.
+
+    Attributes
+    ----------
+    path, layer, field, crs : str
+        Where it is, what the classes are in, and its CRS.
+    bounds : tuple of float
+        Left, bottom, right, top of all features, in that CRS.
+    count : int
+        How many features there are.
+    """
+
+    path: str
+    layer: str
+    field: str
+    crs: str
+    bounds: tuple[float, float, float, float]
+    count: int
+
+
+def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSource:
+    """Find a layer of features and check that it can be used.
+
+    Raises
+    ------
+    VectorError
+        As `find_layer`; no such field, no CRS, no feature.
+    """
+    with leaving_nothing_beside():
+        path, layer = find_layer(spec, layer)
+        try:
+            info = pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise _unreadable(path, error) from error
     fields = [str(name) for name in info["fields"]]
     if field not in fields:
         there = f"there are: {', '.join(fields)}" if fields else "it has none: add one for the class"
@@ -107,33 +140,52 @@ def _check_layer(path: str, layer: str, field: str) -> tuple[str, Any]:
         raise VectorError(f"{path} holds no feature", "draw some of each class")
     if not info["crs"]:
         raise VectorError(f"{path} has no CRS", f"name it: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}")
-    return str(info["crs"]), info["total_bounds"]
+    return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]))
 
 
-def _read(path: str, layer: str, field: str, crs: str, info: SceneInfo) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return what lies around a scene, as the file has it, and the classes; empty for a class that is null."""
-    around = surroundings(info, crs)
-    try:
-        _, _, wkb, (values,) = pyogrio.raw.read(path, layer=layer, columns=[field], force_2d=True, bbox=around)
-        geometries = shapely.from_wkb(wkb)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}") from error
+def read_around(source: FeatureSource, place: Place) -> tuple[Polygons, npt.NDArray[np.object_]]:
+    """Return what lies around a place, as the file has it, and the classes as text; empty for a class that is null.
+
+    Raises
+    ------
+    VectorError
+        The file cannot be read.
+    """
+    path = source.path
+    around = surroundings(place, source.crs)
+    with leaving_nothing_beside():
+        try:
+            _, _, wkb, (values,) = pyogrio.raw.read(
+                path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around
+            )
+            geometries = shapely.from_wkb(wkb)
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
+            raise _unreadable(path, error) from error
     classes = np.array([_text(value) for value in values.tolist()], object)
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     return geometries[there], classes[there]
 
 
-def _reaching(
-    geometries: Polygons, classes: npt.NDArray[np.object_], crs: str, info: SceneInfo, path: str
-) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return what of the features reaches a scene, valid and in its pixels, and the classes."""
+def carry_valid(source: FeatureSource, geometries: Polygons, place: Place) -> Polygons:
+    """Carry what `read_around` gave to the CRS of the place, repaired where it is invalid; raises as `carry`."""
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
-        log.warning("%s: %d invalid geometries at %s are repaired", path, invalid, info.name)
+        log.warning("%s: %d invalid geometries at %s are repaired", source.path, invalid, place.name)
         geometries = _repair(geometries)
-    pixels = _to_pixels(_repair(carry_to_scene(geometries, crs, info, path)), info)
+    return _repair(carry(geometries, source.crs, place, source.path))
+
+
+def _reaching(
+    geometries: Polygons, classes: npt.NDArray[np.object_], info: SceneInfo
+) -> tuple[Polygons, npt.NDArray[np.object_]]:
+    """Return what of the features reaches a scene, in its pixels, and the classes."""
+    pixels = _to_pixels(geometries, info)
     reaching = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
     return pixels[reaching], classes[reaching]
+
+
+def _unreadable(path: str, error: Exception) -> VectorError:
+    return VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}")
 
 
 def _text(value: Any) -> str:
@@ -165,8 +217,8 @@ def _to_pixels(geometries: Polygons, info: SceneInfo) -> Polygons:
     return np.asarray(shapely.transform(geometries, lambda xy: (xy - (t.c, t.f)) @ inverse.T), object)
 
 
-def _kind(path: str, geometries: Sequence[Polygons]) -> Kind | None:
-    """Return what all geometries are, None where there is none."""
+def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
+    """Return what all geometries are, None where there is none. Raises VectorError where they are of several kinds."""
     types = np.concatenate([shapely.get_type_id(some) for some in geometries])
     kinds = sorted({str(_KINDS.get(int(one), "collections")) for one in types})
     if len(kinds) > 1 or "collections" in kinds:
@@ -177,17 +229,16 @@ def _kind(path: str, geometries: Sequence[Polygons]) -> Kind | None:
     return _KINDS[int(types[0])] if len(types) else None
 
 
-def _miss(path: str, crs: str, bounds: Any, info: SceneInfo) -> VectorError:
+def no_feature_reaches(source: FeatureSource, place: Place) -> VectorError:
+    """Make the error that says where the features are, and where the place is."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
-    target = CRS.from_wkt(info.crs.to_wkt())
+    target = CRS.from_wkt(place.crs_wkt)
     try:
-        moved = Transformer.from_crs(CRS.from_user_input(crs), target, always_xy=True).transform_bounds(*bounds)
-        theirs = show_bounds(moved)
+        way = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
+        theirs = show_bounds(way.transform_bounds(*source.bounds))
     except ProjError:
-        theirs = f"{show_bounds(bounds)} in {crs[:40]}"
-    hint = (
-        f"in {info.crs.to_string()[:40]} the scene spans {show_bounds(footprint(info).bounds)}, the features {theirs}"
-    )
-    return VectorError(f"no feature of {path} reaches {info.name}", hint)
+        theirs = f"{show_bounds(source.bounds)} in {source.crs[:40]}"
+    hint = f"in {target.to_string()[:40]} the {place.kind} spans {show_bounds(place.bounds)}, the features {theirs}"
+    return VectorError(f"no feature of {source.path} reaches {place.name}", hint)

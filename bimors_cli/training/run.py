@@ -23,6 +23,7 @@ from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
 from bimors_cli.training.adapter_folder import Answers, Results, check_output, save_adapter
 from bimors_cli.training.evidence import (
+    PictureProgress,
     gather_readable,
     gather_views,
     gather_whole,
@@ -42,14 +43,8 @@ from bimors_cli.training.workshop import Workshop
 log = logging.getLogger("bimors")
 
 
-class FinetuneProgress(Protocol):
+class FinetuneProgress(PictureProgress, Protocol):
     """Who shows how far a run is."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Start counting ``total`` pictures that are to be looked at, for ``what``."""
-
-    def advance(self, count: int) -> None:
-        """Count pictures."""
 
     def epoch(self, figures: EpochFigures, total: int) -> None:
         """Show an epoch of ``total``."""

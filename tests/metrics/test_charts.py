@@ -15,7 +15,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram, training_curves
+from bimors_cli.metrics.charts import (
+    confusion_matrix,
+    reliability_diagram,
+    reliability_of_answers,
+    training_curves,
+)
 from bimors_cli.metrics.scores import Scores, score
 
 LIMIT = 150_000
@@ -84,6 +89,14 @@ def test_reliability_shows_the_bins(tmp_path: Path) -> None:
     assert 10 < np.ptp(blue[1]) < 40  # one bar of fifteen is wide
     assert np.ptp(blue[0]) > 200
     assert abs(np.median(blue[1]) - np.median(grey[1])) < 3  # its count is beneath it
+
+
+def test_reliability_of_answers_alone_is_the_same_picture(tmp_path: Path) -> None:
+    probabilities, target = guesses(5, 200)
+    reliability_diagram(tmp_path / "one.png", probabilities, target)
+    confidence, answer = probabilities.max(dim=1)
+    reliability_of_answers(tmp_path / "other.png", confidence, answer == target)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
 
 
 def test_reliability_of_one_class(tmp_path: Path) -> None:

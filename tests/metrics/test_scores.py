@@ -10,7 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bimors_cli.metrics.scores import Share, calibration_error, most_confused, score
+from bimors_cli.metrics.scores import (
+    Share,
+    answer_calibration_error,
+    calibration_error,
+    most_confused,
+    score,
+    score_answers,
+)
 
 LABELS = ("forest", "river", "port")
 
@@ -52,6 +59,7 @@ def test_scores_worked_out_by_hand() -> None:
     assert scores.confusion == ((3, 1, 0), (1, 1, 0), (0, 0, 0))
     assert scores.accuracy == Share(4, 6)
     assert scores.by_class == (Share(3, 4), Share(1, 2), Share(0, 0))
+    assert scores.precision[:2] == pytest.approx((0.75, 0.5)) and math.isnan(scores.precision[2])
     assert scores.f1[:2] == pytest.approx((0.75, 0.5)) and math.isnan(scores.f1[2])
     assert scores.macro_f1 == pytest.approx(0.625)  # the class without examples takes no part
     assert scores.balanced_accuracy == pytest.approx((0.75 + 0.5) / 2)
@@ -119,6 +127,36 @@ def test_rounding_is_forgiven_and_logits_are_not() -> None:
     for wrong in ([[3.0, -1.0]], [[math.nan, 0.5]]):
         with pytest.raises(ValueError, match="not probabilities"):
             score(torch.tensor(wrong), target, ["a", "b"])
+
+
+@settings(deadline=None)
+@given(classes=st.integers(1, 6), rows=st.integers(0, 40), seed=st.integers(0, 10**6))
+def test_answers_alone_score_as_their_probabilities_do(classes: int, rows: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = torch.softmax(3 * torch.randn(rows, classes, generator=generator), dim=1)
+    target = torch.randint(classes, (rows,), generator=generator)
+    labels = [f"label {i}" for i in range(classes)]
+    confidence, answer = probabilities.max(dim=1)
+    expected, found = score(probabilities, target, labels), score_answers(answer, target, labels, confidence)
+    one, other = expected.as_json(), found.as_json()
+    assert one.pop("calibration_error") == pytest.approx(other.pop("calibration_error"), abs=1e-6)
+    assert one == other
+    assert math.isnan(score_answers(answer, target, labels).calibration_error)
+
+
+def test_answers_without_confidence_take_no_part_in_the_calibration_error() -> None:
+    answer, target = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])
+    confidence = torch.tensor([0.9, math.nan, 0.6], dtype=torch.float64)
+    scores = score_answers(answer, target, LABELS, confidence)
+    assert scores.calibration_error == pytest.approx(0.25, abs=1e-6) and scores.accuracy == Share(2, 3)
+    with pytest.raises(ValueError, match="not probabilities"):
+        answer_calibration_error(torch.tensor([1.5]), torch.tensor([True]))
+
+
+@pytest.mark.parametrize("answer, target", [([0, 3], [0, 0]), ([0, -1], [0, 0]), ([0, 0], [0, 3]), ([0], [0, 0])])
+def test_answers_that_do_not_fit_are_refused(answer: list[int], target: list[int]) -> None:
+    with pytest.raises(ValueError):
+        score_answers(torch.tensor(answer), torch.tensor(target), LABELS)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The prompt learner on top of the frozen models, and both heads' temperatures.
+"""The prompt learner on top of the frozen models, and its temperature.
 
 CLIP and captioner know their training pictures, and on these there would be little left to correct and confidence far
 too high. So the prompt learner learns from random views, in which both are wrong about as often as on pictures that
-they never saw, and from the held-out shots; the temperatures are fitted on pictures that nothing learned from.
+they never saw, and from the held-out shots; its temperature is fitted on pictures that nothing learned from.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
-from bimors_cli.bundle.manifest import ADAPTER, Bundle, write_bundle_manifest
+from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
-from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
 from bimors_cli.model.heads import BimorsHead, ZeroShotHead
@@ -29,23 +28,16 @@ from bimors_cli.model.text_path import NameTokens
 from bimors_cli.model.trainable import new_learner
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.evidence import load_evidence, save_evidence
 from bimors_cli.training.loop import answer
 from recipe import augment, data
-from recipe.common import Settings, one_cycle, publish, read_json, scratch
-from recipe.words import RSICD, RSSCN7, spoken
+from recipe.bundle_stage import CONTEXT, gather, keep, names_of
+from recipe.common import Settings, one_cycle, publish, scratch
+from recipe.words import RSICD, RSSCN7
 
-CONTEXT = "a photo of a"
 # SGD at the published 0.009 moves this learner hardly at all: a text tower of width 128 has small gradients.
 RATE, DECAY, EPOCHS, BATCH, BATCH_RSSCN7 = 2e-3, 0.01, 6, 32, 8
 VIEWS, PLAIN = 2, 0.7
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-LICENCES = {
-    "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
-    "RSICD / AID imagery and captions": "not redistributed; cite Lu et al. 2018 and Xia et al. 2017; research use",
-    "RSSCN7 imagery": "not redistributed; cite Zou et al. 2015; licence not stated",
-    "RSITMD captions": "not redistributed; cite Yuan et al. 2022; licence not stated",
-}
 
 
 @dataclass(frozen=True)
@@ -73,15 +65,6 @@ class Lessons:
         some = [row[0 if plain else int(torch.randint(len(row), (1,), generator=generator))] for row in self.rows]
         end = self.names.end[some]
         return NameTokens(self.names.ids[some, : int(end.max()) + 1], end)
-
-
-def names_of(pictures: data.Pictures) -> Labels:
-    return Labels.of([spoken(kind) for kind in pictures.classes])
-
-
-def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> Evidence:
-    """Evidence of all pictures, as the program gathers it."""
-    return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
 
 
 def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> Evidence:
@@ -157,43 +140,20 @@ def choose_strength(
     return min(STRENGTHS, key=lambda strength: sum(told[str(strength)])), told
 
 
-def _manifest(settings: Settings, temperature: float, sides: Sequence[int]) -> Bundle:
-    return write_bundle_manifest(
-        settings.out,
-        name="mini",
-        description="Small models trained from nothing on RSICD and RSSCN7 pictures",
-        context=CONTEXT,
-        image_size=max(sides),
-        zero_shot_temperature=temperature,
-        vocabulary=read_json(settings.work / "vocabulary.json"),
-        licences=LICENCES,
-    )
-
-
 def build(settings: Settings) -> None:
-    """Train the adapter; write ``adapter/`` and ``manifest.json``."""
-    bundle = _manifest(settings, 1.0, [1])  # to load the models as the program does
+    """Train the adapter; write ``adapter/``."""
+    bundle = open_bundle(settings.out)
     frozen = load_models(bundle, "cpu")
-    assert isinstance(frozen.captioner, Captioner)
-    sides = [frozen.clip.preprocessing.size, frozen.captioner.preprocessing.size]
     parts, other = data.rsicd(settings), data.rsscn7(settings)
     shots, fitting, known = parts["shots"], parts["fitting"], data.training_pictures(settings)
     labels = names_of(shots)
 
     def kept(name: str, make: Callable[[], Evidence]) -> Evidence:
-        """Evidence is gathered once: a stage that was cut off, or learns anew, finds it on disk."""
-        path = settings.work / "evidence" / f"{name}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        key = f"{bundle.sha256} {settings.seed}"
-        found = load_evidence(path, key, frozen.device)
-        if found is None:
-            found = (make(),)
-            save_evidence(path, key, found)
-        return found[0]
+        return keep(settings, bundle, name, make)
 
     unseen = kept("fitting", lambda: gather(frozen, fitting))
     plain = answer(ZeroShotHead(frozen.clip, labels, CONTEXT), unseen)
-    cold = {"zero-shot": fit_temperature(plain, fitting.target)}
+    cold = {"zero-shot": bundle.zero_shot_temperature}
     views = [
         kept(f"views-{i}", lambda i=i: gather_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
         for i in range(VIEWS)
@@ -223,7 +183,6 @@ def build(settings: Settings) -> None:
     tuned = answer(BimorsHead(frozen.clip, names_of(check), learner), seen)
     settings.log("adapter", right_on_rsscn7_validation=_right(plain, tuned, check.target))
 
-    bundle = _manifest(settings, cold["zero-shot"], sides)
     folder = settings.out / ADAPTER
     fresh = scratch(folder)
     save_file({k: v.contiguous() for k, v in learner.state_dict().items()}, fresh / WEIGHTS)

@@ -1,0 +1,125 @@
+"""`bimors evaluate`: heads compared on data sets, or a classified layer checked against a reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bimors_cli.cli import options
+from bimors_cli.cli.classify import refuse_remote, stay_off_the_network
+from bimors_cli.cli.console import CompareProgress, duration, say, set_verbosity, show_table
+from bimors_cli.cli.signals import graceful_stop
+from bimors_cli.errors import InputError
+
+EXAMPLE = "Example: bimors evaluate out.gpkg --reference train.gpkg --field class"
+
+
+def evaluate(
+    data: options.Data,
+    protocol: options.Protocol = "base-to-new",
+    heads: options.Heads = "zero-shot,coop,cocoop,bimors,cache,linear",
+    shots: options.ShotsList = "16",
+    seeds: options.Seeds = "1,2,3",
+    images: options.ImagesList = None,
+    epochs: options.Epochs = 10,
+    batch_size: options.TrainingBatch = 4,
+    official_quirks: options.OfficialQuirks = False,
+    reference: options.Reference = None,
+    field: options.ReferenceField = None,
+    reference_layer: options.ReferenceLayer = None,
+    layer: options.CheckedLayer = None,
+    min_overlap: options.MinOverlap = 0.5,
+    json: options.Json = False,
+    output: options.ResultsOutput = None,
+    evidence: options.Evidence = None,
+    model: options.Model = "mini",
+    bidx: options.Bidx = None,
+    stretch: options.StretchOption = "auto",
+    nodata: options.Nodata = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Compare heads on data sets of labelled pictures, or check a classified layer against polygons or points.
+
+    On data sets every head learns from a few examples, once for each seed, and is then asked about test pictures, as
+    the protocol has it. The results go to a folder, whose path goes to standard output, everything else to standard
+    error. A trial that is finished is never repeated: go on with --resume, also with more heads, shots or seeds.
+    """
+    set_verbosity(verbose, quiet)
+    stay_off_the_network()
+    if offline:
+        refuse_remote(tuple(data))
+    if reference is not None:
+        if len(data) > 1:
+            raise InputError(f"--reference checks one layer, not {len(data)}", "bimors evaluate out.gpkg --reference …")
+        if field is None:
+            raise InputError("--reference needs --field", "name the field of the reference that holds the class")
+        from bimors_cli.cli.evaluate_map import evaluate_map
+
+        evaluate_map(
+            data[0],
+            reference=reference,
+            field=field,
+            layer=layer,
+            reference_layer=reference_layer,
+            min_overlap=min_overlap,
+            output=None if output is None else Path(output),
+            json=json,
+            overwrite=overwrite,
+        )
+        return
+    if any(name.lower().endswith(".gpkg") for name in data):
+        raise InputError(
+            f"{data[0]}: a layer is checked against a reference", "add --reference truth.gpkg --field class"
+        )
+
+    from bimors_cli.evaluation.options import CompareOptions
+    from bimors_cli.scene.bands import parse_bidx
+
+    chosen = CompareOptions(
+        sources=tuple(data),
+        images=tuple(images or ()),
+        protocols=_words(protocol),
+        heads=_words(heads),
+        shots=_numbers("--shots", shots),
+        seeds=_numbers("--seeds", seeds),
+        epochs=epochs,
+        batch_size=batch_size,
+        output=output or "results",
+        evidence=evidence,
+        model=model,
+        bidx=parse_bidx(bidx or []) or (),
+        stretch=stretch,
+        nodata=nodata,
+        device=device,
+        official_quirks=official_quirks,
+        overwrite=overwrite,
+        resume=resume,
+    )
+
+    from bimors_cli.evaluation.compare import compare
+
+    with graceful_stop() as stop, CompareProgress() as progress:
+        found = compare(chosen, progress=progress, stop=stop)
+    for table in found.tables:
+        show_table(table.name, *table.as_text())
+    kept = f", {found.repeated} of them from before" if found.repeated else ""
+    say(f"{found.trials} trials{kept}, {duration(found.seconds)}")
+    if json:
+        print((found.folder / "results.json").read_text(encoding="utf-8"), end="")
+    else:
+        print(found.folder)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise InputError(f"{name} {text}: whole numbers with commas between", f"{name} 1,2,3") from None

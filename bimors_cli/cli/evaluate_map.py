@@ -1,0 +1,45 @@
+"""`bimors evaluate LAYER --reference FILE`: a map against polygons or points of known class."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+
+from bimors_cli.cli.console import say
+
+
+def evaluate_map(
+    layer_file: str,
+    *,
+    reference: str,
+    field: str,
+    layer: str | None,
+    reference_layer: str | None,
+    min_overlap: float,
+    output: Path | None,
+    json: bool,
+    overwrite: bool,
+) -> None:
+    """Check a layer, say what came of it on standard error, write what was asked for.
+
+    Raises
+    ------
+    InputError
+        The layer, the reference or an option cannot be used; the output is there already.
+    OutputError
+        The output cannot be written.
+    """
+    from bimors_cli.evaluation.map_check import MapCheckOptions, check_map
+    from bimors_cli.evaluation.map_report import check_output, lines, save_results
+
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+    check = check_map(MapCheckOptions(layer_file, reference, field, layer, reference_layer, min_overlap))
+    for line in lines(check):
+        say(line)
+    if output is not None:
+        save_results(output, check, overwrite=overwrite)
+    if json:
+        print(json_text.dumps(check.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    elif output is not None:
+        print(output)

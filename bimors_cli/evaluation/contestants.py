@@ -1,0 +1,134 @@
+"""Who takes part in a comparison: a head, as it is or with something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bimors_cli.bundle.adapter import TRAINABLE_HEADS
+from bimors_cli.errors import InputError
+from bimors_cli.training.recipe import RATES, HeadChoice, Recipe
+
+ZERO_SHOT: Final = "zero-shot"
+_CACHE: Final = "+cache"
+_FORM: Final = (
+    "a head is zero-shot, bimors, coop, cocoop, cache or linear; bimors+cache has a cache added, and changes stand "
+    "after colons: bimors:no-captions, bimors:tokens=8"
+)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A head in a comparison.
+
+    Attributes
+    ----------
+    name : str
+        As the user wrote it.
+    choice : HeadChoice or None
+        What learns; None for zero-shot, which does not.
+    captions, patch_tokens : bool
+        Without them every caption is empty, every patch token zero, in training and in testing.
+    rate : float, optional
+        Highest learning rate, if not the head's own.
+    epochs : int, optional
+        If not as many as all others.
+    """
+
+    name: str
+    choice: HeadChoice | None
+    captions: bool = True
+    patch_tokens: bool = True
+    rate: float | None = None
+    epochs: int | None = None
+
+    @property
+    def listens(self) -> bool:
+        """Whether captions take part in its answer."""
+        return self.choice is not None and self.choice.head == "bimors" and self.captions
+
+    def recipe(self, epochs: int, batch_size: int, seed: int) -> Recipe:
+        """Its training run, where all others have these epochs. Only for a head that learns."""
+        assert self.choice is not None
+        rate = RATES[self.choice.head] if self.rate is None else self.rate
+        return Recipe(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
+
+    def officially(self) -> Contestant:
+        """The same with the deviations of the published implementation that lie in the head: bimors has a random start,
+        a random and frozen caption projection, and float16; the others are as they are.
+        """
+        if self.choice is None or self.choice.head != "bimors":
+            return self
+        quirks = replace(self.choice, freeze_caption_projection=True, start_at_random=True, half=True)
+        return replace(self, choice=quirks)
+
+
+def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
+    """Read heads as users write them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
+
+    Changes of bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection stays random)
+    and ``random-start`` (the attention adds something from the start, as in the published implementation). Of heads
+    with context tokens: ``tokens=M``. Of all that learn: ``lr=RATE`` and ``epochs=N``.
+
+    Raises
+    ------
+    InputError
+        One is not of this form, or stands there twice.
+    """
+    names = [text.strip() for text in texts if text.strip()]
+    if not names:
+        raise InputError("--heads: no head", _FORM)
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"--heads: {sorted(twice)[0]} is there twice", "name each once")
+    return tuple(_parse(name) for name in names)
+
+
+def _parse(text: str) -> Contestant:
+    head, *changes = text.split(":")
+    cached = head.endswith(_CACHE)
+    head = head.removesuffix(_CACHE)
+    if head == ZERO_SHOT and not cached:
+        if changes:
+            raise InputError(f"--heads {text}: zero-shot learns nothing, so nothing of it can be changed", _FORM)
+        return Contestant(text, None)
+    if head not in TRAINABLE_HEADS or (cached and head == "cache"):
+        raise InputError(f"--heads {text}: unknown head {text.split(':')[0]!r}", _FORM)
+    found = Contestant(text, HeadChoice(head, cache=cached))
+    for change in changes:
+        found = _changed(found, change)
+    return found
+
+
+def _changed(before: Contestant, change: str) -> Contestant:
+    choice = before.choice
+    assert choice is not None
+    match change.split("="):
+        case ["no-captions"] if choice.head == "bimors":
+            return replace(before, captions=False)
+        case ["no-patch-tokens"] if choice.head == "bimors":
+            return replace(before, patch_tokens=False)
+        case ["frozen-projection"] if choice.head == "bimors":
+            return replace(before, choice=replace(choice, freeze_caption_projection=True))
+        case ["random-start"] if choice.head == "bimors":
+            return replace(before, choice=replace(choice, start_at_random=True))
+        case ["tokens", number] if choice.head in ("bimors", "coop", "cocoop"):
+            return replace(before, choice=replace(choice, tokens=int(_number(before, change, number, 1, 64))))
+        case ["lr", number]:
+            return replace(before, rate=_number(before, change, number, 1e-9, 1000.0))
+        case ["epochs", number]:
+            return replace(before, epochs=int(_number(before, change, number, 1, 100_000)))
+    raise InputError(f"--heads {before.name}: {change!r} is no change of {choice.head}", _FORM)
+
+
+def _number(before: Contestant, change: str, text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    whole = isinstance(least, float) or value == int(value) if least <= value <= most else False
+    if not whole:
+        kind = "a number" if isinstance(least, float) else "a whole number"
+        raise InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)
+    return value

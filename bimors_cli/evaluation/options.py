@@ -1,0 +1,69 @@
+"""What a user may choose for a comparison of heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bimors_cli.errors import InputError
+from bimors_cli.evaluation.contestants import Contestant, parse_contestants
+from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
+from bimors_cli.pipeline.options import SceneOptions
+
+HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(SceneOptions):
+    """The options of `bimors evaluate DATA`.
+
+    ``sources`` are folders of classes and split files, ``images`` the folders of the pictures of the split files.
+    ``protocols`` are of `bimors_cli.evaluation.protocols.PROTOCOLS`. Each of ``heads`` (see `parse_contestants`) learns
+    once for each of ``shots`` (0: all) and ``seeds``. ``evidence`` is a folder in which what the models saw is kept for
+    other runs; without it, it is kept until this one is finished. ``official_quirks`` repeats what the published
+    implementation does otherwise: the epoch is chosen on test pictures, and see `Contestant.officially`.
+    """
+
+    sources: tuple[str, ...]
+    images: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = (BASE_TO_NEW,)
+    heads: tuple[str, ...] = HEADS
+    shots: tuple[int, ...] = (16,)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    epochs: int = 10
+    batch_size: int = 4
+    output: str = "results"
+    evidence: str | None = None
+    model: str = "mini"
+    device: str = "auto"
+    official_quirks: bool = False
+    overwrite: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sources:
+            raise InputError("nothing to evaluate on", "bimors evaluate data/ --protocol base-to-new")
+        for protocol in self.protocols:
+            if protocol not in PROTOCOLS:
+                raise InputError(f"--protocol {protocol}: unknown", f"use one of {', '.join(PROTOCOLS)}")
+        lists = {"--protocol": self.protocols, "--shots": self.shots, "--seeds": self.seeds}
+        for name, values in lists.items():
+            if not values:
+                raise InputError(f"{name}: none given")
+            if len(set(values)) < len(values):
+                raise InputError(f"{name}: the same twice", "name each once")
+        for name, numbers in (("--shots", self.shots), ("--seeds", self.seeds)):
+            if min(numbers) < 0:
+                raise InputError(f"{name} {min(numbers)}: a number from 0")
+        for name, value in (("--epochs", self.epochs), ("--batch-size", self.batch_size)):
+            if value < 1:
+                raise InputError(f"{name} {value}: at least 1")
+        if self.overwrite and self.resume:
+            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+        parse_contestants(self.heads)
+
+    @property
+    def contestants(self) -> tuple[Contestant, ...]:
+        """The heads, read."""
+        found = parse_contestants(self.heads)
+        return tuple(one.officially() for one in found) if self.official_quirks else found

@@ -1,0 +1,285 @@
+"""A comparison from end to end on the small random bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.errors import InputError, Interrupted, JournalError, OutputExistsError
+from bimors_cli.evaluation import compare as compare_module
+from bimors_cli.evaluation import trials as trials_module
+from bimors_cli.evaluation.compare import Comparison, compare
+from bimors_cli.evaluation.contestants import parse_contestants
+from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.pipeline.models import load_models
+from bimors_cli.training.loop import Material
+from tests.training.test_run import draw_pictures
+
+LEVELS = {"beach": 220, "forest": 60, "meadow": 110, "river": 150}
+HEADS = ("zero-shot", "coop", "cocoop", "bimors", "bimors+cache", "cache", "linear")
+
+
+class Watch:
+    """Progress that is remembered, and a stop after some trials."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.looked: list[str] = []
+        self.trials: list[str] = []
+        self.pictures = 0
+        self._stop_after = stop_after
+
+    def begin(self, what: str, total: int) -> None:
+        self.looked.append(what)
+
+    def advance(self, count: int) -> None:
+        self.pictures += count
+
+    def trial(self, done: int, total: int, told: str) -> None:
+        self.trials.append(told)
+
+    @property
+    def signal_number(self) -> int | None:
+        return None if self._stop_after is None or len(self.trials) < self._stop_after else 15
+
+
+@pytest.fixture(scope="module")
+def coast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_pictures(tmp_path_factory.mktemp("evaluation") / "coast", LEVELS, count=40)
+
+
+def options(coast: Path, bundle: Bundle, output: Path, **other: Any) -> CompareOptions:
+    chosen = {"epochs": 2, "shots": (4,), "seeds": (1, 2), "heads": HEADS, **other}
+    return CompareOptions(sources=(str(coast),), model=str(bundle.folder), output=str(output), **chosen)
+
+
+def run(chosen: CompareOptions, watch: Watch | None = None) -> Comparison:
+    watch = watch or Watch()
+    return compare(chosen, progress=watch, stop=watch)
+
+
+def plain(folder: Path) -> dict[str, Any]:
+    """The results without what differs from run to run."""
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    for part in (found, found["options"]):
+        part.pop("seconds", None)
+    for some in (found["trials"], [row for table in found["tables"] for row in table["rows"]]):
+        for one in some:
+            one.pop("seconds")
+    return found
+
+
+def test_all_heads_are_compared_and_everything_is_written(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    watch = Watch()
+    found = run(options(coast, tiny_bundle, tmp_path / "results"), watch)
+    (table,) = found.tables
+    assert [row.head for row in table.rows] == list(HEADS)
+    assert found.trials == 1 + 6 * 2 == len(watch.trials) and found.repeated == 0
+    assert all(len(row.cells["base"].values) == (1 if row.head == "zero-shot" else 2) for row in table.rows)
+    assert table.rows[-1].head == "linear" and table.rows[-1].cells["new"].mean is None
+    # Pictures are looked at once for all heads: test pictures, then each seed's.
+    assert [what.split(": ")[1] for what in watch.looked] == [
+        "test pictures", "pictures to learn from", "random crops", "pictures to learn from", "random crops",
+    ]  # fmt: skip
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert results["bundle"]["sha256"] == tiny_bundle.sha256
+    assert len(results["trials"]) == found.trials
+    assert results["data_sets"]["coast"]["classes"] == sorted(LEVELS)
+    parameters = {row["head"]: row["parameters"] for row in results["tables"][0]["rows"]}
+    assert parameters["zero-shot"] == 0 < parameters["coop"] < parameters["cocoop"] < parameters["bimors"]
+    page = (tmp_path / "results" / "results.md").read_text()
+    assert "| bimors+cache |" in page
+    pictures = sorted((tmp_path / "results" / "pictures").iterdir())
+    assert len(pictures) == 2 + 6 * 2 + 1  # bars, parameters; confusion of base and new, of linear's base
+    for path in pictures:
+        with Image.open(path) as picture:
+            picture.verify()
+    for name in (path.name for path in pictures if not path.name.startswith("confusion")):
+        assert f"(pictures/{name})" in page
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "pictures", "results.json", "results.md", "trials.jsonl",
+    ]  # fmt: skip
+
+
+def test_test_pictures_are_never_learned_from(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
+) -> None:
+    seen: list[torch.Tensor] = []
+    begin = trials_module.begin
+
+    def watched(choice: Any, models: Any, bundle: Any, labels: Any, lesson: Any, recipe: Any) -> Any:
+        assert isinstance(lesson.material, Material)
+        checked = [] if lesson.validation is None else [lesson.validation[0].image_feature]
+        seen.extend([lesson.whole.image_feature, *checked])
+        return begin(choice, models, bundle, labels, lesson, recipe)
+
+    monkeypatch.setattr(trials_module, "begin", watched)
+    asked: list[torch.Tensor] = []
+    room_of = compare_module.EvidenceRoom
+
+    class Room(room_of):  # type: ignore[misc, valid-type]
+        def asked(self, classes: Any) -> Any:
+            found = super().asked(classes)
+            asked.append(found[0].image_feature)
+            return found
+
+    monkeypatch.setattr(compare_module, "EvidenceRoom", Room)
+    run(options(coast, tiny_bundle, tmp_path / "results", heads=("coop",)))
+    learned, tested = torch.cat(seen), torch.cat(asked)
+    assert len(learned) and len(tested)
+    assert float((learned @ tested.T).max()) < 1 - 1e-7
+
+
+def test_an_interrupted_run_goes_on_to_the_same_results(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    run(options(coast, tiny_bundle, tmp_path / "whole"))
+    watch = Watch(stop_after=5)
+    with pytest.raises(Interrupted, match="5 of 13 trials"):
+        run(options(coast, tiny_bundle, tmp_path / "cut"), watch)
+    assert not (tmp_path / "cut" / "results.json").exists()
+    with pytest.raises(OutputExistsError, match="not finished"):
+        run(options(coast, tiny_bundle, tmp_path / "cut"))
+    again = Watch()
+    found = run(options(coast, tiny_bundle, tmp_path / "cut", resume=True), again)
+    assert found.repeated == 5 and len(again.trials) == 8
+    assert not any("test pictures" in what for what in again.looked)  # what was looked at is kept as well
+    assert plain(tmp_path / "cut") == plain(tmp_path / "whole")
+
+
+def test_more_heads_and_seeds_are_added_to_finished_results(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    run(options(coast, tiny_bundle, output, heads=("coop",)))
+    with pytest.raises(OutputExistsError, match="results are there"):
+        run(options(coast, tiny_bundle, output, heads=("coop",)))
+    watch = Watch()
+    found = run(options(coast, tiny_bundle, output, heads=("coop", "cache"), seeds=(1, 2, 3), resume=True), watch)
+    assert (found.trials, found.repeated, len(watch.trials)) == (6, 2, 4)
+    nothing = Watch()
+    found = run(options(coast, tiny_bundle, output, heads=("coop", "cache"), seeds=(1, 2, 3), resume=True), nothing)
+    assert found.repeated == 6 and not nothing.looked
+    anew = run(options(coast, tiny_bundle, output, heads=("coop",), overwrite=True))
+    assert anew.repeated == 0
+
+
+def test_evidence_is_kept_for_other_runs(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    kept = {"evidence": str(tmp_path / "deep" / "evidence"), "seeds": (1,)}
+    run(options(coast, tiny_bundle, tmp_path / "a", heads=("coop",), **kept))
+    watch = Watch()
+    run(options(coast, tiny_bundle, tmp_path / "b", heads=("cache",), protocols=("plain",), **kept), watch)
+    assert not watch.looked and len(watch.trials) == 1
+    run(options(coast, tiny_bundle, tmp_path / "c", heads=("bimors",), **kept), watch)
+    assert watch.looked  # without captions, so far
+
+
+def test_a_changed_picture_is_looked_at_again(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = draw_pictures(tmp_path / "coast", LEVELS, count=30)
+    run(options(folder, tiny_bundle, tmp_path / "results", heads=("coop",)))
+    Image.new("RGB", (40, 48), (1, 2, 3)).save(folder / "beach" / "beach_0.png")
+    found = run(options(folder, tiny_bundle, tmp_path / "results", heads=("coop",), resume=True))
+    assert found.repeated == 0
+
+
+def test_few_shots_are_the_first_of_many(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    run(options(coast, tiny_bundle, tmp_path / "both", heads=("coop", "linear"), shots=(1, 4)))
+    both = plain(tmp_path / "both")
+    four = [trial for trial in both["trials"] if trial["shots"] == 4]
+    run(options(coast, tiny_bundle, tmp_path / "four", heads=("coop", "linear"), shots=(4,)))
+    assert four == plain(tmp_path / "four")["trials"]
+    page = (tmp_path / "both" / "results.md").read_text()
+    assert "base_to_new-coast-harmonic_mean-shots.png" in page and "1 shot" in page
+
+
+def test_without_heads_that_listen_no_captions_are_made(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
+) -> None:
+    loaded = []
+    load = compare_module.load_models
+
+    def watched(bundle: Any, device: str, *, captions: bool) -> Any:
+        loaded.append(captions)
+        return load(bundle, device, captions=captions)
+
+    monkeypatch.setattr(compare_module, "load_models", watched)
+    run(options(coast, tiny_bundle, tmp_path / "deaf", heads=("coop", "bimors:no-captions"), seeds=(1,)))
+    run(options(coast, tiny_bundle, tmp_path / "both", heads=("bimors", "bimors:no-captions"), seeds=(1,)))
+    assert loaded == [False, True]
+    deaf, both = plain(tmp_path / "deaf")["trials"][1], plain(tmp_path / "both")["trials"][1]
+    assert deaf["answers"] == both["answers"]
+
+
+def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -> None:
+    models = load_models(tiny_bundle, "cpu")
+    pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = models.gather(pictures)
+    deaf, blind, whole = parse_contestants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
+    muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
+    heard = trials_module._blinded(seen, deaf, models)
+    assert torch.equal(heard.caption_embedding, muted.caption_embedding) and heard.captions == muted.captions
+    assert torch.equal(heard.patch_tokens, seen.patch_tokens)
+    shut = trials_module._blinded(seen, blind, models)
+    assert not shut.patch_tokens.any() and torch.equal(shut.caption_embedding, seen.caption_embedding)
+    assert trials_module._blinded(seen, whole, models) is seen
+
+
+def test_official_quirks_choose_on_test_pictures_and_train_in_half(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    run(options(coast, tiny_bundle, tmp_path / "a", heads=("bimors", "coop"), seeds=(1,)))
+    run(options(coast, tiny_bundle, tmp_path / "b", heads=("bimors", "coop"), seeds=(1,), official_quirks=True))
+    usual, quirky = plain(tmp_path / "a"), plain(tmp_path / "b")
+    assert (
+        quirky["trials"][0]["contestant"]["choice"]["half"] and not usual["trials"][0]["contestant"]["choice"]["half"]
+    )
+    # The projection is not learned.
+    assert quirky["trials"][0]["parameters"] < usual["trials"][0]["parameters"]
+    chosen_on_test = quirky["trials"][1]
+    assert chosen_on_test["validation_accuracy"] == pytest.approx(chosen_on_test["answers"][0]["accuracy"]["value"])
+    assert "deviations of the published implementation" in (tmp_path / "b" / "results.md").read_text()
+    (row,) = [row for row in parse_contestants(["coop"]) if row.choice]
+    assert row.officially() == row
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"protocols": ("both",)}, "--protocol both"),
+        ({"protocols": ()}, "--protocol: none"),
+        ({"heads": ("maple",)}, "maple"),
+        ({"shots": (4, 4)}, "--shots: the same twice"),
+        ({"shots": (-1,)}, "--shots -1"),
+        ({"seeds": ()}, "--seeds: none"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"overwrite": True, "resume": True}, "give one"),
+        ({"protocols": ("cross-dataset",)}, "another to be asked"),
+    ],
+)
+def test_refusals(coast: Path, tiny_bundle: Bundle, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(options(coast, tiny_bundle, tmp_path / "results", **change))
+    assert told in f"{caught.value.message} {caught.value.hint}"
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_of_the_user_is_not_touched(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for change in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(InputError, match="holds no results"):
+            run(options(coast, tiny_bundle, tmp_path / "mine", **change))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_two_runs_on_one_output(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    class Second(Watch):
+        def trial(self, done: int, total: int, told: str) -> None:
+            super().trial(done, total, told)
+            with pytest.raises(JournalError, match="another run"):
+                run(options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot",), resume=True))
+
+    watch = Second()
+    compare(options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot",)), progress=watch, stop=watch)
+    assert len(watch.trials) == 1

@@ -1,0 +1,83 @@
+"""Outcomes as tables."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+
+from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.protocols import Question, questions
+from bimors_cli.evaluation.tables import Cell, Table, markdown, tables
+from bimors_cli.evaluation.trials import Outcome, Trial, trials_of
+
+CLASSES = {"a": ("1", "2", "3", "4"), "b": ("5", "6", "7", "8")}
+
+
+def laid_out(protocol: str, right: Any, **chosen: Any) -> tuple[Table, ...]:
+    """Tables of a protocol in which trial t answers what `right(t, asked)` says."""
+    options = CompareOptions(sources=("x",), protocols=(protocol,), **chosen)
+    asked = questions(protocol, CLASSES)
+    outcomes = {trial: outcome(trial, right) for trial in trials_of(asked, options)}
+    return tables(asked, options, outcomes)
+
+
+def outcome(trial: Trial, right: Any) -> Outcome:
+    answers = []
+    for asked in trial.asked:
+        value = right(trial, asked)
+        answers.append(None if value is None else {"accuracy": {"value": value}})
+    return Outcome(7, 1.0, 1, 0.5, 2.0, tuple(answers))
+
+
+def test_base_new_and_their_harmonic_mean_seed_by_seed() -> None:
+    def right(trial: Trial, asked: Any) -> float | None:
+        if trial.contestant.name == "linear" and asked.places == (2, 3):
+            return None
+        return (0.9 if asked.places == (0, 1) else 0.5) + (0.01 * trial.seed if trial.learned else 0)
+
+    a, b, average = laid_out("base-to-new", right, heads=("zero-shot", "coop", "linear"), seeds=(3, 1, 2))
+    assert (a.title, b.title, average.title) == ("a", "b", "mean of data sets")
+    assert a.columns == ("base", "new", "harmonic mean")
+    zero, coop, linear = a.rows
+    assert zero.cells["base"] == Cell((0.9,)) and zero.cells["base"].deviation is None
+    assert coop.cells["base"].values == pytest.approx((0.93, 0.91, 0.92))  # in the order of the seeds as given
+    assert coop.cells["base"].deviation == pytest.approx(0.01)
+    by_seed = [statistics.harmonic_mean((0.9 + s / 100, 0.5 + s / 100)) for s in (3, 1, 2)]
+    assert coop.cells["harmonic mean"].values == pytest.approx(by_seed)
+    assert linear.cells["new"].mean is None and linear.cells["harmonic mean"].values == ()
+    assert average.rows[1].cells["harmonic mean"].values == pytest.approx(by_seed)
+    lines = list(markdown(a))
+    assert lines[0] == "| head | base, % | new, % | harmonic mean, % | learns | seconds |"
+    assert lines[2].startswith("| zero-shot | 90.00 | 50.00 | 64.29 | 7 |")
+    assert lines[3].startswith("| coop | **92.00 ± 1.00** | **52.00 ± 1.00** |")
+    assert "| - | - |" in lines[4]
+
+
+def test_shots_have_tables_of_their_own_and_zero_shot_is_in_each() -> None:
+    found = laid_out(
+        "plain", lambda trial, asked: trial.shots / 100, heads=("zero-shot", "coop"), seeds=(1, 2), shots=(1, 16)
+    )
+    assert [table.shots for table in found] == [1, 16]
+    assert [table.rows[1].cells["a"].values for table in found] == [(0.01, 0.01), (0.16, 0.16)]
+    assert all(table.rows[0].cells["a"].values == (0.0,) for table in found)
+    assert found[0].columns == ("a", "b", "mean") and found[0].name == "plain, all classes, 1 shot"
+
+
+def test_cross_dataset_has_a_table_a_source() -> None:
+    first, second = laid_out("cross-dataset", lambda trial, asked: 0.5, heads=("coop",), seeds=(1,))
+    assert first.columns == ("a", "b") and second.columns == ("b", "a")
+    assert first.name == "cross-dataset, from a, 16 shots"
+
+
+def test_what_is_learned_once_serves_all_protocols() -> None:
+    options = CompareOptions(
+        sources=("x",), protocols=("plain", "cross-dataset"), heads=("coop", "zero-shot"), seeds=(1, 2)
+    )
+    asked: tuple[Question, ...] = (*questions("plain", CLASSES), *questions("cross-dataset", CLASSES))
+    found = trials_of(asked, options)
+    assert len(found) == 1 + 2 * 2
+    assert found[0].learned is None and len(found[0].asked) == 2
+    assert [(t.learned.data_set, t.seed) for t in found[1:] if t.learned] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+    assert all(len(set(t.asked)) == len(t.asked) == 2 for t in found)

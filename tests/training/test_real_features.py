@@ -1,0 +1,75 @@
+"""Heads that need no text tower, on the features of real models: WHU-RS19 (see ../shared/features)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from bimors_cli.labels import Labels
+from bimors_cli.model.cache import Cache, CacheHead
+from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.linear import LinearHead, LinearLearner
+from bimors_cli.training.loop import Material, Training, answer, train
+from bimors_cli.training.recipe import RATES, Recipe
+
+SHOTS, CHECKED = 16, 4
+
+
+class Known:
+    """Zero-shot with text features that are there already, averaged over the templates."""
+
+    def __init__(self, text: torch.Tensor) -> None:
+        self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
+
+    def logits(self, evidence: Evidence) -> torch.Tensor:
+        return 100 * evidence.image_feature @ self._text.T
+
+
+def evidence(features: torch.Tensor) -> Evidence:
+    count = len(features)
+    return Evidence(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
+
+
+def right(head: object, seen: Evidence, target: torch.Tensor) -> float:
+    return float((answer(head, seen).argmax(dim=1) == target).float().mean())  # type: ignore[arg-type]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("model", "zero_shot"), [("remoteclip", 0.9522), ("clip", 0.8129)])
+def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
+    shared: Path, model: str, zero_shot: float
+) -> None:
+    data = load_file(shared / "features" / f"whurs19_{model}_vit_b_32.safetensors")
+    features = functional.normalize(data["image_features"].float(), dim=-1)
+    target = data["labels"].long()
+    plain = Known(data["text_features"])
+    assert right(plain, evidence(features), target) == pytest.approx(zero_shot, abs=1e-3)
+
+    count = int(target.max()) + 1
+    order = torch.randperm(len(target), generator=torch.Generator().manual_seed(1))
+    of_class = [order[target[order] == label] for label in range(count)]
+    learned = torch.cat([rows[:SHOTS] for rows in of_class])
+    checked = torch.cat([rows[SHOTS : SHOTS + CHECKED] for rows in of_class])
+    tested = torch.cat([rows[SHOTS + CHECKED :] for rows in of_class])
+    labels = Labels.of([f"class {label}" for label in range(count)])
+    material = Material((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
+    validation = evidence(features[checked]), target[checked]
+    base = right(plain, evidence(features[tested]), target[tested])
+    for head in ("cache", "linear"):
+        learner: nn.Module = nn.Module()
+        if head == "cache":
+            learner.add_module("cache", Cache.of(features[learned], target[learned], count))
+            answerer: object = CacheHead(plain, learner.get_submodule("cache"), range(count))  # type: ignore[arg-type]
+        else:
+            learner = LinearLearner(features.shape[1], count)
+            answerer = LinearHead(labels, learner, range(count))
+        recipe = Recipe(rate=RATES[head])
+        training = Training.begin(learner, recipe)
+        train(answerer, training, material, validation, recipe)  # type: ignore[arg-type]
+        learner.load_state_dict(training.best)
+        assert right(answerer, evidence(features[tested]), target[tested]) > base + 0.01

@@ -1,0 +1,77 @@
+"""The frozen models become a bundle: the zero-shot head's temperature, and the manifest.
+
+The temperature is fitted on held-out pictures that none of the models learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bimors_cli.bundle.manifest import Bundle, write_bundle_manifest
+from bimors_cli.labels import Labels
+from bimors_cli.model.captioner import Captioner
+from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
+from bimors_cli.model.heads import ZeroShotHead
+from bimors_cli.pipeline.models import load_models
+from bimors_cli.training.calibration import fit_temperature
+from bimors_cli.training.evidence import load_evidence, save_evidence
+from bimors_cli.training.loop import answer
+from recipe import data
+from recipe.common import Settings, read_json
+from recipe.words import spoken
+
+CONTEXT = "a photo of a"
+LICENCES = {
+    "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
+    "RSICD / AID imagery and captions": "not redistributed; cite Lu et al. 2018 and Xia et al. 2017; research use",
+    "RSSCN7 imagery": "not redistributed; cite Zou et al. 2015; licence not stated",
+    "RSITMD captions": "not redistributed; cite Yuan et al. 2022; licence not stated",
+}
+
+
+def names_of(pictures: data.Pictures) -> Labels:
+    return Labels.of([spoken(kind) for kind in pictures.classes])
+
+
+def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> Evidence:
+    """Evidence of all pictures, as the program gathers it."""
+    return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
+
+
+def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], Evidence]) -> Evidence:
+    """Evidence is gathered once: a stage that was cut off, or learns anew, finds it in the work folder."""
+    path = settings.work / "evidence" / f"{name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    key = f"{bundle.sha256} {settings.seed}"
+    found = load_evidence(path, key, settings.device)
+    if found is None:
+        found = (make(),)
+        save_evidence(path, key, found)
+    return found[0]
+
+
+def _manifest(settings: Settings, temperature: float, sides: Sequence[int]) -> Bundle:
+    return write_bundle_manifest(
+        settings.out,
+        name="mini-without-new" if settings.without else "mini",
+        description="Small models trained from nothing on RSICD and RSSCN7 pictures",
+        context=CONTEXT,
+        image_size=max(sides),
+        zero_shot_temperature=temperature,
+        vocabulary=read_json(settings.work / "vocabulary.json"),
+        licences=LICENCES,
+    )
+
+
+def build(settings: Settings) -> None:
+    """Fit the zero-shot head's temperature and write ``manifest.json``."""
+    bundle = _manifest(settings, 1.0, [1])  # to load the models as the program does
+    frozen = load_models(bundle, settings.device.type)
+    assert isinstance(frozen.captioner, Captioner)
+    fitting = data.rsicd(settings)["fitting"]
+    unseen = keep(settings, bundle, "fitting", lambda: gather(frozen, fitting))
+    logits = answer(ZeroShotHead(frozen.clip, names_of(fitting), CONTEXT), unseen)
+    temperature = fit_temperature(logits, fitting.target)
+    right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)
+    settings.log("bundle", temperature=round(temperature, 4), right_on_fitting=right)
+    _manifest(settings, temperature, [frozen.clip.preprocessing.size, frozen.captioner.preprocessing.size])
