@@ -1,4 +1,4 @@
-"""Where bundles lie: the embedded one inside the package, others by their folder."""
+"""Where bundles lie: the embedded one inside the package, fetched ones by name, others by their folder."""
 
 from __future__ import annotations
 
@@ -28,18 +28,30 @@ def embedded_bundle() -> Path:
 
 
 def find_bundle(name: str) -> Path:
-    """Return the folder of the bundle that ``--model`` names: ``mini``, or a folder.
+    """Return the folder of the bundle that ``--model`` names: ``mini``, a fetched bundle's name, or a folder.
+
+    A name goes before a folder of that name here; ``./NAME`` is the folder.
 
     Raises
     ------
     InputError
-        Neither.
+        None of them.
     """
     if name == EMBEDDED:
         return embedded_bundle()
+    # Not above: the embedded bundle needs neither.
+    from bimors_cli.bundle.catalogue import entries
+    from bimors_cli.bundle.store import installed
+
+    found = installed().get(name)
+    if found is not None:
+        return found
     folder = Path(name)
     if folder.is_dir():
         return folder
+    if any(entry.name == name for entry in entries()):
+        raise InputError(f"--model {name}: this bundle is not on this machine", f"bimors models fetch {name}")
     raise InputError(
-        f"--model {name}: neither a bundle's name nor a folder", f"use --model {EMBEDDED}, or give a bundle's folder"
+        f"--model {name}: neither a bundle's name nor a folder",
+        f"use --model {EMBEDDED}, a name of bimors models list, or give a bundle's folder",
     )

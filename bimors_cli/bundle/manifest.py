@@ -7,13 +7,27 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
+from bimors_cli.bundle.files import (
+    FileEntry,
+    Upgrade,
+    list_files,
+    parse_files,
+    read_manifest,
+    refuse_strangers,
+    sha256_of_files,
+    verify_files,
+)
+from bimors_cli.bundle.schemas import check_form
 from bimors_cli.errors import BundleError, InputError
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+# From an older schema to what makes the next one of it. There is none older yet.
+UPGRADES: Mapping[int, Upgrade] = {}
 CLIP, CAPTIONER, CAPTION_ENCODER, ADAPTER = "clip", "captioner", "caption_encoder", "adapter"
+PARTS = (CLIP, CAPTIONER, CAPTION_ENCODER)
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 
@@ -76,13 +90,39 @@ def open_bundle(folder: Path) -> Bundle:
     InputError
         There is none.
     BundleError
-        It is incomplete or changed, or it is of a newer schema.
+        It is incomplete or changed, holds files that its manifest does not name, or is of a newer schema.
+    """
+    bundle = read_bundle(folder)
+    refuse_strangers(folder, PARTS, bundle.files)
+    verify_files(folder, bundle.files)
+    return bundle
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read what a bundle says of itself. Its files are not looked at.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    BundleError
+        Its manifest is damaged, or of a newer schema.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder}: no bundle there (no {MANIFEST})", "run bimors doctor to see the bundles")
-    content = read_manifest(path, SCHEMA)
-    files = parse_files(path, content)
+        raise InputError(f"{folder}: no bundle there (no {MANIFEST})", "bimors models list shows the bundles")
+    return bundle_of(folder, read_manifest(path, SCHEMA, UPGRADES))
+
+
+def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
+    """Take a bundle out of its manifest's content.
+
+    Raises
+    ------
+    BundleError
+        The manifest is damaged.
+    """
+    path = folder / MANIFEST
     try:
         words = content["vocabulary"]
         bundle = Bundle(
@@ -94,11 +134,14 @@ def open_bundle(folder: Path) -> Bundle:
             zero_shot_temperature=float(content["zero_shot_temperature"]),
             vocabulary=None if words is None else frozenset(map(str, words)),
             licences={str(k): str(v) for k, v in content["licences"].items()},
-            files=files,
+            files=parse_files(path, content),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        check_form(path, content, "manifest")  # knows the place
         raise BundleError(f"{path}: damaged: {error}") from error
-    verify_files(folder, files)
+    for entry in bundle.files:
+        if entry.path.partition("/")[0] not in PARTS:
+            raise BundleError(f"{path}: names {entry.path!r}, which is in none of the parts {', '.join(PARTS)}")
     return bundle
 
 
@@ -114,7 +157,38 @@ def write_bundle_manifest(
     licences: Mapping[str, str],
 ) -> Bundle:
     """Write the manifest of the parts that lie in ``folder`` and open the bundle."""
-    parts = [folder / part for part in (CLIP, CAPTIONER, CAPTION_ENCODER)]
+    write_manifest(
+        folder,
+        name=name,
+        description=description,
+        context=context,
+        image_size=image_size,
+        zero_shot_temperature=zero_shot_temperature,
+        vocabulary=vocabulary,
+        licences=licences,
+    )
+    return open_bundle(folder)
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    name: str,
+    description: str,
+    context: str,
+    image_size: int,
+    zero_shot_temperature: float,
+    vocabulary: Sequence[str] | None,
+    licences: Mapping[str, str],
+) -> Bundle:
+    """Measure the files of the parts that lie in ``folder`` and write the manifest; they are not read once more.
+
+    Raises
+    ------
+    BundleError
+        A name or a value is none that a manifest may have.
+    """
+    parts = [folder / part for part in PARTS]
     paths = [p.relative_to(folder).as_posix() for part in parts for p in part.rglob("*") if p.is_file()]
     content = {
         "schema": SCHEMA,
@@ -127,5 +201,7 @@ def write_bundle_manifest(
         "files": [asdict(entry) for entry in list_files(folder, paths)],
         "vocabulary": None if vocabulary is None else sorted(vocabulary),
     }
+    check_form(folder / MANIFEST, content, "manifest")
+    bundle = bundle_of(folder, content)
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return open_bundle(folder)
+    return bundle

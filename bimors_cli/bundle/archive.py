@@ -1,0 +1,181 @@
+"""A bundle as one file, to carry to a machine without a network.
+
+A zip file whose members are stored, not compressed: weights hardly shrink, and a stored member cannot grow when it is
+unpacked. Zip and not tar, because its directory says what is in it before anything is read.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from bimors_cli.bundle.adapter import MANIFEST as ADAPTER_MANIFEST
+from bimors_cli.bundle.adapter import WEIGHTS as ADAPTER_WEIGHTS
+from bimors_cli.bundle.files import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, is_plain_name, parse_manifest
+from bimors_cli.bundle.locate import EMBEDDED
+from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, bundle_of
+from bimors_cli.bundle.schemas import check_form
+from bimors_cli.bundle.store import (
+    already_there,
+    bundle_folder,
+    check_space,
+    disk_errors,
+    locked,
+    put_in_place,
+    staging,
+    verify_bundle,
+)
+from bimors_cli.errors import BundleError
+
+# The adapter has a manifest of its own; both are small.
+ADAPTER_MEMBERS = (f"{ADAPTER}/{ADAPTER_MANIFEST}", f"{ADAPTER}/{ADAPTER_WEIGHTS}")
+MAX_ADAPTER_BYTES = 4 * 1024**3
+_CHUNK = 1 << 20
+
+
+def pack_bundle(folder: Path, target: Path) -> Bundle:
+    """Verify a bundle and write it as one file; equal bundles give equal files.
+
+    What else lies in the folder (a card, charts) stays at home.
+
+    Raises
+    ------
+    InputError
+        There is no bundle.
+    BundleError
+        It is damaged, or the file cannot be written.
+    """
+    bundle = verify_bundle(folder)
+    names = [MANIFEST, *sorted(entry.path for entry in bundle.files)]
+    names += [name for name in ADAPTER_MEMBERS if (folder / name).is_file()]
+    with disk_errors(target), zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
+        for name in names:
+            member = zipfile.ZipInfo(name)  # its date is 1980: no date of ours goes in
+            member.external_attr = (stat.S_IFREG | 0o644) << 16
+            member.file_size = (folder / name).stat().st_size  # so that zip64 is used where it must
+            with (folder / name).open("rb") as stream, packed.open(member, "w") as written:
+                shutil.copyfileobj(stream, written, _CHUNK)
+    return bundle
+
+
+def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = False) -> Bundle:
+    """Unpack a bundle to the folder ``target``, by default to its name's place among the fetched ones.
+
+    Every member is checked before it is read and the bundle before it is put into its place.
+
+    Raises
+    ------
+    InputError
+        A bundle is there already and ``overwrite`` is off.
+    BundleError
+        Not a packed bundle, or a damaged or hostile one; names the member and why.
+    """
+    with _opened(path) as packed:
+        members = _members(path, packed)
+        shown = Path(f"{path}:{MANIFEST}")
+        content = parse_manifest(shown, _small(path, packed, members), SCHEMA, UPGRADES)
+        check_form(shown, content, "manifest")
+        bundle = bundle_of(path, content)
+        _check_members(path, bundle, members)
+        if target is None:
+            if bundle.name == EMBEDDED:
+                raise BundleError(f"{path}: holds {EMBEDDED}, which comes with the program", "give a folder by --to")
+            target = bundle_folder(bundle.name)
+        with locked(target), disk_errors(target):
+            if target.exists() and not overwrite:
+                raise already_there(target)
+            built = staging(target) / "unpacked"
+            shutil.rmtree(built, ignore_errors=True)
+            check_space(target, sum(member.file_size for member in members.values()))
+            try:
+                for name, member in members.items():
+                    _extract(path, packed, member, built / PurePosixPath(name))
+                verify_bundle(built)
+                put_in_place(built, target, overwrite=overwrite)
+            finally:
+                shutil.rmtree(built, ignore_errors=True)
+                if staging(target).is_dir() and not any(staging(target).iterdir()):
+                    staging(target).rmdir()
+    return bundle_of(target, content)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            yield packed
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
+        raise BundleError(f"{path}: not a packed bundle: {error}") from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _members(path: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, none of which can do harm when it is read."""
+    found = packed.infolist()
+    if len(found) > MAX_FILES:
+        raise BundleError(f"{path}: {len(found)} members; {MAX_FILES} is the most that bimors reads")
+    refusals: tuple[tuple[str, Callable[[zipfile.ZipInfo], bool]], ...] = (
+        ("is not a plain name inside the folder", lambda m: m.filename != m.orig_filename),
+        ("is not a plain name inside the folder", lambda m: not is_plain_name(m.filename)),
+        ("is a link or a device, not a file", lambda m: stat.S_IFMT(m.external_attr >> 16) not in (0, stat.S_IFREG)),
+        ("is encrypted", lambda m: bool(m.flag_bits & 1)),
+        ("is compressed; a packed bundle is not", lambda m: m.compress_type != zipfile.ZIP_STORED),
+        ("has two sizes", lambda m: m.file_size != m.compress_size),
+    )
+    for member in found:
+        for why, applies in refusals:
+            if applies(member):
+                raise BundleError(f"{path}: member {member.orig_filename!r} {why}")
+    names: dict[str, zipfile.ZipInfo] = {}
+    seen: set[str] = set()
+    for member in found:
+        same = unicodedata.normalize("NFC", member.filename).casefold()
+        if same in seen:
+            raise BundleError(f"{path}: member {member.filename!r} stands in it twice")
+        seen.add(same)
+        names[member.filename] = member
+    # Stored members that do not overlap cannot be larger than the file.
+    total, size = sum(member.file_size for member in found), path.stat().st_size
+    if total > size:
+        raise BundleError(f"{path}: its members claim {total:,} bytes, the file has {size:,}")
+    return names
+
+
+def _small(path: Path, packed: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> bytes:
+    member = members.get(MANIFEST)
+    if member is None:
+        raise BundleError(f"{path}: not a packed bundle: no {MANIFEST} in it")
+    if member.file_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: member {MANIFEST}: too large for a manifest")
+    return packed.read(member)
+
+
+def _check_members(path: Path, bundle: Bundle, members: dict[str, zipfile.ZipInfo]) -> None:
+    promised = {entry.path: entry for entry in bundle.files}
+    for name, member in members.items():
+        entry: FileEntry | None = promised.get(name)
+        if entry is None and name != MANIFEST and name not in ADAPTER_MEMBERS:
+            raise BundleError(f"{path}: member {name!r} is not in the manifest")
+        if entry is not None and member.file_size != entry.size:
+            raise BundleError(
+                f"{path}: member {name!r} has {member.file_size} bytes where the manifest promises {entry.size}"
+            )
+        if name in ADAPTER_MEMBERS and member.file_size > MAX_ADAPTER_BYTES:
+            raise BundleError(f"{path}: member {name!r} has {member.file_size:,} bytes, too many for an adapter")
+    missing = [name for name in promised if name not in members]
+    if missing:
+        raise BundleError(f"{path}: {missing[0]!r} is missing", "pack it again")
+
+
+def _extract(path: Path, packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with packed.open(member) as stream, target.open("xb") as written:
+        shutil.copyfileobj(stream, written, _CHUNK)
+    if target.stat().st_size != member.file_size:
+        raise BundleError(f"{path}: member {member.filename!r} is cut short")

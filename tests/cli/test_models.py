@@ -1,0 +1,176 @@
+"""`bimors models` from outside: what is shown, exit codes, and not one connection."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from bimors_cli.bundle.catalogue import entries
+from bimors_cli.bundle.manifest import Bundle, open_bundle
+from bimors_cli.bundle.store import record_of
+from bimors_cli.cli.main import app
+
+
+def bimors(*args: object, cwd: Path | None = None) -> Result:
+    with contextlib.chdir(cwd or Path.cwd()):
+        return CliRunner().invoke(app, [*map(str, args)])
+
+
+def models(*args: object, cwd: Path | None = None) -> Result:
+    return bimors("models", *args, cwd=cwd)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BIMORS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "bundles"
+
+
+@pytest.fixture
+def there(home: Path, tiny_bundle: Bundle) -> Path:
+    return Path(shutil.copytree(tiny_bundle.folder, home / "tiny"))
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was tried")
+
+    for name in ("create_connection", "getaddrinfo", "gethostbyname"):
+        monkeypatch.setattr(socket, name, refuse)
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+
+
+def test_list_names_all_that_there_is(there: Path) -> None:
+    result = models("list")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1 + 1 + len(entries()) + 1
+    assert lines[1].startswith("mini") and " installed " in lines[1]
+    assert lines[2].startswith("bimors-b16 ") and "16.8 GB" in lines[2] and "installed" not in lines[2]
+    assert any(line.startswith("skyclip-b32") and "> 16.2 GB" in line for line in lines)
+    assert lines[-1].startswith("tiny ") and " installed " in lines[-1]
+    rows = {row["name"]: row for row in json.loads(models("list", "--json").stdout)}
+    assert set(rows) == {"mini", "tiny", *(entry.name for entry in entries())}
+    assert rows["georsclip-h14"] == {
+        "name": "georsclip-h14",
+        "description": "GeoRSCLIP ViT-H/14, the strongest of the list; BLIP-2 FLAN-T5 XL, BERT",
+        "size": rows["georsclip-h14"]["size"],
+        "size_is_known": True,
+        "licence": "CC, MIT, Apache-2.0",
+        "context_length": 77,
+        "installed": False,
+    }
+
+
+def test_list_without_any_fetched_bundle(home: Path) -> None:
+    result = models("list", "-q")
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 2 + len(entries()) and result.stderr == ""
+    assert not home.exists()  # looking makes no folders
+
+
+def test_show(there: Path) -> None:
+    result = models("show", "skyclip-l14")
+    assert result.exit_code == 0 and "more than" in result.stdout and "70.5" in result.stdout
+    facts = json.loads(models("show", "bimors-b16", "--json").stdout)
+    assert "google-bert/bert-base-uncased at 86b5e0934494bd15c9632b12f734a8a67f723594" in facts["sources"].values()
+    assert "captioner/config.json" in facts["settled_by_the_first_fetch"] and not facts["installed"]
+    assert json.loads(models("show", "tiny", "--json").stdout)["folder"] == str(there)
+    assert "words in training" in models("show", there).stdout
+    unknown = models("show", "nothing")
+    assert unknown.exit_code == 2 and "neither" in unknown.stderr
+
+
+def test_verify_names_the_file_and_why(there: Path) -> None:
+    good = models("verify", "tiny")
+    assert (good.exit_code, good.stdout) == (0, f"{there}\n") and "all as promised" in good.stderr
+    with (there / "clip" / "tokenizer.json").open("ab") as stream:
+        stream.write(b" ")
+    bad = models("verify", "tiny")
+    assert bad.exit_code == 1 and bad.stdout == "" and "clip/tokenizer.json" in bad.stderr
+
+
+def test_remove(there: Path) -> None:
+    record_of(there).write_text("{}")
+    assert models("remove", "tiny").exit_code == 0 and not there.exists() and record_of(there).exists()
+    again = models("remove", "tiny")
+    assert again.exit_code == 2 and "no such bundle" in again.stderr
+    assert models("remove", "mini").exit_code == 2
+    assert models("remove", "../tiny").exit_code == 1
+
+
+def test_a_bundle_is_carried(there: Path, tmp_path: Path, tiny_bundle: Bundle) -> None:
+    result = models("pack", "tiny", cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "tiny.bimors.zip\n"), result.stderr
+    assert models("pack", "tiny", cwd=tmp_path).exit_code == 2  # it is there
+    assert models("pack", "tiny", "--overwrite", cwd=tmp_path).exit_code == 0
+    assert models("unpack", "tiny.bimors.zip", cwd=tmp_path).exit_code == 2  # it is there
+    assert models("remove", "tiny").exit_code == 0
+    result = models("unpack", "tiny.bimors.zip", cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, f"{there}\n"), result.stderr
+    assert models("unpack", "tiny.bimors.zip", "--overwrite", cwd=tmp_path).exit_code == 0
+    result = models("unpack", "tiny.bimors.zip", "--to", "elsewhere", cwd=tmp_path)
+    assert result.exit_code == 0 and open_bundle(tmp_path / "elsewhere").sha256 == tiny_bundle.sha256
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    bad = models("unpack", "bad.zip", cwd=tmp_path)
+    assert bad.exit_code == 1 and "bad.zip: not a packed bundle" in bad.stderr
+
+
+def test_fetch_refuses_what_it_does_not_know_and_offline(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = models("fetch", "nothing")
+    assert unknown.exit_code == 2 and "models list" in unknown.stderr
+    offline = models("fetch", "bimors-b16", "--offline")
+    assert offline.exit_code == 2 and "--offline" in offline.stderr and "pack" in offline.stderr
+    monkeypatch.setenv("BIMORS_OFFLINE", "1")
+    assert models("fetch", "bimors-b16").exit_code == 2
+    assert not home.exists()
+
+
+def test_a_bundle_that_was_not_fetched_says_how(home: Path, tmp_path: Path, make_raster: Any) -> None:
+    scene = make_raster(np.ones((3, 32, 32), np.uint8))
+    (tmp_path / "labels.txt").write_text("forest\nriver\n")
+    result = bimors("classify", scene, "-l", tmp_path / "labels.txt", "--model", "remoteclip-b32", cwd=tmp_path)
+    assert result.exit_code == 2 and "hint: bimors models fetch remoteclip-b32" in result.stderr
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_nothing_but_fetch_makes_a_connection(there: Path, tmp_path: Path, make_raster: Any) -> None:
+    scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 32, 64), dtype=np.uint8))
+    (tmp_path / "labels.txt").write_text("forest\nriver\n")
+    classify = ("classify", scene, "-l", "labels.txt", "--tile-size", 32, "--offline", "--model")
+    for command in (
+        ("models", "list"),
+        ("models", "show", "bimors-b16"),
+        ("models", "show", "tiny"),
+        ("models", "verify", "tiny"),
+        ("models", "pack", "tiny"),
+        ("models", "remove", "tiny"),
+        ("models", "unpack", "tiny.bimors.zip"),
+        (*classify, "tiny", "-o", "name.gpkg"),
+        (*classify, there, "-o", "folder.gpkg"),
+    ):
+        result = bimors(*command, cwd=tmp_path)
+        assert result.exit_code == 0, (command, result.stderr)
+
+
+def test_listing_imports_no_torch_and_no_hub() -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from bimors_cli.cli.main import app;"
+        "assert CliRunner().invoke(app, ['models', 'list']).exit_code == 0;"
+        "assert CliRunner().invoke(app, ['models', 'show', 'bimors-b16']).exit_code == 0;"
+        "heavy = {'torch', 'transformers', 'open_clip', 'huggingface_hub', 'jsonschema'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
