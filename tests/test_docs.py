@@ -7,15 +7,25 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from bimors_cli.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "examples/README.md"]
+
+
+def commands(command: Any) -> Iterator[list[str]]:
+    """The options of a command and of all that are in it."""
+    yield [option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)]
+    for inner in getattr(command, "commands", {}).values():
+        yield from commands(inner)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -49,7 +59,7 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
 
 def test_the_examples_in_the_help_run(folder: Path) -> None:
     CliRunner().invoke(app, ["classify", "scene.tif", "-l", "labels.txt", "-o", "out.gpkg", "--tile-size", "200"])
-    for name in ("info", "preview", "doctor", "classify", "finetune"):
+    for name in ("info", "preview", "doctor", "classify", "evaluate", "finetune"):
         text = " ".join(CliRunner().invoke(app, [name, "--help"]).stdout.split())
         example = re.search(r"Example: (bimors [^│╰]*)", text)
         assert example, name
@@ -64,13 +74,9 @@ def test_the_examples_in_the_help_run(folder: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_options_that_documents_name_exist(document: str) -> None:
-    known = set()
-    for name in ("classify", "finetune", "info", "preview", "doctor"):
-        known |= set(
-            re.findall(r"--[a-z][a-z-]+", CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout)
-        )
+    known = {option for command in commands(typer.main.get_command(app)) for option in command}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (ROOT / document).read_text()))
-    assert named <= known, named - known
+    assert named <= {"--help", *known}, named - known
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "SECURITY.md", "CHANGELOG.md", "weights/mini/README.md"])

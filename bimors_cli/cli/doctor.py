@@ -17,12 +17,13 @@ from bimors_cli.errors import BimorsError
 EXAMPLE = "Example: bimors doctor --json"
 
 DISTRIBUTIONS = (
-    "bimors-cli", "torch", "open_clip_torch", "timm", "transformers", "safetensors", "rasterio", "pyogrio", "pyproj",
-    "shapely", "geopandas", "numpy", "pillow", "typer", "rich",
+    "bimors-cli", "torch", "open_clip_torch", "timm", "transformers", "safetensors", "huggingface_hub", "rasterio",
+    "pyogrio", "pyproj", "shapely", "geopandas", "numpy", "pillow", "typer", "rich",
 )  # fmt: skip
 VARIABLES = (
-    "GDAL_DATA", "GDAL_CACHEMAX", "GDAL_NUM_THREADS", "PROJ_DATA", "PROJ_LIB", "PROJ_NETWORK", "HF_HOME",
+    "GDAL_DATA", "GDAL_CACHEMAX", "GDAL_NUM_THREADS", "PROJ_DATA", "PROJ_LIB", "PROJ_NETWORK", "HF_HOME", "HF_ENDPOINT",
     "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "BIMORS_DEVICE", "BIMORS_OFFLINE", "BIMORS_DEBUG",
+    "BIMORS_HOME",
 )  # fmt: skip
 
 
@@ -124,11 +125,15 @@ def _caches() -> dict[str, Any]:
 def _bundles(problems: list[str]) -> dict[str, Any]:
     from bimors_cli.bundle.locate import EMBEDDED, embedded_bundle
     from bimors_cli.bundle.manifest import open_bundle
+    from bimors_cli.bundle.store import installed
 
-    try:
-        bundle = open_bundle(embedded_bundle())
-    except BimorsError as error:
-        problems.append(error.message)
-        return {EMBEDDED: "unusable"}
-    size = sum(entry.size for entry in bundle.files)
-    return {bundle.name: f"verified, {size / 1e6:.1f} MB, sha256 {bundle.sha256[:12]}, {bundle.folder}"}
+    found: dict[str, Any] = {}
+    for name, folder in {EMBEDDED: None, **installed()}.items():
+        try:
+            bundle = open_bundle(folder or embedded_bundle())
+            size = sum(entry.size for entry in bundle.files)
+            found[name] = f"verified, {size / 1e6:.1f} MB, sha256 {bundle.sha256[:12]}, {bundle.folder}"
+        except BimorsError as error:
+            problems.append(error.message)
+            found[name] = "unusable"
+    return found

@@ -91,6 +91,9 @@ class Cache(nn.Module):
 class CacheHead:
     """Another head's logits with those of a cache added.
 
+    A cache compares the labels that it knows with each other. Beside a label that it does not know it would only push
+    its own; so where there are such labels, its own keep together the probability that the other head gave them.
+
     Parameters
     ----------
     base : Head
@@ -98,19 +101,28 @@ class CacheHead:
     cache : Cache
         For the labels that it was made with.
     places : sequence of int or None
-        The place of each of the user's labels among the cache's columns, see `bimors_cli.model.names.places`. A label
-        that has none gets nothing from the cache.
+        The place of each of the user's labels among the cache's columns, see `bimors_cli.model.names.places`; None for
+        a label that it does not know.
     """
 
     def __init__(self, base: Head, cache: Cache, places: Sequence[int | None]) -> None:
         self._base = base
         self._cache = cache
-        nothing = cache.values.shape[1]
-        self._columns = torch.tensor([nothing if place is None else place for place in places])
+        self._known = torch.tensor([i for i, place in enumerate(places) if place is not None], dtype=torch.int64)
+        self._columns = torch.tensor([place for place in places if place is not None], dtype=torch.int64)
+        self._knows_all = None not in places
 
     def logits(self, evidence: Evidence) -> torch.Tensor:
-        added = functional.pad(self._cache(evidence.image_feature), (0, 1))  # a column of zeros for unknown labels
-        return self._base.logits(evidence) + added[:, self._columns.to(added.device)]
+        base = self._base.logits(evidence)
+        if not len(self._known):
+            return base
+        known = self._known.to(base.device)
+        before = base[:, known]
+        after = before + self._cache(evidence.image_feature)[:, self._columns.to(base.device)]
+        if self._knows_all:
+            return after
+        together = before.logsumexp(dim=1, keepdim=True) - after.logsumexp(dim=1, keepdim=True)
+        return base.index_copy(1, known, after + together)
 
 
 @torch.no_grad()

@@ -69,13 +69,22 @@ def test_only_its_keys_are_trained_and_all_of_it_is_saved() -> None:
     assert cache.keys.grad is not None and bool((cache.keys.grad.norm(dim=1) > 0).all())
 
 
-def test_a_label_that_the_cache_does_not_know_keeps_the_other_heads_answer() -> None:
+def test_labels_that_the_cache_does_not_know_keep_the_other_heads_probability() -> None:
     cache = Cache.of(rows(N), torch.arange(N) % K, K)
     base = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     features = rows(4, seed=1)
-    answer = CacheHead(Fixed(base), cache, [2, None, 0, 2]).logits(evidence(features))
-    torch.testing.assert_close(answer[:, 1], base[:, 1], rtol=0, atol=0)
-    torch.testing.assert_close(answer[:, [0, 2, 3]], base[:, [0, 2, 3]] + cache(features)[:, [2, 0, 2]])
+    answer = CacheHead(Fixed(base), cache, [2, None, 0, 1]).logits(evidence(features))
+    torch.testing.assert_close(answer.softmax(dim=1)[:, 1], base.softmax(dim=1)[:, 1])
+    # Among its own it says what it says without the other.
+    own = CacheHead(Fixed(base[:, [0, 2, 3]]), cache, [2, 0, 1]).logits(evidence(features))
+    torch.testing.assert_close(answer[:, [0, 2, 3]].softmax(dim=1), own.softmax(dim=1))
+    torch.testing.assert_close(own, base[:, [0, 2, 3]] + cache(features)[:, [2, 0, 1]])
+
+
+def test_a_cache_that_knows_none_of_the_labels_is_silent() -> None:
+    base = torch.randn(4, 2, generator=torch.Generator().manual_seed(3))
+    head = CacheHead(Fixed(base), Cache.of(rows(N), torch.arange(N) % K, K), [None, None])
+    assert torch.equal(head.logits(evidence(rows(4))), base)
 
 
 @pytest.mark.parametrize("seed", range(5))
