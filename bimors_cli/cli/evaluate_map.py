@@ -30,10 +30,11 @@ def evaluate_map(
         The output cannot be written.
     """
     from bimors_cli.evaluation.map_check import MapCheckOptions, check_map
-    from bimors_cli.evaluation.map_report import check_output, lines, save_results
+    from bimors_cli.evaluation.map_report import FIGURES, lines, save_results
+    from bimors_cli.output.atomic import check_folder
 
     if output is not None:
-        check_output(output, overwrite=overwrite)
+        check_folder(output, marker=FIGURES, overwrite=overwrite)
     check = check_map(MapCheckOptions(layer_file, reference, field, layer, reference_layer, min_overlap))
     for line in lines(check):
         say(line)

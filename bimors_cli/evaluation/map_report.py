@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.evaluation.map_check import MapCheck
 from bimors_cli.metrics.charts import confusion_matrix, reliability_of_answers
 from bimors_cli.metrics.scores import Share, most_confused
-from bimors_cli.output.atomic import scratch
+from bimors_cli.output.atomic import replacing_folder
 
-RESULTS: Final = "results.json"
-# Says in the file which evaluation it is of: the results of training take hours, and are not replaced by a check's.
-_KIND: Final = "map check"
+FIGURES, PAGE = "map_check.json", "map_check.md"
 _CONFUSED: Final = 5
 _NONE: Final = "-"
 
@@ -43,64 +39,27 @@ def lines(check: MapCheck) -> Iterator[str]:
     yield from _remarks(check)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that is there.
-
-    Raises
-    ------
-    OutputExistsError
-        It holds the results of an earlier check, and ``overwrite`` is off.
-    InputError
-        It is anything else: that is not replaced.
-    """
-    if not path.exists():
-        return
-    if not _is_result(path):
-        raise InputError(f"{path} is there and holds no results of a checked map", "choose another folder with -o")
-    if not overwrite:
-        raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
-
-
 def save_results(path: Path, check: MapCheck, *, overwrite: bool) -> None:
-    """Write a folder with the figures (``results.json``, ``results.md``) and their charts, whole or not at all.
+    """Write a folder with the figures (``map_check.json``, ``map_check.md``) and their charts, whole or not at all.
 
     Raises
     ------
     OutputExistsError, InputError
-        As `check_output`.
+        As `check_folder`.
     OutputError
         The folder cannot be written.
     """
-    check_output(path, overwrite=overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path.resolve()) as built:
-            built.mkdir()
-            _fill(built, check)
-            check_output(path, overwrite=overwrite)
-            if path.exists():
-                os.replace(path, built.with_name("replaced"))
-            os.replace(built, path)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}", "is the disk full?") from error
+    with replacing_folder(path, marker=FIGURES, overwrite=overwrite) as built:
+        _fill(built, check)
 
 
 def _fill(folder: Path, check: MapCheck) -> None:
-    told = {"kind": _KIND, **check.as_json()}
-    (folder / RESULTS).write_text(
-        json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    (folder / FIGURES).write_text(
+        json.dumps(check.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
     confusion_matrix(folder / "confusion.png", check.scores.everything)
     reliability_of_answers(folder / "reliability.png", check.scores.confidence, check.scores.right)
-    (folder / "results.md").write_text("\n".join(_markdown(check)).rstrip() + "\n", encoding="utf-8")
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        found: Any = json.loads((path / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no folder, no such file, or none of ours
-        return False
-    return isinstance(found, dict) and found.get("kind") == _KIND
+    (folder / PAGE).write_text("\n".join(_markdown(check)).rstrip() + "\n", encoding="utf-8")
 
 
 def _markdown(check: MapCheck) -> Iterator[str]:

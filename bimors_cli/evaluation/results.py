@@ -165,9 +165,8 @@ def _draw(
         drawn.append((f"{name}.png", table.name))
         last = table.columns[-1]
         known = [(row.head, row.parameters, _measured(row.cells[last])) for row in table.rows if row.cells[last].values]
-        told = f"{table.name}: {last} and learnable parameters"
-        against_parameters(folder / f"{name}-parameters.png", told, known)
-        drawn.append((f"{name}-parameters.png", told))
+        against_parameters(folder / f"{name}-parameters.png", table.name, last, known)
+        drawn.append((f"{name}-parameters.png", f"{table.name}: {last} and learnable parameters"))
     if len(options.shots) > 1:
         drawn += _draw_shots(folder, tables)
     for question in questions:

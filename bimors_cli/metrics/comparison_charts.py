@@ -53,7 +53,7 @@ def bars(path: Path, title: str, heads: Mapping[str, Mapping[str, Measured]]) ->
     # From zero, unless all differences would vanish; the axis says so.
     axes.set_ylim(max(0.0, lowest - 15) if lowest > 40 else 0.0, 100)
     axes.set_ylabel("right, %")
-    _finish(axes, title)
+    _finish(figure, axes, title)
     write_png(path, figure)
 
 
@@ -94,13 +94,13 @@ def lines(path: Path, title: str, name: str, heads: Mapping[str, Mapping[int, Me
         )
     axes.set_xticks(range(len(numbers)), ["all" if number == 0 else str(number) for number in numbers])
     axes.set(xlabel=name, ylabel="right, %")
-    _finish(axes, title)
+    _finish(figure, axes, title)
     write_png(path, figure)
 
 
 @style.context("default")
-def against_parameters(path: Path, title: str, heads: Sequence[tuple[str, int, Measured]]) -> None:
-    """Draw per cent right over how many parameters each head learns, on a logarithmic axis that begins with none."""
+def against_parameters(path: Path, title: str, name: str, heads: Sequence[tuple[str, int, Measured]]) -> None:
+    """Draw per cent right (``name``) over how many parameters each head learns, on a logarithmic axis that has a 0."""
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("symlog", linthresh=100)
@@ -109,14 +109,15 @@ def against_parameters(path: Path, title: str, heads: Sequence[tuple[str, int, M
             [parameters], [100 * cell.mean], yerr=[100 * (cell.deviation or 0.0)], color=colour, marker="o", label=head,
             linestyle="",
         )  # fmt: skip
-    axes.set(xlabel="learnable parameters", ylabel="right, %")
+    axes.set(xlabel="learnable parameters", ylabel=f"{name}, %")
     axes.set_xlim(left=-20)
-    _finish(axes, title)
+    _finish(figure, axes, title)
     write_png(path, figure)
 
 
-def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, parse_math=False)
+def _finish(figure: Figure, axes: Axes, title: str) -> None:
+    figure.suptitle(title, fontsize=10, parse_math=False)
     axes.grid(axis="y", linewidth=0.4, alpha=0.6)
     axes.set_axisbelow(True)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

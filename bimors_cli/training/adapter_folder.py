@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,10 +13,9 @@ from safetensors.torch import save_file
 
 from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram, training_curves
 from bimors_cli.metrics.scores import Scores, score
-from bimors_cli.output.atomic import scratch
+from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.card import card
 from bimors_cli.training.examples import Examples
 from bimors_cli.training.loop import Training
@@ -51,24 +49,6 @@ class Results:
         }
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse now what would fail after the training.
-
-    Raises
-    ------
-    OutputExistsError
-        There is something, and ``overwrite`` is off.
-    InputError
-        What is there is no adapter: it is not replaced.
-    """
-    if not path.exists():
-        return
-    if not (path / MANIFEST).is_file():
-        raise InputError(f"{path} is there and is no adapter", "choose another name with -o")
-    if not overwrite:
-        raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
-
-
 def save_adapter(
     path: Path,
     bundle: Bundle,
@@ -84,22 +64,12 @@ def save_adapter(
     Raises
     ------
     OutputExistsError, InputError
-        As `check_output`.
+        As `check_folder`.
     OutputError
         The folder cannot be written.
     """
-    check_output(path, overwrite=overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path.resolve()) as built:
-            built.mkdir()
-            _fill(built, path.name, bundle, examples, options, training, results)
-            check_output(path, overwrite=overwrite)
-            if path.exists():
-                os.replace(path, built.with_name("replaced"))
-            os.replace(built, path)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}", "is the disk full?") from error
+    with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
+        _fill(built, path.name, bundle, examples, options, training, results)
 
 
 def _fill(

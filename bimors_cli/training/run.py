@@ -13,15 +13,17 @@ from typing import Any, Protocol
 
 import torch
 
+from bimors_cli.bundle.adapter import MANIFEST
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import Interrupted
 from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
+from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
-from bimors_cli.training.adapter_folder import Answers, Results, check_output, save_adapter
+from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
 from bimors_cli.training.evidence import (
     PictureProgress,
     gather_readable,
@@ -97,7 +99,7 @@ def finetune(
     bundle = open_bundle(find_bundle(options.model))
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
-    check_output(output, overwrite=options.overwrite)
+    check_folder(output, marker=MANIFEST, overwrite=options.overwrite)
     sample = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, sample)
     work = Workshop(output, plan, resume=options.resume, overwrite=options.overwrite)

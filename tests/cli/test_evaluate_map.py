@@ -56,7 +56,7 @@ def test_json_on_standard_output(layer: str, reference: str, capsys: Captured) -
 def test_the_path_on_standard_output(layer: str, reference: str, tmp_path: Path, capsys: Captured) -> None:
     folder = tmp_path / "results"
     run(layer, reference, output=folder)
-    assert capsys.readouterr().out == f"{folder}\n" and (folder / "results.md").is_file()
+    assert capsys.readouterr().out == f"{folder}\n" and (folder / "map_check.md").is_file()
     run(layer, reference, output=folder, json=True, overwrite=True)
     assert json.loads(capsys.readouterr().out)["counts"]["tiles"] == 4
 

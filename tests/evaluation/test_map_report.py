@@ -14,7 +14,7 @@ from bimors_cli.evaluation.map_report import lines, save_results
 from tests.evaluation.map_files import LABELS, tile, write_layer, write_reference
 
 F, R, B = LABELS
-FILES = ["confusion.png", "reliability.png", "results.json", "results.md"]
+FILES = ["confusion.png", "map_check.json", "map_check.md", "reliability.png"]
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_the_folder(check: MapCheck, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "coast"
     save_results(folder, check, overwrite=False)
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    written = json.loads((folder / "results.json").read_text())
-    assert written.pop("kind") == "map check" and written == json.loads(json.dumps(check.as_json()))
-    page = (folder / "results.md").read_text()
+    written = json.loads((folder / "map_check.json").read_text())
+    assert written == json.loads(json.dumps(check.as_json()))
+    page = (folder / "map_check.md").read_text()
     assert page.startswith("# out.gpkg against truth.gpkg\n") and "| moor\\|heath |" in page
     assert "| accuracy | 50.0 % (18.8 to 81.2) | 60.0 % (23.1 to 88.2) |" in page and "Hectares" in page
     for line in page.splitlines():  # every row of a table has as many cells as its head
@@ -78,16 +78,15 @@ def test_only_former_results_are_replaced(check: MapCheck, tmp_path: Path) -> No
     assert (folder / "note.txt").exists()
     save_results(folder, check, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    others = {"empty": None, "training": '{"schema": 1}', "list": "[]", "broken": "{"}
-    for name, content in others.items():
+    for name, inside in {"empty": None, "training": "results.json"}.items():
         (tmp_path / name).mkdir()
-        if content is not None:
-            (tmp_path / name / "results.json").write_text(content)
-        with pytest.raises(InputError, match="holds no results of a checked map"):
+        if inside is not None:
+            (tmp_path / name / inside).write_text("{}")
+        with pytest.raises(InputError, match="it is not replaced"):
             save_results(tmp_path / name, check, overwrite=True)
     file = tmp_path / "file"
     file.write_text("mine")
-    with pytest.raises(InputError, match="holds no results"):
+    with pytest.raises(InputError, match="it is not replaced"):
         save_results(file, check, overwrite=True)
     assert file.read_text() == "mine"
 
@@ -95,7 +94,7 @@ def test_only_former_results_are_replaced(check: MapCheck, tmp_path: Path) -> No
 def test_whole_or_not_at_all(check: MapCheck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "results"
     save_results(folder, check, overwrite=False)
-    before = (folder / "results.json").read_bytes()
+    before = (folder / "map_check.json").read_bytes()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -103,7 +102,7 @@ def test_whole_or_not_at_all(check: MapCheck, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("bimors_cli.evaluation.map_report.reliability_of_answers", full)
     with pytest.raises(OutputError, match="No space left"):
         save_results(folder, check, overwrite=True)
-    assert (folder / "results.json").read_bytes() == before
+    assert (folder / "map_check.json").read_bytes() == before
     with pytest.raises(OutputError):
         save_results(tmp_path / "new", check, overwrite=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gpkg", "results", "truth.gpkg"]

@@ -124,7 +124,7 @@ def test_a_folder_that_is_no_adapter_is_never_replaced(data: Path, tiny_bundle: 
     mine = tmp_path / "photos"
     mine.mkdir()
     (mine / "a.txt").write_text("mine")
-    with pytest.raises(InputError, match="is no adapter"):
+    with pytest.raises(InputError, match="it is not replaced"):
         run_module.finetune(options(data, tiny_bundle, mine, overwrite=True))
     assert (mine / "a.txt").read_text() == "mine"
 
