@@ -65,7 +65,7 @@ def test_what_is_there_is_refused_before_anything_is_read(reference: str, tmp_pa
     run(layer, reference, output=tmp_path / "results")
     with pytest.raises(OutputExistsError, match="exists"):
         run("none.gpkg", reference, output=tmp_path / "results")
-    with pytest.raises(InputError, match="holds no results"):
+    with pytest.raises(InputError, match="it is not replaced"):
         run(layer, reference, output=tmp_path, overwrite=True)
 
 
