@@ -118,7 +118,7 @@ class CacheHead:
             return base
         known = self._known.to(base.device)
         before = base[:, known]
-        after = before + self._cache(evidence.image_feature)[:, self._columns.to(base.device)]
+        after: torch.Tensor = before + self._cache(evidence.image_feature)[:, self._columns.to(base.device)]
         if self._knows_all:
             return after
         together = before.logsumexp(dim=1, keepdim=True) - after.logsumexp(dim=1, keepdim=True)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
+from transformers import BertModel, PreTrainedTokenizerBase
 
-from bimors_cli.model.loading import load_frozen
+from bimors_cli.errors import BundleError
+from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
+
+# Of BERT as it was trained: the heads, and the pooler before one of them.
+UNUSED = ("cls.", "bert.pooler.", "pooler.")
 
 
 class CaptionEncoder(nn.Module):
@@ -21,10 +25,20 @@ class CaptionEncoder(nn.Module):
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path) -> CaptionEncoder:
-        """Load a folder as transformers saves it, from safetensors only."""
-        model = load_frozen(BertModel, folder, add_pooling_layer=False)
-        return cls(model, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> CaptionEncoder:
+        """Load a folder as transformers saves it, from safetensors only, into one precision.
+
+        Raises
+        ------
+        BundleError
+            Something else lies there, or not all of it.
+        """
+        path = folder / "config.json"
+        kind = read_json(path).get("model_type")
+        if kind != "bert":
+            raise BundleError(f"{path}: model_type {kind!r}; bimors reads captions by bert")
+        model = load_frozen(BertModel, folder, dtype=dtype, unused=UNUSED, add_pooling_layer=False)
+        return cls(model, load_tokenizer(folder))
 
     @property
     def width(self) -> int:

@@ -1,17 +1,24 @@
-"""BLIP-2: a sentence about each picture."""
+"""BLIP-2 or BLIP: a sentence about each picture."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, Blip2ForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import Blip2ForConditionalGeneration, BlipForConditionalGeneration, PreTrainedTokenizerBase
 
+from bimors_cli.errors import BundleError
 from bimors_cli.model.images import Preprocessing, prepare
-from bimors_cli.model.loading import load_frozen
+from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 
+# By the ``model_type`` of config.json, with what their retrieval models add to the same weights.
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "blip-2": (Blip2ForConditionalGeneration, ("itm_head.", "vision_projection.", "text_projection.")),
+    "blip": (BlipForConditionalGeneration, ("itm_head.", "vision_proj.", "text_proj.", "text_encoder.")),
+}
 BEAMS = 4
 # The published method allows 16 tokens with the decoder's start token.
 NEW_TOKENS = 15
@@ -26,11 +33,11 @@ class Mute(nn.Module):
 
 
 class Captioner(nn.Module):
-    """A frozen BLIP-2 with its tokenizer and its preprocessing."""
+    """A frozen BLIP-2 or BLIP with its tokenizer and its preprocessing."""
 
     def __init__(
         self,
-        model: Blip2ForConditionalGeneration,
+        model: Blip2ForConditionalGeneration | BlipForConditionalGeneration,
         tokenizer: PreTrainedTokenizerBase,
         preprocessing: Preprocessing,
     ) -> None:
@@ -40,13 +47,31 @@ class Captioner(nn.Module):
         self.preprocessing = preprocessing
 
     @classmethod
-    def load(cls, folder: Path) -> Captioner:
-        """Load a folder as transformers saves it, from safetensors only."""
-        model = load_frozen(Blip2ForConditionalGeneration, folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        image = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        how = Preprocessing.of(model.config.vision_config.image_size, image["image_mean"], image["image_std"])
-        return cls(model, tokenizer, how)
+    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Captioner:
+        """Load a folder as transformers saves it, from safetensors only, into one precision.
+
+        Raises
+        ------
+        BundleError
+            Something else lies there, or not all of it.
+        """
+        path = folder / "config.json"
+        config = read_json(path)
+        kind = config.get("model_type")
+        if kind not in KINDS:
+            raise BundleError(f"{path}: model_type {kind!r}; bimors has captions by {' and '.join(KINDS)}")
+        if kind == "blip-2" and config.get("image_token_index") is None:
+            raise BundleError(f"{path}: no image_token_index", "take the newest revision of this captioner")
+        model_class, unused = KINDS[kind]
+        model = load_frozen(model_class, folder, dtype=dtype, unused=unused)
+        if kind == "blip-2" and model.config.text_config.bos_token_id is None:
+            raise BundleError(f"{path}: its text_config has no bos_token_id, with which a caption begins")
+        if kind == "blip-2" and _lacks_output_layer(config, model):
+            raise BundleError(
+                f"{folder}: lacks language_model.lm_head.weight", "the folder is incomplete; copy it again"
+            )
+        how = _preprocessing(folder, model.config.vision_config.image_size)
+        return cls(model, load_tokenizer(folder), how)
 
     @torch.no_grad()
     def describe(self, images: torch.Tensor) -> list[str]:
@@ -64,4 +89,35 @@ class Captioner(nn.Module):
         """
         pixels = prepare(images, self.preprocessing, self.model.dtype)
         ids = self.model.generate(pixel_values=pixels, num_beams=BEAMS, max_new_tokens=NEW_TOKENS, early_stopping=True)
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        said = ids[:, self.prompt_length :]
+        return [text.strip() for text in self.tokenizer.batch_decode(said, skip_special_tokens=True)]
+
+    @property
+    def prompt_length(self) -> int:
+        """How many tokens of what ``generate`` returns were there before it: no words, but ids that may be unknown."""
+        if isinstance(self.model, BlipForConditionalGeneration):
+            return 1  # the start token
+        config = self.model.config
+        # A language model without an encoder reads the query tokens and the start token as the begin of its own text.
+        return 1 if config.text_config.is_encoder_decoder else int(config.num_query_tokens) + 1
+
+
+def _lacks_output_layer(config: dict[str, Any], model: Any) -> bool:
+    """Whether a language model with an output layer of its own was given the one of its input words instead.
+
+    transformers does so for every T5 whose file lacks it, whatever the configuration says.
+    """
+    own = (config.get("text_config") or {}).get("tie_word_embeddings") is False
+    return own and model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def _preprocessing(folder: Path, size: int | Sequence[int]) -> Preprocessing:
+    # Newer files hold the whole processor in one, older ones the image's part by itself.
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        return Preprocessing.read(path, size, read_json(path))
+    path = folder / "processor_config.json"
+    content = read_json(path).get("image_processor")
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: damaged: no image_processor")
+    return Preprocessing.read(path, size, content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,21 @@ import open_clip
 import torch
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
 from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.loading import fill, frozen, read_json, unfilled
 from bimors_cli.model.names import spoken
 from bimors_cli.model.text_path import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
+
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+# Numbers about the model that OpenAI's own files carry as tensors.
+UNUSED = ("input_resolution", "context_length", "vocab_size")
 
 
 class Clip(nn.Module):
@@ -60,19 +63,22 @@ class Clip(nn.Module):
         Raises
         ------
         BundleError
-            A file is missing or the weights do not fit the configuration.
+            A file is missing or damaged, or the weights do not fit the configuration.
         """
-        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-        model = build_clip(config["model_cfg"])
+        path = folder / CONFIG
+        config = read_json(path)
         try:
-            # float16 on disk becomes float32 here, by copying into float32 parameters.
-            model.load_state_dict(load_file(folder / "open_clip_model.safetensors"), strict=True)
-        except (RuntimeError, OSError) as error:
-            raise BundleError(f"{folder}: the CLIP weights do not fit: {str(error).splitlines()[0]}") from error
-        image = config["preprocess_cfg"]
-        size = model.visual.image_size
-        how = Preprocessing.of(size[0] if isinstance(size, tuple) else size, image["mean"], image["std"])
-        return cls(model, open_clip.get_tokenizer(f"local-dir:{folder}"), how)
+            with unfilled():
+                model = build_clip(config["model_cfg"])
+            tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+        except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
+            raise BundleError(f"{path}: not a CLIP that open_clip can build: {error!r}".splitlines()[0]) from error
+        # float16 on disk becomes float32 here, by copying into float32 parameters.
+        fill(model, folder / WEIGHTS, unused=UNUSED)
+        image = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+        image |= config.get("preprocess_cfg") or {}
+        how = Preprocessing.read(path, model.visual.image_size, image)
+        return cls(frozen(model, folder / WEIGHTS), tokenize, how)
 
     @property
     def scale(self) -> torch.Tensor:

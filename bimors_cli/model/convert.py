@@ -127,7 +127,16 @@ def _load(source: Path) -> Any:
     except OSError as error:
         raise BundleError(f"{source}: cannot be read: {error.strerror or error}") from error
     # What a damaged pickle makes of the machine that reads it.
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        AssertionError,
+        struct.error,
+    ) as error:
         raise BundleError(f"{source}: not a checkpoint, or a damaged one: {_first_sentence(error)}") from error
 
 

@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
 
+from bimors_cli.errors import BundleError
+
+# Pillow's numbers for them, as transformers writes them, and open_clip's names; its "random" is for training alone.
+_INTERPOLATIONS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "random": "bicubic"}
+
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Side of the square input in pixels, and the mean and standard deviation of its three channels (of 0..1)."""
+    """Side of the square input in pixels, the mean and standard deviation of its three channels (of 0..1), and how
+    pictures are resized: ``bicubic`` or ``bilinear``.
+    """
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bicubic"
 
     @classmethod
-    def of(cls, size: int, mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
-        return cls(int(size), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    def of(
+        cls, size: int, mean: Sequence[float], std: Sequence[float], interpolation: int | str = "bicubic"
+    ) -> Preprocessing:
+        return cls(int(size), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), _INTERPOLATIONS[interpolation])
+
+    @classmethod
+    def read(cls, where: Path, size: int | Sequence[int], content: Mapping[str, Any]) -> Preprocessing:
+        """Take it from a configuration of open_clip (``preprocess_cfg``) or of a transformers image processor.
+
+        A tile is a square, so that the ways in which they bring other pictures to one (cropping, padding, squeezing)
+        come to the same: see `prepare`.
+
+        Parameters
+        ----------
+        where : Path
+            The file, for errors.
+        size : int or pair of int
+            That the tower was made for.
+        content : mapping
+            ``mean``, ``std`` and ``interpolation``, or ``image_mean``, ``image_std``, ``resample``, ``rescale_factor``.
+
+        Raises
+        ------
+        BundleError
+            It is damaged, or asks for something else than a square that is resized and normalised.
+        """
+        sides = {size} if isinstance(size, int) else set(size)
+        if len(sides) != 1:
+            raise BundleError(f"{where.parent}: its pictures are {size}, no squares; bimors shows squares")
+        resample = content.get("interpolation", content.get("resample", "bicubic"))
+        if resample not in _INTERPOLATIONS:
+            raise BundleError(f"{where}: resizes by {resample!r}; bimors knows bicubic and bilinear")
+        factor = content.get("rescale_factor", 1 / 255)
+        try:
+            if abs(float(factor) * 255 - 1) > 1e-3:
+                raise ValueError(f"rescale_factor {factor}; bimors divides by 255")
+            mean, std = (
+                [float(x) for x in content.get(name, content.get(f"image_{name}"))] for name in ("mean", "std")
+            )
+            if not (len(mean) == len(std) == 3 and min(std) > 0):
+                raise ValueError(f"mean {mean}, std {std}: not three numbers each")
+            return cls.of(sides.pop(), mean, std, resample)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"{where}: damaged: {error}") from error
 
 
 def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> torch.Tensor:
     """Resize and normalise a batch.
 
-    The whole tile is squeezed to the square input (bicubic, antialiased), never cropped: every pixel of a tile counts
-    for its label.
+    The whole tile is squeezed to the square input (antialiased), never cropped: every pixel of a tile counts for its
+    label.
 
     Parameters
     ----------
@@ -45,7 +97,7 @@ def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> tor
     pixels = images.to(torch.float32) / 255
     if pixels.shape[-2:] != (how.size, how.size):
         pixels = functional.interpolate(
-            pixels, (how.size, how.size), mode="bicubic", align_corners=False, antialias=True
+            pixels, (how.size, how.size), mode=how.interpolation, align_corners=False, antialias=True
         ).clamp(0, 1)
     mean = pixels.new_tensor(how.mean)[:, None, None]
     std = pixels.new_tensor(how.std)[:, None, None]

@@ -41,13 +41,14 @@ def load_models(bundle: Bundle, device_name: str, *, captions: bool = True) -> F
         See `choose_device`.
     """
     device = choose_device(device_name)
+    dtype = choose_dtype(device)
     models = FrozenModels(
         Clip.load(bundle.part(CLIP)),
-        Captioner.load(bundle.part(CAPTIONER)) if captions else Mute(),
-        CaptionEncoder.load(bundle.part(CAPTION_ENCODER)),
+        Captioner.load(bundle.part(CAPTIONER), dtype) if captions else Mute(),
+        CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
     )
-    return models.place(device, choose_dtype(device))
+    return models.place(device, dtype)
 
 
 def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:

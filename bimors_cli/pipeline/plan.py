@@ -129,9 +129,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
         if not any(map(len, scenes)):
             raise InputError(f"{options.aoi}: no tile of any scene is in it", "try --aoi-rule any, or smaller tiles")
     bundle = open_bundle(find_bundle(options.model))
-    adapter = None
-    if options.head != "zero-shot":
-        adapter = open_adapter(bundle.part(ADAPTER) if options.adapter is None else Path(options.adapter), bundle)
+    adapter = None if options.head == "zero-shot" else _adapter(options.adapter, bundle)
     return Plan(options, scenes, bundle, adapter, output, form, _layer_crs(scenes, options, form))
 
 
@@ -173,6 +171,16 @@ def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
     if not scene.info.is_placed:
         log.warning("%s has no position: its pixels are taken for map units", scene.info.name)
     return ScenePlan(scene.info, grid, bands, stretch, nodata)
+
+
+def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
+    """Open the adapter that was asked for, else the bundle's own; None for a bundle that has none."""
+    if folder is not None:
+        return open_adapter(Path(folder), bundle)
+    if bundle.part(ADAPTER).is_dir():
+        return open_adapter(bundle.part(ADAPTER), bundle)
+    log.warning("%s has no adapter: it answers zero-shot", bundle.name)
+    return None
 
 
 def _restrict(scene: ScenePlan, spec: str, rule: str, *, alone: bool) -> ScenePlan:
