@@ -36,6 +36,9 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
         help="leave out the classes that base-to-new calls new (the later half of the split file's), so that they are",
     )
     parser.add_argument(
+        "--lender", type=Path, metavar="BUNDLE", help="take captioner and caption encoder from it; CLIP alone is new"
+    )
+    parser.add_argument(
         "--beside", type=Path, action="append", default=[], metavar="BUNDLE", help="another bundle for heads to compare"
     )
     parser.add_argument("--seed", type=int, default=1)
@@ -94,7 +97,7 @@ def main(given: list[str] | None = None) -> None:
         elif stage == "bundle":
             from recipe import bundle_stage
 
-            bundle_stage.build(settings)
+            bundle_stage.build(settings, args.lender)
         elif stage == "adapter":
             from recipe import adapter_stage  # needs the program itself, which the training stages do not
 

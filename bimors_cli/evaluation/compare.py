@@ -43,13 +43,18 @@ class CompareProgress(PictureProgress, Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison came to; ``folder`` holds it on disk. ``repeated`` trials had been finished before."""
+    """What a comparison came to; ``folder`` holds it on disk.
+
+    Of its ``trials``, ``repeated`` had been finished before. ``seconds`` is the time of this run, ``learning`` that of
+    all its trials, whenever they ran, without the time that looking at the pictures took.
+    """
 
     folder: Path
     tables: tuple[Table, ...]
     trials: int
     repeated: int
     seconds: float
+    learning: float
 
 
 class Silent:
@@ -107,7 +112,8 @@ def compare(
         found = tables(asked, options, outcomes)
         write_results(folder, options, bundle, data_sets, asked, outcomes, found, seconds)
         shutil.rmtree(folder / EVIDENCE, ignore_errors=True)
-    return Comparison(folder, found, len(keys), repeated, seconds)
+    learning = sum(outcome.seconds for outcome in outcomes.values())
+    return Comparison(folder, found, len(keys), repeated, seconds, learning)
 
 
 def _run(

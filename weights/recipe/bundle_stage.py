@@ -5,9 +5,11 @@ The temperature is fitted on held-out pictures that none of the models learned f
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from bimors_cli.bundle.manifest import Bundle, write_bundle_manifest
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle, write_bundle_manifest
 from bimors_cli.labels import Labels
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
@@ -50,10 +52,10 @@ def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], Evide
     return found[0]
 
 
-def _manifest(settings: Settings, temperature: float, sides: Sequence[int]) -> Bundle:
+def _manifest(settings: Settings, name: str, temperature: float, sides: Sequence[int]) -> Bundle:
     return write_bundle_manifest(
         settings.out,
-        name="mini-without-new" if settings.without else "mini",
+        name=name,
         description="Small models trained from nothing on RSICD and RSSCN7 pictures",
         context=CONTEXT,
         image_size=max(sides),
@@ -63,9 +65,17 @@ def _manifest(settings: Settings, temperature: float, sides: Sequence[int]) -> B
     )
 
 
-def build(settings: Settings) -> None:
-    """Fit the zero-shot head's temperature and write ``manifest.json``."""
-    bundle = _manifest(settings, 1.0, [1])  # to load the models as the program does
+def build(settings: Settings, lender: Path | None = None) -> None:
+    """Fit the zero-shot head's temperature and write ``manifest.json``.
+
+    With a ``lender`` the captioner and the caption encoder are those of another bundle: a CLIP that was trained for a
+    few epochs alone then has a captioner that knows more than it does, as a large captioner does beside a large CLIP.
+    """
+    if lender is not None:
+        for part in (CAPTIONER, CAPTION_ENCODER):
+            shutil.copytree(lender / part, settings.out / part, dirs_exist_ok=True)
+    name = "mini-early" if lender else "mini-without-new" if settings.without else "mini"
+    bundle = _manifest(settings, name, 1.0, [1])  # to load the models as the program does
     frozen = load_models(bundle, settings.device.type)
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]
@@ -74,4 +84,4 @@ def build(settings: Settings) -> None:
     temperature = fit_temperature(logits, fitting.target)
     right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)
     settings.log("bundle", temperature=round(temperature, 4), right_on_fitting=right)
-    _manifest(settings, temperature, [frozen.clip.preprocessing.size, frozen.captioner.preprocessing.size])
+    _manifest(settings, name, temperature, [frozen.clip.preprocessing.size, frozen.captioner.preprocessing.size])
