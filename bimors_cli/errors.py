@@ -62,6 +62,10 @@ class BundleError(BimorsError):
     """A bundle or an adapter is missing, damaged, or does not fit."""
 
 
+class CacheError(BimorsError):
+    """The caption cache cannot be used. A run goes on without it; only the commands about it end with this."""
+
+
 class DeviceError(InputError):
     """The computing device that was asked for is not there."""
 

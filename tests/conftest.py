@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def log_level() -> Iterator[None]:
     before = log.level
     yield
     log.setLevel(before)
+
+
+@pytest.fixture(autouse=True)
+def caption_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give each test a caption cache of its own, which is not there yet; never the user's."""
+    folder = tmp_path_factory.getbasetemp() / "caches" / uuid.uuid4().hex
+    monkeypatch.setenv("BIMORS_CACHE", str(folder))
+    monkeypatch.delenv("BIMORS_CACHE_SIZE", raising=False)
+    return folder / "captions.sqlite"
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ DISTRIBUTIONS = (
 VARIABLES = (
     "GDAL_DATA", "GDAL_CACHEMAX", "GDAL_NUM_THREADS", "PROJ_DATA", "PROJ_LIB", "PROJ_NETWORK", "HF_HOME", "HF_ENDPOINT",
     "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "BIMORS_DEVICE", "BIMORS_OFFLINE", "BIMORS_DEBUG",
-    "BIMORS_HOME",
+    "BIMORS_HOME", "BIMORS_CACHE", "BIMORS_CACHE_SIZE",
 )  # fmt: skip
 
 
@@ -119,7 +119,9 @@ def _devices() -> dict[str, Any]:
 def _caches() -> dict[str, Any]:
     from huggingface_hub import constants
 
-    return {"hugging face": f"{constants.HF_HUB_CACHE}"}
+    from bimors_cli.pipeline.caption_cache import cache_file
+
+    return {"hugging face": f"{constants.HF_HUB_CACHE}", "captions": f"{cache_file()}"}
 
 
 def _bundles(problems: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bimors_cli.cli import adapters, classify, doctor, evaluate, finetune, info, models, options, preview
+from bimors_cli.cli import adapters, cache, classify, doctor, evaluate, finetune, info, models, options, preview
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, verbosity
 from bimors_cli.errors import BimorsError, Interrupted
 from bimors_cli.version import __version__
@@ -80,6 +80,7 @@ app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)
 app.add_typer(models.app, name="models", epilog=models.EXAMPLE)
+app.add_typer(cache.app, name="cache", epilog=cache.EXAMPLE)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("preview", epilog=preview.EXAMPLE)(preview.preview)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)

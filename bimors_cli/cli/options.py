@@ -67,6 +67,14 @@ Captions = Annotated[
         "--captions/--no-captions", rich_help_panel=_MODEL, help="Describe tiles, or go by the picture alone: faster."
     ),
 ]
+CaptionCache = Annotated[
+    bool,
+    typer.Option(
+        "--caption-cache/--no-caption-cache",
+        rich_help_panel=_MODEL,
+        help="Take captions of the same pixels from earlier runs, and keep new ones: bimors cache info.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -37,15 +38,26 @@ class Evidence:
         )
 
 
+class CaptionMemory(Protocol):
+    """Who may know what the captioner would say."""
+
+    def describe(self, images: torch.Tensor, describe: Callable[[torch.Tensor], list[str]]) -> list[str]:
+        """Describe B pictures, uint8 [B, 3, h, w]; ``describe`` is asked about those that are not known."""
+
+
 @dataclass
 class FrozenModels:
-    """CLIP, captioner and caption encoder of one bundle on one device; ``seconds`` counts the time of each."""
+    """CLIP, captioner and caption encoder of one bundle on one device; ``seconds`` counts the time of each.
+
+    ``memory``, where there is one, is asked before the captioner.
+    """
 
     clip: Clip
     captioner: Captioner | Mute
     caption_encoder: CaptionEncoder
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
+    memory: CaptionMemory | None = None
 
     @property
     def captions(self) -> bool:
@@ -61,15 +73,18 @@ class FrozenModels:
 
     def gather(self, images: torch.Tensor) -> Evidence:
         """Look at B pictures, uint8 [B, 3, h, w]."""
-        images = images.to(self.device)
         clock = time.perf_counter()
-        captions = self.captioner.describe(images)
+        # A memory goes by the pixels as they are read: on the device they would have to come back.
+        captions = self._describe(images) if self.memory is None else self.memory.describe(images, self._describe)
         clock = self._count("captioner", clock)
         embedding = self.caption_encoder.embed(captions)
         clock = self._count("caption encoder", clock)
-        feature, tokens = self.clip.see(images)
+        feature, tokens = self.clip.see(images.to(self.device))
         self._count("image tower", clock)
         return Evidence(feature, tokens, tuple(captions), embedding)
+
+    def _describe(self, images: torch.Tensor) -> list[str]:
+        return self.captioner.describe(images.to(self.device))
 
     def _count(self, stage: str, since: float) -> float:
         if self.device.type == "cuda":

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from bimors_cli.bundle.adapter import Adapter
+from bimors_cli.bundle.files import sha256_of_files
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import Captioner, Mute
+from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, Mute
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads import Head, ZeroShotHead
 from bimors_cli.model.trainable import empty_cache, make_head, new_learner
+from bimors_cli.pipeline.caption_cache import CaptionCache, Remembered
+from bimors_cli.pipeline.caption_store import Source
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,12 @@ class Classifier:
     temperature: float
 
 
-def load_models(bundle: Bundle, device_name: str, *, captions: bool = True) -> FrozenModels:
+def load_models(
+    bundle: Bundle, device_name: str, *, captions: bool = True, caption_cache: CaptionCache | None = None
+) -> FrozenModels:
     """Load a bundle's frozen models onto a device; without captions the captioner stays on disk.
+
+    With a caption cache, a picture that is known to it is not described again.
 
     Raises
     ------
@@ -47,8 +55,16 @@ def load_models(bundle: Bundle, device_name: str, *, captions: bool = True) -> F
         Captioner.load(bundle.part(CAPTIONER), dtype) if captions else Mute(),
         CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
+        memory=Remembered(caption_cache, caption_source(bundle, dtype)) if captions and caption_cache else None,
     )
     return models.place(device, dtype)
+
+
+def caption_source(bundle: Bundle, dtype: torch.dtype) -> Source:
+    """What a caption follows from beside the picture: the captioner's files, how it generates, and its precision."""
+    files = [entry for entry in bundle.files if entry.path.startswith(f"{CAPTIONER}/")]
+    precision = str(dtype).removeprefix("torch.")
+    return Source(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
 
 
 def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:

@@ -37,7 +37,8 @@ class ClassifyOptions(SceneOptions):
 
     ``output`` None is ``<scene stem>.gpkg`` in the current folder (``bimors.gpkg`` for several scenes), ``-`` the
     standard output. ``head`` ``auto`` is the adapter's own, ``zero-shot`` uses no adapter. Without ``captions`` the
-    model goes by the picture alone: every caption is taken for empty. ``min_confidence`` is a probability.
+    model goes by the picture alone: every caption is taken for empty. Without ``caption_cache`` the captions of other
+    runs are neither used nor added to. ``min_confidence`` is a probability.
     """
 
     scenes: tuple[str, ...]
@@ -49,6 +50,7 @@ class ClassifyOptions(SceneOptions):
     adapter: str | None = None
     head: str = "auto"
     captions: bool = True
+    caption_cache: bool = True
     aoi: str | None = None
     aoi_rule: str = "centre"
     dst_crs: str | None = None

@@ -16,6 +16,7 @@ from bimors_cli.output.formats import GPKG, STDOUT, check_layer, write_layer
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.output.rows import LayerSpec
 from bimors_cli.output.sequence import write_sequence
+from bimors_cli.pipeline.caption_cache import open_caption_cache
 from bimors_cli.pipeline.journal import Journal, journal_path
 from bimors_cli.pipeline.layer import frames, layer_spec
 from bimors_cli.pipeline.options import ClassifyOptions
@@ -131,15 +132,18 @@ def _batches(
     from bimors_cli.pipeline.models import load_models, make_classifier
     from bimors_cli.pipeline.tiles import classify_tiles
 
-    models = load_models(plan.bundle, plan.options.device, captions=plan.options.captions)
-    classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
-    summary.seconds["loading the model"] = time.perf_counter() - clock
-    models.seconds = summary.seconds
-    for name, words in summary.unknown_words.items():
-        log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
-    for records in classify_tiles(plan, classifier, is_done, summary.seconds):
-        yield records
-        progress.advance(len(records))
+    options = plan.options
+    with open_caption_cache(keep=options.caption_cache and options.captions) as cache:
+        models = load_models(plan.bundle, options.device, captions=options.captions, caption_cache=cache)
+        classifier = make_classifier(models, plan.bundle, plan.adapter, options.labels)
+        summary.seconds["loading the model"] = time.perf_counter() - clock
+        models.seconds = summary.seconds
+        for name, words in summary.unknown_words.items():
+            log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
+        for records in classify_tiles(plan, classifier, is_done, summary.seconds):
+            summary.captions_known, summary.captions_described = cache.known, cache.described
+            yield records
+            progress.advance(len(records))
 
 
 def _count(plan: Plan) -> int:

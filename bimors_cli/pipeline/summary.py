@@ -16,7 +16,8 @@ class Summary:
     """Counts of a run; ``output`` is the written file, None when the rows went to standard output.
 
     ``new_labels`` are those that the adapter of the name ``adapter`` was not trained on. ``finished_before`` says that
-    --resume found the output whole and there was nothing to do.
+    --resume found the output whole and there was nothing to do. ``captions_known`` were taken from the caption cache or
+    from an equal tile, ``captions_described`` made by the captioner.
     """
 
     output: str | None = None
@@ -30,6 +31,8 @@ class Summary:
     new_labels: tuple[str, ...] = ()
     journal: str | None = None
     finished_before: bool = False
+    captions_known: int = 0
+    captions_described: int = 0
 
     @property
     def failed(self) -> int:
@@ -60,6 +63,9 @@ class Summary:
             yield "without a label"
             for reason, count in self.reasons.most_common():
                 yield f"  {reason:{width}}  {count:>9,}"
+        if self.captions_known:
+            captions = self.captions_known + self.captions_described
+            yield f"{self.captions_known:,} of {captions:,} captions came from the cache"
         if self.seconds:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
         if self.new_labels:

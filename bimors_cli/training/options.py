@@ -35,6 +35,7 @@ class FinetuneOptions(SceneOptions):
     head: str = "bimors"
     cache: bool = False
     captions: bool = True
+    caption_cache: bool = True
     freeze_caption_projection: bool = False
     epochs: int = 10
     rate: float | None = None

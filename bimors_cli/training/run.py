@@ -20,6 +20,7 @@ from bimors_cli.errors import Interrupted
 from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
 from bimors_cli.output.atomic import check_folder
+from bimors_cli.pipeline.caption_cache import open_caption_cache
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
@@ -104,8 +105,9 @@ def finetune(
     plan = _plan(options, bundle, examples, sample)
     work = Workshop(output, plan, resume=options.resume, overwrite=options.overwrite)
     try:
-        models = load_models(bundle, options.device, captions=options.captions)
-        parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
+        with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
+            models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
+            parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
         training, head, temperature = _train(models, bundle, examples, parts, options, work, progress, stop)

@@ -1,0 +1,181 @@
+"""The SQLite file behind the caption cache: its form, its questions, and its size.
+
+Every function may raise sqlite3.Error or OSError: the file is damaged, locked, read-only, or the disk is full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+
+from bimors_cli.errors import CacheError
+
+# In the file's header: that it is ours, and of which form.
+APPLICATION, SCHEMA = 0x62694D6F, 1
+# Another run's transaction takes milliseconds.
+WAIT_SECONDS = 5.0
+# When a caption was used last is known to the hour: a run that only reads hardly ever writes.
+USE_SECONDS = 3600
+REMOVED_AT_ONCE = 10_000
+ASKED_AT_ONCE = 500  # the oldest SQLite that Python 3.11 takes allows 999 parameters
+
+_TABLES = (
+    "CREATE TABLE sources (id BLOB PRIMARY KEY, bundle TEXT NOT NULL, captioner TEXT NOT NULL, settings TEXT NOT NULL)",
+    "CREATE TABLE captions (key BLOB PRIMARY KEY, source BLOB NOT NULL, caption TEXT NOT NULL, used INTEGER NOT NULL)"
+    " WITHOUT ROWID",
+    "CREATE INDEX captions_by_use ON captions (used)",
+)
+_COUNT = """
+SELECT bundle, captioner, settings, entries, oldest, newest FROM sources
+JOIN (SELECT source, count(*) AS entries, min(used) AS oldest, max(used) AS newest FROM captions GROUP BY source)
+ON id = source ORDER BY newest DESC
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who says a caption, and how: another source may say something else of the same picture.
+
+    ``captioner`` is the SHA-256 of the captioner's files, ``settings`` how it generates, in words. ``bundle`` is the
+    name of one bundle that holds it: for people, no part of what it is.
+    """
+
+    bundle: str
+    captioner: str
+    settings: str
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(f"{self.captioner}\n{self.settings}\n".encode()).digest()
+
+
+def open_store(path: Path | None) -> sqlite3.Connection:
+    """Open the file, made where it is not there; a database in memory for None.
+
+    Raises
+    ------
+    CacheError
+        The file is another program's, or of a newer bimors.
+    """
+    if path is None:
+        db = sqlite3.connect(":memory:", check_same_thread=False)
+        _make_tables(db)
+        return db
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # SQLite itself would let two runs that begin at once fail over who makes the file.
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=WAIT_SECONDS):
+        if not path.exists():
+            # What a user's scenes show is the user's alone. SQLite gives its other files the mode of this one.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # A run may read ahead, caption and write in different threads, one of them at a time here.
+        db = sqlite3.connect(path, timeout=WAIT_SECONDS, check_same_thread=False)
+        try:
+            _check(db, path)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    application, schema = _number(db, "application_id"), _number(db, "user_version")
+    if application != APPLICATION and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise CacheError(f"{path}: another program's database, not captions", "set BIMORS_CACHE to another folder")
+    if application == APPLICATION and schema > SCHEMA:
+        raise CacheError(
+            f"{path}: schema {schema} is newer than this bimors knows ({SCHEMA})",
+            "update bimors, or set BIMORS_CACHE to another folder",
+        )
+    if application != APPLICATION:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL")
+        _make_tables(db)
+    # With a write-ahead log, a machine that loses its power loses the last captions and nothing else.
+    db.execute("PRAGMA synchronous = NORMAL")
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION}")
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def find(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, str]:
+    """Look captions up and note that they were used; keys that are not there are left out."""
+    now = int(time.time())
+    found: dict[bytes, str] = {}
+    for i in range(0, len(keys), ASKED_AT_ONCE):
+        asked = keys[i : i + ASKED_AT_ONCE]
+        places = ",".join("?" * len(asked))
+        rows = db.execute(f"SELECT key, caption, used FROM captions WHERE key IN ({places})", asked).fetchall()
+        found |= {key: caption for key, caption, _ in rows}
+        used = [(now, key) for key, _, last in rows if last < now - USE_SECONDS]
+        if used:
+            with db:
+                db.executemany("UPDATE captions SET used = ? WHERE key = ?", used)
+    return found
+
+
+def keep(db: sqlite3.Connection, source: Source, captions: Mapping[bytes, str]) -> None:
+    """Add captions by their keys; of a key that is there, its caption stays."""
+    now = int(time.time())
+    who = (source.id, source.bundle, source.captioner, source.settings)
+    with db:
+        db.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?)", who)
+        db.executemany(
+            "INSERT OR IGNORE INTO captions VALUES (?, ?, ?, ?)",
+            [(key, source.id, caption, now) for key, caption in captions.items()],
+        )
+
+
+def make_room(db: sqlite3.Connection, limit: int) -> None:
+    """Remove what was not used for longest, in steps that let other runs in between."""
+    while _bytes_in_use(db) > limit:
+        with db:
+            removed = db.execute(
+                "DELETE FROM captions WHERE key IN (SELECT key FROM captions ORDER BY used LIMIT ?)", [REMOVED_AT_ONCE]
+            ).rowcount
+        _give_back(db)
+        if removed < REMOVED_AT_ONCE:
+            return
+
+
+def count(db: sqlite3.Connection) -> list[tuple[Source, int, datetime, datetime]]:
+    """Count the captions of each source, with the first and the last time that one was used; the last used first."""
+    return [
+        (Source(*who), entries, datetime.fromtimestamp(oldest, UTC), datetime.fromtimestamp(newest, UTC))
+        for *who, entries, oldest, newest in db.execute(_COUNT)
+    ]
+
+
+def empty(db: sqlite3.Connection) -> int:
+    """Remove all captions; return how many there were."""
+    with db:
+        removed = db.execute("DELETE FROM captions").rowcount
+        db.execute("DELETE FROM sources")
+    _give_back(db)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return int(removed)
+
+
+def _give_back(db: sqlite3.Connection) -> None:
+    db.executescript("PRAGMA incremental_vacuum")  # execute would step it once: one page
+
+
+def _bytes_in_use(db: sqlite3.Connection) -> int:
+    return _number(db, "page_size") * (_number(db, "page_count") - _number(db, "freelist_count"))
+
+
+def _number(db: sqlite3.Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
