@@ -1,6 +1,6 @@
 """bimors: label a georeferenced raster tile by tile with your own words.
 
-The functions here are the commands: the same names, the same options.
+The functions here are the commands: the same names, the same options. `transductive` works on arrays instead.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bimors_cli.evaluation.compare import Comparison
     from bimors_cli.labels import Labels
     from bimors_cli.pipeline.summary import Summary
     from bimors_cli.training.summary import FinetuneSummary
 
-__all__ = ["__version__", "classify", "compare", "finetune"]
+__all__ = ["__version__", "classify", "compare", "finetune", "transductive"]
 
 StrPath = str | PathLike[str]
 
@@ -133,3 +136,28 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
 
     paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
     return run(CompareOptions(sources=tuple(str(path) for path in paths), output=str(output), **options))
+
+
+def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:
+    """Refine each tile's probabilities by the features of all tiles; no labelled example, nothing to tune.
+
+    Parameters
+    ----------
+    image_features : ndarray
+        [N, D], any float, of any length; a memory map is read in blocks.
+    text_probabilities : ndarray
+        [N, K], any float, 0..1, each row sums to 1: the per-tile answer of any head.
+
+    Returns
+    -------
+    ndarray
+        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.model.transductive` for the equations.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, a number is not finite, or a row is not one of probabilities.
+    """
+    from bimors_cli.model.transductive import transductive as refine
+
+    return refine(image_features, text_probabilities)
