@@ -79,7 +79,9 @@ def test_options_that_documents_name_exist(document: str) -> None:
     assert named <= {"--help", *known}, named - known
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "SECURITY.md", "CHANGELOG.md", "weights/mini/README.md", "weights/mini/heads.md"])
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, "SECURITY.md", "CHANGELOG.md", "weights/mini/README.md", "weights/mini/heads.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text()):
