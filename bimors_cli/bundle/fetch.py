@@ -15,7 +15,7 @@ from typing import Any
 from bimors_cli.bundle import hub
 from bimors_cli.bundle.catalogue import Entry, Source, SourceFile
 from bimors_cli.bundle.files import is_plain_name, read_manifest, sha256_of
-from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_manifest
+from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_bundle_manifest
 from bimors_cli.bundle.safetensors_file import check_finite
 from bimors_cli.bundle.schemas import check_form
 from bimors_cli.bundle.store import already_there, check_space, disk_errors, locked, put_in_place, record_of, staging
@@ -115,7 +115,7 @@ def fetch_bundle(entry: Entry, target: Path, convert: Convert, tell: Tell, *, pr
         tell("checking the weights")
         for path in sorted(built.rglob("*.safetensors")):
             check_finite(path)
-        write_manifest(
+        write_bundle_manifest(
             built,
             name=entry.name,
             description=entry.description,

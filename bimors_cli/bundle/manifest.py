@@ -156,31 +156,6 @@ def write_bundle_manifest(
     vocabulary: Sequence[str] | None,
     licences: Mapping[str, str],
 ) -> Bundle:
-    """Write the manifest of the parts that lie in ``folder`` and open the bundle."""
-    write_manifest(
-        folder,
-        name=name,
-        description=description,
-        context=context,
-        image_size=image_size,
-        zero_shot_temperature=zero_shot_temperature,
-        vocabulary=vocabulary,
-        licences=licences,
-    )
-    return open_bundle(folder)
-
-
-def write_manifest(
-    folder: Path,
-    *,
-    name: str,
-    description: str,
-    context: str,
-    image_size: int,
-    zero_shot_temperature: float,
-    vocabulary: Sequence[str] | None,
-    licences: Mapping[str, str],
-) -> Bundle:
     """Measure the files of the parts that lie in ``folder`` and write the manifest; they are not read once more.
 
     Raises

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import open_clip
 import torch
 
-from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, MANIFEST, Bundle, write_manifest
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, MANIFEST, Bundle, write_bundle_manifest
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
@@ -105,7 +105,7 @@ def new_bundle(
         for source, part in ((sources.captioner, CAPTIONER), (sources.caption_encoder, CAPTION_ENCODER)):
             _gather(source, built / part, _transformers_files(source), put)
         side = _try_out(built, context, choose_device(device))
-        bundle = write_manifest(
+        bundle = write_bundle_manifest(
             built,
             name=name,
             description=description,
