@@ -4,8 +4,8 @@
 
 One stage at a time works as well, in the order of `STAGES`; a stage that was cut off goes on from its last whole epoch.
 With OMP_WAIT_POLICY=PASSIVE in the environment a busy machine costs its share of the time and not ten times as much.
-`compare` is apart from `all`: it tries image towers for equal minutes. What a stage made is described in
-`mini/README.md`.
+Two are apart from `all`: `compare` tries image towers for equal minutes, `heads` compares what can be trained on top
+(`mini/heads.md`). What a stage made is described in `mini/README.md`.
 """
 
 from __future__ import annotations
