@@ -41,6 +41,8 @@ ABLATIONS = (
 )
 RATES = ("coop", "coop:lr=0.02", "coop:lr=0.2", "bimors", "bimors:lr=0.09", "bimors:lr=0.9")
 OVER_SHOTS = ("zero-shot", "coop", "bimors", "cache", "linear")
+# Of each run, the picture that the page shows.
+SHOWN = {"protocols": "base_to_new-rsicd-16.png", "shots": "base_to_new-rsicd-harmonic_mean-shots.png"}
 # What RSICD's 16-class split calls otherwise: its pictures lie under these names.
 FOLDERS = {
     "overpass": "viaduct",
@@ -170,12 +172,10 @@ def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, Comparison]]) 
         for table in comparison.tables:
             lines += [f"### {table.name}", "", *markdown(table), ""]
             told.append({"bundle": bundle.name, "run": run.name, **_plain(table)})
-        if run.name in ("protocols", "shots"):
-            for picture in sorted((comparison.folder / PICTURES).glob("base_to_new-rsicd-*.png")):
-                if picture.stem.endswith(("-16", "harmonic_mean-shots")):
-                    name = f"heads-{bundle.name}-{picture.name}"
-                    shutil.copyfile(picture, settings.out / name)
-                    lines += [f"![{bundle.name}, {picture.stem}]({name})", ""]
+        if (picture := SHOWN.get(run.name)) is not None:
+            name = f"heads-{bundle.name}-{picture}"
+            shutil.copyfile(comparison.folder / PICTURES / picture, settings.out / name)
+            lines += [f"![{bundle.name}, {run.told}]({name})", ""]
     (settings.out / "heads.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     write_json(settings.out / "heads.json", {"minutes": round(minutes, 1), "tables": told})
 
