@@ -17,17 +17,17 @@ from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
 from bimors_cli.evaluation.evidence_room import EvidenceRoom
-from bimors_cli.evaluation.ledger import Ledger, trial_key, views_of
+from bimors_cli.evaluation.ledger import Ledger, trial_key
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import questions
-from bimors_cli.evaluation.results import LEDGER, RESULTS, write_results
+from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_results
 from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trials import Outcome, Trial, run_trial, trials_of
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.run import Silent as SilentStop
 from bimors_cli.pipeline.run import Stop
-from bimors_cli.training.evidence import PictureProgress
+from bimors_cli.training.evidence import PictureProgress, SilentPictures
 from bimors_cli.training.loop import Training
 
 # In the folder of the results, until all trials are finished.
@@ -57,14 +57,8 @@ class Comparison:
     learning: float
 
 
-class Silent:
+class Silent(SilentPictures):
     """Shows nothing."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Show nothing."""
-
-    def advance(self, count: int) -> None:
-        """Show nothing."""
 
     def trial(self, done: int, total: int, told: str) -> None:
         """Show nothing."""
@@ -110,7 +104,7 @@ def compare(
         outcomes = {trial: ledger[key] for trial, key in keys.items()}
         seconds = time.perf_counter() - clock
         found = tables(asked, options, outcomes)
-        write_results(folder, options, bundle, data_sets, asked, outcomes, found, seconds)
+        write_results(folder, Findings(options, bundle, data_sets, asked, outcomes, found, seconds))
         shutil.rmtree(folder / EVIDENCE, ignore_errors=True)
     learning = sum(outcome.seconds for outcome in outcomes.values())
     return Comparison(folder, found, len(keys), repeated, seconds, learning)
@@ -136,14 +130,13 @@ def _run(
         evidence.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{evidence}: cannot write there: {error.strerror or error}") from error
-    shots = 0 if 0 in options.shots else max(options.shots)
     room = EvidenceRoom(
         models,
         bundle,
-        tuple(data_sets.values()),
+        data_sets,
         evidence,
-        shots=shots,
-        views=views_of(options),
+        shots=options.most_shots,
+        views=options.views,
         progress=progress,
     )
 
@@ -160,7 +153,7 @@ def _run(
         if key in ledger:
             continue
         check_stop()
-        ledger.add(key, trial, run_trial(trial, models, bundle, tuple(data_sets.values()), room, options, check_stop))
+        ledger.add(key, trial, run_trial(trial, models, bundle, data_sets, room, options, check_stop))
         progress.trial(sum(one in ledger for one in keys.values()), len(keys), _told(trial, ledger[key]))
 
 

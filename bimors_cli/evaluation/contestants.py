@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,6 +13,7 @@ from bimors_cli.training.recipe import RATES, HeadChoice, Recipe
 
 ZERO_SHOT: Final = "zero-shot"
 _CACHE: Final = "+cache"
+_WHOLE: Final = "a whole number"
 _FORM: Final = (
     "a head is zero-shot, bimors, coop, cocoop, cache or linear; bimors+cache has a cache added, and changes stand "
     "after colons: bimors:no-captions, bimors:tokens=8"
@@ -114,21 +116,30 @@ def _changed(before: Contestant, change: str) -> Contestant:
         case ["random-start"] if choice.head == "bimors":
             return replace(before, choice=replace(choice, start_at_random=True))
         case ["tokens", number] if choice.head in ("bimors", "coop", "cocoop"):
-            return replace(before, choice=replace(choice, tokens=int(_number(before, change, number, 1, 64))))
+            return replace(before, choice=replace(choice, tokens=_whole(before, change, number, 64)))
         case ["lr", number]:
             return replace(before, rate=_number(before, change, number, 1e-9, 1000.0))
         case ["epochs", number]:
-            return replace(before, epochs=int(_number(before, change, number, 1, 100_000)))
+            return replace(before, epochs=_whole(before, change, number, 100_000))
     raise InputError(f"--heads {before.name}: {change!r} is no change of {choice.head}", _FORM)
 
 
-def _number(before: Contestant, change: str, text: str, least: float, most: float) -> float:
+def _number(before: Contestant, change: str, text: str, least: float, most: float, kind: str = "a number") -> float:
     try:
         value = float(text)
     except ValueError:
-        value = float("nan")
-    whole = isinstance(least, float) or value == int(value) if least <= value <= most else False
-    if not whole:
-        kind = "a number" if isinstance(least, float) else "a whole number"
-        raise InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)
+        value = math.nan
+    if not least <= value <= most:
+        raise _no_number(before, change, least, most, kind)
     return value
+
+
+def _whole(before: Contestant, change: str, text: str, most: int) -> int:
+    value = _number(before, change, text, 1, most, _WHOLE)
+    if not value.is_integer():
+        raise _no_number(before, change, 1, most, _WHOLE)
+    return int(value)
+
+
+def _no_number(before: Contestant, change: str, least: float, most: float, kind: str) -> InputError:
+    return InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)

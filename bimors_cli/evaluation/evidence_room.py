@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,8 @@ class EvidenceRoom:
     ----------
     models, bundle
         Who looks. Where no head listens to captions the models may be without a captioner.
-    data_sets : sequence of DataSet
-        All of the evaluation.
+    data_sets : mapping of str to DataSet
+        All of the evaluation, by name.
     folder : Path
         For the files; must be there.
     shots, views : int
@@ -65,7 +65,7 @@ class EvidenceRoom:
         self,
         models: FrozenModels,
         bundle: Bundle,
-        data_sets: Sequence[DataSet],
+        data_sets: Mapping[str, DataSet],
         folder: Path,
         *,
         shots: int,
@@ -74,7 +74,7 @@ class EvidenceRoom:
     ) -> None:
         self._models = models
         self._bundle = bundle
-        self._data_sets = {one.name: one for one in data_sets}
+        self._data_sets = data_sets
         self._folder = folder
         self._shots = shots
         self._views = views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,10 @@ def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], op
         # A head that learns nothing does not depend on how the others learn.
         "recipe": None if trial.learned is None else [options.epochs, options.batch_size, options.official_quirks],
         # How many crops there are, and of which draw the few shots are the first, follows from all trials together.
-        "draw": None if trial.learned is None else [_most(options.shots), views_of(options)],
+        "draw": None if trial.learned is None else [options.most_shots, options.views],
         "scene": [options.bidx, options.stretch, options.nodata],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def views_of(options: CompareOptions) -> int:
-    """The most epochs of all heads: so many random crops of each picture are made."""
-    return max([options.epochs, *(one.epochs or 0 for one in options.contestants)])
-
-
-def _most(shots: Sequence[int]) -> int:
-    return 0 if 0 in shots else max(shots)
 
 
 class Ledger:

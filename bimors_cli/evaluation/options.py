@@ -63,6 +63,16 @@ class CompareOptions(SceneOptions):
         parse_contestants(self.heads)
 
     @property
+    def most_shots(self) -> int:
+        """The most shots of all trials; 0 for all examples."""
+        return 0 if 0 in self.shots else max(self.shots)
+
+    @property
+    def views(self) -> int:
+        """The most epochs of all heads: so many random crops of each picture are made."""
+        return max([self.epochs, *(one.epochs or 0 for one in self.contestants)])
+
+    @property
     def contestants(self) -> tuple[Contestant, ...]:
         """The heads, read."""
         found = parse_contestants(self.heads)

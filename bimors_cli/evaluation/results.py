@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,20 @@ LEDGER, RESULTS, TABLES, PICTURES = "trials.jsonl", "results.json", "results.md"
 SCHEMA = 1
 
 
-def write_results(
-    folder: Path,
-    options: CompareOptions,
-    bundle: Bundle,
-    data_sets: Mapping[str, DataSet],
-    questions: Sequence[Question],
-    outcomes: Mapping[Trial, Outcome],
-    tables: Sequence[Table],
-    seconds: float,
-) -> None:
+@dataclass(frozen=True)
+class Findings:
+    """What a comparison came to, and from what: all that its results tell."""
+
+    options: CompareOptions
+    bundle: Bundle
+    data_sets: Mapping[str, DataSet]
+    questions: Sequence[Question]
+    outcomes: Mapping[Trial, Outcome]
+    tables: Sequence[Table]
+    seconds: float
+
+
+def write_results(folder: Path, findings: Findings) -> None:
     """Write ``results.json``, ``results.md`` and ``pictures/``, each whole or not at all.
 
     Raises
@@ -49,33 +53,25 @@ def write_results(
     OutputError
         They cannot be written.
     """
-    told = _results(options, bundle, data_sets, questions, outcomes, tables, seconds)
     try:
         with scratch(folder / PICTURES) as built:
             built.mkdir()
-            drawn = _draw(built, options, questions, outcomes, tables)
+            drawn = _draw(built, findings)
             shutil.rmtree(folder / PICTURES, ignore_errors=True)
             os.replace(built, folder / PICTURES)
-        _write(folder / RESULTS, json.dumps(told, indent=1, ensure_ascii=False))
-        _write(folder / TABLES, "\n".join(_page(options, bundle, data_sets, tables, drawn, seconds)))
+        _write(folder / RESULTS, json.dumps(_results(findings), indent=1, ensure_ascii=False))
+        _write(folder / TABLES, "\n".join(_page(findings, drawn)))
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror or error}", "is the disk full?") from error
 
 
-def _results(
-    options: CompareOptions,
-    bundle: Bundle,
-    data_sets: Mapping[str, DataSet],
-    questions: Sequence[Question],
-    outcomes: Mapping[Trial, Outcome],
-    tables: Sequence[Table],
-    seconds: float,
-) -> dict[str, Any]:
+def _results(findings: Findings) -> dict[str, Any]:
+    options, bundle = findings.options, findings.bundle
     return {
         "schema": SCHEMA,
         "bimors": __version__,
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "device": options.device},
-        "seconds": seconds,
+        "seconds": findings.seconds,
         "bundle": {"name": bundle.name, "sha256": bundle.sha256, "temperature": bundle.zero_shot_temperature},
         "data_sets": {
             name: {
@@ -85,15 +81,15 @@ def _results(
                 "test": len(one.test_rows()),
                 "source": dict(one.examples.description),
             }
-            for name, one in data_sets.items()
+            for name, one in findings.data_sets.items()
         },
         "options": {
             key: value
             for key, value in asdict(options).items()
             if key not in ("overwrite", "resume", "evidence", "output")
         },
-        "questions": [asdict(question) for question in questions],
-        "trials": [{**asdict(trial), **asdict(outcome)} for trial, outcome in outcomes.items()],
+        "questions": [asdict(question) for question in findings.questions],
+        "trials": [{**asdict(trial), **asdict(outcome)} for trial, outcome in findings.outcomes.items()],
         "tables": [
             {
                 **{key: getattr(table, key) for key in ("protocol", "title", "shots", "columns")},
@@ -110,52 +106,40 @@ def _results(
                     for row in table.rows
                 ],
             }
-            for table in tables
+            for table in findings.tables
         ],
     }
 
 
-def _page(
-    options: CompareOptions,
-    bundle: Bundle,
-    data_sets: Mapping[str, DataSet],
-    tables: Sequence[Table],
-    drawn: Sequence[tuple[str, str]],
-    seconds: float,
-) -> list[str]:
+def _page(findings: Findings, drawn: Sequence[tuple[str, str]]) -> list[str]:
+    options, bundle = findings.options, findings.bundle
     lines = [
         "# Heads compared",
         "",
         f"Bundle {bundle.name} ({bundle.sha256[:12]}), seeds {', '.join(map(str, options.seeds))}, "
         f"{options.epochs} epochs, batch {options.batch_size}"
         + (", with the deviations of the published implementation" if options.official_quirks else "")
-        + f". {seconds / 60:.1f} minutes.",
+        + f". {findings.seconds / 60:.1f} minutes.",
         "",
         "Per cent of test pictures that are right: mean over seeds ± standard deviation. `learns` is the number of "
         "learnable parameters, `seconds` the mean time that a head took to learn and to answer.",
         "",
         *(
             f"- {name}: {len(one.classes)} classes, {len(one.test_rows()):,} test pictures of {len(one.examples):,}"
-            for name, one in data_sets.items()
+            for name, one in findings.data_sets.items()
         ),
         "",
     ]
-    for table in tables:
+    for table in findings.tables:
         lines += [f"## {table.name}", "", *markdown(table), ""]
     lines += [f"![{told}]({PICTURES}/{file})\n" for file, told in drawn]
     return lines
 
 
-def _draw(
-    folder: Path,
-    options: CompareOptions,
-    questions: Sequence[Question],
-    outcomes: Mapping[Trial, Outcome],
-    tables: Sequence[Table],
-) -> list[tuple[str, str]]:
+def _draw(folder: Path, findings: Findings) -> list[tuple[str, str]]:
     """Draw all pictures; those that the page shows, file and title, come back. The others are confusion matrices."""
     drawn = []
-    for table in tables:
+    for table in findings.tables:
         name = f"{_plain(table.protocol)}-{_plain(table.title)}-{table.shots}"
         heads = {
             row.head: {column: _measured(cell) for column, cell in row.cells.items() if cell.values}
@@ -167,10 +151,10 @@ def _draw(
         known = [(row.head, row.parameters, _measured(row.cells[last])) for row in table.rows if row.cells[last].values]
         against_parameters(folder / f"{name}-parameters.png", table.name, last, known)
         drawn.append((f"{name}-parameters.png", f"{table.name}: {last} and learnable parameters"))
-    if len(options.shots) > 1:
-        drawn += _draw_shots(folder, tables)
-    for question in questions:
-        for head, scores in _summed(question, outcomes, max(options.shots)).items():
+    if len(findings.options.shots) > 1:
+        drawn += _draw_shots(folder, findings.tables)
+    for question in findings.questions:
+        for head, scores in _summed(question, findings.outcomes, findings.options.most_shots).items():
             parts = (question.protocol, question.table, question.column, head)
             confusion_matrix(folder / f"confusion-{'-'.join(map(_plain, parts))}.png", scores)
     return drawn

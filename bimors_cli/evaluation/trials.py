@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,7 +83,7 @@ def run_trial(
     trial: Trial,
     models: FrozenModels,
     bundle: Bundle,
-    data_sets: Sequence[DataSet],
+    data_sets: Mapping[str, DataSet],
     room: EvidenceRoom,
     options: CompareOptions,
     after_epoch: Callable[[Training], None] = lambda training: None,
@@ -95,10 +95,9 @@ def run_trial(
     BimorsError
         A label is too long, a picture cannot be read any more; whatever ``after_epoch`` raises.
     """
-    labels_of = {one.name: one.classes for one in data_sets}
 
     def names(classes: Classes) -> tuple[str, ...]:
-        return tuple(labels_of[classes.data_set][place] for place in classes.places)
+        return tuple(data_sets[classes.data_set].classes[place] for place in classes.places)
 
     contestant = trial.contestant
     asked = [room.asked(classes) for classes in trial.asked]

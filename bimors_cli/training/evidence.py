@@ -40,6 +40,16 @@ class PictureProgress(Protocol):
         """Count pictures."""
 
 
+class SilentPictures:
+    """Shows nothing of it."""
+
+    def begin(self, what: str, total: int) -> None:
+        """Show nothing."""
+
+    def advance(self, count: int) -> None:
+        """Show nothing."""
+
+
 def gather_whole(
     models: FrozenModels, examples: Examples, side: int, advance: Callable[[int], None] = lambda count: None
 ) -> Evidence:

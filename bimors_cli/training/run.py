@@ -27,6 +27,7 @@ from bimors_cli.pipeline.run import Stop
 from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
 from bimors_cli.training.evidence import (
     PictureProgress,
+    SilentPictures,
     gather_readable,
     gather_views,
     gather_whole,
@@ -53,14 +54,8 @@ class FinetuneProgress(PictureProgress, Protocol):
         """Show an epoch of ``total``."""
 
 
-class Silent:
+class Silent(SilentPictures):
     """Shows nothing."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Show nothing."""
-
-    def advance(self, count: int) -> None:
-        """Show nothing."""
 
     def epoch(self, figures: EpochFigures, total: int) -> None:
         """Show nothing."""
