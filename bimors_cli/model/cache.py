@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads import Head
+from bimors_cli.model.heads import Gist, Head
 
 # Where there is nothing to search on: near the best of the paper's ablation on ImageNet, for cosines times 100.
 ALPHA, BETA, SCALE = 1.0, 5.5, 100.0
@@ -88,7 +88,7 @@ class Cache(nn.Module):
         return cache_logits(features.to(self.keys.dtype), self.keys, self.values, self.alpha, self.beta)
 
 
-class CacheHead:
+class CacheHead(Head):
     """Another head's logits with those of a cache added.
 
     A cache compares the labels that it knows with each other. Beside a label that it does not know it would only push
@@ -112,13 +112,20 @@ class CacheHead:
         self._columns = torch.tensor([place for place in places if place is not None], dtype=torch.int64)
         self._knows_all = None not in places
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        base = self._base.logits(evidence)
+    @property
+    def context_shape(self) -> tuple[int, int] | None:
+        return self._base.context_shape
+
+    def condense(self, evidence: Evidence) -> Gist:
+        return self._base.condense(evidence)
+
+    def answer(self, gist: Gist) -> torch.Tensor:
+        base = self._base.answer(gist)
         if not len(self._known):
             return base
         known = self._known.to(base.device)
         before = base[:, known]
-        after: torch.Tensor = before + self._cache(evidence.image_feature)[:, self._columns.to(base.device)]
+        after: torch.Tensor = before + self._cache(gist.image_feature)[:, self._columns.to(base.device)]
         if self._knows_all:
             return after
         together = before.logsumexp(dim=1, keepdim=True) - after.logsumexp(dim=1, keepdim=True)

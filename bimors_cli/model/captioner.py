@@ -11,6 +11,7 @@ from torch import nn
 from transformers import Blip2ForConditionalGeneration, BlipForConditionalGeneration, PreTrainedTokenizerBase
 
 from bimors_cli.errors import BundleError
+from bimors_cli.model.fused import fuse_t5
 from bimors_cli.model.images import Preprocessing, prepare
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 
@@ -70,6 +71,7 @@ class Captioner(nn.Module):
             raise BundleError(
                 f"{folder}: lacks language_model.lm_head.weight", "the folder is incomplete; copy it again"
             )
+        fuse_t5(model)
         how = _preprocessing(folder, model.config.vision_config.image_size)
         return cls(model, load_tokenizer(folder), how)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
+from bimors_cli.model.fused import feature_map
 from bimors_cli.model.images import Preprocessing, prepare
 from bimors_cli.model.loading import fill, frozen, read_json, unfilled
 from bimors_cli.model.names import spoken
@@ -55,6 +57,7 @@ class Clip(nn.Module):
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenize = tokenize
         self.preprocessing = preprocessing
+        self._features = feature_map(model.visual.trunk) if isinstance(model.visual, TimmModel) else None
 
     @classmethod
     def load(cls, folder: Path) -> Clip:
@@ -113,14 +116,22 @@ class Clip(nn.Module):
         pixels = prepare(images, self.preprocessing, next(visual.parameters()).dtype)
         if isinstance(visual, VisionTransformer):
             kept: list[torch.Tensor] = []
-            hook = visual.transformer.register_forward_hook(lambda _module, _inputs, tokens: kept.append(tokens))
+            thread = threading.get_ident()
+
+            def keep(_module: nn.Module, _inputs: object, tokens: torch.Tensor) -> None:
+                # Other threads may be in the same tower: each one's hook hears all of them.
+                if threading.get_ident() == thread:
+                    kept.append(tokens)
+
+            hook = visual.transformer.register_forward_hook(keep)
             try:
                 feature = visual(pixels)
             finally:
                 hook.remove()
             tokens = kept[0]
         else:
-            tokens = visual.trunk.forward_features(pixels)
+            assert self._features is not None  # a timm tower has them
+            tokens = self._features(pixels.contiguous(memory_format=torch.channels_last))
             feature = visual.head(visual.trunk.forward_head(tokens))
             if tokens.ndim == 4:
                 tokens = tokens.flatten(2).transpose(1, 2)

@@ -10,8 +10,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads import Prompts, cosines
+from bimors_cli.model.heads import Gist, Head, Prompts, cosines
 
 META_NET_REDUCTION = 16
 
@@ -46,7 +45,7 @@ class CocoopLearner(nn.Module):
         return self.context + change.unsqueeze(1)
 
 
-class CocoopHead:
+class CocoopHead(Head):
     """Cosine between the image feature and text features for each tile, behind the tile's own context."""
 
     def __init__(self, clip: Clip, labels: Labels, learner: CocoopLearner) -> None:
@@ -54,6 +53,6 @@ class CocoopHead:
         self._learner = learner
         self._prompts = Prompts(clip, labels, len(learner.context))
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        context = self._learner(evidence.image_feature.to(self._learner.context.dtype))
-        return cosines(self._clip, evidence, self._prompts.read(context))
+    def answer(self, gist: Gist) -> torch.Tensor:
+        context = self._learner(gist.image_feature.to(self._learner.context.dtype))
+        return cosines(self._clip, gist, self._prompts.read(context))

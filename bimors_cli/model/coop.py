@@ -11,8 +11,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads import Prompts, cosines
+from bimors_cli.model.heads import Gist, Head, Prompts, cosines
 
 
 class CoopLearner(nn.Module):
@@ -26,7 +25,7 @@ class CoopLearner(nn.Module):
         self.context = nn.Parameter(context.detach().clone().float())
 
 
-class CoopHead:
+class CoopHead(Head):
     """Cosine between the image feature and the text features behind the learned context.
 
     They depend on no tile: a learner that is being trained reads them anew for every batch, a frozen one once.
@@ -38,7 +37,7 @@ class CoopHead:
         self._prompts = Prompts(clip, labels, len(learner.context))
         self._text: torch.Tensor | None = None
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
+    def answer(self, gist: Gist) -> torch.Tensor:
         if self._learner.context.requires_grad:
             self._text = None
             text = self._prompts.read(self._learner.context.unsqueeze(0))
@@ -46,4 +45,4 @@ class CoopHead:
             if self._text is None:
                 self._text = self._prompts.read(self._learner.context.unsqueeze(0))
             text = self._text
-        return cosines(self._clip, evidence, text)
+        return cosines(self._clip, gist, text)

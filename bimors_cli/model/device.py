@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from bimors_cli.errors import DeviceError
+
+# Each has activations of its own in memory.
+MOST_WORKERS = 4
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,3 +45,37 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 on CUDA and float32 elsewhere (on CPUs bfloat16 was measured to be slower)."""
     return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+@contextmanager
+def shared_among_workers(device: torch.device) -> Iterator[int]:
+    """Part the processors among threads that each take tiles through the whole model; yields how many.
+
+    A model's many small operations leave most of the processors idle that one thread has: two threads with a processor
+    each do more than one with two (tests/benchmarks/README.md). A GPU has one thread, which it keeps busy. Each thread
+    must set torch's number of threads again to what it is by then: some libraries keep the number by thread.
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, MOST_WORKERS) if device.type == "cpu" else 1
+    torch.set_num_threads(threads // workers)
+    try:
+        yield workers
+    finally:
+        torch.set_num_threads(threads)
+
+
+def free_memory(device: torch.device) -> tuple[int, int]:
+    """Return the bytes of a device's memory that can be had, and all of them; zeros where the system does not say."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        # What torch keeps for itself is as good as free.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + kept, total
+    if device.type == "mps":
+        total = torch.mps.recommended_max_memory()
+        return total - torch.mps.current_allocated_memory(), total
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows; names that a system does not know
+        return 0, 0

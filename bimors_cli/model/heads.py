@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 
@@ -13,15 +14,60 @@ from bimors_cli.model.names import spoken
 from bimors_cli.model.prompt_learner import PromptLearner
 
 
-class Head(Protocol):
-    """What a head is to the rest of the program."""
+@dataclass(frozen=True)
+class Gist:
+    """What a head keeps of B tiles, whatever the labels: normalised ``image_feature`` float32 [B, E], and the
+    ``context`` [B, M, D] that its prompts have for each tile, None where prompts do not depend on the tile or follow
+    from the image feature.
+    """
+
+    image_feature: torch.Tensor
+    context: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_feature)
+
+    def part(self, which: slice) -> Gist:
+        """The gist of neighbouring tiles; shares memory with this."""
+        return Gist(self.image_feature[which], None if self.context is None else self.context[which])
+
+    def take(self, rows: torch.Tensor) -> Gist:
+        """The gist of some of the tiles; ``rows`` int64 [n]."""
+        return Gist(self.image_feature[rows], None if self.context is None else self.context[rows])
+
+    def followed_by(self, other: Gist) -> Gist:
+        """Put another's tiles behind these."""
+        feature = torch.cat((self.image_feature, other.image_feature))
+        if self.context is None or other.context is None:
+            return Gist(feature)
+        return Gist(feature, torch.cat((self.context, other.context)))
+
+
+class Head(ABC):
+    """What a head is to the rest of the program: it condenses evidence, and answers from the gist.
+
+    The first step knows nothing of the labels, so that its result serves for others. ``context_shape`` is (M, D) of the
+    context that it makes for a tile, None for a head that makes none.
+    """
+
+    @property
+    def context_shape(self) -> tuple[int, int] | None:
+        return None
+
+    def condense(self, evidence: Evidence) -> Gist:
+        """Keep what the answer needs of B tiles."""
+        return Gist(evidence.image_feature)
+
+    @abstractmethod
+    def answer(self, gist: Gist) -> torch.Tensor:
+        """Answer for B tiles and K labels: float32 [B, K], scaled, before the temperature."""
 
     def logits(self, evidence: Evidence) -> torch.Tensor:
-        """Answer for B tiles and K labels: float32 [B, K], scaled, before the temperature."""
-        ...
+        """Both steps."""
+        return self.answer(self.condense(evidence))
 
 
-class ZeroShotHead:
+class ZeroShotHead(Head):
     """Cosine between the image feature and the text feature of "a photo of a LABEL."; the text is read once."""
 
     def __init__(self, clip: Clip, labels: Labels, context: str) -> None:
@@ -29,8 +75,8 @@ class ZeroShotHead:
         self._clip = clip
         self._text = clip.read([f"{context} {spoken(name)}." for name in labels.names])
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        return self._clip.scale * evidence.image_feature @ self._text.T
+    def answer(self, gist: Gist) -> torch.Tensor:
+        return self._clip.scale * gist.image_feature @ self._text.T
 
 
 class Prompts:
@@ -64,7 +110,7 @@ class Prompts:
         return features
 
 
-class BimorsHead:
+class BimorsHead(Head):
     """The BiMoRS answer: prompts conditioned on the tile's patch tokens and caption, text features for each tile."""
 
     def __init__(self, clip: Clip, labels: Labels, learner: PromptLearner) -> None:
@@ -72,20 +118,33 @@ class BimorsHead:
         self._learner = learner
         self._prompts = Prompts(clip, labels, learner.widths.context)
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
+    @property
+    def context_shape(self) -> tuple[int, int] | None:
+        return self._learner.widths.context, self._learner.widths.text
+
+    def condense(self, evidence: Evidence) -> Gist:
         dtype = self._learner.context.dtype
         context = self._learner(evidence.patch_tokens.to(dtype), evidence.caption_embedding.to(dtype))
-        return cosines(self._clip, evidence, self._prompts.read(context))
+        return Gist(evidence.image_feature, context)
+
+    def answer(self, gist: Gist) -> torch.Tensor:
+        assert gist.context is not None  # of this head's own condensing
+        return cosines(self._clip, gist, self._prompts.read(gist.context))
 
 
-def cosines(clip: Clip, evidence: Evidence, text: torch.Tensor) -> torch.Tensor:
+def cosines(clip: Clip, gist: Gist, text: torch.Tensor) -> torch.Tensor:
     """Scaled cosines [B, K] of B image features with text features of their own [B, K, E], or of all [1, K, E]."""
-    feature = evidence.image_feature.to(text.dtype)
+    feature = gist.image_feature.to(text.dtype)
     if len(text) == 1:
         return clip.scale * feature @ text[0].T
     return clip.scale * torch.einsum("be,bke->bk", feature, text)
 
 
 def probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Softmax of logits [B, K] over a fitted temperature (Guo et al. 2017), float32 [B, K]."""
-    return torch.softmax(logits.float() / temperature, dim=-1)
+    """Softmax of logits [B, K] over a fitted temperature (Guo et al. 2017), float32 [B, K].
+
+    One that is not finite makes NaN of its whole row: of minus infinity softmax alone would make a zero, and go on.
+    """
+    scaled = logits.float() / temperature
+    finite = torch.isfinite(scaled).all(dim=-1, keepdim=True)
+    return torch.softmax(scaled, dim=-1).masked_fill(~finite, torch.nan)

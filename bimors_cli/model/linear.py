@@ -10,7 +10,7 @@ from torch import nn
 
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.heads import Gist, Head
 
 
 class LinearLearner(nn.Module):
@@ -40,7 +40,7 @@ class LinearLearner(nn.Module):
         return out
 
 
-class LinearHead:
+class LinearHead(Head):
     """The probe's answer for the user's labels, all of which it must know.
 
     Parameters
@@ -69,6 +69,6 @@ class LinearHead:
         self._learner = learner
         self._rows = torch.tensor([place for place in places if place is not None])
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        answer: torch.Tensor = self._learner(evidence.image_feature.to(self._learner.linear.weight.dtype))
+    def answer(self, gist: Gist) -> torch.Tensor:
+        answer: torch.Tensor = self._learner(gist.image_feature.to(self._learner.linear.weight.dtype))
         return answer[:, self._rows.to(answer.device)]

@@ -5,6 +5,10 @@ A prompt is [start, M context tokens, name tokens, end, padding]. The tower is c
 - positions after the end token never matter: they are not computed;
 - the start token and the context do not see the name: their keys and values are computed once a tile and shared by
   all K classes;
+- the names of several classes lie behind each other in one sequence, where each sees its own tokens and the prefix:
+  a short name does not pay for a long one, and nothing is copied class by class;
+- names are the same for every tile until they have seen its context: the first block's queries, keys and values of
+  them are computed once;
 - in the last block only the end token's row is needed.
 
 The answer is that of the whole tower on full-length prompts, up to rounding; gradients flow through.
@@ -12,7 +16,7 @@ The answer is that of the whole tower on full-length prompts, up to rounding; gr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +27,11 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError
 
-# Tokens that go through the tower at once; bounds memory at about TOKENS x 10 D values whatever the number of labels.
-TOKENS_AT_ONCE = 16_384
+# Of the widest activation (4 D values a token), which bounds memory whatever the number of labels. On a CPU it stays
+# below the 32 MiB from which on glibc takes fresh pages from the system for every tensor.
+BYTES_AT_ONCE = {"cpu": 24 << 20, "cuda": 512 << 20}
+# Tokens of names in one sequence: attention looks at all pairs of them, those of other classes in vain.
+SEQUENCE = 128
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,18 @@ class NameTokens:
         """Rows ``begin`` to ``stop``, cut to the longest of them."""
         end = self.end[begin:stop]
         return NameTokens(self.ids[begin:stop, : int(end.max()) + 1], end)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Names of k classes in one sequence of T tokens: ``ids`` and ``place`` (in its own name) int64 [T], ``ends`` int64
+    [k], where the end tokens are, and ``own`` bool [T, T], which tokens a token sees.
+    """
+
+    ids: torch.Tensor
+    place: torch.Tensor
+    ends: torch.Tensor
+    own: torch.Tensor
 
 
 class TextTower(nn.Module):
@@ -104,61 +123,59 @@ class TextTower(nn.Module):
         torch.Tensor
             [B, K, E], normalised text features, in float32 or better.
         """
+        parts = [self._pack(names.part(*span)) for span in _spans(names, SEQUENCE)]
+        longest = max(len(part.ids) for part in parts)
         rows = []
-        for tiles in self._tiles_at_once(context, names):
-            classes = max(1, TOKENS_AT_ONCE // (len(tiles) * names.ids.shape[1]))
-            parts = [
-                self._encode(tiles, names.part(k, min(k + classes, len(names)))) for k in range(0, len(names), classes)
-            ]
-            rows.append(torch.cat(parts, dim=1))
+        tokens = BYTES_AT_ONCE.get(context.device.type, BYTES_AT_ONCE["cpu"]) // (4 * self.width * context.itemsize)
+        for tiles in context.split(max(1, tokens // longest)):
+            shared = self._prefix(tiles)
+            rows.append(torch.cat([self._encode(shared, part, len(tiles)) for part in parts], dim=1))
         return torch.cat(rows)
 
-    @staticmethod
-    def _tiles_at_once(context: torch.Tensor, names: NameTokens) -> Iterator[torch.Tensor]:
-        return iter(context.split(max(1, TOKENS_AT_ONCE // names.ids.numel())))
+    def _pack(self, names: NameTokens) -> _Packed:
+        """Put the tokens of names behind each other, without padding."""
+        length = int(names.end.max()) + 1
+        places = torch.arange(length, device=names.end.device)
+        owner, place = (places <= names.end[:, None]).nonzero(as_tuple=True)
+        ends = torch.cumsum(names.end + 1, 0) - 1
+        own = (owner[:, None] == owner) & (place[:, None] >= place)
+        return _Packed(names.ids[owner, place], place, ends, own)
 
-    def _encode(self, context: torch.Tensor, names: NameTokens) -> torch.Tensor:
-        batch, length = context.shape[:2]
-        classes, tail = names.ids.shape
-        length += 1
+    def _prefix(self, context: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values [B, heads, M + 1, d] of the start token and the context, a pair a block."""
         position = self.positional_embedding.to(context.dtype)
-        start = self.token_embedding.weight[self.start_id].to(context.dtype).expand(batch, 1, -1)
-        prefix = torch.cat((start, context), dim=1) + position[:length]
-        suffix = self.token_embedding(names.ids).to(context.dtype) + position[length : length + tail]
-        suffix = suffix.expand(batch, -1, -1, -1).flatten(0, 1)  # [B K, L, D]
+        start = self.token_embedding.weight[self.start_id].to(context.dtype).expand(len(context), 1, -1)
+        x = torch.cat((start, context), dim=1)
+        x = x + position[: x.shape[1]]
+        shared = []
+        for block in self.blocks:
+            query, keys, values = _attention_inputs(block, x)
+            shared.append((keys, values))
+            if block is not self.blocks[-1]:
+                x = _rest_of_block(
+                    block, x, functional.scaled_dot_product_attention(query, keys, values, is_causal=True)
+                )
+        return shared
 
-        places = torch.arange(length + tail, device=context.device)
-        causal = places[None, :] <= places[length:, None]  # [L, P + L]
-        for block in self.blocks[:-1]:
-            query, keys, values = _attention_inputs(block, prefix)
-            suffix_query, suffix_keys, suffix_values = _attention_inputs(block, suffix)
-            suffix = _rest_of_block(
-                block,
-                suffix,
-                functional.scaled_dot_product_attention(
-                    suffix_query,
-                    _after(keys, suffix_keys, classes),
-                    _after(values, suffix_values, classes),
-                    attn_mask=causal,
-                ),
+    def _encode(self, shared: Sequence[tuple[torch.Tensor, torch.Tensor]], names: _Packed, batch: int) -> torch.Tensor:
+        """Text features [B, k, E] of k classes behind the prefixes of B tiles."""
+        dtype, length = shared[0][0].dtype, shared[0][0].shape[2]
+        position = self.positional_embedding[length + names.place].to(dtype)
+        # One row for all tiles; it becomes a row a tile where the first block adds what each tile's names saw.
+        x = (self.token_embedding(names.ids).to(dtype) + position)[None]
+        sees = torch.cat((names.own.new_ones(len(names.ids), length), names.own), dim=1)  # [T, P + T]
+        for block, (keys, values) in zip(self.blocks, shared, strict=True):
+            query, own_keys, own_values = _attention_inputs(block, x)
+            if block is self.blocks[-1]:
+                query, sees, x = query[:, :, names.ends], sees[names.ends], x[:, names.ends]
+            seen = functional.scaled_dot_product_attention(
+                query.expand(batch, -1, -1, -1),
+                torch.cat((keys, own_keys.expand(batch, -1, -1, -1)), dim=2),
+                torch.cat((values, own_values.expand(batch, -1, -1, -1)), dim=2),
+                attn_mask=sees,
             )
-            seen = functional.scaled_dot_product_attention(query, keys, values, is_causal=True)
-            prefix = _rest_of_block(block, prefix, seen)
-
-        last = self.blocks[-1]
-        _, keys, values = _attention_inputs(last, prefix)
-        query, suffix_keys, suffix_values = _attention_inputs(last, suffix)
-        end = names.end.repeat(batch)
-        row = torch.arange(len(end), device=end.device)
-        until_end = places[None, :] <= length + end[:, None]  # [B K, P + L]
-        seen = functional.scaled_dot_product_attention(
-            query[row, :, end].unsqueeze(2),
-            _after(keys, suffix_keys, classes),
-            _after(values, suffix_values, classes),
-            attn_mask=until_end[:, None, None, :],
-        )
-        pooled = self.ln_final(_rest_of_block(last, suffix[row, end].unsqueeze(1), seen))
-        return functional.normalize(self._project(pooled).reshape(batch, classes, -1), dim=-1)
+            x = _rest_of_block(block, x, seen)
+        return functional.normalize(self._project(self.ln_final(x)), dim=-1)
 
     def _project(self, pooled: torch.Tensor) -> torch.Tensor:
         if self.text_projection is None:
@@ -171,6 +188,17 @@ class TextTower(nn.Module):
         return projected if projected.dtype == torch.float64 else projected.float()
 
 
+def _spans(names: NameTokens, limit: int) -> Iterator[tuple[int, int]]:
+    """Part classes into runs, in their order, of at most ``limit`` tokens each, or of one class."""
+    begin = tokens = 0
+    for index, length in enumerate((names.end + 1).tolist()):
+        if index > begin and tokens + length > limit:
+            yield begin, index
+            begin, tokens = index, 0
+        tokens += length
+    yield begin, len(names)
+
+
 def _attention_inputs(
     block: ResidualAttentionBlock, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -181,12 +209,6 @@ def _attention_inputs(
         part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in mixed.chunk(3, dim=-1)
     )
     return query, keys, values
-
-
-def _after(prefix: torch.Tensor, suffix: torch.Tensor, classes: int) -> torch.Tensor:
-    """Put a tile's prefix [B, heads, P, d] before the suffix [B K, heads, L, d] of each of its classes."""
-    shared = prefix.unsqueeze(1).expand(-1, classes, -1, -1, -1).flatten(0, 1)
-    return torch.cat((shared, suffix), dim=2)
 
 
 def _rest_of_block(block: ResidualAttentionBlock, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:

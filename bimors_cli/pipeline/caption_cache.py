@@ -1,7 +1,8 @@
 """Captions by what the captioner was shown: labels, heads and adapters can change without captioning again.
 
-One SQLite file in the user's cache folder, shared by all runs, holds sentences and hashes: no pixels and no features.
-Whatever is wrong with it costs time and never a run: the run warns, and goes on without it.
+One SQLite file in the user's cache folder, shared by all runs, holds sentences, what heads keep of a picture (see
+`bimors_cli.pipeline.gists`), and hashes: no pixels. Whatever is wrong with it costs time and never a run: the run
+warns, and goes on without it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,31 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from platformdirs import user_cache_path
 
 from bimors_cli.errors import CacheError, InputError
-from bimors_cli.pipeline.caption_store import Source, count, empty, find, keep, make_room, open_store
+from bimors_cli.pipeline.caption_store import (
+    Source,
+    count,
+    count_gists,
+    empty,
+    find,
+    find_gists,
+    keep,
+    keep_gists,
+    make_room,
+    open_store,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +55,7 @@ log = logging.getLogger("bimors")
 
 
 class CaptionCache:
-    """The captions that are known, for one run; to be closed, or entered. Used by one thread at a time.
+    """The captions that are known, for one run; to be closed, or entered. Any thread may ask.
 
     Parameters
     ----------
@@ -57,6 +72,7 @@ class CaptionCache:
 
     def __init__(self, path: Path | None, limit: int) -> None:
         self.known = self.described = 0
+        self._one_at_a_time = threading.RLock()
         self._path, self._limit = path, limit
         try:
             self._db = open_store(path)
@@ -84,15 +100,36 @@ class CaptionCache:
         self._safely(lambda db: keep(db, source, captions))
         self._safely(lambda db: make_room(db, self._limit))
 
+    @property
+    def lasts(self) -> bool:
+        """Whether what is kept now is there for later runs."""
+        return self._path is not None
+
+    def find_gists(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        """Look gists up; keys that are not known are left out."""
+        return self._safely(lambda db: find_gists(db, list(keys)))
+
+    def keep_gists(self, gists: Mapping[bytes, bytes]) -> None:
+        """Keep gists by their keys."""
+        self._safely(lambda db: keep_gists(db, gists))
+        self._safely(lambda db: make_room(db, self._limit))
+
+    def tally(self, known: int, described: int = 0) -> None:
+        """Count captions that were found, and those that were said."""
+        with self._one_at_a_time:
+            self.known += known
+            self.described += described
+
     def _safely(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return work(self._db)
-        except (sqlite3.Error, OSError) as error:
-            if self._path is None:
-                raise
-            self._db.close()
-            self._forgo(error)
-            return work(self._db)
+        with self._one_at_a_time:
+            try:
+                return work(self._db)
+            except (sqlite3.Error, OSError) as error:
+                if self._path is None:
+                    raise
+                self._db.close()
+                self._forgo(error)
+                return work(self._db)
 
     def _forgo(self, error: Exception) -> None:
         hint = "; bimors cache clear begins a new one" if _is_damage(error) else ""
@@ -108,9 +145,13 @@ class Remembered:
     cache: CaptionCache
     source: Source
 
-    def describe(self, images: torch.Tensor, describe: Describe) -> list[str]:
-        """Describe B pictures, uint8 [B, 3, h, w]: one lookup, and ``describe`` for those not known, each once."""
-        keys = self._keys(images)
+    def describe(self, images: torch.Tensor, describe: Describe, keys: Sequence[bytes] | None = None) -> list[str]:
+        """Describe B pictures, uint8 [B, 3, h, w]: one lookup, and ``describe`` for those not known, each once.
+
+        ``keys`` are theirs, where they are known already: see `key`.
+        """
+        if keys is None:
+            keys = [self.key(picture) for picture in images.cpu().numpy()]
         captions = self.cache.find(set(keys))
         missing: dict[bytes, int] = {}
         for row, key in enumerate(keys):
@@ -120,19 +161,14 @@ class Remembered:
             said = dict(zip(missing, describe(images[list(missing.values())]), strict=True))
             self.cache.keep(self.source, said)
             captions |= said
-        self.cache.described += len(missing)
-        self.cache.known += len(keys) - len(missing)
+        self.cache.tally(len(keys) - len(missing), len(missing))
         return [captions[key] for key in keys]
 
-    def _keys(self, images: torch.Tensor) -> list[bytes]:
-        pixels = images.cpu().contiguous().numpy()
-        start = hashlib.sha256(self.source.id + repr(pixels.shape[1:]).encode())
-        keys = []
-        for picture in pixels:
-            content = start.copy()
-            content.update(picture.data)
-            keys.append(content.digest())
-        return keys
+    def key(self, image: npt.NDArray[np.uint8]) -> bytes:
+        """Tell what a picture, uint8 [3, h, w], is known by. Any thread may ask."""
+        content = hashlib.sha256(self.source.id + repr(image.shape).encode())
+        content.update(np.ascontiguousarray(image).data)
+        return content.digest()
 
 
 def open_caption_cache(keep: bool = True) -> CaptionCache:
@@ -175,11 +211,14 @@ def cache_limit() -> int:
 
 @dataclass(frozen=True)
 class CacheFacts:
-    """What the cache holds: ``bytes`` on disk, of each source its captions and the first and last time of use."""
+    """What the cache holds: ``bytes`` on disk, ``gists``, of each source its captions and the first and last time of
+    use.
+    """
 
     path: Path
     bytes: int
     limit: int
+    gists: int
     sources: tuple[tuple[Source, int, datetime, datetime], ...]
 
     @property
@@ -199,9 +238,9 @@ def cache_facts() -> CacheFacts:
     """
     path, limit = cache_file(), cache_limit()
     if not path.exists():
-        return CacheFacts(path, 0, limit, ())
-    found = _opened(path, count)
-    return CacheFacts(path, _bytes_on_disk(path), limit, tuple(found))
+        return CacheFacts(path, 0, limit, 0, ())
+    found, gists = _opened(path, lambda db: (count(db), count_gists(db)))
+    return CacheFacts(path, _bytes_on_disk(path), limit, gists, tuple(found))
 
 
 def clear_cache() -> tuple[int | None, int]:
@@ -210,7 +249,7 @@ def clear_cache() -> tuple[int | None, int]:
     Returns
     -------
     tuple of int
-        Captions that were in it, None if it was damaged; bytes that are free again.
+        Captions that were in it (gists are not counted), None if it was damaged; bytes that are free again.
 
     Raises
     ------

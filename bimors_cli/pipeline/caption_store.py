@@ -1,4 +1,4 @@
-"""The SQLite file behind the caption cache: its form, its questions, and its size.
+"""The SQLite file behind the cache of captions and gists: its form, its questions, and its size.
 
 Every function may raise sqlite3.Error or OSError: the file is damaged, locked, read-only, or the disk is full.
 """
@@ -9,17 +9,18 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from bimors_cli.errors import CacheError
 
 # In the file's header: that it is ours, and of which form.
-APPLICATION, SCHEMA = 0x62694D6F, 1
+APPLICATION, SCHEMA = 0x62694D6F, 2
 # Another run's transaction takes milliseconds.
 WAIT_SECONDS = 5.0
 # When a caption was used last is known to the hour: a run that only reads hardly ever writes.
@@ -32,6 +33,11 @@ _TABLES = (
     "CREATE TABLE captions (key BLOB PRIMARY KEY, source BLOB NOT NULL, caption TEXT NOT NULL, used INTEGER NOT NULL)"
     " WITHOUT ROWID",
     "CREATE INDEX captions_by_use ON captions (used)",
+)
+# Since form 2.
+_GISTS = (
+    "CREATE TABLE gists (key BLOB PRIMARY KEY, gist BLOB NOT NULL, used INTEGER NOT NULL)",
+    "CREATE INDEX gists_by_use ON gists (used)",
 )
 _COUNT = """
 SELECT bundle, captioner, settings, entries, oldest, newest FROM sources
@@ -98,14 +104,16 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         _make_tables(db)
+    elif schema == 1:
+        _make_tables(db, _GISTS)
     # With a write-ahead log, a machine that loses its power loses the last captions and nothing else.
     db.execute("PRAGMA synchronous = NORMAL")
 
 
-def _make_tables(db: sqlite3.Connection) -> None:
+def _make_tables(db: sqlite3.Connection, statements: Sequence[str] = (*_TABLES, *_GISTS)) -> None:
     with db:
         db.execute("BEGIN IMMEDIATE")
-        for statement in _TABLES:
+        for statement in statements:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION}")
         db.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -113,17 +121,25 @@ def _make_tables(db: sqlite3.Connection) -> None:
 
 def find(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, str]:
     """Look captions up and note that they were used; keys that are not there are left out."""
+    return _find(db, "SELECT key, caption, used FROM captions", "UPDATE captions", keys)
+
+
+def find_gists(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, bytes]:
+    """Look gists up, as `find` does captions."""
+    return _find(db, "SELECT key, gist, used FROM gists", "UPDATE gists", keys)
+
+
+def _find(db: sqlite3.Connection, select: str, update: str, keys: list[bytes]) -> dict[bytes, Any]:
     now = int(time.time())
-    found: dict[bytes, str] = {}
+    found: dict[bytes, Any] = {}
     for i in range(0, len(keys), ASKED_AT_ONCE):
         asked = keys[i : i + ASKED_AT_ONCE]
-        places = ",".join("?" * len(asked))
-        rows = db.execute(f"SELECT key, caption, used FROM captions WHERE key IN ({places})", asked).fetchall()
-        found |= {key: caption for key, caption, _ in rows}
+        rows = db.execute(f"{select} WHERE key IN ({','.join('?' * len(asked))})", asked).fetchall()
+        found |= {key: value for key, value, _ in rows}
         used = [(now, key) for key, _, last in rows if last < now - USE_SECONDS]
         if used:
             with db:
-                db.executemany("UPDATE captions SET used = ? WHERE key = ?", used)
+                db.executemany(f"{update} SET used = ? WHERE key = ?", used)
     return found
 
 
@@ -139,16 +155,28 @@ def keep(db: sqlite3.Connection, source: Source, captions: Mapping[bytes, str]) 
         )
 
 
+def keep_gists(db: sqlite3.Connection, gists: Mapping[bytes, bytes]) -> None:
+    """Add gists by their keys; of a key that is there, its gist stays."""
+    now = int(time.time())
+    with db:
+        db.executemany("INSERT OR IGNORE INTO gists VALUES (?, ?, ?)", [(k, gist, now) for k, gist in gists.items()])
+
+
 def make_room(db: sqlite3.Connection, limit: int) -> None:
-    """Remove what was not used for longest, in steps that let other runs in between."""
-    while _bytes_in_use(db) > limit:
-        with db:
-            removed = db.execute(
-                "DELETE FROM captions WHERE key IN (SELECT key FROM captions ORDER BY used LIMIT ?)", [REMOVED_AT_ONCE]
-            ).rowcount
-        _give_back(db)
-        if removed < REMOVED_AT_ONCE:
-            return
+    """Remove what was not used for longest, in steps that let other runs in between.
+
+    Gists go first, all of them: they are larger, and quicker to make again, than captions.
+    """
+    for table in ("gists", "captions"):
+        while _bytes_in_use(db) > limit:
+            with db:
+                removed = db.execute(
+                    f"DELETE FROM {table} WHERE key IN (SELECT key FROM {table} ORDER BY used LIMIT ?)",
+                    [REMOVED_AT_ONCE],
+                ).rowcount
+            _give_back(db)
+            if removed < REMOVED_AT_ONCE:
+                break
 
 
 def count(db: sqlite3.Connection) -> list[tuple[Source, int, datetime, datetime]]:
@@ -159,9 +187,15 @@ def count(db: sqlite3.Connection) -> list[tuple[Source, int, datetime, datetime]
     ]
 
 
+def count_gists(db: sqlite3.Connection) -> int:
+    """Count the gists."""
+    return int(db.execute("SELECT count(*) FROM gists").fetchone()[0])
+
+
 def empty(db: sqlite3.Connection) -> int:
-    """Remove all captions; return how many there were."""
+    """Remove all captions and gists; return how many captions there were."""
     with db:
+        db.execute("DELETE FROM gists")
         removed = db.execute("DELETE FROM captions").rowcount
         db.execute("DELETE FROM sources")
     _give_back(db)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -14,24 +19,94 @@ from bimors_cli.bundle.files import sha256_of_files
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
+from bimors_cli.model.batches import HEAD
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, Mute
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads import Head, ZeroShotHead
+from bimors_cli.model.heads import Gist, Head, ZeroShotHead, probabilities
 from bimors_cli.model.trainable import empty_cache, make_head, new_learner
 from bimors_cli.pipeline.caption_cache import CaptionCache, Remembered
 from bimors_cli.pipeline.caption_store import Source
+from bimors_cli.pipeline.gists import GistMemory, Kept
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Frozen models, the head for the user's labels, and the temperature that makes its answer a probability."""
+    """Frozen models, the head for the user's labels, and the temperature that makes its answer a probability.
+
+    ``memory``, where there is one, is asked before the models.
+    """
 
     models: FrozenModels
     head: Head
     temperature: float
+    memory: GistMemory | None = None
+
+    @torch.no_grad()
+    def look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None) -> tuple[list[str], Gist]:
+        """Look at pictures, uint8 [B, 3, h, w] on the CPU; ``keys`` are what a memory knows them by.
+
+        Returns
+        -------
+        tuple
+            B captions, and what the head keeps of them: NaN for one whose evidence is not finite.
+
+        Raises
+        ------
+        DeviceError
+            The device's memory does not do for one picture.
+        """
+        if self.memory is None or keys is None:
+            return self._look(pictures, keys)
+        clock = time.perf_counter()
+        known, said, gist = self.memory.find(keys, self.models.device)
+        self.models.count("cache", clock)
+        if gist is None:
+            captions, gist = self._look(pictures, keys)
+            clock = time.perf_counter()
+            self.memory.keep(keys, gist)
+            self.models.count("cache", clock)
+            return captions, gist
+        new = sorted(set(range(len(keys))) - set(known))
+        if new:
+            new_keys = [keys[place] for place in new]
+            captions, other = self._look(pictures[new], new_keys)
+            clock = time.perf_counter()
+            self.memory.keep(new_keys, other)
+            order = torch.tensor([*known, *new]).argsort()
+            gist, said = gist.followed_by(other).take(order.to(self.models.device)), [*said, *captions]
+            said = [said[place] for place in order.tolist()]
+            self.models.count("cache", clock)
+        return said, gist
+
+    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str], Gist]:
+        evidence = self.models.gather(pictures, keys)
+        clock = time.perf_counter()
+        gist = self.head.condense(evidence)
+        # An infinite number need not show in the answer: a ReLU turns it into a zero.
+        feature = gist.image_feature.masked_fill(~evidence.finite[:, None], torch.nan)
+        gist = replace(gist, image_feature=feature)
+        self.models.count(HEAD, clock)
+        return list(evidence.captions), gist
+
+    @torch.no_grad()
+    def answer(self, gist: Gist) -> npt.NDArray[np.float32]:
+        """Probabilities of K labels for B tiles: float32 [B, K].
+
+        Raises
+        ------
+        DeviceError
+            The device's memory does not do for one tile.
+        """
+        clock = time.perf_counter()
+        shares = self.models.batches.over(
+            HEAD, len(gist), lambda part: probabilities(self.head.answer(gist.part(part)), self.temperature)
+        )
+        answers: npt.NDArray[np.float32] = torch.cat(shares).cpu().numpy()
+        self.models.count(HEAD, clock)
+        return answers
 
 
 def load_models(
@@ -99,8 +174,31 @@ def make_classifier(models: FrozenModels, bundle: Bundle, adapter: Adapter | Non
     BundleError
         The adapter does not fit.
     """
+    head: Head
     if adapter is None:
-        return Classifier(models, ZeroShotHead(models.clip, labels, bundle.context), bundle.zero_shot_temperature)
-    learner = load_learner(adapter, models, bundle)
-    head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
-    return Classifier(models, head, adapter.temperature)
+        head, temperature = ZeroShotHead(models.clip, labels, bundle.context), bundle.zero_shot_temperature
+    else:
+        learner, temperature = load_learner(adapter, models, bundle), adapter.temperature
+        head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
+    return Classifier(models, head, temperature, _gist_memory(models, bundle, adapter, head))
+
+
+def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> GistMemory | None:
+    """Where gists are kept: in the cache that captions are kept in, if it outlasts the run."""
+    if not isinstance(models.memory, Remembered) or not models.memory.cache.lasts:
+        return None
+    clip, encoder = (
+        sha256_of_files(entry for entry in bundle.files if entry.path.startswith(f"{part}/"))
+        for part in (CLIP, CAPTION_ENCODER)
+    )
+    precision = next(models.clip.parameters()).dtype
+    width = models.clip.read(["a"]).shape[1]
+    feature = Kept(_hashed("image feature", clip, precision), (width,))
+    if adapter is None or head.context_shape is None:
+        return GistMemory(models.memory.cache, feature, None)
+    context = _hashed("context", clip, encoder, adapter.sha256, precision)
+    return GistMemory(models.memory.cache, feature, Kept(context, head.context_shape))
+
+
+def _hashed(*parts: object) -> bytes:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).digest()

@@ -1,11 +1,16 @@
-"""Tiles in, records out: reading, batching, the model, and what its numbers mean."""
+"""Tiles in, records out: reading, groups, the model, and what its numbers mean."""
 
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -13,33 +18,44 @@ import numpy.typing as npt
 import torch
 
 from bimors_cli.errors import ReadError
-from bimors_cli.model.heads import probabilities
+from bimors_cli.model.device import shared_among_workers
+from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.output.features import DTYPE as FEATURE_DTYPE
 from bimors_cli.pipeline.models import Classifier
-from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.reading import read_ahead
+from bimors_cli.pipeline.plan import LookPlan, Plan
+from bimors_cli.pipeline.reading import ReadTile, read_ahead
 from bimors_cli.pipeline.record import CONFIDENCE_DECIMALS, PROBABILITY_DECIMALS, TileRecord
 from bimors_cli.scene.grid import Tile
+from bimors_cli.scene.read import TilePixels, image_shape
 
-DEFAULT_BATCH = 32
 # Tiles that need no model are handed on in groups of this size at most.
 RECORDS_AT_ONCE = 1000
+# Bounds the pictures that wait: one group is read, two are ready, and each worker has one.
+WAITING_BYTES = 256 * 1024**2
 
 log = logging.getLogger("bimors")
 
+# Makes records of the pictures of a group, in a scene of this number.
+Look = Callable[[int, "_Group"], list[TileRecord]]
+
 
 @dataclass
-class _Batch:
-    """What has been read and waits for the model: ``records`` need none."""
+class _Group:
+    """Tiles that were read and wait for the model, as many as its stages can use at once: ``records`` need none.
 
-    records: list[TileRecord] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    ``pictures`` uint8 [B, 3, h, w] and ``keys`` are in the order of ``indexes``.
+    """
+
+    records: list[TileRecord]
+    indexes: list[int]
+    pictures: torch.Tensor
+    keys: list[bytes] | None
 
 
 def classify_tiles(
     plan: Plan, classifier: Classifier, is_done: Callable[[int, int], bool], seconds: dict[str, float]
 ) -> Iterator[list[TileRecord]]:
-    """Classify the tiles of a plan that are not done, batch by batch, in the order of the grid.
+    """Classify the tiles of a plan that are not done, group by group, in the order of the grid.
 
     Parameters
     ----------
@@ -57,71 +73,148 @@ def classify_tiles(
     list of TileRecord
         Finished tiles.
     """
+    yield from _look_at_tiles(plan, classifier.models, partial(_classify, plan, classifier), is_done, seconds)
+
+
+def caption_tiles(
+    plan: LookPlan, models: FrozenModels, is_done: Callable[[int, int], bool], seconds: dict[str, float]
+) -> Iterator[list[TileRecord]]:
+    """Describe the tiles of a plan that are not done; else as `classify_tiles`. Only the captioner looks at them."""
+    yield from _look_at_tiles(plan, models, partial(_caption, models), is_done, seconds)
+
+
+def _look_at_tiles(
+    plan: LookPlan,
+    models: FrozenModels,
+    look: Look,
+    is_done: Callable[[int, int], bool],
+    seconds: dict[str, float],
+) -> Iterator[list[TileRecord]]:
+    models.limit_batches(plan.options.batch_size)
     for number, scene in enumerate(plan.scenes):
         if plan.options.keep_empty and scene.inside is not None:
             outside = (int(i) for i in np.flatnonzero(~scene.inside) if not is_done(number, int(i)))
             while records := [TileRecord(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
                 yield records
         todo = ((i, tile) for i, tile in enumerate(scene.grid) if scene.is_inside(i) and not is_done(number, i))
-        yield from _classify_scene(plan, classifier, number, todo, seconds)
+        yield from _look_at_scene(plan, models, look, number, todo, seconds)
 
 
-def _classify_scene(
-    plan: Plan, classifier: Classifier, number: int, todo: Iterator[tuple[int, Tile]], seconds: dict[str, float]
+def _look_at_scene(
+    plan: LookPlan,
+    models: FrozenModels,
+    look: Look,
+    number: int,
+    todo: Iterator[tuple[int, Tile]],
+    seconds: dict[str, float],
 ) -> Iterator[list[TileRecord]]:
-    size = plan.options.batch_size or DEFAULT_BATCH
-    batch = _Batch()
+    ended = threading.Event()
+    with (
+        shared_among_workers(models.device) as models.workers,
+        ThreadPoolExecutor(1, "groups") as reader,
+        ThreadPoolExecutor(models.workers, "model", torch.set_num_threads, (torch.get_num_threads(),)) as workers,
+    ):
+        groups = _groups(plan, models, number, todo, ended)
+        coming = reader.submit(next, groups, None)
+        asked: deque[Future[list[TileRecord]]] = deque()
+        try:
+            while (group := _wait(coming, seconds)) is not None:
+                coming = reader.submit(next, groups, None)
+                asked.append(workers.submit(_finish, look, number, group))
+                if len(asked) > models.workers:
+                    yield asked.popleft().result()
+            while asked:
+                yield asked.popleft().result()
+        finally:
+            ended.set()
+            for unwanted in asked:
+                unwanted.cancel()
+            coming.exception()
+            groups.close()
+
+
+def _wait(coming: Future[_Group | None], seconds: dict[str, float]) -> _Group | None:
     clock = time.perf_counter()
-    for index, pixels in read_ahead(plan.scenes[number], todo, plan.bundle.image_size, ahead=2 * size):
+    group = coming.result()
+    _add(seconds, "waiting for pixels", clock)
+    return group
+
+
+def _groups(
+    plan: LookPlan, models: FrozenModels, number: int, todo: Iterator[tuple[int, Tile]], ended: threading.Event
+) -> Generator[_Group, None, None]:
+    """Read tiles into groups until there are no more, or ``ended``; in the thread that calls."""
+    scene, side = plan.scenes[number], plan.bundle.image_size
+    size = group_size(models.batches.most, image_shape(scene.grid, side), models.workers)
+    fingerprint = None if models.memory is None else models.memory.key
+    records: list[TileRecord] = []
+    shown: list[ReadTile] = []
+    for tile in read_ahead(scene, todo, side, size, fingerprint):
+        if ended.is_set():
+            return
+        pixels = tile.pixels
         if isinstance(pixels, ReadError):
             log.info("%s", pixels.message)
-            batch.records.append(TileRecord(number, index, "read_error"))
+            records.append(TileRecord(number, tile.index, "read_error"))
         elif pixels.valid_share < plan.options.min_valid or pixels.valid_share == 0:
-            batch.records.append(TileRecord(number, index, "nodata"))
+            records.append(TileRecord(number, tile.index, "nodata"))
         else:
-            batch.indexes.append(index)
-            batch.images.append(pixels.image)
-        if len(batch.indexes) >= size or len(batch.records) >= RECORDS_AT_ONCE:
-            _add(seconds, "waiting for pixels", clock)
-            yield _finish(plan, classifier, number, batch, seconds)
-            batch = _Batch()
-            clock = time.perf_counter()
-    _add(seconds, "waiting for pixels", clock)
-    if batch.indexes or batch.records:
-        yield _finish(plan, classifier, number, batch, seconds)
+            shown.append(tile)
+        if len(shown) >= size or len(records) >= RECORDS_AT_ONCE:
+            yield _group(records, shown, models.device)
+            records, shown = [], []
+    if records or shown:
+        yield _group(records, shown, models.device)
 
 
-def _finish(
-    plan: Plan, classifier: Classifier, number: int, batch: _Batch, seconds: dict[str, float]
-) -> list[TileRecord]:
-    records = batch.records
-    if batch.indexes:
-        records += _answer(plan, classifier, number, batch.indexes, np.stack(batch.images), seconds)
+def group_size(most: int, shape: tuple[int, int], workers: int = 1) -> int:
+    """How many pictures of a shape (h, w) wait together for stages of which none takes more than ``most`` at a time."""
+    return max(1, min(most, WAITING_BYTES // ((3 + workers) * 3 * math.prod(shape))))
+
+
+def _group(records: list[TileRecord], shown: list[ReadTile], device: torch.device) -> _Group:
+    images = [tile.pixels.image for tile in shown if isinstance(tile.pixels, TilePixels)]
+    shape = images[0].shape if images else (3, 0, 0)
+    # From pinned memory CUDA copies while the program goes on.
+    pictures = torch.empty((len(images), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    if images:
+        np.stack(images, out=pictures.numpy())
+    keys = [tile.key for tile in shown if tile.key is not None]
+    return _Group(records, [tile.index for tile in shown], pictures, keys or None)
+
+
+def _finish(look: Look, number: int, group: _Group) -> list[TileRecord]:
+    records = group.records
+    if group.indexes:
+        records += look(number, group)
     return sorted(records, key=lambda record: record.index)
 
 
-def _answer(
-    plan: Plan,
-    classifier: Classifier,
-    number: int,
-    indexes: list[int],
-    images: npt.NDArray[np.uint8],
-    seconds: dict[str, float],
-) -> list[TileRecord]:
-    """Ask the model about B pictures, uint8 [B, 3, h, w], of the tiles at ``indexes`` of scene ``number``."""
-    models = classifier.models
-    evidence = models.gather(torch.from_numpy(images))
-    clock = time.perf_counter()
-    with torch.no_grad():
-        share = probabilities(classifier.head.logits(evidence), classifier.temperature).cpu().numpy()
-    _add(seconds, "head", clock)
+def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileRecord]:
+    captions = models.describe(group.pictures, group.keys)
+    return [TileRecord(number, index, caption=caption) for index, caption in zip(group.indexes, captions, strict=True)]
+
+
+def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) -> list[TileRecord]:
+    captions, gist = classifier.look(group.pictures, group.keys)
+    shares = classifier.answer(gist)
+    kept: list[bytes | None] = [None] * len(captions)
+    if plan.options.keep_features:
+        kept = [row.tobytes() for row in gist.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
     return [
-        _record(plan, number, index, row, caption if plan.options.captions else None)
-        for index, row, caption in zip(indexes, share, evidence.captions, strict=True)
+        _record(plan, number, index, share, caption if plan.options.captions else None, feature)
+        for index, share, caption, feature in zip(group.indexes, shares, captions, kept, strict=True)
     ]
 
 
-def _record(plan: Plan, number: int, index: int, share: npt.NDArray[np.float32], caption: str | None) -> TileRecord:
+def _record(
+    plan: Plan,
+    number: int,
+    index: int,
+    share: npt.NDArray[np.float32],
+    caption: str | None,
+    feature: bytes | None,
+) -> TileRecord:
     if not np.isfinite(share).all():
         return TileRecord(number, index, "model_error", caption=caption)
     values = share.astype(np.float64)
@@ -135,6 +228,7 @@ def _record(plan: Plan, number: int, index: int, share: npt.NDArray[np.float32],
         () if low else tuple((int(i), round(float(values[i]), CONFIDENCE_DECIMALS)) for i in order),
         caption,
         tuple(np.round(values, PROBABILITY_DECIMALS).tolist()) if plan.options.probabilities else None,
+        feature,
     )
 
 

@@ -41,19 +41,21 @@ def facts() -> dict[str, Any]:
 
 
 def test_info_and_clear(scene: Path, tiny_bundle: Bundle, caption_cache: Path) -> None:
-    assert facts() == {"path": str(caption_cache), "entries": 0, "bytes": 0, "limit": 2**30, "captioners": []}
+    nothing = {"entries": 0, "gists": 0, "bytes": 0, "limit": 2**30, "captioners": []}
+    assert facts() == {"path": str(caption_cache), **nothing}
     assert not caption_cache.exists()
     assert "came from the cache" not in classify(scene, tiny_bundle).stderr
     told = facts()
     (captioner,) = told["captioners"]
     assert told["entries"] == captioner["entries"] == 9 and told["bytes"] > 0 and captioner["bundle"] == "tiny"
+    assert told["gists"] == 18  # an image feature and a context of each
     assert captioner["oldest"] <= captioner["newest"] and captioner["settings"].endswith("float32")
     text = bimors("cache", "info").stdout
     assert str(caption_cache) in text and "tiny (" in text and "9 captions" in text
     assert "9 of 9 captions came from the cache" in classify(scene, tiny_bundle).stderr
     result = bimors("cache", "clear")
     assert result.exit_code == 0 and result.stdout == "" and "9 captions are gone" in result.stderr
-    assert facts()["entries"] == 0
+    assert facts()["entries"] == facts()["gists"] == 0
     assert "0 captions are gone" in bimors("cache", "clear").stderr
 
 

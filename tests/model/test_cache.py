@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from bimors_cli.model.cache import ALPHAS, BETAS, Cache, CacheHead, cache_logits, search
 from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.heads import Gist, Head
 
 E, N, K = 6, 12, 3
 PARTS = (slice(0, 16), slice(16, 20), slice(20, None))  # shots, validation, test of each class
@@ -27,14 +28,14 @@ def evidence(features: torch.Tensor) -> Evidence:
     return Evidence(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
 
 
-class Fixed:
+class Fixed(Head):
     """A head that always says the same."""
 
-    def __init__(self, answer: torch.Tensor) -> None:
-        self.answer = answer
+    def __init__(self, always: torch.Tensor) -> None:
+        self._always = always
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        return self.answer[: len(evidence)]
+    def answer(self, gist: Gist) -> torch.Tensor:
+        return self._always[: len(gist)]
 
 
 def test_it_is_the_papers_sum_over_examples() -> None:

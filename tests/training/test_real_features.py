@@ -13,6 +13,7 @@ from torch.nn import functional
 from bimors_cli.labels import Labels
 from bimors_cli.model.cache import Cache, CacheHead
 from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.heads import Gist, Head
 from bimors_cli.model.linear import LinearHead, LinearLearner
 from bimors_cli.training.loop import Material, Training, answer, train
 from bimors_cli.training.recipe import RATES, Recipe
@@ -20,14 +21,14 @@ from bimors_cli.training.recipe import RATES, Recipe
 SHOTS, CHECKED = 16, 4
 
 
-class Known:
+class Known(Head):
     """Zero-shot with text features that are there already, averaged over the templates."""
 
     def __init__(self, text: torch.Tensor) -> None:
         self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
-        return 100 * evidence.image_feature @ self._text.T
+    def answer(self, gist: Gist) -> torch.Tensor:
+        return 100 * gist.image_feature @ self._text.T
 
 
 def evidence(features: torch.Tensor) -> Evidence:
