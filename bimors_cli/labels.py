@@ -13,6 +13,9 @@ from bimors_cli.errors import LabelsError
 # Far above any class list, far below what could exhaust memory.
 MAX_BYTES = 16 * 1024 * 1024
 
+# No text tower reads as much; and a name is shown in legends.
+MAX_CHARACTERS = 1000
+
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -108,7 +111,10 @@ def _parse_line(line: str, where: str, number: int) -> Label:
 
 
 def _name(name: str, where: str) -> str:
-    name = unicodedata.normalize("NFC", name.strip())
+    name = name.strip()
+    if len(name) > MAX_CHARACTERS:
+        raise LabelsError(f"{where}: a label of {len(name):,} characters", "name the class in a few words")
+    name = unicodedata.normalize("NFC", name)
     if not name:
         raise LabelsError(f"{where}: the label is empty")
     # Cc are control characters and Cs lone surrogates: illegal in a style's XML, like U+FFFE and U+FFFF.

@@ -13,8 +13,13 @@ import numpy.typing as npt
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import settings
 
-pytest_plugins = ["tests.bundles"]
+# A shared machine that stands still for a moment is no fault of the program.
+settings.register_profile("bimors", deadline=None)
+settings.load_profile("bimors")
+
+pytest_plugins = ["tests.bundles", "tests.layers", "tests.hardening.disks", "tests.hardening.forks"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

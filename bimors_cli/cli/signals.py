@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask the run to end after the batch in hand; a second Ctrl-C ends it now."""
+"""Ctrl-C and SIGTERM ask the run to end after the batch in hand; a second one ends it now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from bimors_cli.cli.console import say
+from bimors_cli.cli.console import err, say
 
 
 class StopRequest:
@@ -18,14 +18,20 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request; afterwards both act as they used to."""
+    """Turn the first SIGINT or SIGTERM into a request, and let the system end the program at the second.
+
+    A signal that the program was started to ignore, as a shell does for what it runs in the background, stays ignored.
+    """
     request = StopRequest()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in known.items() if handler != signal.SIG_IGN}
 
     def ask(number: int, _frame: FrameType | None) -> None:
         request.signal_number = number
         for each in before:
-            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
+            # Not Python's own handler: its exception waits for libraries, and for threads that read from a dead server.
+            signal.signal(each, signal.SIG_DFL)
+        err.show_cursor()  # a progress bar hides it
         say("stopping after this batch; once more to stop at once")
 
     for number in before:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
 
 from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
 
 # SQLite keeps these beside a database that a program has open, or left behind in a crash.
 _SIDE_FILES = ("-journal", "-wal")
+# In a scratch folder: held by the run that works there; and a folder that is being replaced.
+_LOCK: Final = ".lock"
+_REPLACED: Final = "replaced"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
@@ -34,10 +43,12 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_target(path, overwrite=overwrite)
     target = path.resolve()
     with scratch(target) as built:
-        yield built
         try:
-            _sync(built)
+            yield built
+            sync(built)
         except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise  # not of writing: the rows come from elsewhere
             raise OutputError(f"{path}: {_reason(error)}", "is the disk full?") from error
         try:
             check_target(path, overwrite=overwrite)
@@ -54,14 +65,36 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
             ) from error
         # Windows cannot do this for a folder, and the file is in its place already.
         with suppress(OSError):
-            _sync(target.parent)
+            sync(target.parent)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[Path]:
+    """Give a copy of a file to change; it takes the place of ``path`` when the block ends without an error.
+
+    Raises
+    ------
+    OutputError
+        As `replacing`; the copy finds no room; or ``path`` was changed by somebody else in the meantime.
+    """
+    with replacing(path, overwrite=True) as built:
+        before = path.stat()
+        try:
+            shutil.copyfile(path, built)
+        except OSError as error:
+            raise OutputError(f"{path}: {_reason(error)}", "is there room for a copy of it?") from error
+        yield built
+        after = path.stat()
+        if (before.st_mtime_ns, before.st_size, before.st_ino) != (after.st_mtime_ns, after.st_size, after.st_ino):
+            raise OutputError(f"{path} was changed by another program while it was added to; it is left as it is now")
 
 
 @contextmanager
 def replacing_folder(path: Path, *, marker: str, overwrite: bool) -> Iterator[Path]:
     """Build a folder at the path that this gives; it takes the place of ``path`` when the block ends without an error.
 
-    After an error nothing is left and an earlier folder at ``path`` is untouched.
+    After an error nothing is left and an earlier folder at ``path`` is untouched. No rename replaces a folder that
+    holds something, so there are two: after a kill between them, the next run puts the earlier folder back.
 
     Parameters
     ----------
@@ -80,15 +113,25 @@ def replacing_folder(path: Path, *, marker: str, overwrite: bool) -> Iterator[Pa
         The folder cannot be written.
     """
     check_folder(path, marker=marker, overwrite=overwrite)
+    target = path.resolve()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path.resolve()) as built:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(target) as built:
             built.mkdir()
             yield built
+            for file in built.rglob("*"):
+                if file.is_file():
+                    sync(file)
             check_folder(path, marker=marker, overwrite=overwrite)
-            if path.exists():
-                os.replace(path, built.with_name("replaced"))
-            os.replace(built, path)
+            earlier = built.with_name(_REPLACED)
+            if target.exists():
+                os.replace(target, earlier)
+            try:
+                os.replace(built, target)
+            except OSError:
+                if earlier.exists():
+                    os.replace(earlier, target)
+                raise
     except BimorsError:
         raise
     except OSError as error:
@@ -118,7 +161,7 @@ def scratch(path: Path) -> Iterator[Path]:
     """Give a path with the name of ``path`` in a fresh folder ``<name>.tmp-XXXXXXXX`` beside it, removed at the end.
 
     A folder of its own takes in whatever a library leaves beside its file (journals, temporary indices), and one rename
-    within the file system brings the file to its place.
+    within the file system brings the file to its place. Folders that killed runs left for the same path are removed.
 
     Raises
     ------
@@ -126,7 +169,8 @@ def scratch(path: Path) -> Iterator[Path]:
         The folder of ``path`` cannot be written to.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+        _sweep(path)
+        folder, lock = _make_scratch(path)
     except OSError as error:
         raise OutputError(
             f"{path.parent}: cannot write there: {_reason(error)}", "choose another folder with -o"
@@ -134,7 +178,37 @@ def scratch(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_scratch(path: Path) -> tuple[Path, FileLock]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+        lock = FileLock(folder / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, FileNotFoundError):
+            continue  # another run swept the folder before it was locked
+        except OSError:
+            pass  # a drive without locks: nobody can sweep there either
+        return folder, lock
+
+
+def _sweep(path: Path) -> None:
+    """Remove the scratch folders of runs that were killed."""
+    name = re.compile(re.escape(f"{path.name}.tmp-") + r"[a-z0-9_]{8}")
+    for folder in path.parent.glob(f"{glob.escape(path.name)}.tmp-*"):
+        if not name.fullmatch(folder.name) or folder.is_symlink():
+            continue
+        with suppress(OSError, Timeout):
+            if not (folder / _LOCK).exists():
+                folder.rmdir()  # killed before it was locked: empty, or not one of ours
+                continue
+            with FileLock(folder / _LOCK, timeout=0):
+                if (folder / _REPLACED).exists() and not path.exists():
+                    os.replace(folder / _REPLACED, path)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -168,8 +242,8 @@ def check_target(path: Path, *, overwrite: bool) -> None:
             )
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk. Raises OSError when the disk refuses."""
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)

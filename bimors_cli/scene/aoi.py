@@ -60,8 +60,11 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
     path, layer = find_layer(spec)
     crs, geometries = _polygons(path, layer)
     # One area before it is carried: neighbours that follow their common edge in different steps would leave slivers.
-    joined = np.array([shapely.union_all(geometries)], object)
-    area = _area(shapely.make_valid(carry(joined, crs, Place.of_scene(info), path)))
+    try:
+        joined = np.array([shapely.union_all(geometries)], object)
+        area = _area(shapely.make_valid(carry(joined, crs, Place.of_scene(info), path)))
+    except shapely.errors.ShapelyError as error:  # coordinates too large to reckon with
+        raise VectorError(f"{path} cannot be used: {one_line(error)}", "mend it in QGIS: Fix geometries") from error
     frame = footprint(info)
     if area.is_empty or not area.intersects(frame) or area.touches(frame):
         if not allow_miss:
@@ -116,12 +119,17 @@ def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
     geometries = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
     if not len(geometries):
         raise VectorError(f"{path} holds no polygon", "draw at least one")
+    if not np.isfinite(shapely.get_coordinates(geometries)).all():
+        raise VectorError(f"{path} has a vertex that is no number", "mend it in QGIS: Fix geometries")
     kinds = sorted({geometry.geom_type for geometry in geometries} - {"Polygon", "MultiPolygon"})
     if kinds:
         raise VectorError(
             f"{path} holds {', '.join(kinds)}", "an area is made of polygons: buffer points and lines first"
         )
-    return str(meta["crs"]), shapely.make_valid(geometries)
+    try:
+        return str(meta["crs"]), shapely.make_valid(geometries)
+    except shapely.errors.ShapelyError as error:
+        raise VectorError(f"{path} cannot be repaired: {one_line(error)}", "mend it in QGIS: Fix geometries") from error
 
 
 def _area(geometry: Any) -> Any:

@@ -21,6 +21,7 @@ def describe(
     stretch: str = "auto",
     nodata: str | None = None,
     assume_crs: str | None = None,
+    allow_drivers: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Gather the facts, as JSON values.
 
@@ -28,7 +29,7 @@ def describe(
     ----------
     path : str
         The scene.
-    tile_size, overlap, bidx, stretch, nodata, assume_crs
+    tile_size, overlap, bidx, stretch, nodata, assume_crs, allow_drivers
         As for classify.
 
     Raises
@@ -39,7 +40,7 @@ def describe(
         No part of the pixels can be read.
     """
     rule = parse_nodata(nodata)
-    with open_scene(path, assume_crs=assume_crs) as scene:
+    with open_scene(path, assume_crs=assume_crs, allow_drivers=allow_drivers) as scene:
         info = scene.info
         bands = choose_bands(info, bidx)
         grid = make_grid(info, parse_tile_size(tile_size), parse_overlap(overlap))

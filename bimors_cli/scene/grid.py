@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rasterio.windows import Window
@@ -116,6 +116,17 @@ class Grid:
         """Return the tile at (row, col); IndexError outside the grid."""
         if not (0 <= row < self.rows and 0 <= col < self.cols):
             raise IndexError(f"tile ({row}, {col}) of a grid of {self.rows} x {self.cols}")
+        return self._at(row, col)
+
+    def take(self, indexes: Iterable[int]) -> list[Tile]:
+        """Return the tiles at places of the row-major order, as ``[]`` does, for many of them."""
+        count, cols = len(self), self.cols
+        places = list(indexes)
+        if places and (min(places) < 0 or max(places) >= count):
+            raise IndexError(f"tiles {min(places)} to {max(places)} of {count}")
+        return [self._at(*divmod(place, cols)) for place in places]
+
+    def _at(self, row: int, col: int) -> Tile:
         x, y = col * self.stride_x, row * self.stride_y
         width, height = min(self.tile_width, self.scene_width - x), min(self.tile_height, self.scene_height - y)
         return Tile(row, col, x, y, width, height)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from affine import Affine
@@ -20,6 +20,7 @@ from rasterio.io import DatasetReader
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
+    allowed_drivers,
     display_name,
     file_name,
     gdal_env,
@@ -28,6 +29,11 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+
+# Far above any scene, far below what a hostile header may claim.
+MAX_BANDS: Final = 10_000
+# GDAL decodes a block as a whole, and several threads read: more would fill the memory of a laptop.
+MAX_BLOCK_BYTES: Final = 512 << 20
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -64,6 +70,8 @@ class SceneInfo:
         RGBA of each value of the first band, 4 bytes a value, where that band is a palette.
     size_bytes, mtime_ns : int or None
         Identity of a local file; None for what is not one.
+    allowed : tuple of str
+        Drivers that the user allowed beside the usual ones.
     """
 
     path: str
@@ -85,6 +93,7 @@ class SceneInfo:
     palette: bytes | None
     size_bytes: int | None
     mtime_ns: int | None
+    allowed: tuple[str, ...] = ()
 
     @property
     def is_placed(self) -> bool:
@@ -106,7 +115,7 @@ class Scene:
 
 
 @contextmanager
-def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
+def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> Iterator[Scene]:
     """Open a scene, check that it can be used, and close it at the end.
 
     Parameters
@@ -115,6 +124,8 @@ def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
         Local path, /vsi path, URL or subdataset name; handed to GDAL as it is.
     assume_crs : str, optional
         CRS, such as ``EPSG:32615``, for a scene that has a position but no CRS. A scene's own CRS wins.
+    allow_drivers : sequence of str
+        GDAL's drivers to try beside `bimors_cli.scene.gdal.DRIVERS`.
 
     Yields
     ------
@@ -124,40 +135,46 @@ def open_scene(path: str, *, assume_crs: str | None = None) -> Iterator[Scene]:
     Raises
     ------
     SceneError
-        Not there, a directory, not a raster, no bands, complex pixels, no CRS, no position.
+        Not there, a directory, not a raster, no bands, complex pixels, no CRS, no position, or too large to be handled.
     InputError
-        `assume_crs` is not a CRS.
+        `assume_crs` is not a CRS, or a driver is not one.
     """
     name = display_name(path)
-    assumed = None if assume_crs is None else _parse_crs(assume_crs)
+    assumed = None if assume_crs is None else parse_crs(assume_crs, "--assume-crs")
     if is_local(path):
         if os.path.isdir(path):
             raise SceneError(f"{name} is a directory", "give a raster; join many into one with gdalbuildvrt")
         if not os.path.exists(path):
             raise SceneError(f"{name} is not there", "check the path")
+        if not os.path.isfile(path):
+            raise SceneError(
+                f"{name} is not a plain file", "a raster is read here and there: a pipe or a device cannot be"
+            )
+    allowed = allowed_drivers(allow_drivers)
     with gdal_env():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by the checks below
-            dataset = open_dataset(path)
+            dataset = open_dataset(path, allowed)
         with dataset:
             try:
-                info = _info(path, dataset, assumed)
-            except GDAL_ERRORS as error:
+                info = _info(path, dataset, assumed, allowed)
+            except (*GDAL_ERRORS, UnicodeDecodeError) as error:
                 hint = f"see what GDAL says: gdalinfo {shell_name(path)}"
                 raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
             yield Scene(info, dataset)
 
 
-def scene_info(path: str, *, assume_crs: str | None = None) -> SceneInfo:
+def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> SceneInfo:
     """Return the facts of a scene; parameters and errors as in `open_scene`."""
-    with open_scene(path, assume_crs=assume_crs) as scene:
+    with open_scene(path, assume_crs=assume_crs, allow_drivers=allow_drivers) as scene:
         return scene.info
 
 
-def _info(path: str, dataset: DatasetReader, assumed: CRS | None) -> SceneInfo:
+def _info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...]) -> SceneInfo:
     name = file_name(path)
     _check_pixels(path, dataset)
     crs = _crs(path, dataset, assumed)
+    _check_size(path, dataset)
     status = os.stat(path) if is_local(path) else None
     return SceneInfo(
         path=path,
@@ -179,14 +196,33 @@ def _info(path: str, dataset: DatasetReader, assumed: CRS | None) -> SceneInfo:
         palette=_palette(dataset),
         size_bytes=status.st_size if status else None,
         mtime_ns=status.st_mtime_ns if status else None,
+        allowed=allowed,
     )
 
 
-def _parse_crs(text: str) -> CRS:
+def parse_crs(text: str, option: str) -> CRS:
+    """Read the CRS of an option. Raises InputError where it is none, or an address."""
+    if "://" in text:  # GDAL would fetch it
+        raise InputError(f"{option} {display_name(text)} is an address, not a CRS", "write it as EPSG:32615, or as WKT")
     try:
         return CRS.from_user_input(text)
     except (CRSError, ValueError) as error:  # ValueError: EPSG:nope
-        raise InputError(f"{text!r} is not a CRS", "write it as EPSG:32615, or as WKT") from error
+        raise InputError(f"{option} {text!r} is not a CRS", "write it as EPSG:32615, or as WKT") from error
+
+
+def _check_size(path: str, dataset: DatasetReader) -> None:
+    """Refuse what could not be read within a computer's memory, before anything is allocated for it."""
+    name, file = display_name(path), shell_name(path)
+    if dataset.count > MAX_BANDS:
+        hint = f"take those that you need: gdal_translate -b 1 -b 2 -b 3 {file} scene.tif"
+        raise SceneError(f"{name} has {dataset.count:,} bands, more than {MAX_BANDS:,}", hint)
+    rows, cols = dataset.block_shapes[0]
+    # The bands of a pixel-interleaved file lie in one block.
+    together = dataset.count if dataset.interleaving is not None and dataset.interleaving.name == "pixel" else 1
+    size = rows * cols * together * np.dtype(dataset.dtypes[0]).itemsize
+    if size > MAX_BLOCK_BYTES:
+        hint = f"cut it into blocks: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {file} tiled.tif"
+        raise SceneError(f"{name} is stored in blocks of {size >> 20:,} MiB, each read as a whole", hint)
 
 
 def _check_pixels(path: str, dataset: DatasetReader) -> None:

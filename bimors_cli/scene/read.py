@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,14 +12,25 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.io import DatasetReader
 
-from bimors_cli.errors import ReadError
+from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, gdal_env, open_dataset, reason_of, shell_name
+from bimors_cli.scene.gdal import (
+    GDAL_ERRORS,
+    display_name,
+    gdal_env,
+    is_remote,
+    open_afresh,
+    open_dataset,
+    reason_of,
+    shell_name,
+)
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.stretch import Stretch
+
+log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +88,35 @@ class SceneReader:
     def __enter__(self) -> SceneReader:
         with ExitStack() as stack:
             stack.enter_context(gdal_env())
-            self._dataset = stack.enter_context(open_dataset(self.info.path))
+            self._dataset = open_dataset(self.info.path, self.info.allowed)
+            stack.callback(self._close)
             self._open = stack.pop_all()
         return self
+
+    def open_again(self) -> None:
+        """Open the scene anew after a failed read, which what is open may remember as pixels without data.
+
+        Raises
+        ------
+        SceneError
+            It can no longer be opened.
+        """
+        self.dataset.close()
+        self._dataset = open_afresh(self.dataset, forget=self.is_remote)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the pixels come from a server."""
+        return is_remote(self.info.path)
+
+    def _close(self) -> None:
+        if self._dataset is not None:
+            self._dataset.close()
+            self._dataset = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dataset = None
         self._open.close()
 
 
@@ -125,16 +158,36 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
     height, width = image_shape(reader.grid, size_limit)
     rows = max(1, round(tile.height * height / reader.grid.tile_height))
     cols = max(1, round(tile.width * width / reader.grid.tile_width))
-    try:
-        data, share = average_window(reader.dataset, reader.bands, reader.nodata, tile.window, (rows, cols))
-    except GDAL_ERRORS as error:
-        name = display_name(reader.info.path)
-        message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
-        hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(reader.info.path)}"
-        raise ReadError(message, hint) from error
+    data, share = _read_window(reader, tile, (rows, cols))
     image = _fill(reader.stretch.apply(data), share > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
     return TilePixels(image, float(share.mean(dtype=np.float64)))
+
+
+def _read_window(
+    reader: SceneReader, tile: Tile, shape: tuple[int, int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.floating[Any]]]:
+    """Read a tile's pixels and the share of each that holds data; what a server sent torn is asked for once more."""
+    name = display_name(reader.info.path)
+    for last in (False, True) if reader.is_remote else (True,):
+        if reader.dataset.closed:  # it could not be opened again after an earlier tile
+            try:
+                reader.open_again()
+            except SceneError as error:
+                raise ReadError(f"cannot read row {tile.row}, col {tile.col}: {error.message}", error.hint) from error
+        try:
+            return average_window(reader.dataset, reader.bands, reader.nodata, tile.window, shape)
+        except GDAL_ERRORS as error:
+            message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
+            try:
+                reader.open_again()
+            except SceneError as gone:
+                raise ReadError(message, gone.message) from error
+            if last:
+                hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(reader.info.path)}"
+                raise ReadError(message, hint) from error
+            log.info("%s; asked for again", message)
+    raise AssertionError("the last try returns or raises")
 
 
 def _fill(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

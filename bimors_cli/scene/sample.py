@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, reason_of, shell_name
+from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, is_remote, open_afresh, reason_of, shell_name
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.pixels import sample_window
 
@@ -42,25 +42,45 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
         No part of the sample could be read.
     """
     values, share = np.empty((bands.channels, 0)), 0.0
-    for side in _SIDES:
-        parts, read, failure = [], 0, None
-        for window, shape in _pieces(dataset, side):
-            try:
-                data, valid = sample_window(dataset, bands, nodata, window, shape)
-            except GDAL_ERRORS as error:
-                failure = error
-            else:
-                parts.append(data[:, valid])
-                read += valid.size
-        if failure is not None and not parts:
-            name = display_name(dataset.name)
-            hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(dataset.name)}"
-            raise ReadError(f"cannot read {name}: {reason_of(failure)}", hint) from failure
-        values = np.concatenate(parts, axis=1)
-        share = values.shape[1] / read
-        if values.shape[1] >= _ENOUGH or side >= max(dataset.shape):
-            break
+    remote = is_remote(dataset.name)
+    # Of its own: a failed read spoils what is open.
+    source = open_afresh(dataset)
+    try:
+        for side in _SIDES:
+            parts, read, failure = [], 0, None
+            for window, shape in _pieces(dataset, side):
+                for _ in range(2 if remote else 1):  # a server is asked twice
+                    try:
+                        data, valid = sample_window(source, bands, nodata, window, shape)
+                    except GDAL_ERRORS as error:
+                        failure = error
+                        source.close()
+                        source = open_afresh(source, forget=remote)
+                    else:
+                        parts.append(data[:, valid])
+                        read += valid.size
+                        break
+                else:
+                    if remote:  # what a network loses differs from run to run, and so would the stretch
+                        raise _unreadable(dataset, failure)
+            if failure is not None and not parts:
+                raise _unreadable(dataset, failure)
+            values = np.concatenate(parts, axis=1)
+            share = values.shape[1] / read
+            if values.shape[1] >= _ENOUGH or side >= max(dataset.shape):
+                break
+    finally:
+        source.close()
     return SceneSample(values, share)
+
+
+def _unreadable(dataset: DatasetReader, failure: BaseException | None) -> ReadError:
+    name = display_name(dataset.name)
+    reason = "" if failure is None else f": {reason_of(failure)}"
+    hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(dataset.name)}"
+    error = ReadError(f"cannot read {name}{reason}", hint)
+    error.__cause__ = failure
+    return error
 
 
 def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:

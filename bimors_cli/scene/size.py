@@ -16,6 +16,9 @@ from bimors_cli.errors import InputError
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import SceneInfo
 
+# A run keeps some bytes a tile. A scene of 700,000 x 700,000 pixels has as many tiles of 224.
+MAX_TILES: Final = 10_000_000
+
 Unit = Literal["px", "m", "%"]
 _UNITS: Final[dict[str, tuple[Unit, float]]] = {
     "": ("px", 1.0), "px": ("px", 1.0), "m": ("m", 1.0), "km": ("m", 1000.0), "%": ("%", 1.0),
@@ -103,7 +106,8 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
     Raises
     ------
     InputError
-        A tile that rounds to no pixel, an overlap as large as the tile, or metres in a scene whose pixels have none.
+        A tile that rounds to no pixel, an overlap as large as the tile, metres in a scene whose pixels have none, or
+        more tiles than a run can keep an account of.
     """
     pixel = (1.0, 1.0)
     if "m" in (tile_size.unit, overlap.unit):
@@ -120,7 +124,11 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
     if shrink < 1:
         width, height = max(info.width, round(width * shrink)), max(info.height, round(height * shrink))
         steps = (width, height)
-    return Grid(info.width, info.height, width, height, *steps)
+    grid = Grid(info.width, info.height, width, height, *steps)
+    if len(grid) > MAX_TILES:
+        hint = "take larger tiles, or cut the scene: gdal_translate -srcwin"
+        raise InputError(f"{info.name} has {len(grid):,} tiles of this size, more than {MAX_TILES:,}", hint)
+    return grid
 
 
 def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> tuple[float, float]:

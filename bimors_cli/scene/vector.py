@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 import shapely
@@ -18,8 +20,25 @@ from bimors_cli.scene.raster import SceneInfo
 if TYPE_CHECKING:
     from pyproj import Transformer
 
-_SUFFIXES: Final = (".gpkg", ".geojson", ".json", ".geojsonl", ".geojsons", ".fgb", ".shp", ".kml")
-_HEAD: Final = 4096  # bytes; GDAL looks for its VRT mark in the first 1024
+# How a file of each kind begins. GDAL goes by content: under any of these names it would take a VRT that runs SQL, or a
+# description of a web service, and ask that service.
+_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\s\x1e]*[{\[]")
+_BEGINNINGS: Final = {
+    ".gpkg": re.compile(rb"SQLite format 3\0"),
+    ".geojson": _JSON,
+    ".json": _JSON,
+    ".geojsonl": _JSON,
+    ".geojsons": _JSON,
+    ".fgb": re.compile(rb"fgb[\0-\xff]fgb"),
+    ".shp": re.compile(rb"\0\0\x27\x0a"),
+    ".kml": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|\s)*<kml\b", re.DOTALL),
+}
+_HEAD: Final = 4096  # bytes
+# A CRS by an address, as GeoJSON had it before RFC 7946: GDAL would fetch it. Nobody writes plain letters as \\u0063.
+_CRS_MEMBER: Final = re.compile(rb"""["']crs["']\s*:\s*(?={)""", re.IGNORECASE)
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
+_LINK: Final = re.compile(r"""["']?type["']?\s*:\s*["'](?:link|url)["']""", re.IGNORECASE)
+_CRS_BYTES: Final = 1 << 16
 _MARGIN: Final = 0.1  # of the scene's size: what is kept of features around a scene
 _EDGE_STEPS: Final = 200
 
@@ -88,13 +107,34 @@ def check_vector_file(path: str) -> None:
     if not os.path.isfile(path):
         raise VectorError(f"{path} is not there", "give a local file, or file:layer")
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in _SUFFIXES:
-        hint = f"accepted: {' '.join(_SUFFIXES)}; else: ogr2ogr features.gpkg {quote(path)}"
+    beginning = _BEGINNINGS.get(suffix)
+    if beginning is None:
+        hint = f"accepted: {' '.join(_BEGINNINGS)}; else: ogr2ogr features.gpkg {quote(path)}"
         raise VectorError(f"{path} is not in an accepted vector format", hint)
-    # GDAL goes by content: an OGR VRT under another name would run SQL and open addresses.
     with open(path, "rb") as file:
-        if b"<OGRVRTDataSource" in file.read(_HEAD):
+        head = file.read(_HEAD)
+        if b"<OGRVRTDataSource" in head:
             raise VectorError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr features.gpkg {quote(path)}")
+        if not beginning.match(head):
+            hint = "give the file its own suffix, or write it out: ogr2ogr features.gpkg ..."
+            raise VectorError(f"{path} is not what its name says: it does not begin as a {suffix} does", hint)
+        if beginning is _JSON:
+            _refuse_linked_crs(path, head, file)
+
+
+def _refuse_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
+    text = head + file.read()
+    if _ESCAPED_LETTER.search(text):
+        raise VectorError(f"{path} hides plain letters behind escapes", "write it out: ogr2ogr features.gpkg ...")
+    for member in _CRS_MEMBER.finditer(text):
+        after = text[member.end() : member.end() + _CRS_BYTES].decode("utf-8", "replace")
+        try:
+            _, length = json.JSONDecoder().raw_decode(after)
+        except (ValueError, RecursionError):
+            length = len(after)
+        if _LINK.search(after[:length]):
+            hint = f"write it out with its CRS: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
+            raise VectorError(f"{path} names an address as its CRS", hint)
 
 
 def carry(geometries: Polygons, crs: str, place: Place, path: str) -> Polygons:

@@ -235,9 +235,12 @@ def test_refused(write: WriteVector, info: SceneInfo, tmp_path: Path) -> None:
     message, hint = refusal(str(csv), info)
     assert "format" in message and "ogr2ogr" in hint
     broken = tmp_path / "broken.gpkg"
-    broken.write_text("not a database")
+    broken.write_bytes(b"SQLite format 3\0 and no more")
     message, _ = refusal(str(broken), info)
     assert "cannot open" in message
+    broken.write_text("not a database")
+    message, _ = refusal(str(broken), info)
+    assert "not what its name says" in message
     message, _ = refusal(write([], "empty.gpkg"), info)
     assert "no polygon" in message
     message, _ = refusal(write([None, shapely.Polygon()], "null.gpkg"), info)

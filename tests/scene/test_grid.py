@@ -120,3 +120,11 @@ def test_outside_the_grid() -> None:
     for index in (4, -1):
         with pytest.raises(IndexError):
             grid[index]
+        with pytest.raises(IndexError):
+            grid.take([0, index])
+
+
+def test_many_tiles_are_those_of_one_after_the_other() -> None:
+    grid = Grid(23, 17, 5, 4, 4, 3)
+    assert grid.take(range(len(grid))) == list(grid) == [grid[index] for index in range(len(grid))]
+    assert grid.take([7, 0, 7]) == [grid[7], grid[0], grid[7]] and grid.take([]) == []

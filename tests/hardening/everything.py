@@ -1,0 +1,27 @@
+"""Imports all that a run of any command imports: for the process that `tests.hardening.forks` forks."""
+
+import importlib
+
+import torch
+
+torch.set_num_threads(1)
+
+for name in (
+    "pyarrow.pandas_compat",
+    "pydantic.type_adapter",
+    "rich._emoji_codes",
+    "transformers.models.opt.configuration_opt",
+    "typer._click.decorators",
+    "bimors_cli.bundle.catalogue",
+    "bimors_cli.bundle.store",
+    "bimors_cli.cli.main",
+    "bimors_cli.evaluation.compare",
+    "bimors_cli.output.flatgeobuf",
+    "bimors_cli.output.geopackage",
+    "bimors_cli.pipeline.models",
+    "bimors_cli.pipeline.run",
+    "bimors_cli.pipeline.tiles",
+    "bimors_cli.training.run",
+    "tests.hardening.forks",
+):
+    importlib.import_module(name)
