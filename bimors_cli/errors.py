@@ -67,7 +67,7 @@ class CacheError(BimorsError):
 
 
 class DeviceError(InputError):
-    """The computing device that was asked for is not there."""
+    """The computing device that was asked for is not there, or its memory does not do."""
 
 
 class ModelError(BimorsError):

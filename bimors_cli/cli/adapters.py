@@ -8,19 +8,19 @@ from typing import Annotated
 
 import typer
 
-from bimors_cli.cli import options
+from bimors_cli.cli import completion, options
 from bimors_cli.cli.console import set_verbosity
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and carry what finetune trained.")
 EXAMPLE = "Example: bimors adapters show coast"
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An adapter's folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", autocompletion=completion.adapters, help="An adapter's folder.")]
 Zip = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="The zip file. Default: NAME.zip, here.")
 ]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: bimors adapters list adapters")
 def list_(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they lie.")] = Path("adapters"),
     json_output: options.Json = False,
@@ -52,7 +52,7 @@ def list_(
         print(f"{path}  {adapter.head:7} {adapter.bundle:10} {len(adapter.labels):>4} labels  {told}".rstrip())
 
 
-@app.command()
+@app.command(epilog="Example: bimors adapters show coast")
 def show(
     folder: Folder, json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0
 ) -> None:
@@ -83,7 +83,7 @@ def show(
         print(f"{name.replace('_', ' '):{width}}  {value}")
 
 
-@app.command()
+@app.command(epilog="Example: bimors adapters diff coast inland")
 def diff(
     first: Folder,
     second: Folder,
@@ -104,7 +104,7 @@ def diff(
         print(f"{name}\n  {one}\n  {other}")
 
 
-@app.command()
+@app.command(epilog="Example: bimors adapters export coast -o coast.zip")
 def export(
     folder: Folder,
     output: Zip = None,

@@ -21,12 +21,17 @@ def classify(
     labels: options.LabelsFile,
     output: options.Output = None,
     format: options.Format = None,
+    rs: options.RecordSeparators = False,
     layer: options.Layer = "tiles",
+    append: options.Append = False,
+    raster: options.LabelRaster = None,
+    raster_res: options.RasterRes = "tile",
     dst_crs: options.DstCrs = None,
     min_confidence: options.MinConfidence = 0.0,
     top_k: options.TopK = 2,
     probabilities: options.Probabilities = False,
     keep_empty: options.KeepEmpty = False,
+    keep_features: options.KeepFeatures = False,
     tile_size: options.TileSize = "224",
     overlap: options.Overlap = "0",
     min_valid: options.MinValid = 0.5,
@@ -36,6 +41,7 @@ def classify(
     stretch: options.StretchOption = "auto",
     nodata: options.Nodata = None,
     assume_crs: options.AssumeCrs = None,
+    allow_driver: options.AllowDriver = None,
     model: options.Model = "mini",
     adapter: options.Adapter = None,
     head: options.Head = "auto",
@@ -54,6 +60,12 @@ def classify(
 
     Writes the path of the layer to standard output, everything else to standard error. Ends with 0 when done, 2 for
     unusable input, 3 when some tiles could not be read, 130 or 143 when it was interrupted (go on with --resume).
+
+    Into a pipe: bimors classify scene.tif -l labels.txt -o - | jq .properties.label
+
+    Beside other layers: bimors classify scene.tif -l labels.txt -o out.gpkg --append --layer second
+
+    With a raster: bimors classify scene.tif -l labels.txt -o out.fgb --raster labels.tif
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
@@ -69,7 +81,11 @@ def classify(
         labels=labels_from(labels),
         output=output,
         format=format,
+        rs=rs,
         layer=layer,
+        append=append,
+        raster=raster,
+        raster_res=raster_res,
         model=model,
         adapter=adapter,
         head=head,
@@ -84,11 +100,13 @@ def classify(
         aoi=aoi,
         aoi_rule=aoi_rule,
         assume_crs=assume_crs,
+        allow_drivers=tuple(allow_driver or ()),
         dst_crs=dst_crs,
         min_confidence=min_confidence,
         top_k=top_k,
         probabilities=probabilities,
         keep_empty=keep_empty,
+        keep_features=keep_features,
         batch_size=batch_size,
         device=device,
         overwrite=overwrite,
@@ -102,11 +120,14 @@ def classify(
         return
 
     from bimors_cli.pipeline.run import run
+    from bimors_cli.scene.gdal import count_http_retries
 
-    with graceful_stop() as stop, TileProgress() as progress:
+    with graceful_stop() as stop, TileProgress() as progress, count_http_retries() as retries:
         summary = run(chosen, progress=progress, stop=stop, command=sys.argv)
     for line in summary.lines(duration):
         say(line)
+    if retries.count:
+        say(f"{retries.count:,} requests to servers were made again")
     if summary.output is not None:
         print(summary.output)
     if summary.failed:
@@ -135,10 +156,13 @@ def expand(patterns: list[str]) -> tuple[str, ...]:
 def refuse_remote(paths: tuple[str, ...]) -> None:
     """Raise InputError for a scene that is not on this machine."""
     from bimors_cli.scene.gdal import display_name, is_local
+    from bimors_cli.scene.vrt import check_vrt_file
 
     for path in paths:
         if not is_local(path):
             raise InputError(f"--offline, but {display_name(path)} is not on this machine", "copy it here first")
+        for source in check_vrt_file(path) if os.path.isfile(path) else ():
+            raise InputError(f"--offline, but {path} names {display_name(source)}", "copy its sources here first")
 
 
 def stay_off_the_network() -> None:

@@ -4,23 +4,51 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bimors_cli.errors import BimorsError
+from bimors_cli.errors import BimorsError, InputError
+from bimors_cli.redact import redact
 
-err: Final = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+class _Console(Console):
+    """A console that falls silent when nobody reads it any more (`2>&1 | tee log`, and tee is killed), or its disk is
+    full.
+
+    No run of hours ends for that; its exit code still tells how it went.
+    """
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Show something, if that can be done."""
+        try:
+            super().print(*objects, **how)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        # What is left in Python's buffer would make it complain at the end, and end with 120.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+err: Final = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 log: Final = logging.getLogger("bimors")
 
-# Where no terminal shows a bar, a line tells how far it is.
+# Where no terminal shows a bar, a line tells how far it is. A program that draws a bar of its own asks for more lines.
 LINE_EVERY_SECONDS: Final = 30.0
+LINE_EVERY_VARIABLE: Final = "BIMORS_PROGRESS_EVERY"
 
 
 class _Level:
@@ -69,14 +97,19 @@ def show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) 
     for row in rows:
         table.add_row(*row)
     # A log has no width, so a table may take what it needs.
-    Console(stderr=True, highlight=False, markup=False, width=None if err.is_terminal else 200).print(table)
+    _Console(stderr=True, highlight=False, markup=False, width=None if err.is_terminal else 200).print(table)
 
 
 def show_error(error: BimorsError) -> None:
     """Show an error: one line, and a line with what to do next."""
-    err.print(f"error: {error.message}", style="bold red")
+    err.print(f"error: {redact(error.message)}", style="bold red")
     if error.hint:
-        err.print(f"hint: {error.hint}")
+        err.print(f"hint: {redact(error.hint)}")
+
+
+def show_traceback() -> None:
+    """Show the error that is being handled as Python does, without what addresses may hold of secrets."""
+    err.print(redact(traceback.format_exc()))
 
 
 class _Handler(logging.Handler):
@@ -86,13 +119,25 @@ class _Handler(logging.Handler):
         if record.name != log.name and _Level.verbosity < 1:
             return
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        err.print(f"{level}{record.getMessage()}")
+        err.print(f"{level}{redact(record.getMessage())}")
+
+
+def line_every() -> float:
+    """Return how many seconds lie between two lines of progress. Raises InputError where the variable is no number."""
+    text = os.environ.get(LINE_EVERY_VARIABLE) or str(LINE_EVERY_SECONDS)
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"{LINE_EVERY_VARIABLE}={text}: not a number of seconds", "set it to 30, or unset it"
+        ) from None
 
 
 class TileProgress:
     """Progress over tiles: a bar on a terminal, a line every 30 s elsewhere, nothing with -q."""
 
     def __init__(self) -> None:
+        self._line_every = line_every()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = self._done = self._before = 0
@@ -122,7 +167,7 @@ class TileProgress:
         rate = (self._done - self._before) / max(now - self._began, 1e-9)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} tiles/s")
-        elif _Level.verbosity >= 0 and now - self._told >= LINE_EVERY_SECONDS:
+        elif _Level.verbosity >= 0 and now - self._told >= self._line_every:
             self._told = now
             left = (self._total - self._done) / max(rate, 1e-9)
             err.print(
@@ -141,9 +186,13 @@ class TileProgress:
 
 
 class PictureProgress:
-    """A bar over the pictures that are looked at; where no terminal shows it, a line before them; nothing with -q."""
+    """Progress over pictures: a bar on a terminal, a line first and every 30 s elsewhere, nothing with -q."""
 
     def __init__(self) -> None:
+        self._line_every = line_every()
+        self._what = ""
+        self._total = self._done = 0
+        self._told = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err,
             transient=True, disable=_Level.verbosity < 0 or not err.is_terminal or err.is_dumb_terminal,
@@ -155,6 +204,7 @@ class PictureProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(what, total=total)
+        self._what, self._total, self._done, self._told = what, total, 0, time.monotonic()
         if self._bar.disable:
             say(f"{what}: {total:,} pictures")
 
@@ -162,6 +212,12 @@ class PictureProgress:
         """Count pictures."""
         if self._task is not None:
             self._bar.update(self._task, advance=count)
+        self._done += count
+        now = time.monotonic()
+        if self._bar.disable and now - self._told >= self._line_every:
+            self._told = now
+            share = 100 * self._done / max(self._total, 1)
+            say(f"{self._what}: {self._done:,} of {self._total:,} pictures ({share:.0f} %)")
 
     def __enter__(self) -> Self:
         self._bar.start()

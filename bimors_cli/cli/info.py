@@ -18,6 +18,7 @@ def info(
     stretch: options.StretchOption = "auto",
     nodata: options.Nodata = None,
     assume_crs: options.AssumeCrs = None,
+    allow_driver: options.AllowDriver = None,
     json_output: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -35,6 +36,7 @@ def info(
         stretch=stretch,
         nodata=nodata,
         assume_crs=assume_crs,
+        allow_drivers=tuple(allow_driver or ()),
     )
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))

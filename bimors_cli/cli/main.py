@@ -10,9 +10,26 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bimors_cli.cli import adapters, cache, classify, doctor, evaluate, finetune, info, models, options, preview
-from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, verbosity
+from bimors_cli.cli import (
+    adapters,
+    bench,
+    cache,
+    caption,
+    classify,
+    doctor,
+    evaluate,
+    finetune,
+    info,
+    models,
+    options,
+    preview,
+    report,
+    search,
+    tiles,
+)
+from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, show_traceback, verbosity
 from bimors_cli.errors import BimorsError, Interrupted
+from bimors_cli.redact import redact
 from bimors_cli.version import __version__
 
 
@@ -24,7 +41,7 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except BimorsError as error:
             if verbosity() >= 2:
-                err.print_exception()
+                show_traceback()
             show_error(error)
             raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
         except BrokenPipeError:
@@ -38,8 +55,9 @@ class _Group(TyperGroup):
             if _is_usage_error(error):
                 raise
             if verbosity() >= 2:
-                err.print_exception()
-            err.print(f"error: this should not have happened: {type(error).__name__}: {error}", style="bold red")
+                show_traceback()
+            told = redact(f"{type(error).__name__}: {error}")
+            err.print(f"error: this should not have happened: {told}", style="bold red")
             err.print("hint: run it again with -vv and report what it shows")
             raise typer.Exit(1) from None
 
@@ -76,13 +94,18 @@ def _root(
 
 
 app.command("classify", epilog=classify.EXAMPLE)(classify.classify)
+app.command("tiles", epilog=tiles.EXAMPLE)(tiles.tiles)
+app.command("caption", epilog=caption.EXAMPLE)(caption.caption)
+app.command("search", epilog=search.EXAMPLE)(search.search)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)
 app.add_typer(models.app, name="models", epilog=models.EXAMPLE)
 app.add_typer(cache.app, name="cache", epilog=cache.EXAMPLE)
+app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("preview", epilog=preview.EXAMPLE)(preview.preview)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -8,15 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bimors_cli.cli import models_import, models_new, options
+from bimors_cli.cli import completion, models_import, models_new, options
 from bimors_cli.cli.console import err, say, set_verbosity, verbosity
 from bimors_cli.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, check and carry the models that bimors classifies with.")
 EXAMPLE = "Example: bimors models list"
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A bundle's name, see bimors models list.")]
-NameOrFolder = Annotated[str, typer.Argument(metavar="NAME|DIR", help="A bundle: a name, or a folder.")]
+_NAME_HELP = "A bundle's name, see bimors models list."
+ToFetch = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetchable, help=_NAME_HELP)]
+Fetched = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetched, help=_NAME_HELP)]
+NameOrFolder = Annotated[
+    str,
+    typer.Argument(metavar="NAME|DIR", autocompletion=completion.bundles, help="A bundle: a name, or a folder."),
+]
 To = Annotated[
     Path | None,
     typer.Option("--to", metavar="DIR", help="The bundle's folder. Default: NAME among the fetched bundles."),
@@ -27,7 +32,7 @@ PackOutput = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: bimors models list --json")
 def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """List the bundle that comes with bimors, those that can be fetched, and those that are there."""
     set_verbosity(verbose, quiet)
@@ -47,7 +52,7 @@ def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbo
     say("TOKENS is what a prompt may have; bimors models show NAME tells more, and which are strong on remote sensing")
 
 
-@app.command()
+@app.command(epilog="Example: bimors models show georsclip-b32")
 def show(
     name: NameOrFolder, json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0
 ) -> None:
@@ -65,9 +70,9 @@ def show(
         print(f"{key:{width}}  {value}")
 
 
-@app.command()
+@app.command(epilog="Example: bimors models fetch georsclip-b32")
 def fetch(
-    name: Name,
+    name: ToFetch,
     to: To = None,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
@@ -96,7 +101,7 @@ def fetch(
     print(bundle.folder)
 
 
-@app.command()
+@app.command(epilog="Example: bimors models verify mini")
 def verify(name: NameOrFolder, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Check every file of a bundle: size, hash, and that its weights are finite numbers."""
     set_verbosity(verbose, quiet)
@@ -109,8 +114,8 @@ def verify(name: NameOrFolder, quiet: options.Quiet = False, verbose: options.Ve
     print(bundle.folder)
 
 
-@app.command()
-def remove(name: Name, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+@app.command(epilog="Example: bimors models remove georsclip-b32")
+def remove(name: Fetched, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Remove a fetched bundle, or what an interrupted fetch of it left."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.store import remove_bundle
@@ -118,7 +123,7 @@ def remove(name: Name, quiet: options.Quiet = False, verbose: options.Verbose = 
     say(f"{name} is gone; {_size(remove_bundle(name))} are free again")
 
 
-@app.command()
+@app.command(epilog="Example: bimors models pack georsclip-b32 -o georsclip-b32.bimors.zip")
 def pack(
     name: NameOrFolder,
     output: PackOutput = None,
@@ -140,7 +145,7 @@ def pack(
     print(target)
 
 
-@app.command()
+@app.command(epilog="Example: bimors models unpack georsclip-b32.bimors.zip")
 def unpack(
     file: Pack,
     to: To = None,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bimors_cli.cli import completion
+
 _INPUT, _OUTPUT, _MODEL, _TILES, _RUN = "Input", "Output", "Model", "Tiles", "Run"
 
 Scenes = Annotated[list[str], typer.Argument(metavar="SCENE", help="Rasters that GDAL opens; globs are expanded.")]
@@ -22,12 +24,67 @@ Output = Annotated[
         "--output",
         metavar="FILE",
         rich_help_panel=_OUTPUT,
-        help="Where the layer goes; - streams GeoJSONSeq to standard output. Default: SCENE's name with .gpkg, here.",
+        help="Where the layer goes; - streams GeoJSONSeq, in WGS 84, to standard output. Default: SCENE's name with "
+        ".gpkg, here.",
     ),
 ]
 Format = Annotated[
     str | None,
-    typer.Option("-f", "--format", rich_help_panel=_OUTPUT, help="GPKG or GeoJSONSeq; else by the suffix."),
+    typer.Option(
+        "-f",
+        "--format",
+        rich_help_panel=_OUTPUT,
+        autocompletion=completion.formats,
+        help="GPKG, FlatGeobuf, Parquet, GeoJSON or GeoJSONSeq; else by the suffix: .gpkg, .fgb, .parquet, .geojson, "
+        ".geojsonl, .geojsons.",
+    ),
+]
+RecordSeparators = Annotated[
+    bool,
+    typer.Option("--rs", rich_help_panel=_OUTPUT, help="Begin each line of GeoJSONSeq with the separator of RFC 8142."),
+]
+Append = Annotated[
+    bool,
+    typer.Option(
+        "--append", rich_help_panel=_OUTPUT, help="Add the layer to the GeoPackage that is there; name it with --layer."
+    ),
+]
+LabelRaster = Annotated[
+    str | None,
+    typer.Option(
+        "--raster",
+        metavar="FILE.tif",
+        rich_help_panel=_OUTPUT,
+        help="Write a GeoTIFF as well: band 1 the label's number from 1, in its colour; band 2 the confidence.",
+    ),
+]
+RasterRes = Annotated[
+    str,
+    typer.Option(
+        "--raster-res",
+        rich_help_panel=_OUTPUT,
+        autocompletion=completion.raster_pixels,
+        help="Its pixels: tile, one a tile (with --overlap: one a step, around the tile's middle), or scene, as those "
+        "of the scene.",
+    ),
+]
+GivenOutput = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Where the layer goes; - streams GeoJSONSeq, in WGS 84, to standard output.",
+    ),
+]
+KeepFeatures = Annotated[
+    bool,
+    typer.Option(
+        "--keep-features",
+        rich_help_panel=_OUTPUT,
+        help="Keep each tile's image feature in the GeoPackage, to find tiles by a text later: bimors search.",
+    ),
 ]
 Layer = Annotated[str, typer.Option("--layer", rich_help_panel=_OUTPUT, help="Name of the layer.")]
 DstCrs = Annotated[
@@ -51,15 +108,33 @@ MinConfidence = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", metavar="NAME|DIR", rich_help_panel=_MODEL, help="The bundle: a name, or a folder.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.bundles,
+        help="The bundle: a name, or a folder.",
+    ),
 ]
 Adapter = Annotated[
     str | None,
-    typer.Option("--adapter", metavar="DIR", rich_help_panel=_MODEL, help="A trained adapter; else the bundle's own."),
+    typer.Option(
+        "--adapter",
+        metavar="DIR",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.adapters,
+        help="A trained adapter; else the bundle's own.",
+    ),
 ]
 Head = Annotated[
     str,
-    typer.Option("--head", rich_help_panel=_MODEL, help="auto: the adapter's own; zero-shot: plain CLIP, no adapter."),
+    typer.Option(
+        "--head",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.heads,
+        help="auto: the adapter's own; zero-shot: plain CLIP, no adapter.",
+    ),
 ]
 Captions = Annotated[
     bool,
@@ -77,7 +152,13 @@ CaptionCache = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", envvar="BIMORS_DEVICE"),
+    typer.Option(
+        "--device",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.devices,
+        help="auto, cpu, cuda, cuda:N or mps.",
+        envvar="BIMORS_DEVICE",
+    ),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", rich_help_panel=_MODEL, help="Tiles at a time.")
@@ -106,6 +187,7 @@ StretchOption = Annotated[
     typer.Option(
         "--stretch",
         rich_help_panel=_INPUT,
+        autocompletion=completion.stretches,
         help="Pixel values to brightness, once a scene: auto, none, MIN,MAX or percentiles as p2,p98.",
     ),
 ]
@@ -125,12 +207,26 @@ Aoi = Annotated[
 ]
 AoiRule = Annotated[
     str,
-    typer.Option("--aoi-rule", rich_help_panel=_TILES, help="A tile counts by its centre, by any part, or within."),
+    typer.Option(
+        "--aoi-rule",
+        rich_help_panel=_TILES,
+        autocompletion=completion.aoi_rules,
+        help="A tile counts by its centre, by any part, or within.",
+    ),
 ]
 AssumeCrs = Annotated[
     str | None,
     typer.Option(
         "--assume-crs", metavar="CRS", rich_help_panel=_INPUT, help="For a scene that has no CRS: EPSG:32633."
+    ),
+]
+AllowDriver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-driver",
+        metavar="NAME",
+        rich_help_panel=_INPUT,
+        help="Also open scenes of this GDAL driver, which may read other files and addresses. Repeat it for several.",
     ),
 ]
 Overwrite = Annotated[
@@ -215,7 +311,13 @@ Images = Annotated[
     typer.Option("--images", metavar="DIR", rich_help_panel=_EXAMPLES, help="Of a split file; else images/ beside it."),
 ]
 TrainedHead = Annotated[
-    str, typer.Option("--head", rich_help_panel=_MODEL, help="What is trained: bimors, coop, cocoop, cache or linear.")
+    str,
+    typer.Option(
+        "--head",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.trained_heads,
+        help="What is trained: bimors, coop, cocoop, cache or linear.",
+    ),
 ]
 Cache = Annotated[
     bool,
@@ -254,6 +356,7 @@ Protocol = Annotated[
         "--protocol",
         metavar="NAMES",
         rich_help_panel=_COMPARISON,
+        autocompletion=completion.protocols,
         help="base-to-new, cross-dataset, domain-generalization or plain; several with commas.",
     ),
 ]
@@ -263,6 +366,7 @@ Heads = Annotated[
         "--heads",
         metavar="NAMES",
         rich_help_panel=_COMPARISON,
+        autocompletion=completion.compared_heads,
         help="What is compared, with commas; bimors+cache, bimors:no-captions, bimors:tokens=8 and the like as well.",
     ),
 ]
@@ -326,3 +430,26 @@ ResultsOutput = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 PngOutput = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The picture, a PNG.")]
+HtmlOutput = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The page, an HTML file.")]
+LayerFile = Annotated[Path, typer.Argument(metavar="LAYER", help="A GeoPackage that bimors classify wrote.")]
+SceneOfLayer = Annotated[
+    str | None, typer.Option("--scene", metavar="SCENE", help="Which scene of the layer, or where it is now.")
+]
+ShownLayer = Annotated[str | None, typer.Option("--layer", metavar="NAME", help="Of a GeoPackage with several layers.")]
+Query = Annotated[str, typer.Argument(metavar="TEXT", help="What the tiles should show, in a few words.")]
+Top = Annotated[int, typer.Option("--top", metavar="N", help="How many tiles, the best first.")]
+FoundOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="A layer of the best tiles, coloured by score; - streams GeoJSONSeq."
+    ),
+]
+MadeBy = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        autocompletion=completion.bundles,
+        help="The bundle that made the layer, if it is elsewhere now.",
+    ),
+]

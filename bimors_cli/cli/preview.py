@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from bimors_cli.cli import options
 from bimors_cli.cli.console import set_verbosity
 
@@ -14,19 +9,20 @@ EXAMPLE = "Example: bimors preview out.gpkg -o out.png"
 
 
 def preview(
-    layer: Annotated[Path, typer.Argument(metavar="LAYER", help="A GeoPackage that bimors classify wrote.")],
+    layer_file: options.LayerFile,
     output: options.PngOutput = None,
-    scene: Annotated[
-        str | None, typer.Option("--scene", metavar="SCENE", help="Which scene, or where it is now.")
-    ] = None,
+    scene: options.SceneOfLayer = None,
+    layer: options.ShownLayer = None,
+    allow_driver: options.AllowDriver = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Draw a layer over its scene as a PNG: tiles in the colours of their labels, and a legend."""
+    """Draw a layer over its scene as a PNG: tiles in the colours of their labels, a legend, a scale bar, north."""
     set_verbosity(verbose, quiet)
     from bimors_cli.pipeline.preview import preview as draw
 
-    target = output or layer.with_suffix(".png")
-    draw(layer, target, scene=scene, overwrite=overwrite)
+    target = output or layer_file.with_suffix(".png")
+    drivers = tuple(allow_driver or ())
+    draw(layer_file, target, scene=scene, layer=layer, allow_drivers=drivers, overwrite=overwrite)
     print(target)

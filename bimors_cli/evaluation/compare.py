@@ -32,6 +32,7 @@ from bimors_cli.training.loop import Training
 
 # In the folder of the results, until all trials are finished.
 EVIDENCE = "evidence"
+LOCK = "lock"
 
 
 class CompareProgress(PictureProgress, Protocol):
@@ -93,7 +94,10 @@ def compare(
     asked = tuple(question for protocol in options.protocols for question in questions(protocol, classes))
     folder = Path(options.output)
     _check_output(folder, options)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write there: {error.strerror or error}", "choose another -o") from error
     with _locked(folder):
         if options.overwrite:
             (folder / LEDGER).unlink(missing_ok=True)
@@ -127,6 +131,8 @@ def _run(
     models: FrozenModels = load_models(bundle, options.device, captions=captions)
     evidence = folder / EVIDENCE if options.evidence is None else Path(options.evidence)
     try:
+        # Before the first trial is finished too, the folder tells whose it is: looking at pictures may take hours.
+        (folder / LEDGER).touch()
         evidence.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{evidence}: cannot write there: {error.strerror or error}") from error
@@ -170,7 +176,8 @@ def _told(trial: Trial, outcome: Outcome) -> str:
 def _check_output(folder: Path, options: CompareOptions) -> None:
     if not folder.exists():
         return
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / LEDGER).exists()):
+    # A run that was killed when it had just begun leaves its lock alone.
+    if not folder.is_dir() or not ((folder / LEDGER).exists() or {path.name for path in folder.iterdir()} <= {LOCK}):
         raise InputError(f"{folder} is there and holds no results", "choose another folder with -o")
     if (folder / LEDGER).exists() and not (options.resume or options.overwrite):
         finished = (folder / RESULTS).exists()
@@ -182,7 +189,7 @@ def _check_output(folder: Path, options: CompareOptions) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / "lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -194,4 +201,4 @@ def _locked(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         with contextlib.suppress(OSError):
-            (folder / "lock").unlink()
+            (folder / LOCK).unlink()

@@ -55,6 +55,8 @@ class Ledger:
             return
         lines = path.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                break
             try:
                 entry = json.loads(line)
                 outcome = Outcome(**{**entry["outcome"], "answers": tuple(entry["outcome"]["answers"])})

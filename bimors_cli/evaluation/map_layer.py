@@ -13,12 +13,13 @@ import geopandas
 import numpy as np
 import numpy.typing as npt
 import shapely
-from pyproj import CRS, Geod
+from pyproj import CRS
 
 from bimors_cli.errors import InputError
 from bimors_cli.model.names import new_names, places
 from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
 from bimors_cli.output.predictions import read_predictions
+from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Place, check_vector_file
 
@@ -68,14 +69,8 @@ class MapLayer:
         return Place("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
 
     def areas(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        """Return the area of some tiles in square metres: on the ellipsoid for a geographic CRS, else in its plane."""
-        chosen = self.polygons[rows]
-        if not self.crs.is_geographic:
-            metres: float = self.crs.axis_info[0].unit_conversion_factor
-            return np.asarray(shapely.area(chosen)) * metres**2
-        geod = self.crs.get_geod() or Geod(ellps="WGS84")
-        # Its sign is the turning direction.
-        return np.abs([geod.geometry_area_perimeter(polygon)[0] for polygon in chosen])
+        """Return the area of some tiles on the ground, in square metres."""
+        return ground_areas(self.polygons[rows], self.crs)
 
 
 def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
@@ -96,8 +91,8 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     """
     check_vector_file(path)
     file = Path(path)
-    provenance = read_provenance(file)
-    name = choose_layer(file, layer, _written(provenance))
+    name = choose_layer(file, layer)
+    provenance = read_provenance(file, name)
     frame = read_layer(file, name, _COLUMNS)
     missing = [column for column in _COLUMNS if column not in frame]
     if missing:
@@ -109,7 +104,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
         raise InputError(f"{path}: the layer {name} holds no tile", _HINT)
     typed = [_text(value) for value in frame["label"].tolist()]
     labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
-    changed = _changed(file, frame, typed)
+    changed = _changed(file, name, frame, typed)
     confidence = _confidence(frame, path)
     if changed is not None:
         confidence[changed] = np.nan
@@ -146,11 +141,6 @@ def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.i
     return np.array([found[name] if name else NO_ANSWER for name in names], np.intp)
 
 
-def _written(provenance: dict[str, str]) -> str:
-    """Return the name of the layer that the run wrote; ``tiles``, its default, for a copy that does not say."""
-    return str(json.loads(provenance["run"])["layer"]) if "run" in provenance else "tiles"
-
-
 def _labels(provenance: dict[str, str]) -> list[str]:
     return list(json.loads(provenance["labels"])) if "labels" in provenance else []
 
@@ -159,9 +149,11 @@ def _text(value: Any) -> str:
     return unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else ""
 
 
-def _changed(path: Path, frame: geopandas.GeoDataFrame, typed: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+def _changed(
+    path: Path, layer: str, frame: geopandas.GeoDataFrame, typed: Sequence[str]
+) -> npt.NDArray[np.bool_] | None:
     """Tell which rows have another label than was predicted; None where the file does not say."""
-    predicted = read_predictions(path) if path.suffix.lower() == ".gpkg" else None
+    predicted = read_predictions(path, layer) if path.suffix.lower() == ".gpkg" else None
     if predicted is None:
         return None
     before = [_text(predicted.get(tile)) for tile in frame["tile_id"].tolist()]

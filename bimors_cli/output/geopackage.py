@@ -1,9 +1,8 @@
-"""The layer as a GeoPackage that carries its provenance and its QGIS style."""
+"""The layer in a GeoPackage, with its provenance and its QGIS style; alone there, or beside others."""
 
 from __future__ import annotations
 
 import sqlite3
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,10 +15,13 @@ import pyogrio.raw
 import pyproj
 import shapely
 
-from bimors_cli.errors import InputError, OutputError
-from bimors_cli.output.atomic import replacing
+from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.output.atomic import changing, check_target, replacing
+from bimors_cli.output.features import add_features
+from bimors_cli.output.layer_styles import add_styles
 from bimors_cli.output.predictions import add_predictions
-from bimors_cli.output.rows import LayerSpec, check_frame, clean_text, columns, to_frame
+from bimors_cli.output.rows import Layer, check_frame, clean_text, empty_frame
+from bimors_cli.output.verify import verify_layer
 
 if TYPE_CHECKING:
     import geopandas
@@ -28,19 +30,16 @@ GEOMETRY_COLUMN: Final = "geom"
 # So that our keys are told from those that GDAL and other programs put there.
 METADATA_PREFIX: Final = "bimors_"
 
-_STYLE_TABLE: Final = """
-CREATE TABLE layer_styles (
-  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
-  styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
-  update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now'))
-)"""
-
 
 def write_geopackage(
-    path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, style_qml: str, *, overwrite: bool
+    path: Path,
+    chunks: Iterable[geopandas.GeoDataFrame],
+    spec: Layer,
+    *,
+    overwrite: bool,
+    features: Iterable[tuple[str, bytes]] = (),
 ) -> int:
-    """Write the layer, its provenance and its style; the file appears whole or not at all.
+    """Write the layer, its provenance and its styles; the file appears whole or not at all.
 
     Parameters
     ----------
@@ -49,13 +48,13 @@ def write_geopackage(
     chunks : iterable of GeoDataFrame
         From `rows.to_frame`, one in memory at a time; an append costs 12 ms, so take 10 000 rows or so. None at all
         gives an empty layer with all columns.
-    spec : LayerSpec
-        Name, CRS, columns and provenance (readable with `read_provenance`, or as dataset metadata with the prefix
-        ``bimors_``).
-    style_qml : str
-        The style that QGIS applies when the layer is opened; see `style.qml`.
+    spec : Layer
+        Name, CRS, columns, styles and provenance (readable with `read_provenance`, or as metadata of the layer with the
+        prefix ``bimors_``).
     overwrite : bool
         Whether an earlier file may be replaced.
+    features : iterable of (tile_id, bytes)
+        Image features to keep, see `features.add_features`; begun when all chunks are written.
 
     Returns
     -------
@@ -71,45 +70,137 @@ def write_geopackage(
         raises passes unchanged. In all these cases an earlier file is as it was.
     """
     with replacing(path, overwrite=overwrite) as built:
-        return _build(built, chunks, spec, style_qml)
+        return _build(built, chunks, spec, features)
 
 
-def read_provenance(path: Path) -> dict[str, str]:
-    """Read back the metadata of a layer that bimors wrote; empty for another program's file.
+def append_geopackage(
+    path: Path,
+    chunks: Iterable[geopandas.GeoDataFrame],
+    spec: Layer,
+    *,
+    replace: bool,
+    features: Iterable[tuple[str, bytes]] = (),
+) -> int:
+    """Add the layer, its provenance and its styles to a GeoPackage; all else in it stays.
+
+    The work is done on a copy that takes the file's place at the end: chunks are written one by one, and no transaction
+    of SQLite could span them. So an interrupted append leaves the file as it was, and costs its size on the disk once
+    more. A file that is not there is made.
+
+    Parameters
+    ----------
+    path, chunks, spec, features
+        As `write_geopackage`.
+    replace : bool
+        Whether a layer of this name may be replaced.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+
+    Raises
+    ------
+    InputError, OutputExistsError
+        As `check_append`.
+    OutputError
+        As `write_geopackage`; or somebody else changed the file in the meantime.
+    """
+    if not path.exists():
+        return write_geopackage(path, chunks, spec, overwrite=False, features=features)
+    check_append(path, spec.name, replace=replace)
+    with changing(path) as built:
+        return _build(built, chunks, spec, features)
+
+
+def check_append(path: Path, layer: str, *, replace: bool) -> None:
+    """Check, without touching anything, that a layer can be added to the file at ``path``.
+
+    Raises
+    ------
+    InputError
+        The file is not a GeoPackage.
+    OutputExistsError
+        It has a layer (or another table) of this name, in any case, and ``replace`` is off.
+    OutputError
+        As `atomic.check_target`.
+    """
+    check_target(path, overwrite=True)
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("SELECT 1 FROM gpkg_contents")
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+    except sqlite3.Error as error:
+        raise InputError(f"{path} is not a GeoPackage: nothing can be added to it", "use another -o") from error
+    taken = next((name for name in tables if name.casefold() == layer.casefold()), None)
+    if taken is not None and not (replace and taken == layer):
+        raise OutputExistsError(f"{path} has a layer {taken!r} already", "give the new one another name with --layer")
+
+
+def provenance_items(spec: Layer) -> dict[str, str]:
+    """Return the provenance of a layer as metadata of a file."""
+    return {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
+
+
+def read_provenance(path: Path, layer: str | None = None) -> dict[str, str]:
+    """Read back the metadata of a layer that bimors wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layer : str, optional
+        One of its layers; by default the first one that has any.
+
+    Returns
+    -------
+    dict
+        Empty for a layer of another program, or one that is not there.
 
     Raises
     ------
     InputError
         The file cannot be read.
     """
-    try:
-        # By number: looking for the layer's name first makes GDAL 3.12 leave an .aux.xml beside the file.
-        found = pyogrio.read_info(path, layer=0)["dataset_metadata"] or {}
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path}: no layer can be read from it") from error
-    return {key.removeprefix(METADATA_PREFIX): text for key, text in found.items() if key.startswith(METADATA_PREFIX)}
+    found = _provenances(path)
+    return next(filter(None, found.values()), {}) if layer is None else found.get(layer, {})
 
 
-def choose_layer(path: Path, layer: str | None, written: str) -> str:
-    """Return the layer that is meant: the one named, the one ``written`` by bimors, or the only one, renamed since.
+def choose_layer(path: Path, layer: str | None, written: str = "tiles") -> str:
+    """Return the layer that is meant.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layer : str or None
+        Its name; None for the one that bimors wrote.
+    written : str
+        What that is called in a copy that does not say; failing that, the only layer is meant.
 
     Raises
     ------
     InputError
-        There is no such layer.
+        The file cannot be read, there is no such layer, or bimors wrote several.
     """
-    with leaving_nothing_beside():
-        names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-    wanted = written if layer is None else layer
-    if wanted in names:
+    found = _provenances(path)
+    ours = [name for name, provenance in found.items() if provenance]
+    if layer is None and len(ours) > 1:
+        raise InputError(f"{path} holds several layers of bimors", f"name one with --layer: {', '.join(ours)}")
+    wanted = layer if layer is not None else ours[0] if ours else written
+    if wanted in found:
         return wanted
-    if layer is None and len(names) == 1:
-        return names[0]
-    raise InputError(f"{path} has no layer {wanted!r}", f"name one with --layer; there are: {', '.join(names)}")
+    if layer is None and len(found) == 1:
+        return next(iter(found))
+    raise InputError(f"{path} has no layer {wanted!r}", f"name one with --layer; there are: {', '.join(found)}")
 
 
-def read_layer(path: Path, layer: str, names: Sequence[str]) -> geopandas.GeoDataFrame:
+def read_layer(path: Path, layer: str, names: Sequence[str], where: str | None = None) -> geopandas.GeoDataFrame:
     """Read columns of a layer that bimors wrote, and its polygons; leaves nothing beside the file.
+
+    ``where`` is a condition of SQL that rows have to meet.
 
     Raises
     ------
@@ -118,7 +209,7 @@ def read_layer(path: Path, layer: str, names: Sequence[str]) -> geopandas.GeoDat
     """
     with leaving_nothing_beside():
         try:
-            return pyogrio.read_dataframe(path, layer=layer, columns=list(names))
+            return pyogrio.read_dataframe(path, layer=layer, columns=list(names), where=where)
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise InputError(f"{path}: {' '.join(str(error).split())}", "give the .gpkg that bimors wrote") from error
 
@@ -134,31 +225,60 @@ def leaving_nothing_beside() -> Iterator[None]:
         pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
 
 
-def _build(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, style_qml: str) -> int:
+def _provenances(path: Path) -> dict[str, dict[str, str]]:
+    """Return the layers with a geometry, in the order of the file, and what bimors wrote about each of them."""
+    result = {}
+    try:
+        with leaving_nothing_beside():
+            for name in (str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None):
+                items = (pyogrio.read_info(path, layer=name)["layer_metadata"] or {}).items()
+                result[name] = {
+                    key.removeprefix(METADATA_PREFIX): text for key, text in items if key.startswith(METADATA_PREFIX)
+                }
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"{path}: no layer can be read from it") from error
+    return result
+
+
+def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+    """Write the rows and the provenance of a layer, without style and checks, to a GeoPackage that may be there.
+
+    A layer of this name is replaced, and the work is not undone after an error: for files that nobody sees yet.
+    Parameters and errors are those of `write_geopackage`. Returns the number of rows.
+    """
     written = 0
     # The empty frame first: it makes the table, so that no chunk is special and none at all is fine.
-    with _as_output_error(built):
-        _append(built, to_frame([], np.empty(0, dtype=object), spec), spec, create=True)
+    with as_output_error(built):
+        _append(built, empty_frame(spec), spec, create=True)
     for chunk in chunks:  # outside of the translation: the caller's errors stay the caller's
         check_frame(chunk, spec)
-        with _as_output_error(built):
+        with as_output_error(built):
             _append(built, chunk, spec)
         written += len(chunk)
-    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
-    with _as_output_error(built):
-        _add_style(built, spec, style_qml)
-        add_predictions(built, spec.name)
-        _verify(built, spec, written)
     return written
 
 
-def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec, *, create: bool = False) -> None:
-    names = list(columns(spec))
+def _build(
+    built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer, features: Iterable[tuple[str, bytes]]
+) -> int:
+    written = build_rows(built, chunks, spec)
+    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
+    with as_output_error(built):
+        add_styles(built, spec.name, GEOMETRY_COLUMN, spec.styles())
+        if "label" in spec.columns():
+            add_predictions(built, spec.name)
+        add_features(built, spec.name, features)
+        verify_layer(built, spec, written)
+    return written
+
+
+def _append(built: Path, frame: geopandas.GeoDataFrame, spec: Layer, *, create: bool = False) -> None:
+    names = list(spec.columns())
     first: dict[str, Any] = {}
     if create:
-        provenance = {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
+        provenance = provenance_items(spec)
         first = {
-            "dataset_metadata": provenance or None,
+            "layer_metadata": provenance or None,
             # 1.4 is GDAL's default, but GDAL before 3.7 (QGIS 3.22) warns about it.
             "dataset_options": {"VERSION": "1.3"},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
@@ -179,58 +299,9 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec, *, crea
     )
 
 
-def _add_style(built: Path, spec: LayerSpec, style_qml: str) -> None:
-    with closing(sqlite3.connect(built)) as database, database:
-        (changed,) = database.execute(
-            "SELECT last_change FROM gpkg_contents WHERE table_name = ?", (spec.name,)
-        ).fetchone()
-        database.execute(_STYLE_TABLE)
-        # The layer's own time, not now: with OGR_CURRENT_DATE two runs give equal tables.
-        database.execute(
-            "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change, srs_id) VALUES (?, ?, ?, ?, ?)",
-            ("layer_styles", "attributes", "layer_styles", changed, 0),
-        )
-        # QGIS looks for its style by empty catalogue and schema, the table and the geometry column.
-        database.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
-            " styleQML, styleSLD, useAsDefault, description, owner, update_time)"
-            " VALUES ('', '', ?, ?, 'labels', ?, '', TRUE, 'a colour a label, by bimors', '', ?)",
-            (spec.name, GEOMETRY_COLUMN, style_qml, changed),
-        )
-
-
-def _verify(built: Path, spec: LayerSpec, written: int) -> None:
-    """Read the finished file back: SQLite's structure, the number of rows, the CRS."""
-    with closing(sqlite3.connect(built)) as database:
-        (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
-        (state,) = database.execute("PRAGMA integrity_check").fetchone()
-    if (mode, state) != ("delete", "ok"):
-        raise OutputError(f"{built.name}: the file is damaged as written: {state}, journal {mode}")
-    # All fids are read: the count in the table of contents is what GDAL believes, not what is there.
-    meta, fids, _, _ = pyogrio.raw.read(built, layer=spec.name, columns=[], read_geometry=False, return_fids=True)
-    if len(fids) != written:
-        raise OutputError(f"{built.name}: {len(fids)} rows in the file, {written} were written")
-    wanted, found = pyproj.CRS.from_user_input(spec.crs_wkt), meta["crs"]
-    if found is None or not _same_place(pyproj.CRS.from_user_input(found), wanted):
-        raise OutputError(
-            f"{built.name}: a GeoPackage cannot hold the CRS {wanted.name!r} as it is", "give another with --dst-crs"
-        )
-
-
-def _same_place(found: pyproj.CRS, wanted: pyproj.CRS) -> bool:
-    """Tell whether x and y mean the same in both; the order of the axes on paper does not matter, GDAL's is x, y."""
-    if found.equals(wanted, ignore_axis_order=True):
-        return True
-    # PROJ overlooks the order of geographic axes only. But files of GDAL before 3 have codes of northing-first CRS
-    # (EPSG:3035, 3006) without their axes, and come back with them. What is left is to compare the parameters.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a PROJ string lacks names, says pyproj
-        parameters = wanted.to_dict()
-        return bool(parameters) and found.to_dict() == parameters
-
-
 @contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
+def as_output_error(path: Path) -> Iterator[None]:
+    """Turn what GDAL, PROJ and SQLite raise while a file is written into one line."""
     try:
         yield
     except OutputError:

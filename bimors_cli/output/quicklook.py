@@ -1,7 +1,8 @@
-"""The quick look: the scene with its coloured tiles and a legend, as one picture."""
+"""The quick look: the scene with its coloured tiles, a legend, a scale bar and north, as one picture."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from PIL import Image, ImageColor, ImageDraw
 from bimors_cli.labels import Labels
 from bimors_cli.output.fonts import Font, font_for
 from bimors_cli.output.palette import NO_LABEL, colours
+from bimors_cli.output.scalebar import scale_bar
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA, NO_LABEL_NAME, OUTLINE_ALPHA
 
-MAX_ENTRIES: Final = 25
+# Lines of the legend: what goes beside the scene, in two columns at the most, but never fewer than this in one.
+MIN_ENTRIES: Final = 16
+MAX_COLUMNS: Final = 2
 MAX_NAME: Final = 32
 # A smaller scene is enlarged by a whole factor, so that the tiles and the legend go together.
 MIN_LONGER_SIDE: Final = 800
@@ -24,9 +28,28 @@ MIN_LONGER_SIDE: Final = 800
 MIN_OUTLINED: Final = 8
 
 _INK: Final = "#1f2328"
-_FAINT_INK: Final = "#6a737d"
+_FAINT_INK: Final = "#59636e"
 _RULE: Final = "#d0d7de"
 _PAPER: Final = "#ffffff"
+
+
+@dataclass(frozen=True)
+class MapNotes:
+    """What stands under the map.
+
+    Attributes
+    ----------
+    metres_per_pixel : float or None
+        Of the background, from left to right at its centre; without it there is no scale bar.
+    north : float or None
+        Where north is, in degrees clockwise from the top; without it there is no arrow.
+    crs : str
+        Name of the CRS.
+    """
+
+    metres_per_pixel: float | None = None
+    north: float | None = None
+    crs: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,7 @@ def draw_quicklook(
     spec_labels: Labels,
     *,
     title: str | None = None,
+    notes: MapNotes | None = None,
 ) -> Image.Image:
     """Draw the tiles over the scene, half transparent in the colours of the layer's style, with a legend to the right.
 
@@ -60,6 +84,8 @@ def draw_quicklook(
         The classes, for colours.
     title : str, optional
         One line above the scene.
+    notes : MapNotes, optional
+        Scale bar, north arrow and CRS, below the scene.
 
     Returns
     -------
@@ -76,11 +102,16 @@ def draw_quicklook(
     if len(polygons_px) != len(labels):
         raise ValueError(f"{len(polygons_px)} polygons, but {len(labels)} labels")
     palette = dict(zip(spec_labels.names, colours(spec_labels), strict=True))
-    scene = _draw_scene(background, polygons_px, labels, palette)
-    entries = _legend_entries(labels, palette)
+    factor = max(1, MIN_LONGER_SIDE // max(background.shape[:2]))
+    scene = _draw_scene(background, polygons_px, labels, palette, factor)
     size = min(30, max(15, round(max(scene.size) / 56)))
-    font = font_for([title or "", *(entry.text for entry in entries)], size)
-    return _compose(scene, entries, title, font, size)
+    fit = max(MIN_ENTRIES, (scene.height // _line(size)) - 1)
+    entries = _legend_entries(labels, palette, fit * MAX_COLUMNS)
+    font = font_for([title or "", notes.crs if notes else "", *(entry.text for entry in entries)], size)
+    sheet = _Sheet(size, font)
+    legend = sheet.legend(entries, fit)
+    strip = sheet.notes(notes, scene.width, factor) if notes else None
+    return sheet.compose(scene, legend, strip, title)
 
 
 def _draw_scene(
@@ -88,9 +119,9 @@ def _draw_scene(
     polygons: Sequence[NDArray[Any]],
     labels: Sequence[str | None],
     palette: dict[str, str],
+    factor: int,
 ) -> Image.Image:
     height, width, _ = background.shape
-    factor = max(1, MIN_LONGER_SIDE // max(height, width))
     scene = Image.fromarray(background).resize((width * factor, height * factor), Image.Resampling.NEAREST)
     # Drawn on a sheet of its own and laid over once: where tiles overlap the colour does not add up.
     sheet = Image.new("RGBA", scene.size)
@@ -108,49 +139,133 @@ def _draw_scene(
     return Image.alpha_composite(scene.convert("RGBA"), sheet).convert("RGB")
 
 
-def _legend_entries(labels: Sequence[str | None], palette: dict[str, str]) -> list[_Entry]:
+def _legend_entries(labels: Sequence[str | None], palette: dict[str, str], limit: int) -> list[_Entry]:
+    """List what occurs, the most frequent first; beyond ``limit`` lines, how much more there is."""
     counts = Counter(label if label in palette else None for label in labels)
     without = counts.pop(None, 0)
     # In the user's order where counts are equal: sorting keeps it.
     used = sorted((name for name in palette if counts[name]), key=lambda name: -counts[name])
-    ranked = [_Entry(_shortened(name), counts[name], palette[name]) for name in used]
-    entries = ranked[:MAX_ENTRIES]
-    if rest := ranked[MAX_ENTRIES:]:
-        entries.append(_Entry(f"+{len(rest)} more", sum(entry.count for entry in rest), None))
+    entries = [_Entry(_shortened(name), counts[name], palette[name]) for name in used]
+    room = limit - bool(without)
+    if len(entries) > room:
+        rest = entries[room - 1 :]
+        entries[room - 1 :] = [_Entry(f"+{len(rest)} more", sum(entry.count for entry in rest), None)]
     if without:
         entries.append(_Entry(NO_LABEL_NAME, without, NO_LABEL))
     return entries
 
 
-def _compose(scene: Image.Image, entries: list[_Entry], title: str | None, font: Font, size: int) -> Image.Image:
-    margin, line, gap = round(1.5 * size), round(1.75 * size), round(0.6 * size)
-    text_width = max((font.getlength(entry.text) for entry in entries), default=0)
-    count_width = max((font.getlength(f"{entry.count:,}") for entry in entries), default=0)
-    legend_width = round(size + gap + text_width + 2 * size + count_width) if entries else 0
-    top = margin + (line if title else 0)
-    width = margin + scene.width + (margin + legend_width if entries else 0) + margin
-    height = max(top + scene.height, top + line * (len(entries) + 1)) + margin
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    if title:
-        pen.text((margin, margin - gap // 2), _fitted(title, font, width - 2 * margin), _INK, font)
-    sheet.paste(scene, (margin, top))
-    pen.rectangle((margin - 1, top - 1, margin + scene.width, top + scene.height), outline=_RULE)
-    left, right = margin + scene.width + margin, width - margin
-    for index, entry in enumerate(entries):
-        middle = top + index * line + size // 2
-        if entry.colour is not None:
-            box = (left, middle - size // 2, left + size, middle + size - size // 2)
-            pen.rounded_rectangle(box, radius=size // 5, fill=entry.colour, outline=_FAINT_INK)
-        ink = _FAINT_INK if entry.colour in (None, NO_LABEL) else _INK
-        pen.text((left + size + gap, middle), entry.text, ink, font, anchor="lm")
-        pen.text((right, middle), f"{entry.count:,}", _FAINT_INK, font, anchor="rm")
-    if entries:
-        middle = top + len(entries) * line + size // 2
-        pen.line((left, middle - line // 2, right, middle - line // 2), _RULE)
-        pen.text((left + size + gap, middle), "tiles", _FAINT_INK, font, anchor="lm")
-        pen.text((right, middle), f"{sum(entry.count for entry in entries):,}", _FAINT_INK, font, anchor="rm")
-    return sheet
+class _Sheet:
+    """The parts of the page around the scene, and how they are put together."""
+
+    def __init__(self, size: int, font: Font) -> None:
+        self.size, self.font = size, font
+        self.margin, self.line, self.gap = round(1.5 * size), _line(size), round(0.6 * size)
+
+    def legend(self, entries: list[_Entry], fit: int) -> Image.Image | None:
+        """Draw the legend in columns of ``fit`` lines, the sum under it; None where there is nothing to tell."""
+        if not entries:
+            return None
+        columns = [entries[start : start + fit] for start in range(0, len(entries), fit)]
+        drawn = [self._column(column) for column in columns]
+        width = sum(column.width for column in drawn) + self.margin * (len(drawn) - 1)
+        height = max(column.height for column in drawn) + self.line
+        sheet = Image.new("RGB", (width, height), _PAPER)
+        left = 0
+        for column in drawn:
+            sheet.paste(column, (left, 0))
+            left += column.width + self.margin
+        pen, top = ImageDraw.Draw(sheet), height - self.line
+        pen.line((0, top, width, top), _RULE, width=max(1, self.size // 12))
+        middle = top + self.line // 2
+        pen.text((self.size + self.gap, middle), "tiles", _FAINT_INK, self.font, anchor="lm")
+        total = f"{sum(entry.count for entry in entries):,}"
+        pen.text((width, middle), total, _FAINT_INK, self.font, anchor="rm")
+        return sheet
+
+    def _column(self, entries: list[_Entry]) -> Image.Image:
+        size, font = self.size, self.font
+        text = max(font.getlength(entry.text) for entry in entries)
+        count = max(font.getlength(f"{entry.count:,}") for entry in entries)
+        width = math.ceil(size + self.gap + text + 1.5 * size + count)
+        sheet = Image.new("RGB", (width, self.line * len(entries)), _PAPER)
+        pen = ImageDraw.Draw(sheet)
+        for index, entry in enumerate(entries):
+            middle = index * self.line + self.line // 2
+            if entry.colour is not None:
+                box = (0, middle - size // 2, size, middle + size - size // 2)
+                pen.rounded_rectangle(box, radius=size // 5, fill=entry.colour, outline=_FAINT_INK)
+            ink = _FAINT_INK if entry.colour in (None, NO_LABEL) else _INK
+            pen.text((size + self.gap, middle), entry.text, ink, font, anchor="lm")
+            pen.text((width, middle), f"{entry.count:,}", _FAINT_INK, font, anchor="rm")
+        return sheet
+
+    def notes(self, notes: MapNotes, width: int, factor: int) -> Image.Image | None:
+        """Draw scale bar, CRS and north arrow as one strip of some width; None where there is none of them."""
+        if notes.metres_per_pixel is None and notes.north is None and not notes.crs:
+            return None
+        sheet = Image.new("RGB", (max(width, 14 * self.size), 2 * self.line), _PAPER)
+        pen, middle, left = ImageDraw.Draw(sheet), self.line, 0.0
+        if notes.metres_per_pixel is not None:
+            bar = scale_bar(notes.metres_per_pixel / factor, max(width, 14 * self.size) / 4)
+            thick = max(2, self.size // 6)
+            # Half dark, half light, as on a printed map: it is read on any ground.
+            box = (0, middle - thick, round(bar.pixels) - 1, middle + thick)
+            pen.rectangle(box, fill=_PAPER, outline=_INK)
+            pen.rectangle((box[0], box[1], round(bar.pixels / 2), box[3]), fill=_INK)
+            pen.text((round(bar.pixels) + self.gap, middle), bar.text, _INK, self.font, anchor="lm")
+            left = bar.pixels + self.gap + self.font.getlength(bar.text) + 2 * self.size
+        right = float(sheet.width)
+        if notes.north is not None:
+            self._arrow(sheet, notes.north)
+            right -= 3.4 * self.size
+        room = right - left - self.gap
+        if notes.crs and room > 4 * self.size:
+            text = _fitted(notes.crs, self.font, room)
+            pen.text((left, middle), text, _FAINT_INK, self.font, anchor="lm")
+        return sheet
+
+    def _arrow(self, sheet: Image.Image, north: float) -> None:
+        """Draw an arrow to the north, and an N beside it that stays upright."""
+        pen, size = ImageDraw.Draw(sheet), self.size
+        x, y, reach, angle = sheet.width - 1.2 * size, self.line, 1.1 * size, math.radians(north)
+        ahead, aside = (math.sin(angle), -math.cos(angle)), (math.cos(angle), math.sin(angle))
+
+        def at(forward: float, sideways: float) -> tuple[float, float]:
+            return (
+                x + reach * (forward * ahead[0] + sideways * aside[0]),
+                y + reach * (forward * ahead[1] + sideways * aside[1]),
+            )
+
+        pen.polygon([at(1, 0), at(-1, -0.62), at(-0.55, 0)], fill=_INK)
+        pen.polygon([at(1, 0), at(-0.55, 0), at(-1, 0.62)], fill=_PAPER, outline=_INK)
+        pen.text((x - 1.6 * size, y), "N", _INK, self.font, anchor="mm")
+
+    def compose(
+        self, scene: Image.Image, legend: Image.Image | None, strip: Image.Image | None, title: str | None
+    ) -> Image.Image:
+        """Put it all together."""
+        margin = self.margin
+        top = margin + (self.line if title else 0)
+        width = 2 * margin + max(scene.width, strip.width if strip else 0) + (legend.width + margin if legend else 0)
+        below = strip.height if strip else margin
+        height = max(top + scene.height + below, top + (legend.height if legend else 0) + margin)
+        sheet = Image.new("RGB", (width, height), _PAPER)
+        pen = ImageDraw.Draw(sheet)
+        if title:
+            text = _fitted(title, self.font, width - 2 * margin)
+            pen.text((margin, margin - self.gap // 2), text, _INK, self.font)
+        sheet.paste(scene, (margin, top))
+        pen.rectangle((margin - 1, top - 1, margin + scene.width, top + scene.height), outline=_RULE)
+        if strip:
+            sheet.paste(strip, (margin, top + scene.height + 1))
+        if legend:
+            sheet.paste(legend, (width - margin - legend.width, top))
+        return sheet
+
+
+def _line(size: int) -> int:
+    return round(1.75 * size)
 
 
 def _shortened(name: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.labels import Labels
+from bimors_cli.output.style import Style, confidence_qml, qml
 
 if TYPE_CHECKING:
     import geopandas
@@ -27,7 +28,7 @@ MAX_COLUMNS: Final = 1998
 # Long enough for a class name, short enough for the attribute table of any GIS.
 MAX_COLUMN_NAME: Final = 100
 
-_RESERVED_LAYER = re.compile(r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_predictions)$", re.IGNORECASE)
+_RESERVED_LAYER = re.compile(r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_(predictions|features))$", re.IGNORECASE)
 # What neither XML 1.0 nor UTF-8 can carry: control characters, lone surrogates, the two non-characters of the plane.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -59,9 +60,38 @@ class TileRow:
             raise ValueError(f"{self.tile_id}: a tile has either a label or a reason")
 
 
+class Layer(Protocol):
+    """What a layer of tiles is to those who write it, in any format; `LayerSpec` is that of classify."""
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+
+    @property
+    def crs_wkt(self) -> str:
+        """CRS of the polygons; WKT, or anything else that GDAL and pyproj understand."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Provenance. Keys are ASCII identifiers."""
+
+    @property
+    def multipart(self) -> bool:
+        """Whether a tile may be a MultiPolygon."""
+
+    def columns(self) -> dict[str, np.dtype[Any]]:
+        """Give the names and dtypes of the attribute columns, in order; the geometry comes on top of these.
+
+        Text is ``object`` (str or None), integers are ``int32``, reals are ``float64`` (NaN where there is no value).
+        """
+
+    def styles(self) -> tuple[Style, ...]:
+        """Give the layer's styles; QGIS applies the first."""
+
+
 @dataclass(frozen=True)
 class LayerSpec:
-    """What all rows of a layer share.
+    """What all rows of a layer of classify share; a `Layer`.
 
     Parameters
     ----------
@@ -98,8 +128,7 @@ class LayerSpec:
     multipart: bool = False
 
     def __post_init__(self) -> None:
-        if not self.name.strip() or _ILLEGAL.search(self.name) or _RESERVED_LAYER.match(self.name):
-            raise InputError(f"{self.name!r} cannot be the name of a layer", "use --layer with another name")
+        check_layer_name(self.name)
         if self.top_k < 2:
             raise ValueError("top_k counts the label itself and at least one runner-up")
         for key in self.metadata:
@@ -112,31 +141,40 @@ class LayerSpec:
                 "leave out --probabilities or lower --top-k",
             )
 
+    def columns(self) -> dict[str, np.dtype[Any]]:
+        """As `Layer`."""
+        result: dict[str, np.dtype[Any]] = {
+            "tile_id": TEXT,
+            "scene": TEXT,
+            "row": INTEGER,
+            "col": INTEGER,
+            "label": TEXT,
+            "confidence": REAL,
+            "reason": TEXT,
+        }
+        for rank in range(2, self.top_k + 1):
+            result |= {f"label_{rank}": TEXT, f"confidence_{rank}": REAL}
+        result["caption"] = TEXT
+        if self.probabilities:
+            result |= dict.fromkeys(_probability_names(self.labels), REAL)
+        return result
 
-def columns(spec: LayerSpec) -> dict[str, np.dtype[Any]]:
-    """Give the names and dtypes of the attribute columns, in order; the geometry comes on top of these.
+    def styles(self) -> tuple[Style, ...]:
+        """As `Layer`: a colour a label, and the confidence."""
+        return (
+            Style("labels", qml(self.labels), "a colour a label, by bimors"),
+            Style("confidence", confidence_qml(), "how sure, by bimors"),
+        )
 
-    Text is ``object`` (str or None), integers are ``int32``, reals are ``float64`` (NaN where there is no value).
-    """
-    result: dict[str, np.dtype[Any]] = {
-        "tile_id": TEXT,
-        "scene": TEXT,
-        "row": INTEGER,
-        "col": INTEGER,
-        "label": TEXT,
-        "confidence": REAL,
-        "reason": TEXT,
-    }
-    for rank in range(2, spec.top_k + 1):
-        result |= {f"label_{rank}": TEXT, f"confidence_{rank}": REAL}
-    result["caption"] = TEXT
-    if spec.probabilities:
-        result |= dict.fromkeys(_probability_names(spec.labels), REAL)
-    return result
+
+def check_layer_name(name: str) -> None:
+    """Raise InputError for a name that a layer in a GeoPackage cannot have."""
+    if not name.strip() or _ILLEGAL.search(name) or _RESERVED_LAYER.match(name):
+        raise InputError(f"{name!r} cannot be the name of a layer", "use --layer with another name")
 
 
 def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec) -> geopandas.GeoDataFrame:
-    """Put rows and their polygons into a frame with the columns of `columns` and ``geometry``.
+    """Put rows and their polygons into a frame with the columns of the layer and ``geometry``.
 
     Parameters
     ----------
@@ -152,12 +190,9 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec)
     ValueError
         Rows and polygons differ in number, or a row does not hold one probability a class.
     """
-    import geopandas
-
-    names = columns(spec)
     if geometries.shape != (len(rows),):
         raise ValueError(f"{len(rows)} rows, but geometries of shape {geometries.shape}")
-    data: dict[str, list[Any]] = {
+    data: dict[str, Sequence[Any]] = {
         "tile_id": [row.tile_id for row in rows],
         "scene": [row.scene for row in rows],
         "row": [row.row for row in rows],
@@ -171,14 +206,34 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec)
         data[f"label_{index + 2}"] = [pair[0] for pair in pairs]
         data[f"confidence_{index + 2}"] = [pair[1] for pair in pairs]
     data["caption"] = [row.caption for row in rows]
-    arrays = {name: _array(values, names[name]) for name, values in data.items()}
     if spec.probabilities:
         table = _probability_table(rows, len(spec.labels))
-        arrays |= {name: table[:, index] for index, name in enumerate(_probability_names(spec.labels))}
+        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(spec.labels))}
+    return make_frame(data, geometries, spec)
+
+
+def make_frame(data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec: Layer) -> geopandas.GeoDataFrame:
+    """Put columns and polygons, in the order of the tiles, into a frame as `check_frame` wants it.
+
+    Raises
+    ------
+    ValueError
+        They differ in number.
+    KeyError
+        A column of the layer is not there.
+    """
+    import geopandas
+
+    arrays = {name: _array(data[name], dtype) for name, dtype in spec.columns().items()}
     return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=spec.crs_wkt)
 
 
-def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
+def empty_frame(spec: Layer) -> geopandas.GeoDataFrame:
+    """Make a frame of no rows."""
+    return make_frame({name: [] for name in spec.columns()}, np.empty(0, dtype=object), spec)
+
+
+def check_frame(frame: geopandas.GeoDataFrame, spec: Layer) -> None:
     """Check a frame against the layer: column names, order and dtypes, the CRS, polygons (or nothing) only.
 
     pyogrio appends columns in any order and polygons in any CRS without a word, so this is the only guard.
@@ -190,7 +245,7 @@ def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
     """
     import pyproj
 
-    expected = columns(spec)
+    expected = spec.columns()
     found = dict(frame.drop(columns=frame.geometry.name).dtypes)
     if list(found) != list(expected):
         raise OutputError(f"layer {spec.name}: rows with columns {list(found)}, expected {list(expected)}")
@@ -235,7 +290,7 @@ def _probability_table(rows: Sequence[TileRow], count: int) -> NDArray[np.float6
     return table
 
 
-def _array(values: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _array(values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype == TEXT:
         values = [None if value is None else clean_text(value) for value in values]
     return np.array(values, dtype=dtype)  # None becomes NaN in a float array

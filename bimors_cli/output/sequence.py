@@ -1,4 +1,4 @@
-"""The layer as a sequence of GeoJSON features, one a line: for pipes and for readers that stream."""
+"""The layer as GeoJSON: a sequence of features, one a line, for pipes and readers that stream; or one collection."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import shapely.geometry
 from shapely.geometry.polygon import orient
 
 from bimors_cli.errors import InputError, OutputError
-from bimors_cli.output.atomic import replacing
-from bimors_cli.output.rows import LayerSpec, check_frame
+from bimors_cli.output.rows import Layer, check_frame
 
 if TYPE_CHECKING:
     import geopandas
@@ -27,9 +26,7 @@ DECIMALS: Final = 7
 RECORD_SEPARATOR: Final = "\x1e"
 
 
-def write_sequence(
-    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, *, rs: bool = False
-) -> int:
+def write_sequence(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer, *, rs: bool = False) -> int:
     """Write one GeoJSON feature a line, flushed after each chunk, so that a reader at the other end of a pipe keeps up.
 
     Parameters
@@ -38,7 +35,7 @@ def write_sequence(
         Left open. Characters that its encoding lacks are written as JSON escapes.
     chunks : iterable of GeoDataFrame
         From `rows.to_frame`, in WGS 84 with x the longitude.
-    spec : LayerSpec
+    spec : Layer
         The layer; its CRS is WGS 84. Its provenance has no place in this format.
     rs : bool
         Whether each line starts with the record separator of RFC 8142 (``.geojsons``) or not (``.geojsonl``).
@@ -57,39 +54,66 @@ def write_sequence(
     BrokenPipeError
         The reader at the other end has had enough.
     """
-    if not pyproj.CRS.from_user_input(spec.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
-        raise InputError("a GeoJSON sequence holds WGS 84 only", "add --dst-crs EPSG:4326")
-    # An in-memory stream has no encoding and takes everything.
-    escape = bool(stream.encoding) and codecs.lookup(stream.encoding).name != "utf-8"
-    encoder = json.JSONEncoder(ensure_ascii=escape, allow_nan=False, separators=(",", ":"))
     start = RECORD_SEPARATOR if rs else ""
     written = 0
-    for chunk in chunks:
-        check_frame(chunk, spec)
-        lines = [f"{start}{encoder.encode(feature)}\n" for feature in _features(chunk)]
-        try:
-            stream.writelines(lines)
-            stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"the sequence cannot be written: {error.strerror}", "is the disk full?") from error
-        written += len(lines)
+    for features in _encoded(stream, chunks, spec):
+        _put(stream, [f"{start}{feature}\n" for feature in features])
+        written += len(features)
     return written
 
 
-def write_sequence_file(
-    path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSpec, *, rs: bool = False, overwrite: bool
-) -> int:
-    """Write a sequence to a file (UTF-8, line feeds) that appears whole or not at all. Returns the number of features.
+def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+    """Write a sequence to a new file: UTF-8, line feeds. Returns the number of features; raises as `write_sequence`."""
+    with _new(path) as stream:
+        return write_sequence(stream, chunks, spec)
 
-    Raises
-    ------
-    InputError, OutputExistsError, OutputError
-        As `write_sequence` and `atomic.replacing`; an error that ``chunks`` raises passes unchanged.
+
+def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+    """Write a sequence with the record separators of RFC 8142 to a new file, else as `build_sequence`."""
+    with _new(path) as stream:
+        return write_sequence(stream, chunks, spec, rs=True)
+
+
+def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+    """Write one collection of the features that a sequence has to a new file; its provenance is the member ``bimors``.
+
+    Returns the number of features; raises as `write_sequence`. RFC 7946, section 6.1, allows members of one's own.
     """
-    with replacing(path, overwrite=overwrite) as built, built.open("w", encoding="utf-8", newline="\n") as stream:
-        return write_sequence(stream, chunks, spec, rs=rs)
+    head = {"type": "FeatureCollection", "name": spec.name, "bimors": dict(spec.metadata)}
+    written = 0
+    with _new(path) as stream:
+        _put(stream, [json.dumps(head)[:-1], ', "features": ['])
+        for features in _encoded(stream, chunks, spec):
+            _put(stream, [f"{',' if written + number else ''}\n{feature}" for number, feature in enumerate(features)])
+            written += len(features)
+        _put(stream, ["\n]}\n"])
+    return written
+
+
+def _new(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+def _put(stream: TextIO, lines: list[str]) -> None:
+    try:
+        stream.writelines(lines)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"the GeoJSON cannot be written: {error.strerror}", "is the disk full?") from error
+
+
+def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> Iterator[list[str]]:
+    """Yield the features of each chunk as JSON that the stream's encoding takes."""
+    if not pyproj.CRS.from_user_input(spec.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
+        raise InputError("GeoJSON holds WGS 84 only", "add --dst-crs EPSG:4326")
+    # An in-memory stream has no encoding and takes everything.
+    escape = bool(stream.encoding) and codecs.lookup(stream.encoding).name != "utf-8"
+    encoder = json.JSONEncoder(ensure_ascii=escape, allow_nan=False, separators=(",", ":"))
+    for chunk in chunks:
+        check_frame(chunk, spec)
+        yield [encoder.encode(feature) for feature in _features(chunk)]
 
 
 def _features(frame: geopandas.GeoDataFrame) -> Iterator[dict[str, Any]]:

@@ -31,11 +31,7 @@ class Estimate:
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Say it in lines."""
         for scene in self.plan.scenes:
-            grid = scene.grid
-            yield (
-                f"{scene.info.name}: {grid.rows} rows x {grid.cols} columns of tiles, each {grid.tile_width} x "
-                f"{grid.tile_height} px" + (f", {len(scene):,} in the AOI" if scene.inside is not None else "")
-            )
+            yield scene.line()
             yield f"  bands {', '.join(map(str, scene.bands.indexes))}; stretch {scene.stretch}"
         yield f"{self.tiles:,} tiles; {len(self.plan.options.labels)} labels; output {self.plan.output}"
         if self.sampled:

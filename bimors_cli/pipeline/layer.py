@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
-from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.plan import CutScene, LayerPlan, LookPlan, Plan
+from bimors_cli.pipeline.record import EMPTY, TileRecord
+from bimors_cli.redact import redact
 from bimors_cli.scene.gdal import display_name, is_local
+from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
+from bimors_cli.scene.vector import footprint
 from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
     import geopandas
 
 ROWS_AT_ONCE = 20_000
-EMPTY = frozenset({"nodata", "outside_aoi"})
+
+MakeRows = Callable[[Sequence[TileRecord], Polygons], "geopandas.GeoDataFrame"]
 
 
 def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
-    """Describe the layer of a plan, with its provenance."""
+    """Describe the layer of a plan of classify, with its provenance."""
     options = plan.options
     return LayerSpec(
         name=options.layer,
@@ -35,17 +39,35 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
         labels=options.labels,
         top_k=options.top_k,
         probabilities=options.probabilities,
-        # A tile across the antimeridian has two polygons in longitudes.
-        multipart=plan.crs.is_geographic and any(scene.info.crs != plan.crs for scene in plan.scenes),
+        multipart=is_multipart(plan),
         metadata={
-            "version": __version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(command),
-            "run": json.dumps(plan.decides_rows(), ensure_ascii=False),
+            **provenance(plan, command),
             "labels": json.dumps({label.name: label.colour for label in options.labels.items}, ensure_ascii=False),
-            "scenes": json.dumps([_lasting(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
         },
     )
+
+
+def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
+    """Say how a layer came to be."""
+    return {
+        **origin(command),
+        "run": json.dumps(plan.decides_rows(), ensure_ascii=False),
+        "scenes": json.dumps([_lasting(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
+    }
+
+
+def origin(command: Sequence[str]) -> dict[str, str]:
+    """Say which program wrote a layer, when, and how it was called."""
+    return {
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": redact(shlex.join(command)),
+    }
+
+
+def is_multipart(plan: LayerPlan) -> bool:
+    """Whether a tile may be a MultiPolygon: one across the antimeridian has two polygons in longitudes."""
+    return plan.crs.is_geographic and any(_moves(plan, scene) for scene in plan.scenes)
 
 
 def _lasting(path: str) -> str:
@@ -53,11 +75,48 @@ def _lasting(path: str) -> str:
     return os.path.abspath(path) if is_local(path) else display_name(path)
 
 
-def frames(plan: Plan, records: Iterable[TileRecord], spec: LayerSpec) -> Iterator[geopandas.GeoDataFrame]:
-    """Turn records, ordered by scene, into frames of the layer; empty tiles are left out unless --keep-empty."""
-    kept = (record for record in records if plan.options.keep_empty or record.reason not in EMPTY)
-    while chunk := list(islice(kept, ROWS_AT_ONCE)):
-        yield to_frame([_row(plan, record) for record in chunk], _polygons(plan, chunk), spec)
+def with_rows(plan: LookPlan, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    """Leave out the records of empty tiles, unless --keep-empty."""
+    return (record for record in records if plan.options.keep_empty or record.reason not in EMPTY)
+
+
+def frames(plan: LayerPlan, records: Iterable[TileRecord], make: MakeRows) -> Iterator[geopandas.GeoDataFrame]:
+    """Turn records, ordered by scene, into frames of the layer, which ``make`` makes of some of them."""
+    records = iter(records)
+    while chunk := list(islice(records, ROWS_AT_ONCE)):
+        yield make(chunk, _polygons(plan, chunk))
+
+
+def places(plan: LayerPlan, records: Sequence[TileRecord]) -> dict[str, Sequence[Any]]:
+    """Return the columns that say which tiles these are: tile_id, scene, row and col."""
+    scenes = [plan.scenes[record.scene].info for record in records]
+    tiles = [tile for _, tiles in _by_scene(plan, records) for tile in tiles]
+    return {
+        "tile_id": [tile.id(scene.stem) for scene, tile in zip(scenes, tiles, strict=True)],
+        "scene": [scene.name for scene in scenes],
+        "row": [tile.row for tile in tiles],
+        "col": [tile.col for tile in tiles],
+    }
+
+
+def _by_scene(plan: LayerPlan, records: Sequence[TileRecord]) -> Iterator[tuple[CutScene, list[Tile]]]:
+    """Yield the tiles of records, ordered by scene, scene by scene."""
+    for number, group in groupby(records, key=lambda record: record.scene):
+        scene = plan.scenes[number]
+        yield scene, scene.grid.take(record.index for record in group)
+
+
+def tile_id(plan: LayerPlan, record: TileRecord) -> str:
+    """Return the id of a record's tile."""
+    scene = plan.scenes[record.scene]
+    return scene.grid[record.index].id(scene.info.stem)
+
+
+def label_rows(
+    plan: Plan, records: Sequence[TileRecord], polygons: Polygons, spec: LayerSpec
+) -> geopandas.GeoDataFrame:
+    """Make the rows of classify."""
+    return to_frame([_row(plan, record) for record in records], polygons, spec)
 
 
 def _row(plan: Plan, record: TileRecord) -> TileRow:
@@ -79,12 +138,19 @@ def _row(plan: Plan, record: TileRecord) -> TileRow:
     )
 
 
-def _polygons(plan: Plan, records: Sequence[TileRecord]) -> Polygons:
+def _moves(plan: LayerPlan, scene: CutScene) -> bool:
+    """Whether a scene's polygons are others in the layer. A scene in degrees may go on past 180; GeoJSON may not."""
+    if scene.info.crs != plan.crs:
+        return True
+    left, _, right, _ = footprint(scene.info).bounds
+    return plan.format.wgs84 and not -180 <= left <= right <= 180
+
+
+def _polygons(plan: LayerPlan, records: Sequence[TileRecord]) -> Polygons:
     parts = []
-    for number, group in groupby(records, key=lambda record: record.scene):
-        scene = plan.scenes[number]
-        polygons = tile_polygons([scene.grid[record.index] for record in group], scene.info.transform)
-        if scene.info.crs != plan.crs:
+    for scene, tiles in _by_scene(plan, records):
+        polygons = tile_polygons(tiles, scene.info.transform)
+        if _moves(plan, scene):
             polygons = reproject(polygons, scene.info.crs, plan.crs)
         parts.append(polygons)
     return np.concatenate(parts)

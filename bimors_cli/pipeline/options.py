@@ -1,4 +1,4 @@
-"""What a user may choose for a run of classify, and of a scene for any run."""
+"""What a user may choose: of a scene for any run, of a layer of its tiles, and for a run that looks at them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 
 HEADS = ("auto", "zero-shot")
+RASTER_RESOLUTIONS = ("tile", "scene")
+AOI_RULES = ("centre", "any", "within")
 STDOUT = "-"
 
 
@@ -16,7 +18,8 @@ class SceneOptions:
     """How scenes are cut and shown to the model, as text where the scene decides what it means.
 
     ``tile_size`` and ``overlap`` are pixels (``224``), metres (``500m``) or, for the overlap, per cent of a tile.
-    ``min_valid`` is a share of a tile's pixels.
+    ``min_valid`` is a share of a tile's pixels. ``allow_drivers`` are GDAL's drivers to try beside those of
+    `bimors_cli.scene.gdal.DRIVERS`.
     """
 
     tile_size: str = "224"
@@ -26,47 +29,90 @@ class SceneOptions:
     nodata: str | None = None
     min_valid: float = 0.5
     assume_crs: str | None = None
+    allow_drivers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_share("--min-valid", self.min_valid)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyOptions(SceneOptions):
-    """The options of `bimors classify`.
+class LayerOptions(SceneOptions):
+    """Scenes, and where the layer of their tiles goes: the options of `bimors tiles`.
 
     ``output`` None is ``<scene stem>.gpkg`` in the current folder (``bimors.gpkg`` for several scenes), ``-`` the
-    standard output. ``head`` ``auto`` is the adapter's own, ``zero-shot`` uses no adapter. Without ``captions`` the
-    model goes by the picture alone: every caption is taken for empty. Without ``caption_cache`` the captions of other
-    runs are neither used nor added to. ``min_confidence`` is a probability.
+    standard output; ``rs`` puts a record separator before each line of a GeoJSON sequence; ``append`` adds the layer to
+    a GeoPackage that is there.
     """
 
     scenes: tuple[str, ...]
-    labels: Labels
     output: str | None = None
     format: str | None = None
+    rs: bool = False
     layer: str = "tiles"
-    model: str = "mini"
-    adapter: str | None = None
-    head: str = "auto"
-    captions: bool = True
-    caption_cache: bool = True
+    append: bool = False
     aoi: str | None = None
     aoi_rule: str = "centre"
     dst_crs: str | None = None
-    min_confidence: float = 0.0
-    top_k: int = 2
-    probabilities: bool = False
-    keep_empty: bool = False
-    batch_size: int | None = None
-    device: str = "auto"
     overwrite: bool = False
-    resume: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.scenes:
-            raise InputError("no scene given", "bimors classify scene.tif --labels labels.txt")
+            raise InputError("no scene given", "name a raster, or several")
+        if self.aoi_rule not in AOI_RULES:
+            raise InputError(f"--aoi-rule {self.aoi_rule}: unknown", "use centre, any or within")
+        if self.overwrite and self.append:
+            raise InputError("--overwrite replaces the file and --append keeps what is in it", "give one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookOptions(LayerOptions):
+    """The options of every run that shows tiles to models, and all those of `bimors caption`.
+
+    Without ``caption_cache`` the captions of other runs are neither used nor added to. ``keep_empty`` keeps tiles
+    without data, or outside the AOI, as rows.
+    """
+
+    model: str = "mini"
+    caption_cache: bool = True
+    keep_empty: bool = False
+    batch_size: int | None = None
+    device: str = "auto"
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"--batch-size {self.batch_size}: at least 1")
+        if self.overwrite and self.resume:
+            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+        if self.output == STDOUT and self.resume:
+            raise InputError("--resume needs a file: what went to standard output cannot be taken up again", "-o FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyOptions(LookOptions):
+    """The options of `bimors classify`.
+
+    ``raster`` is a GeoTIFF of the labels that is written as well, ``raster_res`` the size of its pixels: ``tile`` or
+    ``scene``. ``head`` ``auto`` is the adapter's own, ``zero-shot`` uses no adapter. Without ``captions`` the model
+    goes by the picture alone: every caption is taken for empty. ``min_confidence`` is a probability. ``keep_features``
+    keeps each tile's image feature in the GeoPackage, for `bimors search`.
+    """
+
+    labels: Labels
+    raster: str | None = None
+    raster_res: str = "tile"
+    adapter: str | None = None
+    head: str = "auto"
+    captions: bool = True
+    min_confidence: float = 0.0
+    top_k: int = 2
+    probabilities: bool = False
+    keep_features: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.head not in HEADS:
             raise InputError(f"--head {self.head}: unknown", f"use one of {', '.join(HEADS)}")
         if self.head == "zero-shot" and self.adapter is not None:
@@ -74,12 +120,10 @@ class ClassifyOptions(SceneOptions):
         _check_share("--min-confidence", self.min_confidence)
         if not 2 <= self.top_k <= len(self.labels):
             raise InputError(f"--top-k {self.top_k}: between 2 and the number of labels, {len(self.labels)}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"--batch-size {self.batch_size}: at least 1")
-        if self.overwrite and self.resume:
-            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
-        if self.output == STDOUT and self.resume:
-            raise InputError("--resume needs a file: what went to standard output cannot be taken up again", "-o FILE")
+        if self.raster_res not in RASTER_RESOLUTIONS:
+            raise InputError(f"--raster-res {self.raster_res}: unknown", f"use one of {', '.join(RASTER_RESOLUTIONS)}")
+        if self.raster is None and self.raster_res != RASTER_RESOLUTIONS[0]:
+            raise InputError("--raster-res is about --raster, which is not given", "add --raster FILE.tif")
 
 
 def _check_share(name: str, value: float) -> None:

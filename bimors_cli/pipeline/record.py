@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ PROBABILITY_DECIMALS = 6
 
 # Tiles that ended so are tried again by --resume.
 RETRIED = frozenset({"read_error", "model_error"})
+# Tiles that were not looked at: no rows, unless --keep-empty.
+EMPTY = frozenset({"nodata", "outside_aoi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class TileRecord:
 
     ``scene`` counts the run's scenes, ``index`` the grid's tiles row by row, both from 0. ``reason`` says why there is
     no answer. ``ranked`` are (label index, probability), best first, as many as ``--top-k``; ``probabilities`` those of
-    all labels in their order, where asked for.
+    all labels in their order, and ``feature`` the image feature (see `bimors_cli.output.features`), where asked for.
     """
 
     scene: int
@@ -29,15 +32,17 @@ class TileRecord:
     ranked: tuple[tuple[int, float], ...] = ()
     caption: str | None = None
     probabilities: tuple[float, ...] | None = None
+    feature: bytes | None = None
 
     def to_json(self) -> list[Any]:
         """Make a JSON array."""
-        return [self.scene, self.index, self.reason, self.ranked, self.caption, self.probabilities]
+        value = [self.scene, self.index, self.reason, self.ranked, self.caption, self.probabilities]
+        return value if self.feature is None else [*value, base64.b64encode(self.feature).decode()]
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> TileRecord:
         """Undo `to_json`. Raises ValueError or TypeError for anything else."""
-        scene, index, reason, ranked, caption, probabilities = value
+        scene, index, reason, ranked, caption, probabilities, *feature = value
         return cls(
             int(scene),
             int(index),
@@ -45,4 +50,5 @@ class TileRecord:
             tuple((int(label), float(p)) for label, p in ranked),
             caption,
             None if probabilities is None else tuple(map(float, probabilities)),
+            base64.b64decode(feature[0]) if feature else None,
         )

@@ -12,23 +12,23 @@ NEW_LABELS_SHOWN = 10
 
 
 @dataclass
-class Summary:
-    """Counts of a run; ``output`` is the written file, None when the rows went to standard output.
+class RunSummary:
+    """Counts of a run that looks at tiles; ``output`` is the written file, None when the rows went to standard output.
 
-    ``new_labels`` are those that the adapter of the name ``adapter`` was not trained on. ``finished_before`` says that
-    --resume found the output whole and there was nothing to do. ``captions_known`` were taken from the caption cache or
-    from an equal tile, ``captions_described`` made by the captioner.
+    ``answered`` tiles have what was asked for, the others a reason; ``answered_as`` and ``unanswered_as`` are the words
+    for them.
+    ``finished_before`` says that --resume found the output whole and there was nothing to do. ``captions_known`` were
+    taken from the caption cache or from an equal tile, ``captions_described`` made by the captioner.
     """
 
+    answered_as: str = "labelled"
+    unanswered_as: str = "without a label"
     output: str | None = None
-    labels: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
     rows: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    adapter: str | None = None
-    new_labels: tuple[str, ...] = ()
     journal: str | None = None
     finished_before: bool = False
     captions_known: int = 0
@@ -39,11 +39,11 @@ class Summary:
         """Count the tiles that could not be read or computed."""
         return sum(self.reasons[reason] for reason in RETRIED)
 
-    def count(self, records: Iterable[TileRecord], names: tuple[str, ...]) -> Iterator[TileRecord]:
+    def count(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
         """Pass records on and count them."""
         for record in records:
             if record.reason is None:
-                self.labels[names[record.ranked[0][0]]] += 1
+                self.answered += 1
             else:
                 self.reasons[record.reason] += 1
             yield record
@@ -53,29 +53,76 @@ class Summary:
         if self.finished_before:
             yield f"{self.output} was finished before; nothing to do"
             return
-        labelled = self.labels.total()
-        total = labelled + self.reasons.total()
-        width = max((len(name) for name in (*self.labels, *self.reasons)), default=0)
-        yield f"{labelled:,} of {total:,} tiles labelled" + (f", {self.resumed:,} by earlier runs" * bool(self.resumed))
-        for name, count in self.labels.most_common():
-            yield f"  {name:{width}}  {count:>9,}  {100 * count / max(labelled, 1):5.1f} %"
+        total = self.answered + self.reasons.total()
+        yield f"{self.answered:,} of {total:,} tiles {self.answered_as}" + (
+            f", {self.resumed:,} by earlier runs" * bool(self.resumed)
+        )
+        yield from self._answers()
         if self.reasons:
-            yield "without a label"
+            yield self.unanswered_as
             for reason, count in self.reasons.most_common():
-                yield f"  {reason:{width}}  {count:>9,}"
+                yield f"  {reason:{self._width}}  {count:>9,}"
         if self.captions_known:
             captions = self.captions_known + self.captions_described
             yield f"{self.captions_known:,} of {captions:,} captions came from the cache"
         if self.seconds:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
-        if self.new_labels:
-            yield _new_labels(self.new_labels, self.adapter)
-        for name, words in self.unknown_words.items():
-            yield f"not to be trusted: {name!r}, since this model never saw {', '.join(map(repr, words))}"
+        yield from self._remarks()
         if self.failed and self.journal is not None:
             yield f"{self.failed:,} tiles failed; the same command with --resume tries them again"
         if not total:
             yield "the layer is empty: no tile holds enough data"
+
+    @property
+    def _width(self) -> int:
+        return max(map(len, self.reasons), default=0)
+
+    def _answers(self) -> Iterator[str]:
+        """Say more about the answers."""
+        yield from ()
+
+    def _remarks(self) -> Iterator[str]:
+        """Say what is to be known of the run."""
+        yield from ()
+
+
+@dataclass
+class Summary(RunSummary):
+    """Counts of a run of classify; ``raster`` is the label raster, None when none was asked for.
+
+    ``names`` are the labels in their order. ``new_labels`` are those that the adapter of the name ``adapter`` was not
+    trained on.
+    """
+
+    names: tuple[str, ...] = ()
+    labels: Counter[str] = field(default_factory=Counter)
+    raster: str | None = None
+    unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    adapter: str | None = None
+    new_labels: tuple[str, ...] = ()
+
+    def count(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+        """Pass records on and count them."""
+        for record in super().count(records):
+            if record.reason is None:
+                self.labels[self.names[record.ranked[0][0]]] += 1
+            yield record
+
+    @property
+    def _width(self) -> int:
+        return max((len(name) for name in (*self.labels, *self.reasons)), default=0)
+
+    def _answers(self) -> Iterator[str]:
+        for name, count in self.labels.most_common():
+            yield f"  {name:{self._width}}  {count:>9,}  {100 * count / max(self.answered, 1):5.1f} %"
+
+    def _remarks(self) -> Iterator[str]:
+        if self.raster is not None:
+            yield f"label raster: {self.raster}"
+        if self.new_labels:
+            yield _new_labels(self.new_labels, self.adapter)
+        for name, words in self.unknown_words.items():
+            yield f"not to be trusted: {name!r}, since this model never saw {', '.join(map(repr, words))}"
 
 
 def _new_labels(names: tuple[str, ...], adapter: str | None) -> str:

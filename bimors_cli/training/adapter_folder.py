@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import Bundle
@@ -21,6 +20,7 @@ from bimors_cli.training.examples import Examples
 from bimors_cli.training.loop import Training
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.sampling import Sample
+from bimors_cli.training.tensor_file import write_tensors
 
 # By part (``validation``, ``test``) and head: probabilities [N, K] and targets [N].
 Answers = Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
@@ -82,8 +82,7 @@ def _fill(
     results: Results,
 ) -> None:
     labels = examples.labels.names
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in training.learner.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, training.learner.state_dict())
     recipe = options.recipe
     told = {
         **examples.description,

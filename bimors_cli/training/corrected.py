@@ -49,7 +49,8 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
         Not such a file; no such layer; nothing corrected; a scene is gone or another one now; a column that cannot be
         understood; one tile with two labels.
     """
-    provenance = read_provenance(_existing(path))
+    layer = choose_layer(_existing(path), layer)
+    provenance = read_provenance(path, layer)
     try:
         run = json.loads(provenance["run"])
         colours = json.loads(provenance["labels"])
@@ -60,9 +61,8 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
             f"{path} does not say how bimors made it",
             "give the .gpkg that bimors classify wrote, edited in place: exported copies lose it",
         ) from error
-    layer = choose_layer(path, layer, run["layer"])
     scenes = reopen(run["scenes"], paths, path)
-    predicted = read_predictions(path)
+    predicted = read_predictions(path, layer)
     spelling = {name.casefold(): name for name in colours}
     rows = _corrected(path, layer, predicted, spelling)
     new = sorted({label for _, label, _ in rows} - set(colours))

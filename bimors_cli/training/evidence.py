@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.nn import functional
 from torchvision.transforms import v2
 
 from bimors_cli.errors import InputError
 from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
 from bimors_cli.training.examples import Examples
+from bimors_cli.training.tensor_file import write_tensors
 
 log = logging.getLogger("bimors")
 
@@ -176,15 +176,12 @@ def targets(examples: Examples) -> torch.Tensor:
 
 
 def save_evidence(path: Path, key: str, views: Sequence[Evidence]) -> None:
-    """Keep evidence on disk under a key that says what it is of. Written whole or not at all."""
-    tensors = {}
+    """Keep evidence on disk under a key that says what it is of. Written whole or not at all. Raises OutputError."""
+    tensors = {"caption_embedding": views[0].caption_embedding}
     for i, view in enumerate(views):
-        tensors[f"{i}.image_feature"] = view.image_feature.cpu()
-        tensors[f"{i}.patch_tokens"] = view.patch_tokens.contiguous().cpu()
-    tensors["caption_embedding"] = views[0].caption_embedding.cpu()
-    part = path.with_name(f".{path.name}.part")
-    save_file(tensors, part, {"key": key, "captions": json.dumps(views[0].captions)})
-    part.replace(path)
+        tensors[f"{i}.image_feature"] = view.image_feature
+        tensors[f"{i}.patch_tokens"] = view.patch_tokens
+    write_tensors(path, tensors, {"key": key, "captions": json.dumps(views[0].captions)})
 
 
 def load_evidence(path: Path, key: str, device: torch.device) -> tuple[Evidence, ...] | None:

@@ -72,7 +72,7 @@ def _read(path: str, options: SceneOptions) -> TilePixels:
         # libjpeg fills what is missing of a torn file with grey, and calls that a warning.
         rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
         warnings.catch_warnings(),
-        open_scene(path, assume_crs=_ANY_CRS) as scene,
+        open_scene(path, assume_crs=_ANY_CRS, allow_drivers=options.allow_drivers) as scene,
     ):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         info = scene.info

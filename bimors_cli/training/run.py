@@ -95,7 +95,9 @@ def finetune(
     bundle = open_bundle(find_bundle(options.model))
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
-    check_folder(output, marker=MANIFEST, overwrite=options.overwrite)
+    # A run that is gone on with may have begun with --overwrite, or may have been killed when all was written.
+    replace = options.overwrite or (options.resume and Workshop.was_begun(output))
+    check_folder(output, marker=MANIFEST, overwrite=replace)
     sample = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, sample)
     work = Workshop(output, plan, resume=options.resume, overwrite=options.overwrite)
@@ -109,7 +111,7 @@ def finetune(
         seconds["training"] = time.perf_counter() - clock
         answers = _answers(models, bundle, examples, parts, options, head, temperature)
         results = Results(examples.labels.names, temperature, answers, learned_parameters(training), sample, seconds)
-        save_adapter(output, bundle, examples, options, training, results, overwrite=options.overwrite)
+        save_adapter(output, bundle, examples, options, training, results, overwrite=replace)
         work.finish()
     finally:
         work.release()

@@ -102,7 +102,8 @@ def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid
         return np.ones(len(tiles), np.bool_)
     wanted: Iterator[tuple[int, Tile]] = ((i, scene.grid[i]) for i in tiles)
     kept = []
-    for _, pixels in read_ahead(scene, wanted, image_size, _AHEAD):
+    for read in read_ahead(scene, wanted, image_size, _AHEAD):
+        pixels = read.pixels
         kept.append(isinstance(pixels, ReadError) or (pixels.valid_share >= min_valid and pixels.valid_share > 0))
     return np.array(kept, np.bool_)
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from bimors_cli.errors import JournalError, OutputError, OutputExistsError
 from bimors_cli.training.loop import EpochFigures, Training
+from bimors_cli.training.tensor_file import write_tensors
 
 PLAN, CHECKPOINT, LOCK = "plan.json", "checkpoint.safetensors", "lock"
 
@@ -46,7 +46,7 @@ class Workshop:
     def __init__(self, output: Path, plan: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder = output.with_name(f"{output.name}.training")
         self._plan = json.loads(json.dumps(plan))
-        found = (self.folder / PLAN).exists()
+        found = self.was_begun(output)
         if found and not (resume or overwrite):
             raise OutputExistsError(
                 f"{self.folder}: a run of this output was not finished",
@@ -71,7 +71,16 @@ class Workshop:
         if found:
             self._check_plan()
         else:
-            self._write(PLAN, json.dumps(self._plan, indent=1, ensure_ascii=False))
+            try:
+                self._write(PLAN, json.dumps(self._plan, indent=1, ensure_ascii=False))
+            except OSError as error:
+                self._lock.release()
+                raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
+
+    @staticmethod
+    def was_begun(output: Path) -> bool:
+        """Tell whether a run of this output was not finished."""
+        return (output.with_name(f"{output.name}.training") / PLAN).exists()
 
     def _check_plan(self) -> None:
         try:
@@ -88,7 +97,7 @@ class Workshop:
             )
 
     def save(self, training: Training) -> None:
-        """Keep a run as it stands between two epochs. Written whole or not at all."""
+        """Keep a run as it stands between two epochs. Written whole or not at all. Raises OutputError."""
         momentum = {
             f"momentum.{i}": state["momentum_buffer"]
             for i, state in training.optimiser.state_dict()["state"].items()
@@ -97,13 +106,7 @@ class Workshop:
         tensors = {f"learner.{key}": value for key, value in training.learner.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in training.best.items()} | momentum
         told = {"epochs": [asdict(epoch) for epoch in training.epochs], "best_epoch": training.best_epoch}
-        part = self.folder / f".{CHECKPOINT}.part"
-        save_file(
-            {key: value.detach().contiguous().clone() for key, value in tensors.items()},
-            part,
-            {"state": json.dumps(told)},
-        )
-        os.replace(part, self.folder / CHECKPOINT)
+        write_tensors(self.folder / CHECKPOINT, tensors, {"state": json.dumps(told)})
 
     def restore(self, training: Training) -> None:
         """Take up what `save` kept, if anything.
@@ -134,6 +137,7 @@ class Workshop:
 
     def finish(self) -> None:
         """Throw the folder away: the adapter is in its place."""
+        (self.folder / PLAN).unlink(missing_ok=True)  # first: without it there is nothing to go on with
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 

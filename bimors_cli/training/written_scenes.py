@@ -66,7 +66,7 @@ def _reopen(written: Mapping[str, Any], path: str, layer: Path) -> ScenePlan:
     return ScenePlan(
         info,
         Grid(width, height, *written["tile"], *written["stride"]),
-        choose_bands(info, tuple(written["bands"])),
-        Stretch(kind, tuple(low), tuple(high)),
-        parse_nodata(None if written["nodata"] == "file" else written["nodata"]),
+        bands=choose_bands(info, tuple(written["bands"])),
+        stretch=Stretch(kind, tuple(low), tuple(high)),
+        nodata=parse_nodata(None if written["nodata"] == "file" else written["nodata"]),
     )

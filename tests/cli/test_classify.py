@@ -63,16 +63,6 @@ def test_the_stream_is_clean_geojson_in_wgs84(scene: Path, tiny_bundle: Bundle) 
         assert all(-180 <= x <= 180 and -90 <= y <= 90 for x, y in feature["geometry"]["coordinates"][0])
 
 
-def test_a_reader_that_leaves_early_is_no_error(scene: Path, labels: Path, tiny_bundle: Bundle) -> None:
-    command = [*BIMORS, "classify", scene, "-l", labels, "--model", tiny_bundle.folder, "--tile-size", 4, "-o", "-"]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stderr is not None
-    assert json.loads(process.stdout.readline())["type"] == "Feature"
-    process.stdout.close()
-    assert process.wait(timeout=120) == 0
-    assert "Traceback" not in (text := process.stderr.read()) and "Broken pipe" not in text
-
-
 def test_globs_make_one_layer(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "b.tif").write_bytes(scene.read_bytes())
     result = classify(Path("*.tif"), labels, tiny_bundle, cwd=tmp_path)

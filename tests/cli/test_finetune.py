@@ -115,8 +115,7 @@ def test_a_layer_of_another_bundle(scene: Path, tiny_bundle: Bundle, tmp_path: P
     done = bimors("classify", scene, *how, "-o", "a.gpkg", cwd=tmp_path)
     assert done.exit_code == 0
     with closing(sqlite3.connect(tmp_path / "a.gpkg")) as database, database:
-        database.execute("DELETE FROM bimors_predictions")
-        database.execute("INSERT INTO bimors_predictions SELECT tile_id, 'river' FROM tiles")
+        database.execute("UPDATE bimors_predictions SET label = 'river'")
     result = bimors("finetune", "a.gpkg", cwd=tmp_path)
     assert result.exit_code == 2 and "classified with the bundle tiny, this is mini" in result.stderr
 

@@ -14,7 +14,6 @@ import shapely
 from bimors_cli.labels import Labels
 from bimors_cli.output.geopackage import write_geopackage
 from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
-from bimors_cli.output.style import qml
 
 LABELS = ("forest", "river", "bare land")
 X, Y, SIDE = 500_000.0, 4_600_000.0, 100.0  # upper left corner and side of a tile, metres in UTM 18
@@ -60,7 +59,7 @@ def write_layer(
     geometries[:] = shapes
     if crs != 32618 and polygons is None:
         geometries = geopandas.GeoSeries(geometries, crs=32618).to_crs(crs).to_numpy()
-    write_geopackage(path, [to_frame(rows, geometries, spec)], spec, qml(made), overwrite=False)
+    write_geopackage(path, [to_frame(rows, geometries, spec)], spec, overwrite=False)
     return path
 
 

@@ -29,8 +29,7 @@ import shapely
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Labels
 from bimors_cli.output.geopackage import read_provenance, write_geopackage
-from bimors_cli.output.rows import LayerSpec, columns
-from bimors_cli.output.style import qml
+from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
 MARS = (
@@ -47,7 +46,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def write(path: Path, chunks: Any, spec: LayerSpec, *, overwrite: bool = False) -> int:
-    return write_geopackage(path, chunks, spec, qml(spec.labels), overwrite=overwrite)
+    return write_geopackage(path, chunks, spec, overwrite=overwrite)
 
 
 def query(path: Path, sql: str) -> list[Any]:
@@ -59,7 +58,7 @@ def assert_same(path: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec) -> N
     """Compare a layer with a frame: columns, dtypes, values, NULLs, corners."""
     read = pyogrio.read_dataframe(path, layer=spec.name)
     assert list(read.columns) == list(frame.columns)
-    for name, dtype in columns(spec).items():
+    for name, dtype in spec.columns().items():
         if dtype == np.dtype(object):
             texts = [None if pandas.isna(text) else text for text in read[name]]
             assert texts == frame[name].tolist()
@@ -94,8 +93,8 @@ def test_no_chunk_at_all_gives_an_empty_layer_with_all_columns(target: Path, spe
     assert write(target, [], spec) == 0
     info = pyogrio.read_info(target, layer="tiles")
     assert info["features"] == 0
-    assert list(info["fields"]) == list(columns(spec))
-    assert list(info["dtypes"]) == [str(dtype) for dtype in columns(spec).values()]
+    assert list(info["fields"]) == list(spec.columns())
+    assert list(info["dtypes"]) == [str(dtype) for dtype in spec.columns().values()]
     assert (info["crs"], info["geometry_type"]) == ("EPSG:32633", "Polygon")
 
 
@@ -123,7 +122,7 @@ def test_a_layer_name_with_quotes(target: Path, spec: LayerSpec, make_frame: Mak
     frame = make_frame(spec)
     write(target, [frame], spec)
     assert_same(target, frame, spec)
-    assert query(target, "SELECT f_table_name FROM layer_styles") == [(spec.name,)]
+    assert query(target, "SELECT DISTINCT f_table_name FROM layer_styles") == [(spec.name,)]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_provenance_of_many_kilobytes(target: Path, spec: LayerSpec, make_frame:
     assert json.loads(found["config"]) == json.loads(config)
     assert found["command"] == command.replace("\udce9", "\ufffd")
     assert os.listdir(target.parent) == ["out.gpkg"]
-    assert pyogrio.read_info(target, layer="tiles")["dataset_metadata"]["bimors_config"] == config
+    assert pyogrio.read_info(target, layer="tiles")["layer_metadata"]["bimors_config"] == config
 
 
 def test_provenance_of_other_files(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
@@ -217,12 +216,14 @@ def test_provenance_of_other_files(tmp_path: Path, spec: LayerSpec, make_frame: 
 
 def test_the_style_is_the_layers_default(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
     write(target, [make_frame(spec)], spec)
-    ((catalog, schema, table, column, default, style),) = query(
+    ((*place, name, style), (*other_place, other, _)) = query(
         target,
-        "SELECT f_table_catalog, f_table_schema, f_table_name, f_geometry_column, useAsDefault, styleQML"
-        " FROM layer_styles",
+        "SELECT f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML"
+        " FROM layer_styles ORDER BY useAsDefault DESC",
     )
-    assert (catalog, schema, table, column, default) == ("", "", "tiles", "geom", 1)
+    assert place == other_place == ["", "", "tiles", "geom"]
+    assert (name, other) == ("labels", "confidence")
+    assert query(target, "SELECT count(*) FROM layer_styles WHERE useAsDefault") == [(1,)]
     values = [category.get("value") for category in ET.fromstring(style).iter("category")]
     assert values == [*HARD_NAMES, ""]
     contents = query(target, "SELECT table_name, data_type, srs_id FROM gpkg_contents ORDER BY table_name")
@@ -318,7 +319,7 @@ def chunks():
 if sys.argv[2] == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    write_geopackage(Path(sys.argv[1]), chunks(), spec, "<qgis/>", overwrite=True)
+    write_geopackage(Path(sys.argv[1]), chunks(), spec, overwrite=True)
 except OutputError as error:
     print(error)
 """
@@ -360,7 +361,7 @@ def test_gdals_own_programs_read_it(target: Path, spec: LayerSpec, make_frame: M
     command = ["ogr2ogr", "-f", "GeoJSONSeq", "/vsistdout/", str(target), "tiles"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
     features = [json.loads(line)["properties"] for line in done.stdout.splitlines()]
-    assert all(list(feature) == list(columns(spec)) for feature in features)
+    assert all(list(feature) == list(spec.columns()) for feature in features)
     assert [feature["label"] for feature in features] == [*HARD_NAMES, None] * 2
     assert features[6]["confidence"] is features[6]["p_forest"] is None
     assert features[13]["row"] == 1

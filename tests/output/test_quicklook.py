@@ -1,4 +1,4 @@
-"""The quick look: colours where the tiles are, and a legend that counts them."""
+"""The quick look: colours where the tiles are, a legend that counts them, a scale bar and north."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.output import fonts
 from bimors_cli.output.fonts import Font, font_for
 from bimors_cli.output.palette import NO_LABEL
-from bimors_cli.output.quicklook import MAX_ENTRIES, _legend_entries, draw_quicklook
+from bimors_cli.output.quicklook import MapNotes, _legend_entries, draw_quicklook
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA, colours
 
 NAMES = Labels.of(["forest", "river", "harbour"])
@@ -52,24 +52,51 @@ def test_overlapping_tiles_do_not_add_up() -> None:
 
 def test_the_legend_counts_what_occurs_the_most_frequent_first() -> None:
     palette = dict(zip(NAMES.names, colours(NAMES), strict=True))
-    entries = _legend_entries([None, "river", "harbour", "harbour", None, None, "other"], palette)
+    entries = _legend_entries([None, "river", "harbour", "harbour", None, None, "other"], palette, 9)
     assert [(entry.text, entry.count) for entry in entries] == [("harbour", 2), ("river", 1), ("no label", 4)]
     assert [entry.colour for entry in entries] == [palette["harbour"], palette["river"], NO_LABEL]
 
 
 def test_a_long_legend_ends_with_what_is_left_out() -> None:
     names = [f"class {i} with a name of more than thirty-two letters" for i in range(30)]
-    entries = _legend_entries([*names, None], dict.fromkeys(names, "#000000"))
-    assert len(entries) == MAX_ENTRIES + 2
-    assert [(entry.text, entry.count) for entry in entries[-2:]] == [("+5 more", 5), ("no label", 1)]
+    entries = _legend_entries([*names, None], dict.fromkeys(names, "#000000"), 12)
+    assert len(entries) == 12
+    assert [(entry.text, entry.count) for entry in entries[-2:]] == [("+20 more", 20), ("no label", 1)]
     assert entries[0].text == "class 0 with a name of more t..."
+    assert len(_legend_entries(names, dict.fromkeys(names, "#000000"), 30)) == 30
+
+
+@pytest.mark.parametrize("height", [500, 1200])
+def test_thirty_classes_have_a_line_each(height: int) -> None:
+    labels = Labels.of([f"class {i}" for i in range(30)])
+    tiles = [square(20 * i, 0, 20) for i in range(30)]
+    picture = draw_quicklook(np.full((height, 1200, 3), 255, np.uint8), tiles, list(labels.names), labels)
+    legend = np.asarray(picture)[:, 1260:].reshape(-1, 3)
+    found = {tuple(pixel) for pixel in np.unique(legend, axis=0).tolist()}
+    assert {tuple(bytes.fromhex(colour[1:])) for colour in colours(labels)} <= found
+
+
+def test_scale_bar_and_north_stand_under_the_map() -> None:
+    background = np.full((600, 1000, 3), 128, np.uint8)
+    plain = draw_quicklook(background, [], [], NAMES)
+    noted = draw_quicklook(background, [], [], NAMES, notes=MapNotes(2.0, 90.0, "EPSG:32633"))
+    assert noted.height > plain.height and noted.width == plain.width
+    margin = round(1.5 * 18)
+    strip = np.asarray(noted.convert("L"))[margin + 602 :, margin:]
+    assert (strip < 60)[:, 249].any() and not (strip < 60)[:, 250:254].any()  # 500 m of 2 m pixels
+    # An arrow to the right: all of its dark side lies above or below its middle, and its tip is on the right.
+    arrow = np.argwhere(strip[:, -60 - margin : -margin] < 60)
+    assert len(arrow) and np.ptp(arrow[:, 1]) > np.ptp(arrow[:, 0])
+    assert draw_quicklook(background, [], [], NAMES, notes=MapNotes()).size == plain.size
 
 
 def test_odd_sizes(tmp_path: Path) -> None:
     for height, width in ((1, 1), (3, 2000), (2000, 3), (20, 30)):
         background = np.zeros((height, width, 3), dtype=np.uint8)
         tiles = [square(0, 0, 1), np.array([[0.5, 0.5], [2.2, 1.1], [0.1, 2.7]])]
-        picture = draw_quicklook(background, tiles, ["forest", None], NAMES, title="A title " * 40)
+        picture = draw_quicklook(
+            background, tiles, ["forest", None], NAMES, title="A title " * 40, notes=MapNotes(0.1, 12.0, "a CRS " * 40)
+        )
         picture.save(tmp_path / "out.png")
         assert min(picture.size) > 60
     assert draw_quicklook(background, [], [], NAMES).size[0] > 800

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.labels import Label, Labels
-from bimors_cli.output.rows import MAX_COLUMN_NAME, LayerSpec, TileRow, check_frame, clean_text, columns, to_frame
+from bimors_cli.output.rows import MAX_COLUMN_NAME, LayerSpec, TileRow, check_frame, clean_text, to_frame
 from tests.output.conftest import MakeFrame, with_odd_geometries
 
 
 def test_columns_are_those_of_the_contract(spec: LayerSpec) -> None:
     fixed = ["tile_id", "scene", "row", "col", "label", "confidence", "reason", "label_2", "confidence_2"]
     classes = [f"p_{name}" for name in spec.labels.names]
-    assert list(columns(spec)) == [*fixed, "label_3", "confidence_3", "caption", *classes]
-    assert list(columns(replace(spec, top_k=2, probabilities=False))) == [*fixed, "caption"]
+    assert list(spec.columns()) == [*fixed, "label_3", "confidence_3", "caption", *classes]
+    assert list(replace(spec, top_k=2, probabilities=False).columns()) == [*fixed, "caption"]
 
 
 def test_a_frame_has_exactly_these_columns_and_dtypes(spec: LayerSpec, make_frame: MakeFrame) -> None:
     for count in (0, 1, 14):
         frame = make_frame(spec, count)
-        assert dict(frame.drop(columns="geometry").dtypes) == columns(spec)
+        assert dict(frame.drop(columns="geometry").dtypes) == spec.columns()
         assert len(frame) == count
         check_frame(frame, spec)
 
@@ -45,14 +45,14 @@ def test_what_is_missing_is_none_in_text_and_nan_in_numbers(spec: LayerSpec, mak
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=30))
 def test_probability_columns_are_unique_in_any_case(names: list[str]) -> None:
     spec = LayerSpec("tiles", "EPSG:4326", Labels(tuple(Label(name) for name in names)), probabilities=True)
-    found = [name.casefold() for name in columns(spec)]
+    found = [name.casefold() for name in spec.columns()]
     assert len(set(found)) == len(found) == 10 + len(names)
-    assert max(map(len, columns(spec))) <= MAX_COLUMN_NAME
+    assert max(map(len, spec.columns())) <= MAX_COLUMN_NAME
 
 
 def test_names_that_clash_get_a_number() -> None:
     labels = Labels(tuple(Label(name) for name in ("Lake", "lake", "x" * 200, "x" * 201)))
-    names = list(columns(LayerSpec("tiles", "EPSG:4326", labels, probabilities=True)))[-4:]
+    names = list(LayerSpec("tiles", "EPSG:4326", labels, probabilities=True).columns())[-4:]
     assert names == ["p_Lake", "p_lake_2", "p_" + "x" * 98, "p_" + "x" * 96 + "_2"]
 
 

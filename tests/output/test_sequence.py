@@ -19,8 +19,9 @@ import shapely
 import shapely.geometry
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.rows import LayerSpec, columns
-from bimors_cli.output.sequence import write_sequence, write_sequence_file
+from bimors_cli.output.formats import GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS, write_layer
+from bimors_cli.output.rows import LayerSpec
+from bimors_cli.output.sequence import build_geojson, write_sequence
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
 
@@ -41,7 +42,7 @@ def test_each_line_is_a_feature_with_the_columns(wgs84: LayerSpec, make_frame: M
     features = [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
     assert len(features) == 14
     assert {feature["type"] for feature in features} == {"Feature"}
-    assert all(list(feature["properties"]) == list(columns(wgs84)) for feature in features)
+    assert all(list(feature["properties"]) == list(wgs84.columns()) for feature in features)
     assert [feature["properties"]["label"] for feature in features[:7]] == [*HARD_NAMES, None]
     assert features[6]["properties"]["confidence"] is None
     assert features[12]["properties"]["row"] == 1
@@ -131,26 +132,27 @@ def test_a_full_disk_is_one_line(wgs84: LayerSpec, make_frame: MakeFrame) -> Non
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, wgs84: LayerSpec, make_frame: MakeFrame) -> None:
     target = tmp_path / "out.geojsonl"
     frame = make_frame(wgs84, 7, 0, 0.1)
-    assert write_sequence_file(target, [frame], wgs84, overwrite=False) == 7
+    assert write_layer(target, [frame], GEOJSONSEQ, wgs84, overwrite=False) == 7
     before = target.read_bytes()
     assert before.decode("utf-8") == written([frame], wgs84)
     with pytest.raises(OutputExistsError):
-        write_sequence_file(target, [frame], wgs84, overwrite=False)
+        write_layer(target, [frame], GEOJSONSEQ, wgs84, overwrite=False)
 
     def chunks() -> Iterator[geopandas.GeoDataFrame]:
         yield make_frame(wgs84, 2, 0, 0.1)
         raise ConnectionError("the reader's own")
 
     with pytest.raises(ConnectionError):
-        write_sequence_file(target, chunks(), wgs84, overwrite=True)
+        write_layer(target, chunks(), GEOJSONSEQ, wgs84, overwrite=True)
     assert target.read_bytes() == before
-    assert os.listdir(tmp_path) == ["out.geojsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["out.geojsonl", "out.qml"]
 
 
 @pytest.mark.parametrize("rs", [False, True])
 def test_pyogrio_reads_it(tmp_path: Path, wgs84: LayerSpec, make_frame: MakeFrame, rs: bool) -> None:
     target = tmp_path / ("out.geojsons" if rs else "out.geojsonl")
-    write_sequence_file(target, [make_frame(wgs84, 7, 0, 0.1)], wgs84, rs=rs, overwrite=False)
+    form = GEOJSONSEQ_RS if rs else GEOJSONSEQ
+    write_layer(target, [make_frame(wgs84, 7, 0, 0.1)], form, wgs84, overwrite=False)
     frame = pyogrio.read_dataframe(target)
     assert frame["label"].tolist()[:6] == list(HARD_NAMES)
     assert frame.crs == "EPSG:4326"
@@ -166,3 +168,22 @@ def test_the_tools_at_the_other_end_of_a_pipe_read_it(wgs84: LayerSpec, make_fra
     command = ["ogr2ogr", "-f", "CSV", "/vsistdout/", "/vsistdin/", "-select", "tile_id"]
     table = subprocess.run(command, input=text, capture_output=True, text=True, check=True, encoding="utf-8")
     assert table.stdout.replace(",", "").split() == ["tile_id", *(f"scene/0/{col}" for col in range(7))]
+
+
+def test_a_collection_has_the_features_of_the_sequence(tmp_path: Path, wgs84: LayerSpec, make_frame: MakeFrame) -> None:
+    target = tmp_path / "out.geojson"
+    chunks = [make_frame(wgs84, 10, 0, 0.1), make_frame(wgs84, 0), make_frame(wgs84, 4, 10, 0.1)]
+    assert write_layer(target, iter(chunks), GEOJSON, wgs84, overwrite=False) == 14
+    found = json.loads(target.read_text("utf-8"), parse_constant=pytest.fail)
+    assert (found["type"], found["bimors"]["version"]) == ("FeatureCollection", "0.1.0")
+    assert found["features"] == [json.loads(line) for line in written(chunks, wgs84).splitlines()]
+    frame = pyogrio.read_dataframe(target)
+    assert frame["label"].tolist()[:6] == list(HARD_NAMES) and frame.crs == "EPSG:4326"
+
+
+def test_a_collection_of_nothing_is_one(tmp_path: Path, wgs84: LayerSpec, spec: LayerSpec) -> None:
+    assert build_geojson(tmp_path / "out.geojson", [], wgs84) == 0
+    assert json.loads((tmp_path / "out.geojson").read_text())["features"] == []
+    assert pyogrio.read_info(tmp_path / "out.geojson")["features"] == 0
+    with pytest.raises(InputError, match="WGS 84"):
+        build_geojson(tmp_path / "no.geojson", [], spec)

@@ -1,12 +1,17 @@
-"""The QGIS style as XML; that QGIS takes it as meant is tested in test_qgis.py."""
+"""The QGIS style as XML; that QGIS takes it as meant is tested in tests/qgis."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from bimors_cli.labels import Labels
-from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA, colours, qml
+from bimors_cli.output.palette import PALETTE
+from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, NO_LABEL_ALPHA, colours, confidence_qml, qml
 from tests.output.conftest import HARD_NAMES
+from tests.output.test_palette import VISION, lightness
 
 
 def test_every_label_has_a_category_and_so_has_its_absence(labels: Labels) -> None:
@@ -36,3 +41,30 @@ def test_fills_are_half_transparent_in_the_colours_of_the_labels(labels: Labels)
 def test_a_thousand_labels() -> None:
     root = ET.fromstring(qml(Labels.of([f"class {i}" for i in range(1000)])))
     assert len(root.findall(".//category")) == len(root.findall(".//symbol")) == 1001
+
+
+@pytest.mark.parametrize(("count", "written"), [(2, "0"), (len(PALETTE), "0"), (len(PALETTE) + 1, "1"), (100, "1")])
+def test_more_labels_than_colours_that_differ_well_are_written_as_well(count: int, written: str) -> None:
+    root = ET.fromstring(qml(Labels.of([f"class {i}" for i in range(count)])))
+    assert root.get("labelsEnabled") == written
+    settings = root.find("labeling/settings")
+    assert settings is not None
+    text, placement = settings.find("text-style"), settings.find("placement")
+    assert text is not None and text.get("fieldName") == "label"
+    assert placement is not None and placement.get("fitInPolygonOnly") == "1"
+
+
+def test_the_confidence_is_cut_into_fifths_without_a_gap() -> None:
+    root = ET.fromstring(confidence_qml())
+    renderer = root.find("renderer-v2")
+    assert renderer is not None
+    assert (renderer.get("type"), renderer.get("attr")) == ("graduatedSymbol", "confidence")
+    bounds = [(float(step.get("lower", "")), float(step.get("upper", ""))) for step in root.iter("range")]
+    assert [upper for _, upper in bounds[:-1]] == [lower for lower, _ in bounds[1:]]
+    assert (bounds[0][0], bounds[-1][1], len(bounds)) == (0, 1, len(CONFIDENCE_COLOURS))
+
+
+@pytest.mark.parametrize("vision", [None, *VISION])
+def test_a_surer_tile_is_lighter_to_every_eye(vision: str | None) -> None:
+    steps = [lightness(colour, vision) for colour in CONFIDENCE_COLOURS]
+    assert all(after - before > 0.1 for before, after in pairwise(steps))

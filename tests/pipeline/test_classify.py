@@ -273,6 +273,33 @@ def test_an_unreadable_tile_is_a_row_and_is_tried_again(make_raster, classify: C
     assert not list(Path(str(again.output)).parent.glob("*journal*"))
 
 
+def test_other_labels_need_neither_captioner_nor_image_tower(
+    make_raster, classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    from bimors_cli.model.evidence import FrozenModels
+
+    monkeypatch.setenv("BIMORS_CACHE", str(tmp_path / "cache"))
+    scene = make_raster(noise(3, 96, 96))
+    other = ["beach", "road", "meadow"]
+    whole = rows(classify(scene, "whole.gpkg", other, caption_cache=False).output)
+    classify(scene, "first.gpkg")
+    looked = []
+    gather = FrozenModels.gather
+    monkeypatch.setattr(FrozenModels, "gather", lambda *args: looked.append(args) or gather(*args))
+    summary = classify(scene, "second.gpkg", other)
+    assert not looked and summary.captions_known == 9 and summary.captions_described == 0
+    assert_geodataframe_equal(rows(summary.output), whole)
+    # Some tiles are known, and some are not.
+    classify(make_raster(noise(3, 96, 64), name="part.tif"), "part.gpkg")
+    mixed = make_raster(np.concatenate((noise(3, 96, 64), noise(3, 96, 64, seed=5)), axis=2), name="mixed.tif")
+    found = rows(classify(mixed, "mixed.gpkg").output)
+    assert_geodataframe_equal(found, rows(classify(mixed, "again.gpkg", caption_cache=False).output))
+    # The same picture with another head keeps its image feature.
+    looked.clear()
+    classify(scene, "zero.gpkg", other, head="zero-shot")
+    assert not looked
+
+
 def test_numbers_that_are_none_are_never_a_label(
     make_raster, classify: Classify, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
@@ -280,7 +307,7 @@ def test_numbers_that_are_none_are_never_a_label(
 
     from bimors_cli.model.heads import BimorsHead
 
-    monkeypatch.setattr(BimorsHead, "logits", lambda self, evidence: torch.full((len(evidence), 4), float("nan")))
+    monkeypatch.setattr(BimorsHead, "answer", lambda self, gist: torch.full((len(gist), 4), float("nan")))
     summary = classify(make_raster(noise(3, 32, 64)))
     assert summary.reasons == {"model_error": 2} and rows(summary.output)["label"].isna().all()
 
@@ -310,6 +337,7 @@ def test_a_thousand_labels(make_raster, classify: Classify) -> None:  # type: ig
         ({"overwrite": True, "resume": True}, "--overwrite"),
         ({"aoi_rule": "near"}, "--aoi-rule"),
         ({"dst_crs": "EPSG:0"}, "--dst-crs"),
+        ({"dst_crs": "http://127.0.0.1:1/crs.wkt"}, "is an address, not a CRS"),
         ({"device": "tpu9"}, "--device"),
         ({"tile_size": "0"}, "tile size"),
         ({"bidx": (1, 9, 2)}, "no band 9"),

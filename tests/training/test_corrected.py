@@ -215,6 +215,7 @@ def test_a_renamed_layer(layer: Path) -> None:
     _execute(layer, "ALTER TABLE tiles RENAME TO mine")
     _execute(layer, "UPDATE gpkg_contents SET table_name = 'mine', identifier = 'mine' WHERE table_name = 'tiles'")
     _execute(layer, "UPDATE gpkg_geometry_columns SET table_name = 'mine' WHERE table_name = 'tiles'")
+    _execute(layer, "UPDATE gpkg_metadata_reference SET table_name = 'mine' WHERE table_name = 'tiles'")
     assert set(labelled(from_layer(layer, image_size=16))) == {"coast/0/0"}
     with pytest.raises(InputError, match="has no layer 'tiles'") as caught:
         from_layer(layer, "tiles", image_size=16)

@@ -1,0 +1,95 @@
+"""`bimors caption`: what each tile shows, in a sentence."""
+
+from __future__ import annotations
+
+import sys
+
+from bimors_cli.cli import options
+from bimors_cli.cli.classify import expand, refuse_remote, stay_off_the_network
+from bimors_cli.cli.console import TileProgress, duration, say, set_verbosity
+from bimors_cli.cli.signals import graceful_stop
+
+EXAMPLE = "Example: bimors caption scene.tif --tile-size 200m -o captions.gpkg"
+
+
+def caption(
+    scenes: options.Scenes,
+    output: options.GivenOutput,
+    format: options.Format = None,
+    rs: options.RecordSeparators = False,
+    layer: options.Layer = "captions",
+    append: options.Append = False,
+    dst_crs: options.DstCrs = None,
+    keep_empty: options.KeepEmpty = False,
+    tile_size: options.TileSize = "224",
+    overlap: options.Overlap = "0",
+    min_valid: options.MinValid = 0.5,
+    aoi: options.Aoi = None,
+    aoi_rule: options.AoiRule = "centre",
+    bidx: options.Bidx = None,
+    stretch: options.StretchOption = "auto",
+    nodata: options.Nodata = None,
+    assume_crs: options.AssumeCrs = None,
+    allow_driver: options.AllowDriver = None,
+    model: options.Model = "mini",
+    caption_cache: options.CaptionCache = True,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Describe every tile of a scene, without labels, and write a layer with the sentences.
+
+    The sentences are those of classify, and go into the same cache: a later classify does not ask for them again.
+    Streams and exit codes are those of classify.
+    """
+    set_verbosity(verbose, quiet)
+    stay_off_the_network()
+    paths = expand(scenes)
+    if offline:
+        refuse_remote(paths)
+
+    from bimors_cli.pipeline.captions import caption as run
+    from bimors_cli.pipeline.options import LookOptions
+    from bimors_cli.scene.bands import parse_bidx
+    from bimors_cli.scene.gdal import count_http_retries
+
+    chosen = LookOptions(
+        scenes=paths,
+        output=output,
+        format=format,
+        rs=rs,
+        layer=layer,
+        append=append,
+        dst_crs=dst_crs,
+        keep_empty=keep_empty,
+        tile_size=tile_size,
+        overlap=overlap,
+        min_valid=min_valid,
+        aoi=aoi,
+        aoi_rule=aoi_rule,
+        bidx=parse_bidx(bidx or []) or (),
+        stretch=stretch,
+        nodata=nodata,
+        assume_crs=assume_crs,
+        allow_drivers=tuple(allow_driver or ()),
+        model=model,
+        caption_cache=caption_cache,
+        device=device,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    with graceful_stop() as stop, TileProgress() as progress, count_http_retries() as retries:
+        summary = run(chosen, progress=progress, stop=stop, command=sys.argv)
+    for line in summary.lines(duration):
+        say(line)
+    if retries.count:
+        say(f"{retries.count:,} requests to servers were made again")
+    if summary.output is not None:
+        print(summary.output)
+    if summary.failed:
+        raise SystemExit(3)

@@ -1,0 +1,110 @@
+"""What the shell offers for a value: names that are known without a network, without torch and without reading models.
+
+typer leaves out what does not begin as was typed. Where nothing is left, bash and zsh offer files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def bundles(incomplete: str) -> list[tuple[str, str]]:
+    """Bundles by name: the embedded one, those of the catalogue, others that are here."""
+    from bimors_cli.bundle.catalogue import entries
+    from bimors_cli.bundle.locate import EMBEDDED
+    from bimors_cli.bundle.store import installed
+
+    there = installed()
+    names = dict.fromkeys((EMBEDDED, *(entry.name for entry in entries()), *there))
+    return [(name, "here" if name == EMBEDDED or name in there else "to be fetched first") for name in names]
+
+
+def fetchable(incomplete: str) -> list[str]:
+    """Bundles of the catalogue."""
+    from bimors_cli.bundle.catalogue import entries
+
+    return [entry.name for entry in entries()]
+
+
+def fetched(incomplete: str) -> list[str]:
+    """Bundles that `bimors models remove` can remove."""
+    from bimors_cli.bundle.store import installed
+
+    return list(installed())
+
+
+def adapters(incomplete: str) -> list[str]:
+    """Folders of adapters: in adapters/, where finetune puts them, and below the folder that was typed, or here."""
+    from bimors_cli.bundle.adapter import MANIFEST
+
+    typed = Path(incomplete or ".")
+    below = typed if incomplete.endswith(("/", "\\")) else typed.parent
+    found = {path.parent for folder in (below, Path("adapters")) for path in folder.glob(f"*/{MANIFEST}")}
+    return sorted(path.as_posix() for path in found)
+
+
+def heads(incomplete: str) -> list[tuple[str, str]]:
+    """Heads that classify answers with."""
+    return [("auto", "the adapter's own"), ("zero-shot", "plain CLIP, no adapter")]
+
+
+def trained_heads(incomplete: str) -> list[str]:
+    """Heads that finetune trains."""
+    from bimors_cli.bundle.adapter import TRAINABLE_HEADS
+
+    return list(TRAINABLE_HEADS)
+
+
+def compared_heads(incomplete: str) -> list[str]:
+    """The next of the heads that evaluate compares, after those that were typed with commas."""
+    from bimors_cli.evaluation.options import HEADS
+
+    return _next(incomplete, HEADS)
+
+
+def protocols(incomplete: str) -> list[str]:
+    """The next of evaluate's protocols, after those that were typed with commas."""
+    from bimors_cli.evaluation.protocols import PROTOCOLS
+
+    return _next(incomplete, PROTOCOLS)
+
+
+def stretches(incomplete: str) -> list[tuple[str, str]]:
+    """Stretches of each kind."""
+    return [
+        ("auto", "8-bit colour as it is, else p2,p98"),
+        ("none", "8-bit values as they are"),
+        ("p2,p98", "percentiles of the scene"),
+        ("0,3000", "these values"),
+    ]
+
+
+def formats(incomplete: str) -> list[tuple[str, str]]:
+    """Formats by their GDAL names."""
+    from bimors_cli.output.formats import FORMATS
+
+    names = dict.fromkeys(known.name for known in FORMATS)
+    return [(name, " ".join(known.suffix for known in FORMATS if known.name == name)) for name in names]
+
+
+def raster_pixels(incomplete: str) -> list[tuple[str, str]]:
+    """What a pixel of the label raster is."""
+    return [("tile", "one pixel a tile"), ("scene", "pixels as those of the scene")]
+
+
+def aoi_rules(incomplete: str) -> list[tuple[str, str]]:
+    """Which tiles are in the AOI."""
+    return [("centre", "whose centre is in it"), ("any", "any part"), ("within", "all of it")]
+
+
+def devices(incomplete: str) -> list[str]:
+    """Kinds of devices; which there are only torch knows."""
+    return ["auto", "cpu", "cuda", "cuda:0", "mps"]
+
+
+def _next(incomplete: str, names: Iterable[str]) -> list[str]:
+    """What a list with commas can go on with: names that it does not have yet."""
+    before, comma, _ = incomplete.rpartition(",")
+    there = before.split(",")
+    return [f"{before}{comma}{name}" for name in names if name not in there]

@@ -1,0 +1,99 @@
+"""The layer as GeoParquet 1.0: a row group a chunk."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import shapely
+
+from bimors_cli.errors import InputError
+from bimors_cli.output.geopackage import as_output_error, provenance_items
+from bimors_cli.output.rows import INTEGER, REAL, TEXT, Layer, check_frame, empty_frame
+
+if TYPE_CHECKING:
+    import geopandas
+    import pyarrow
+
+GEOMETRY_COLUMN: Final = "geometry"
+
+
+def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+    """Write a layer to a new GeoParquet file, with its provenance as metadata of the file.
+
+    geopandas writes a frame as a whole; here each chunk becomes a row group as it comes, so that memory does not grow
+    with the rows. The metadata are geopandas' own (https://geoparquet.org, version 1.0.0).
+
+    Parameters
+    ----------
+    path, chunks, spec
+        As `geopackage.write_geopackage`.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+
+    Raises
+    ------
+    InputError
+        pyarrow is not installed.
+    OutputError
+        The file cannot be written, or a chunk does not fit. An error that ``chunks`` itself raises passes unchanged.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(
+            "GeoParquet needs pyarrow, which is not installed", "pip install 'bimors-cli[parquet]'"
+        ) from error
+    kinds = {TEXT: pyarrow.string(), INTEGER: pyarrow.int32(), REAL: pyarrow.float64()}
+    fields = [(name, kinds[dtype]) for name, dtype in spec.columns().items()]
+    schema = pyarrow.schema([*fields, (GEOMETRY_COLUMN, pyarrow.binary())])
+    written = 0
+    extent = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    types: set[str] = set()
+    with as_output_error(path):
+        writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
+    try:
+        for chunk in chunks:  # outside of the translation: the caller's errors stay the caller's
+            check_frame(chunk, spec)
+            with as_output_error(path):
+                writer.write_table(_table(pyarrow, chunk, schema))
+            left, bottom, right, top = chunk.total_bounds
+            extent[:2] = np.fmin(extent[:2], (left, bottom))  # fmin: a chunk without a polygon has nan
+            extent[2:] = np.fmax(extent[2:], (right, top))
+            types |= set(chunk.geom_type.dropna())
+            written += len(chunk)
+        writer.add_key_value_metadata({"geo": json.dumps(_geo(spec, types, extent)), **provenance_items(spec)})
+    finally:
+        with as_output_error(path):
+            writer.close()
+    return written
+
+
+def _table(pyarrow: Any, frame: geopandas.GeoDataFrame, schema: pyarrow.Schema) -> pyarrow.Table:
+    arrays = [pyarrow.array(frame[name], type=schema.field(name).type, from_pandas=True) for name in schema.names[:-1]]
+    arrays.append(pyarrow.array(shapely.to_wkb(frame.geometry.to_numpy()), type=pyarrow.binary()))
+    return pyarrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _geo(spec: Layer, types: set[str], extent: Any) -> dict[str, Any]:
+    """Take geopandas' own metadata of a layer without rows, and add what the rows are."""
+    import pyarrow.parquet
+
+    empty = io.BytesIO()
+    frame = empty_frame(spec)
+    frame[[GEOMETRY_COLUMN]].to_parquet(empty, index=False, schema_version="1.0.0")
+    geo: dict[str, Any] = json.loads(pyarrow.parquet.read_metadata(empty).metadata[b"geo"])
+    column = geo["columns"][GEOMETRY_COLUMN]
+    column["geometry_types"] = sorted(types)
+    column.pop("bbox", None)
+    if np.isfinite(extent).all():
+        column["bbox"] = extent.tolist()
+    return geo

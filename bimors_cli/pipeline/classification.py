@@ -1,0 +1,63 @@
+"""A run of classify: what it makes of a tile, and its row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bimors_cli.pipeline.destination import RasterBeside
+from bimors_cli.pipeline.job import Job, Work
+from bimors_cli.pipeline.layer import label_rows, layer_spec
+from bimors_cli.pipeline.plan import Plan
+from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.summary import Summary
+from bimors_cli.scene.polygons import Polygons
+
+if TYPE_CHECKING:
+    import geopandas
+
+    from bimors_cli.model.evidence import FrozenModels
+
+log = logging.getLogger("bimors")
+
+
+class Classification(Job):
+    """Labels, and the label raster where one was asked for."""
+
+    plan: Plan
+    summary: Summary
+
+    def __init__(self, plan: Plan, command: Sequence[str]) -> None:
+        options = plan.options
+        self.plan = plan
+        self.spec = self._spec = layer_spec(plan, command)
+        self.captions = options.captions
+        self.keeps_features = options.keep_features
+        self.raster = None if options.raster is None else RasterBeside(plan, Path(options.raster))
+        self.summary = Summary(
+            names=options.labels.names,
+            unknown_words=plan.unknown_words(),
+            adapter=None if plan.adapter is None else plan.adapter.name,
+            new_labels=plan.new_labels(),
+        )
+
+    def start(self, models: FrozenModels) -> Work:
+        from bimors_cli.pipeline.models import make_classifier
+        from bimors_cli.pipeline.tiles import classify_tiles
+
+        plan = self.plan
+        classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
+        for name, words in self.summary.unknown_words.items():
+            log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
+        return partial(classify_tiles, plan, classifier)
+
+    def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
+        return label_rows(self.plan, records, polygons, self._spec)
+
+    def finish(self) -> None:
+        if self.raster is not None:
+            self.raster.write(self._spec)
+            self.summary.raster = str(self.raster.path)

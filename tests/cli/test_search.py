@@ -1,0 +1,278 @@
+"""`bimors classify --keep-features` and `bimors search` from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import numpy.typing as npt
+import pyogrio
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from bimors_cli.bundle.manifest import CLIP, Bundle
+from bimors_cli.cli import search
+from bimors_cli.cli.main import app
+from bimors_cli.errors import Interrupted
+from bimors_cli.labels import Labels
+from bimors_cli.model.clip import Clip
+from bimors_cli.output.features import read_features
+from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.pipeline.run import run
+from tests.bundles import make_bundle
+from tests.cli.test_caption import StopAfter
+from tests.conftest import MakeRaster
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TILES = [f"scene/{row}/{col}" for row in range(4) for col in range(4)]
+
+
+@pytest.fixture
+def scene(make_raster: MakeRaster) -> Path:
+    """Sixteen tiles of 32 pixels, of which one has no data and two are equal."""
+    noise = np.random.default_rng(0).integers(1, 256, (3, 128, 128), dtype=np.uint8)
+    noise[:, :32, 32:64] = 0
+    noise[:, 96:, 96:] = noise[:, :32, :32]
+    return Path(make_raster(noise, nodata=0))
+
+
+def bimors(*args: object, cwd: Path) -> Result:
+    with contextlib.chdir(cwd):
+        return CliRunner().invoke(app, [*map(str, args)])
+
+
+def classify(scene: Path, bundle: Bundle, *args: object, cwd: Path) -> Result:
+    (cwd / "labels.txt").write_text("forest\nriver\nport\n")
+    fixed = ["-l", "labels.txt", "--model", bundle.folder, "--tile-size", 32, "--keep-features", "-o", "out.gpkg"]
+    return bimors("classify", scene, *fixed, *args, cwd=cwd)
+
+
+def find(bundle: Bundle, *args: object, cwd: Path) -> Result:
+    return bimors("search", "out.gpkg", *args, "--model", bundle.folder, cwd=cwd)
+
+
+@pytest.fixture
+def folder(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """A folder with ``out.gpkg``, made with features."""
+    result = classify(scene, tiny_bundle, cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    return tmp_path
+
+
+def kept(path: Path, layer: str = "tiles") -> dict[str, npt.NDArray[Any]]:
+    return {name: row for ids, rows in read_features(path, layer) for name, row in zip(ids, rows, strict=True)}
+
+
+def test_scores_are_cosines_of_what_clip_sees_and_reads(folder: Path, tiny_bundle: Bundle) -> None:
+    import rasterio
+
+    result = find(tiny_bundle, "river", "--json", cwd=folder)
+    assert result.exit_code == 0, result.stderr
+    hits = json.loads(result.stdout)
+    with rasterio.open(folder / "scene.tif") as dataset:
+        pixels = dataset.read()
+    pictures = {
+        f"scene/{row}/{col}": torch.from_numpy(pixels[:, 32 * row : 32 * row + 32, 32 * col : 32 * col + 32].copy())
+        for row in range(4)
+        for col in range(4)
+        if (row, col) != (0, 1)
+    }
+    clip = Clip.load(tiny_bundle.part(CLIP))
+    features, _ = clip.see(torch.stack(list(pictures.values())))
+    wanted = dict(zip(pictures, (features @ clip.read(["a photo of a river."])[0]).tolist(), strict=True))
+    assert {hit["tile_id"] for hit in hits} == set(pictures)  # and not the tile without data
+    assert [hit["rank"] for hit in hits] == list(range(1, 16))
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    np.testing.assert_allclose(scores, [wanted[hit["tile_id"]] for hit in hits], atol=2e-3)
+    # Of equal tiles the earlier one is first.
+    places = [hit["tile_id"] for hit in hits]
+    assert places.index("scene/3/3") == places.index("scene/0/0") + 1
+
+
+def test_features_are_normalised_halves(folder: Path) -> None:
+    features = kept(folder / "out.gpkg")
+    assert list(features) == [name for name in TILES if name != "scene/0/1"]
+    assert {(row.dtype.str, row.shape) for row in features.values()} == {("<f2", (32,))}
+    np.testing.assert_allclose(np.linalg.norm([row.astype(float) for row in features.values()], axis=1), 1, atol=2e-3)
+
+
+def test_the_table_is_for_pipes(folder: Path, tiny_bundle: Bundle) -> None:
+    result = find(tiny_bundle, "many green trees", "--top", 3, cwd=folder)
+    head, *lines = result.stdout.splitlines()
+    assert head.split("\t") == ["rank", "score", "tile_id", "label", "caption"] and len(lines) == 3
+    layer = geopandas.read_file(folder / "out.gpkg", layer="tiles").set_index("tile_id")
+    for number, line in enumerate(lines, start=1):
+        rank, score, tile_id, label, caption = line.split("\t")
+        assert int(rank) == number and -1 <= float(score) <= 1
+        assert label == layer.loc[tile_id, "label"] and caption == " ".join(layer.loc[tile_id, "caption"].split())
+    assert "3 tiles found" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["best.gpkg", "best.fgb", "best.geojson", "best.parquet"])
+def test_the_best_tiles_become_a_layer(folder: Path, tiny_bundle: Bundle, name: str) -> None:
+    result = find(tiny_bundle, "river", "--top", 5, "-o", name, cwd=folder)
+    assert (result.exit_code, result.stdout) == (0, f"{name}\n"), result.stderr
+    if name.endswith("parquet"):
+        found = geopandas.read_parquet(folder / name)
+    else:
+        found = geopandas.read_file(folder / name, layer="found" if name == "best.gpkg" else None)
+    columns = ["tile_id", "scene", "row", "col", "rank", "score", "label", "caption", "geometry"]
+    assert [column for column in found if column != "id"] == columns
+    found = found.sort_values("rank")  # a FlatGeobuf is in the order of space
+    hits = json.loads(find(tiny_bundle, "river", "--top", 5, "--json", cwd=folder).stdout)
+    for column in columns[:-1]:
+        assert found[column].tolist() == [hit[column] for hit in hits]
+    tiles = geopandas.read_file(folder / "out.gpkg", layer="tiles").set_index("tile_id")
+    tiles = tiles.to_crs(found.crs).loc[found["tile_id"]]
+    assert found.geometry.reset_index(drop=True).geom_equals_exact(tiles.geometry.reset_index(drop=True), 1e-5).all()
+    if name == "best.gpkg":
+        (style,) = pyogrio.read_dataframe(folder / name, layer="layer_styles")["styleQML"]
+        assert 'attr="score"' in style and 'fieldName="rank"' in style
+    again = find(tiny_bundle, "port", "-o", name, cwd=folder)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    assert find(tiny_bundle, "port", "-o", name, "--overwrite", cwd=folder).exit_code == 0
+
+
+def test_the_stream_is_of_features(folder: Path, tiny_bundle: Bundle) -> None:
+    result = find(tiny_bundle, "river", "--top", 2, "-o", "-", cwd=folder)
+    assert [json.loads(line)["properties"]["rank"] for line in result.stdout.splitlines()] == [1, 2]
+
+
+def test_a_tile_that_was_deleted_is_no_hit(folder: Path, tiny_bundle: Bundle) -> None:
+    before = json.loads(find(tiny_bundle, "river", "--top", 2, "--json", cwd=folder).stdout)
+    best, second = (hit["tile_id"] for hit in before)
+    with contextlib.closing(sqlite3.connect(folder / "out.gpkg")) as database, database:
+        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{trigger}"')
+        database.execute("DELETE FROM tiles WHERE tile_id = ?", (best,))
+    hits = json.loads(find(tiny_bundle, "river", "--top", 2, "--json", cwd=folder).stdout)
+    assert [(hit["rank"], hit["tile_id"]) for hit in hits] == [(1, second)]
+
+
+def test_features_do_not_depend_on_batches_or_the_cache(folder: Path, scene: Path, tiny_bundle: Bundle) -> None:
+    first = kept(folder / "out.gpkg")
+    for args in (["--batch-size", 3], ["--no-caption-cache"], ["--no-captions"], ["--head", "zero-shot"]):
+        assert classify(scene, tiny_bundle, "--overwrite", *args, cwd=folder).exit_code == 0
+        other = kept(folder / "out.gpkg")
+        assert list(other) == list(first)
+        np.testing.assert_allclose(np.stack(list(other.values())), np.stack(list(first.values())), atol=1e-3)
+
+
+def test_features_survive_an_interruption(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    options = {
+        "scenes": (str(scene),),
+        "labels": Labels.of(["forest", "river", "port"]),
+        "model": str(tiny_bundle.folder),
+        "tile_size": "32",
+        "batch_size": 2,
+        "caption_cache": False,
+        "device": "cpu",
+    }
+    output = str(tmp_path / "out.gpkg")
+    stop = StopAfter(4)
+    with pytest.raises(Interrupted):
+        run(ClassifyOptions(**options, output=output, keep_features=True), progress=stop, stop=stop)  # type: ignore[arg-type]
+    journal = tmp_path / "out.gpkg.bimors-journal"
+    # A kill in the middle of a line: that tile is done again.
+    journal.write_bytes(journal.read_bytes()[:-20])
+    with pytest.raises(Exception, match="other options: features"):
+        run(ClassifyOptions(**options, output=output, resume=True))  # type: ignore[arg-type]
+    summary = run(ClassifyOptions(**options, output=output, keep_features=True, resume=True))  # type: ignore[arg-type]
+    assert 0 < summary.resumed < 16
+    whole = str(tmp_path / "whole.gpkg")
+    run(ClassifyOptions(**options, output=whole, keep_features=True))  # type: ignore[arg-type]
+    found, wanted = kept(Path(output)), kept(Path(whole))
+    assert list(found) == list(wanted)
+    np.testing.assert_allclose(np.stack(list(found.values())), np.stack(list(wanted.values())), atol=1e-3)
+    again = run(ClassifyOptions(**options, output=output, keep_features=True, resume=True))  # type: ignore[arg-type]
+    assert again.finished_before
+
+
+def test_layers_of_one_file_are_searched_apart(folder: Path, scene: Path, tiny_bundle: Bundle) -> None:
+    added = classify(scene, tiny_bundle, "--append", "--layer", "fine", "--tile-size", 64, cwd=folder)
+    assert added.exit_code == 0, added.stderr
+    unclear = find(tiny_bundle, "river", cwd=folder)
+    assert unclear.exit_code == 2 and "--layer" in unclear.stderr
+    for layer, count in (("fine", 4), ("tiles", 15)):
+        assert len(json.loads(find(tiny_bundle, "river", "--layer", layer, "--json", cwd=folder).stdout)) == count
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("other") / "tiny", seed=1)
+
+
+def test_features_of_another_bundle_are_refused(folder: Path, other_bundle: Bundle) -> None:
+    unknown = bimors("search", "out.gpkg", "river", cwd=folder)
+    assert unknown.exit_code == 2 and "of the bundle tiny" in unknown.stderr and "--model DIR" in unknown.stderr
+    wrong = find(other_bundle, "river", cwd=folder)
+    assert wrong.exit_code == 2 and "of a bundle tiny" in wrong.stderr and "hint: " in wrong.stderr
+
+
+def test_a_layer_without_features_is_refused(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("forest\nriver\n")
+    plain = ["-l", "labels.txt", "--model", tiny_bundle.folder, "--tile-size", 64, "-o", "out.gpkg"]
+    assert bimors("classify", scene, *plain, cwd=tmp_path).exit_code == 0
+    result = find(tiny_bundle, "river", cwd=tmp_path)
+    assert result.exit_code == 2 and "--keep-features" in result.stderr and "Traceback" not in result.stderr
+    assert "features" not in bimors("info", "out.gpkg", cwd=tmp_path).stdout
+
+
+def test_mistakes_are_one_line_and_a_hint(folder: Path, scene: Path, tiny_bundle: Bundle) -> None:
+    for args in (
+        ["search", "none.gpkg", "river"],
+        ["search", "scene.tif", "river"],
+        ["search", "out.gpkg", " "],
+        ["search", "out.gpkg", "river", "--top", "0"],
+        ["search", "out.gpkg", "river", "--layer", "none"],
+        ["search", "out.gpkg", "river", "-o", "best.xyz"],
+        ["search", "out.gpkg", "river", "-f", "GPKG"],
+        ["search", "out.gpkg", "river", "-o", "out.gpkg", "--overwrite"],
+        ["search", "out.gpkg", "river", "-o", "best.gpkg", "--json"],
+        ["search", "out.gpkg", "river " * 100, "--model", tiny_bundle.folder],
+        ["classify", scene, "-l", "labels.txt", "--keep-features", "-o", "x.fgb"],
+        ["classify", scene, "-l", "labels.txt", "--keep-features", "-o", "-"],
+    ):
+        result = bimors(*args, cwd=folder)
+        assert result.exit_code == 2 and result.stdout == "", (args, result.stderr)
+        lines = result.stderr.strip().splitlines()
+        assert 1 <= len(lines) <= 2 and lines[0].startswith("error: "), (args, result.stderr)
+    assert sorted(path.name for path in folder.iterdir()) == ["labels.txt", "out.gpkg", "scene.tif"]
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example scene, classified zero-shot by the embedded bundle."""
+    folder = tmp_path_factory.mktemp("example")
+    shutil.copy(EXAMPLES / "scene.tif", folder)
+    (folder / "labels.txt").write_text("river\nfarmland\nforest\nbare land\ndense residential\n")
+    options = ["--head", "zero-shot", "--keep-features", "--probabilities", "--no-captions", "--tile-size", 100]
+    result = bimors("classify", "scene.tif", "-l", "labels.txt", *options, "-o", "out.gpkg", cwd=folder)
+    assert result.exit_code == 0, result.stderr
+    return folder
+
+
+def test_the_example_of_the_help_runs(example: Path) -> None:
+    result = bimors(*shlex.split(search.EXAMPLE.removeprefix("Example: bimors ")), cwd=example)
+    assert (result.exit_code, result.stdout) == (0, "found.gpkg\n"), result.stderr
+    assert len(geopandas.read_file(example / "found.gpkg", layer="found")) == 20
+
+
+@pytest.mark.parametrize("query", ["river", "farmland"])
+def test_the_best_tiles_of_a_word_are_likely_of_that_class(example: Path, query: str) -> None:
+    layer = geopandas.read_file(example / "out.gpkg", layer="tiles").set_index("tile_id")
+    hits = json.loads(bimors("search", "out.gpkg", query, "--top", 10, "--json", cwd=example).stdout)
+    share = layer[f"p_{query}"]
+    best, rest = share.loc[[hit["tile_id"] for hit in hits]], share.median()
+    assert len(hits) == 10 and best.mean() > rest and (best > rest).mean() >= 0.8
+    found = layer["label"].loc[[hit["tile_id"] for hit in hits]]
+    assert (found == query).mean() >= max(0.6, (layer["label"] == query).mean())
