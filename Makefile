@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint test-slow test-gpu clean
+.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin pictures clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -36,6 +36,23 @@ test-slow: .venv/installed-test
 
 test-gpu: .venv/installed-test
 	$(BIN)/python -m pytest -m gpu
+
+test-qgis: .venv/installed-test
+	$(BIN)/python -m pytest -m "qgis and not slow"
+
+# For QGIS: Plugins > Manage and Install Plugins > Install from ZIP
+qgis-plugin:
+	$(PYTHON) examples/qgis/pack.py dist/bimors-qgis.zip
+	@echo dist/bimors-qgis.zip
+
+# Of docs/tutorial.md; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
+pictures: .venv/installed
+	$(BIN)/python docs/make_pictures.py
+
+# Minutes; FUZZ is the number of examples a test, 60 in `make test`.
+FUZZ ?= 5000
+fuzz: .venv/installed-test
+	BIMORS_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hardening/test_fuzz.py --timeout=3600
 
 clean:
 	rm -rf .venv out.gpkg out.png .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,12 @@
+"""The QGIS plugin bimors: Processing algorithms that call the program of that name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def classFactory(iface: Any) -> Any:
+    """Return the plugin; QGIS calls this."""
+    from .plugin import BimorsPlugin
+
+    return BimorsPlugin()

@@ -1,0 +1,100 @@
+"""Run by QGIS's Python: an algorithm of the plugin as the dialog runs it, its result loaded into a project.
+
+With ``cancel_at``, Cancel is pressed when a line of the log begins so.
+"""
+
+import json
+import os
+import sys
+import threading
+
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingAlgRunnerTask,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
+)
+
+sys.path += ["/usr/share/qgis/python/plugins"]
+
+from processing.core.Processing import Processing
+from processing.core.ProcessingConfig import ProcessingConfig
+from processing.gui.Postprocessing import handleAlgorithmResults
+
+
+class Log(QgsProcessingFeedback):
+    """Remembers what the user would see."""
+
+    def __init__(self, cancel_at):
+        super().__init__(False)
+        self.lines, self.shares, self._cancel_at = [], [], cancel_at
+        self.progressChanged.connect(self.shares.append)
+
+    def pushInfo(self, text):
+        self.lines.append(text)
+        if self._cancel_at is not None and text.startswith(self._cancel_at):
+            # Not from the thread that follows the program, as in the dialog.
+            threading.Thread(target=self.cancel).start()
+
+    def pushWarning(self, text):
+        self.lines.append(f"WARNING {text}")
+
+    def reportError(self, text, fatalError=False):
+        self.lines.append(f"ERROR {text}")
+
+
+def main(plugins, program, algorithm, parameters, cancel_at=None):
+    sys.path.insert(0, plugins)
+    from bimors import classFactory
+
+    plugin = classFactory(None)
+    plugin.initProcessing()
+    ProcessingConfig.setSettingValue("BIMORS_PROGRAM", program)
+    found = QgsApplication.processingRegistry().createAlgorithmById(algorithm)
+    can, why = found.canExecute()
+    if not can:
+        return {"can": can, "why": why}
+    project, context, log = QgsProject.instance(), QgsProcessingContext(), Log(cancel_at)
+    context.setProject(project)
+    context.setFeedback(log)
+    # As the dialog does for an output with "Open output file after running algorithm".
+    output = QgsProcessingOutputLayerDefinition(parameters["OUTPUT"], project)
+    output.destinationName = "Tiles"
+    parameters["OUTPUT"] = output
+    results, done = {}, []
+    task = QgsProcessingAlgRunnerTask(found, parameters, context, log)
+    task.executed.connect(lambda fine, made: (done.append(fine), results.update(made)))
+    QgsApplication.taskManager().addTask(task)
+    while not done:
+        application.processEvents()
+    if done[0]:
+        handleAlgorithmResults(found, context, log, parameters=parameters)
+    layers = [
+        {
+            "name": layer.name(),
+            "renderer": layer.renderer().type(),
+            "categories": [
+                [category.value(), category.symbol().color().name()] for category in layer.renderer().categories()
+            ],
+            "tip": layer.mapTipTemplate(),
+        }
+        for layer in project.mapLayers().values()
+    ]
+    plugin.unload()
+    gone = QgsApplication.processingRegistry().algorithmById(algorithm) is None
+    return {
+        "can": can, "fine": done[0], "results": results, "log": log.lines, "shares": log.shares, "layers": layers,
+        "gone": gone,
+    }  # fmt: skip
+
+
+application = QgsApplication([], False)
+application.initQgis()
+Processing.initialize()
+answer = main(**json.loads(sys.argv[1]))
+print()
+print(json.dumps(answer))
+sys.stdout.flush()
+os._exit(0)  # QGIS falls over its own feet when it tidies up
