@@ -45,7 +45,7 @@ class CaptionEncoder(nn.Module):
         return int(self.model.config.hidden_size)
 
     @torch.no_grad()
-    def embed(self, captions: Sequence[str]) -> torch.Tensor:
+    def embed(self, captions: Sequence[str | None]) -> torch.Tensor:
         """Mean of the last hidden states of each caption's own tokens, first and last token included.
 
         Padding takes no part, so that a caption's embedding does not depend on its neighbours in the batch.
@@ -53,14 +53,16 @@ class CaptionEncoder(nn.Module):
         Returns
         -------
         torch.Tensor
-            float32 [B, Db]
+            float32 [B, Db]; NaN for what has no caption.
         """
         # An equal sentence gives an equal vector: captions repeat a lot.
-        distinct = list(dict.fromkeys(captions))
+        distinct = list(dict.fromkeys(caption or "" for caption in captions))
         tokens = self.tokenizer(distinct, padding=True, truncation=True, max_length=64, return_tensors="pt")
         tokens = tokens.to(self.model.device)
         hidden = self.model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
         own = tokens["attention_mask"].unsqueeze(-1)
         means: torch.Tensor = (hidden.float() * own).sum(dim=1) / own.sum(dim=1)
         place = {caption: i for i, caption in enumerate(distinct)}
-        return means[[place[caption] for caption in captions]]
+        rows = means[[place[caption or ""] for caption in captions]]
+        rows[[row for row, caption in enumerate(captions) if caption is None]] = torch.nan
+        return rows

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Blip2ForConditionalGeneration, BlipForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import (
+    Blip2ForConditionalGeneration,
+    BlipForConditionalGeneration,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+)
 
 from bimors_cli.errors import BundleError
 from bimors_cli.model.fused import fuse_t5
@@ -28,7 +34,7 @@ NEW_TOKENS = 15
 class Mute(nn.Module):
     """Stands where a captioner would: every caption is empty. The run then costs a fraction of the time."""
 
-    def describe(self, images: torch.Tensor) -> list[str]:
+    def describe(self, images: torch.Tensor) -> list[str | None]:
         """Say nothing about B pictures."""
         return [""] * len(images)
 
@@ -76,7 +82,7 @@ class Captioner(nn.Module):
         return cls(model, load_tokenizer(folder), how)
 
     @torch.no_grad()
-    def describe(self, images: torch.Tensor) -> list[str]:
+    def describe(self, images: torch.Tensor) -> list[str | None]:
         """Describe pictures by beam search.
 
         Parameters
@@ -86,13 +92,20 @@ class Captioner(nn.Module):
 
         Returns
         -------
-        list of str
-            B sentences; an empty one is legal.
+        list of str or None
+            B sentences, an empty one is legal; None for a picture of which the model's numbers are none.
         """
         pixels = prepare(images, self.preprocessing, self.model.dtype)
-        ids = self.model.generate(pixel_values=pixels, num_beams=BEAMS, max_new_tokens=NEW_TOKENS, early_stopping=True)
-        said = ids[:, self.prompt_length :]
-        return [text.strip() for text in self.tokenizer.batch_decode(said, skip_special_tokens=True)]
+        watch = _Watch(len(images), pixels.device)
+        ids = self.model.generate(
+            pixel_values=pixels,
+            num_beams=BEAMS,
+            max_new_tokens=NEW_TOKENS,
+            early_stopping=True,
+            logits_processor=LogitsProcessorList([watch]),
+        )
+        said = self.tokenizer.batch_decode(ids[:, self.prompt_length :], skip_special_tokens=True)
+        return [None if lost else text.strip() for text, lost in zip(said, watch.lost.tolist(), strict=True)]
 
     @property
     def prompt_length(self) -> int:
@@ -102,6 +115,17 @@ class Captioner(nn.Module):
         config = self.model.config
         # A language model without an encoder reads the query tokens and the start token as the begin of its own text.
         return 1 if config.text_config.is_encoder_decoder else int(config.num_query_tokens) + 1
+
+
+class _Watch(LogitsProcessor):  # type: ignore[misc]
+    """Notes of which pictures a word's score was no number; beam search would go on without a word about it."""
+
+    def __init__(self, pictures: int, device: torch.device) -> None:
+        self.lost = torch.zeros(pictures, dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.lost |= scores.isnan().view(len(self.lost), -1).any(dim=1)
+        return scores
 
 
 def _lacks_output_layer(config: dict[str, Any], model: Any) -> bool:

@@ -20,13 +20,13 @@ from bimors_cli.model.clip import Clip
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv], ``captions`` (B sentences)
-    and ``caption_embedding`` float32 [B, Db].
+    """Of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv], ``captions`` (B sentences,
+    None where the captioner failed) and ``caption_embedding`` float32 [B, Db].
     """
 
     image_feature: torch.Tensor
     patch_tokens: torch.Tensor
-    captions: tuple[str, ...]
+    captions: tuple[str | None, ...]
     caption_embedding: torch.Tensor
 
     def __len__(self) -> int:
@@ -63,8 +63,11 @@ class CaptionMemory(Protocol):
         """What a picture, uint8 [3, h, w], is known by; may be asked for by any thread."""
 
     def describe(
-        self, images: torch.Tensor, describe: Callable[[torch.Tensor], list[str]], keys: Sequence[bytes] | None = None
-    ) -> list[str]:
+        self,
+        images: torch.Tensor,
+        describe: Callable[[torch.Tensor], list[str | None]],
+        keys: Sequence[bytes] | None = None,
+    ) -> list[str | None]:
         """Describe B pictures, uint8 [B, 3, h, w], of these keys; ``describe`` is asked about those not known."""
 
 
@@ -135,7 +138,7 @@ class FrozenModels:
         self.count(IMAGE_TOWER, clock)
         return evidence
 
-    def describe(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> list[str]:
+    def describe(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> list[str | None]:
         """Say what pictures show; parameters and errors are those of `gather`."""
         clock = time.perf_counter()
         # A memory goes by the pixels as they are read: on the device they would have to come back.
@@ -144,7 +147,7 @@ class FrozenModels:
         self.count(CAPTIONER, clock)
         return captions
 
-    def _describe(self, images: torch.Tensor) -> list[str]:
+    def _describe(self, images: torch.Tensor) -> list[str | None]:
         said = self.batches.over(
             CAPTIONER, len(images), lambda part: self.captioner.describe(self._upload(images[part]))
         )

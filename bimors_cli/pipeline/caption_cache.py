@@ -49,7 +49,7 @@ DEFAULT_BYTES = 1024**3
 BYTES_IN_MEMORY = 16 * 1024**2
 
 T = TypeVar("T")
-Describe = Callable[["torch.Tensor"], list[str]]
+Describe = Callable[["torch.Tensor"], list[str | None]]
 
 log = logging.getLogger("bimors")
 
@@ -145,21 +145,23 @@ class Remembered:
     cache: CaptionCache
     source: Source
 
-    def describe(self, images: torch.Tensor, describe: Describe, keys: Sequence[bytes] | None = None) -> list[str]:
+    def describe(
+        self, images: torch.Tensor, describe: Describe, keys: Sequence[bytes] | None = None
+    ) -> list[str | None]:
         """Describe B pictures, uint8 [B, 3, h, w]: one lookup, and ``describe`` for those not known, each once.
 
-        ``keys`` are theirs, where they are known already: see `key`.
+        ``keys`` are theirs, where they are known already: see `key`. A picture without a caption is not kept.
         """
         if keys is None:
             keys = [self.key(picture) for picture in images.cpu().numpy()]
-        captions = self.cache.find(set(keys))
+        captions: dict[bytes, str | None] = dict(self.cache.find(set(keys)))
         missing: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             if key not in captions:
                 missing.setdefault(key, row)
         if missing:
             said = dict(zip(missing, describe(images[list(missing.values())]), strict=True))
-            self.cache.keep(self.source, said)
+            self.cache.keep(self.source, {key: caption for key, caption in said.items() if caption is not None})
             captions |= said
         self.cache.tally(len(keys) - len(missing), len(missing))
         return [captions[key] for key in keys]

@@ -45,13 +45,13 @@ class Classifier:
     memory: GistMemory | None = None
 
     @torch.no_grad()
-    def look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None) -> tuple[list[str], Gist]:
+    def look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None) -> tuple[list[str | None], Gist]:
         """Look at pictures, uint8 [B, 3, h, w] on the CPU; ``keys`` are what a memory knows them by.
 
         Returns
         -------
         tuple
-            B captions, and what the head keeps of them: NaN for one whose evidence is not finite.
+            B captions, None where the captioner failed, and what the head keeps: NaN where evidence is not finite.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Classifier:
         if self.memory is None or keys is None:
             return self._look(pictures, keys)
         clock = time.perf_counter()
-        known, said, gist = self.memory.find(keys, self.models.device)
+        known, remembered, gist = self.memory.find(keys, self.models.device)
         self.models.count("cache", clock)
         if gist is None:
             captions, gist = self._look(pictures, keys)
@@ -76,12 +76,13 @@ class Classifier:
             clock = time.perf_counter()
             self.memory.keep(new_keys, other)
             order = torch.tensor([*known, *new]).argsort()
-            gist, said = gist.followed_by(other).take(order.to(self.models.device)), [*said, *captions]
-            said = [said[place] for place in order.tolist()]
+            gist = gist.followed_by(other).take(order.to(self.models.device))
+            said = [*remembered, *captions]
             self.models.count("cache", clock)
-        return said, gist
+            return [said[place] for place in order.tolist()], gist
+        return list(remembered), gist
 
-    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str], Gist]:
+    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str | None], Gist]:
         evidence = self.models.gather(pictures, keys)
         clock = time.perf_counter()
         gist = self.head.condense(evidence)

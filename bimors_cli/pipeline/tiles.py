@@ -192,7 +192,10 @@ def _finish(look: Look, number: int, group: _Group) -> list[TileRecord]:
 
 def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileRecord]:
     captions = models.describe(group.pictures, group.keys)
-    return [TileRecord(number, index, caption=caption) for index, caption in zip(group.indexes, captions, strict=True)]
+    return [
+        TileRecord(number, index, "model_error" if caption is None else None, caption=caption)
+        for index, caption in zip(group.indexes, captions, strict=True)
+    ]
 
 
 def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) -> list[TileRecord]:

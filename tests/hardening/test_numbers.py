@@ -135,7 +135,7 @@ def test_evidence_that_is_not_finite_is_an_error_of_its_tile(
     assert_same(rows(again.output), calm)
 
 
-@pytest.mark.parametrize("part", ["clip", "caption_encoder"])
+@pytest.mark.parametrize("part", ["clip", "captioner", "caption_encoder"])
 def test_models_whose_numbers_overflow_label_nothing(
     tiny_bundle: Bundle, scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

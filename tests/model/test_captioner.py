@@ -149,3 +149,16 @@ def test_a_captioner_that_does_not_know_how_to_begin(change: str, said: str, tmp
     path.write_text(json.dumps(content))
     with pytest.raises(BundleError, match=said):
         Captioner.load(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_whose_numbers_are_lost_has_no_caption(kind: str, tmp_path: Path) -> None:
+    captioner = Captioner.load(saved(kind, tmp_path))
+    pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    first, _, last = captioner.describe(pictures)
+
+    def overflow(_module: Any, _inputs: Any, output: Any) -> None:
+        output.last_hidden_state[1] = torch.nan
+
+    captioner.model.vision_model.register_forward_hook(overflow)
+    assert captioner.describe(pictures) == [first, None, last]

@@ -55,7 +55,7 @@ def ask(models: FrozenModels, bundle: Bundle, adapter: Adapter, pictures: Pictur
         evidence = models.gather(rows)
         empty = ("",) * len(rows)
         silent = replace(evidence, captions=empty, caption_embedding=models.caption_encoder.embed(empty))
-        captions += evidence.captions
+        captions += [caption or "" for caption in evidence.captions]
         logits[ZERO_SHOT].append(plain.head.logits(evidence))
         logits[BIMORS].append(tuned.head.logits(evidence))
         logits[SILENT].append(tuned.head.logits(silent))
