@@ -89,7 +89,8 @@ def parse_labels(data: bytes, source: str) -> Labels:
     if len(data) > MAX_BYTES:
         raise LabelsError(f"{source}: larger than {MAX_BYTES // 1024**2} MiB, not a labels file")
     try:
-        text = data.decode("utf-8-sig")
+        # Files that were joined have a byte order mark wherever one begins; nobody sees it in a name.
+        text = data.decode("utf-8").replace("\ufeff", "")
     except UnicodeDecodeError as error:
         number = data[: error.start].count(b"\n") + 1
         raise LabelsError(f"{source}, line {number}: not UTF-8 text", "save the file as UTF-8") from error

@@ -35,11 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
-    """Give each test the log as it is at the start: a command run with -q would silence it for all that follow."""
+    """Give each test the log as it is at the start: a command, or a fixture of a module that runs one, would silence it
+    for all that follow.
+    """
     log = logging.getLogger("bimors")
-    before = log.level
+    log.setLevel(logging.NOTSET)
     yield
-    log.setLevel(before)
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

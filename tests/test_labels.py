@@ -70,3 +70,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_labels(tmp_path / "none.txt")
     with pytest.raises(LabelsError, match="cannot be read"):
         read_labels(tmp_path)
+
+
+def test_marks_of_joined_files_are_no_part_of_a_name() -> None:
+    one, other = "\ufeffforest\n".encode(), "\ufeffriver\n".encode()
+    assert parse_labels(one + other, "both").names == ("forest", "river")

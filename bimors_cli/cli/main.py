@@ -43,11 +43,11 @@ class _Group(TyperGroup):
             if verbosity() >= 2:
                 show_traceback()
             show_error(error)
+            _forget_unwritten()
             raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough, as in `bimors … | head`. Python would complain once more when it
-            # flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read our output has seen enough, as in `bimors … | head`.
+            _forget_unwritten()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
@@ -60,6 +60,14 @@ class _Group(TyperGroup):
             err.print(f"error: this should not have happened: {told}", style="bold red")
             err.print("hint: run it again with -vv and report what it shows")
             raise typer.Exit(1) from None
+
+
+def _forget_unwritten() -> None:
+    """Drop what standard output no longer takes: Python would complain once more when it flushes it at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_usage_error(error: Exception) -> bool:

@@ -31,7 +31,7 @@ from bimors_cli.scene.vector import check_vector_file
 from bimors_cli.scene.vrt import check_vrt
 
 fuzz = settings(
-    max_examples=int(os.environ.get("BIMORS_FUZZ", "60")),
+    max_examples=int(os.environ.get("BIMORS_FUZZ", "500")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

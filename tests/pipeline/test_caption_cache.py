@@ -29,6 +29,7 @@ from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
+from bimors_cli.model.device import MOST_WORKERS
 from bimors_cli.pipeline import caption_store
 from bimors_cli.pipeline.caption_cache import (
     CaptionCache,
@@ -367,7 +368,9 @@ def test_equal_tiles_are_described_once_in_a_run(make_raster, classify: Classify
     data = np.full((3, 128, 128), 40, np.uint8)
     data[:, :32, :32] = np.random.default_rng(0).integers(1, 256, (3, 32, 32), dtype=np.uint8)
     summary = classify(make_raster(data), "a.gpkg", caption_cache=False, batch_size=5, stretch="none")
-    assert described == [2] and (summary.captions_known, summary.captions_described) == (14, 2)
+    # Workers that meet it at the same moment each describe it.
+    assert 2 <= sum(described) == summary.captions_described <= 1 + MOST_WORKERS
+    assert summary.captions_known + summary.captions_described == 16
 
 
 def test_without_captions_nothing_is_kept(make_raster, classify: Classify, caption_cache: Path) -> None:  # type: ignore[no-untyped-def]
