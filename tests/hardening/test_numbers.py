@@ -21,6 +21,7 @@ import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
+from bimors_cli.model import device
 from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.heads import probabilities
 from bimors_cli.model.trainable import new_learner
@@ -101,6 +102,7 @@ def picture(classify: Classify, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes,
 
     with monkeypatch.context() as patch:
         patch.setattr(FrozenModels, "gather", watched)
+        patch.setattr(device, "MOST_WORKERS", 1)  # so that pictures come in the order of the grid
         calm = rows(classify("calm.gpkg", batch_size=4, caption_cache=False).output)
     return seen[5].numpy().tobytes(), calm
 
