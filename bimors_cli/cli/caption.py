@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand, refuse_remote, stay_off_the_network
-from bimors_cli.cli.console import TileProgress, duration, say, set_verbosity
-from bimors_cli.cli.signals import graceful_stop
+from bimors_cli.cli.console import set_verbosity
+from bimors_cli.cli.watched_run import watch
 
 EXAMPLE = "Example: bimors caption scene.tif --tile-size 200m -o captions.gpkg"
 
@@ -55,7 +53,6 @@ def caption(
     from bimors_cli.pipeline.captions import caption as run
     from bimors_cli.pipeline.options import LookOptions
     from bimors_cli.scene.bands import parse_bidx
-    from bimors_cli.scene.gdal import count_http_retries
 
     chosen = LookOptions(
         scenes=paths,
@@ -83,13 +80,4 @@ def caption(
         overwrite=overwrite,
         resume=resume,
     )
-    with graceful_stop() as stop, TileProgress() as progress, count_http_retries() as retries:
-        summary = run(chosen, progress=progress, stop=stop, command=sys.argv)
-    for line in summary.lines(duration):
-        say(line)
-    if retries.count:
-        say(f"{retries.count:,} requests to servers were made again")
-    if summary.output is not None:
-        print(summary.output)
-    if summary.failed:
-        raise SystemExit(3)
+    watch(run, chosen)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from bimors_cli.cli import options
-from bimors_cli.cli.console import TileProgress, duration, log, say, set_verbosity
-from bimors_cli.cli.signals import graceful_stop
+from bimors_cli.cli.console import duration, log, say, set_verbosity
+from bimors_cli.cli.watched_run import watch
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels, parse_labels, read_labels
 
@@ -120,18 +120,8 @@ def classify(
         return
 
     from bimors_cli.pipeline.run import run
-    from bimors_cli.scene.gdal import count_http_retries
 
-    with graceful_stop() as stop, TileProgress() as progress, count_http_retries() as retries:
-        summary = run(chosen, progress=progress, stop=stop, command=sys.argv)
-    for line in summary.lines(duration):
-        say(line)
-    if retries.count:
-        say(f"{retries.count:,} requests to servers were made again")
-    if summary.output is not None:
-        print(summary.output)
-    if summary.failed:
-        raise SystemExit(3)
+    watch(run, chosen)
 
 
 def labels_from(name: str) -> Labels:

@@ -9,6 +9,8 @@ from typing import Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bimors_cli.model.device import wait_for
+
 # Rows and columns of the matrices: large enough for a device's best rate, small enough for its memory.
 SIDE_ON_CPU: Final = 1536
 SIDE_ON_CUDA: Final = 8192
@@ -29,14 +31,6 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
     work()
     wait_for(device)
     return time.perf_counter() - clock
-
-
-def wait_for(device: torch.device) -> None:
-    """Return when a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def operations(work: Callable[[], object]) -> int:

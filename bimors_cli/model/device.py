@@ -64,6 +64,14 @@ def shared_among_workers(device: torch.device) -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def free_memory(device: torch.device) -> tuple[int, int]:
     """Return the bytes of a device's memory that can be had, and all of them; zeros where the system does not say."""
     if device.type == "cuda":

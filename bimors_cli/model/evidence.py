@@ -16,6 +16,7 @@ from bimors_cli.model.batches import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, Ba
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner, Mute
 from bimors_cli.model.clip import Clip
+from bimors_cli.model.device import wait_for
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,7 @@ class FrozenModels:
 
     def count(self, stage: str, since: float) -> float:
         """Add the time since a reading of the clock to a stage; return the reading of now."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait_for(self.device)
         now = time.perf_counter()
         with self._counting:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + (now - since) / self.workers

@@ -18,8 +18,8 @@ from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batches import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
-from bimors_cli.model.ceiling import best_rate, operations, wait_for
-from bimors_cli.model.device import choose_dtype
+from bimors_cli.model.ceiling import best_rate, operations
+from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.pipeline.caption_cache import BYTES_IN_MEMORY, CaptionCache, Remembered
 from bimors_cli.pipeline.models import Classifier, caption_source, load_models, make_classifier
 from bimors_cli.pipeline.tiles import group_size
