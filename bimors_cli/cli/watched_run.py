@@ -10,8 +10,8 @@ from bimors_cli.cli.console import TileProgress, duration, say
 from bimors_cli.cli.signals import graceful_stop
 
 if TYPE_CHECKING:
-    from bimors_cli.pipeline.run import Progress, Stop
     from bimors_cli.pipeline.summary import RunSummary
+    from bimors_cli.pipeline.watching import Progress, Stop
 
 Options = TypeVar("Options", contravariant=True)
 

@@ -25,8 +25,8 @@ from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trials import Outcome, Trial, run_trial, trials_of
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.models import load_models
-from bimors_cli.pipeline.run import Silent as SilentStop
-from bimors_cli.pipeline.run import Stop
+from bimors_cli.pipeline.watching import Silent as SilentStop
+from bimors_cli.pipeline.watching import Stop
 from bimors_cli.training.evidence import PictureProgress, SilentPictures
 from bimors_cli.training.loop import Training
 

@@ -14,8 +14,9 @@ from bimors_cli.pipeline.layer import is_multipart, places, provenance
 from bimors_cli.pipeline.options import LookOptions
 from bimors_cli.pipeline.plan import LookPlan, look_plan
 from bimors_cli.pipeline.record import TileRecord
-from bimors_cli.pipeline.run import Progress, Stop, run_job
+from bimors_cli.pipeline.run import run_job
 from bimors_cli.pipeline.summary import RunSummary
+from bimors_cli.pipeline.watching import Progress, Stop
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.pipeline.plan import Plan, make_plan
+from bimors_cli.pipeline.todo import Todo
 
 SAMPLE_TILES = 64
 WARM_UP_TILES = 8
@@ -61,9 +64,9 @@ def estimate(options: ClassifyOptions) -> Estimate:
         load_models(plan.bundle, options.device, captions=options.captions), plan.bundle, plan.adapter, options.labels
     )
 
-    def timed(chosen: set[tuple[int, int]]) -> tuple[int, int, float]:
+    def timed(chosen: Todo) -> tuple[int, int, float]:
         clock = time.perf_counter()
-        batches = classify_tiles(plan, classifier, lambda scene, index: (scene, index) not in chosen, {})
+        batches = classify_tiles(plan, classifier, chosen, {})
         records = [record for batch in batches for record in batch]
         return len(records), sum(bool(record.ranked) for record in records), time.perf_counter() - clock
 
@@ -71,13 +74,13 @@ def estimate(options: ClassifyOptions) -> Estimate:
     return Estimate(plan, total, *timed(_spread(plan, SAMPLE_TILES)))
 
 
-def _spread(plan: Plan, count: int) -> set[tuple[int, int]]:
-    """Choose up to ``count`` tiles, evenly over all that a run would look at, as (scene, place)."""
-    step = max(1, len(plan) // count)
-    places = (
-        (number, index)
-        for number, scene in enumerate(plan.scenes)
-        for index in range(len(scene.grid))
-        if scene.is_inside(index)
-    )
-    return {place for i, place in enumerate(places) if i % step == 0 and i // step < count}
+def _spread(plan: Plan, most: int) -> Todo:
+    """Choose up to ``most`` tiles, evenly over all that a run would look at."""
+    chosen = np.arange(0, len(plan), max(1, len(plan) // most))[:most]
+    begin, found = 0, []
+    for scene in plan.scenes:
+        places = np.arange(len(scene.grid)) if scene.inside is None else np.flatnonzero(scene.inside)
+        here = chosen[(chosen >= begin) & (chosen < begin + len(places))] - begin
+        found.append(places[here].astype(np.int64))
+        begin += len(places)
+    return tuple(found)

@@ -11,6 +11,7 @@ from bimors_cli.pipeline.destination import RasterBeside
 from bimors_cli.pipeline.plan import LookPlan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.pipeline.summary import RunSummary
+from bimors_cli.pipeline.todo import Todo
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from bimors_cli.model.evidence import FrozenModels
 
 Batches = Iterator[list[TileRecord]]
-IsDone = Callable[[int, int], bool]
-# Given which tiles are done, and where the time of each stage is counted, it looks at all others.
-Work = Callable[[IsDone, dict[str, float]], Batches]
+# Looks at tiles; the time of each stage is added to the dict.
+Work = Callable[[Todo, dict[str, float]], Batches]
 
 
 class Job(ABC):
     """One run over tiles: its plan, the layer to write, and the summary that is counted on the way.
 
+    ``layer`` is the plan whose grid the rows of the layer are of: ``plan``, unless the answers are settled on another.
     ``captions`` says whether it needs the captioner, ``keeps_features`` whether its records have image features that go
     beside the layer. ``raster``, where there is one, is written after the layer.
     """
@@ -45,6 +46,18 @@ class Job(ABC):
     @abstractmethod
     def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
         """Make rows of records, in the columns of ``spec``."""
+
+    @property
+    def layer(self) -> LookPlan:
+        return self.plan
+
+    def settle(self, records: Iterable[TileRecord]) -> Iterable[TileRecord]:
+        """Give all tiles of the run together their final answers.
+
+        ``records`` are those of all tiles, scene by scene in the order of the grid, and may be iterated over more than
+        once. What is returned is of the tiles of ``layer``, in that order, and is taken one by one.
+        """
+        return records
 
     def finish(self) -> None:
         """Write what goes beside the layer."""

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from bimors_cli.errors import InputError, JournalError
 from bimors_cli.output.atomic import sync
 from bimors_cli.pipeline.record import RETRIED, TileRecord
+from bimors_cli.pipeline.todo import Todo
 
 SCHEMA = 1
 _NOT_DONE = -1
@@ -131,6 +132,10 @@ class Journal:
     def is_done(self, scene: int, index: int) -> bool:
         """Tell whether a tile has a record."""
         return bool(self._offsets[scene][index] != _NOT_DONE)
+
+    def missing(self, todo: Todo) -> Todo:
+        """Return the tiles that have no record."""
+        return tuple(places[offsets[places] == _NOT_DONE] for offsets, places in zip(self._offsets, todo, strict=True))
 
     def count(self) -> int:
         """Count the tiles that have a record."""

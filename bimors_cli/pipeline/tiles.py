@@ -25,6 +25,7 @@ from bimors_cli.pipeline.models import Classifier
 from bimors_cli.pipeline.plan import LookPlan, Plan
 from bimors_cli.pipeline.reading import ReadTile, read_ahead
 from bimors_cli.pipeline.record import CONFIDENCE_DECIMALS, PROBABILITY_DECIMALS, TileRecord
+from bimors_cli.pipeline.todo import Todo
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
@@ -53,9 +54,9 @@ class _Group:
 
 
 def classify_tiles(
-    plan: Plan, classifier: Classifier, is_done: Callable[[int, int], bool], seconds: dict[str, float]
+    plan: Plan, classifier: Classifier, todo: Todo, seconds: dict[str, float]
 ) -> Iterator[list[TileRecord]]:
-    """Classify the tiles of a plan that are not done, group by group, in the order of the grid.
+    """Classify tiles of a plan, group by group, in the order of the grid.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def classify_tiles(
         The run.
     classifier : Classifier
         Its models and head.
-    is_done : callable
-        Tells of (scene, place) whether a record is there already.
+    todo : Todo
+        Which tiles.
     seconds : dict
         Time by stage is added here.
 
@@ -73,31 +74,33 @@ def classify_tiles(
     list of TileRecord
         Finished tiles.
     """
-    yield from _look_at_tiles(plan, classifier.models, partial(_classify, plan, classifier), is_done, seconds)
+    yield from _look_at_tiles(plan, classifier.models, partial(_classify, plan, classifier), todo, seconds)
 
 
 def caption_tiles(
-    plan: LookPlan, models: FrozenModels, is_done: Callable[[int, int], bool], seconds: dict[str, float]
+    plan: LookPlan, models: FrozenModels, todo: Todo, seconds: dict[str, float]
 ) -> Iterator[list[TileRecord]]:
-    """Describe the tiles of a plan that are not done; else as `classify_tiles`. Only the captioner looks at them."""
-    yield from _look_at_tiles(plan, models, partial(_caption, models), is_done, seconds)
+    """Describe tiles of a plan; else as `classify_tiles`. Only the captioner looks at them."""
+    yield from _look_at_tiles(plan, models, partial(_caption, models), todo, seconds)
 
 
 def _look_at_tiles(
     plan: LookPlan,
     models: FrozenModels,
     look: Look,
-    is_done: Callable[[int, int], bool],
+    todo: Todo,
     seconds: dict[str, float],
 ) -> Iterator[list[TileRecord]]:
     models.limit_batches(plan.options.batch_size)
-    for number, scene in enumerate(plan.scenes):
-        if plan.options.keep_empty and scene.inside is not None:
-            outside = (int(i) for i in np.flatnonzero(~scene.inside) if not is_done(number, int(i)))
+    for number, (scene, places) in enumerate(zip(plan.scenes, todo, strict=True)):
+        if scene.inside is not None:
+            outside = iter(places[~scene.inside[places]].tolist())
             while records := [TileRecord(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
                 yield records
-        todo = ((i, tile) for i, tile in enumerate(scene.grid) if scene.is_inside(i) and not is_done(number, i))
-        yield from _look_at_scene(plan, models, look, number, todo, seconds)
+            places = places[scene.inside[places]]
+        if len(places):
+            tiles = ((int(i), scene.grid[int(i)]) for i in places)
+            yield from _look_at_scene(plan, models, look, number, tiles, seconds)
 
 
 def _look_at_scene(

@@ -22,8 +22,8 @@ from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
 from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.caption_cache import open_caption_cache
 from bimors_cli.pipeline.models import load_models
-from bimors_cli.pipeline.run import Silent as SilentStop
-from bimors_cli.pipeline.run import Stop
+from bimors_cli.pipeline.watching import Silent as SilentStop
+from bimors_cli.pipeline.watching import Stop
 from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
 from bimors_cli.training.evidence import (
     PictureProgress,

@@ -80,7 +80,7 @@ def test_what_cannot_be_appended_is_refused_before_the_run(
     classify(scene)
     before = path.read_bytes()
     (tmp_path / "text.gpkg").write_text("precious")
-    monkeypatch.setattr("bimors_cli.pipeline.run._batches", lambda *a: pytest.fail("the run began"))
+    monkeypatch.setattr("bimors_cli.pipeline.run.local.batches", lambda *a: pytest.fail("the run began"))
     with pytest.raises(OutputExistsError, match="has a layer 'tiles' already") as caught:
         classify(scene, append=True)
     assert "--layer" in str(caught.value.hint)

@@ -19,6 +19,7 @@ from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.pipeline.plan import Plan, make_plan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.pipeline.tiles import WAITING_BYTES, classify_tiles, group_size
+from bimors_cli.pipeline.todo import every_tile
 from tests.conftest import MakeRaster
 
 
@@ -33,7 +34,7 @@ def classifier_of(plan: Plan) -> Classifier:
 
 
 def classify(plan: Plan, classifier: Classifier) -> list[TileRecord]:
-    return [record for group in classify_tiles(plan, classifier, lambda *_: False, {}) for record in group]
+    return [record for group in classify_tiles(plan, classifier, every_tile(plan), {}) for record in group]
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_batch_size_bounds_every_stage_and_every_group(scene: str, tiny_bundle: 
     plan = plan_of(scene, tiny_bundle, batch_size=6)
     classifier = classifier_of(plan)
     seen = fill(classifier.models.clip.model.visual, 100)
-    groups = list(classify_tiles(plan, classifier, lambda *_: False, {}))
+    groups = list(classify_tiles(plan, classifier, every_tile(plan), {}))
     assert max(seen) == 6 and set(classifier.models.batches.sizes.values()) == {6}
     assert max(sum(record.reason is None for record in group) for group in groups) == 6
 
@@ -121,7 +122,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
 def test_who_stops_early_leaves_no_thread(scene: str, tiny_bundle: Bundle) -> None:
     plan = plan_of(scene, tiny_bundle, batch_size=2)
     before = threading.active_count()
-    groups = classify_tiles(plan, classifier_of(plan), lambda *_: False, {})
+    groups = classify_tiles(plan, classifier_of(plan), every_tile(plan), {})
     next(groups)
     assert threading.active_count() > before
     groups.close()  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Engines: who looks at the tiles of a run. Whichever does, the records are the same."""

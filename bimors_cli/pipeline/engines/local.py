@@ -1,0 +1,58 @@
+"""The local engine: this process looks at the tiles, with the threads of `bimors_cli.pipeline.tiles`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bimors_cli.pipeline.caption_cache import open_caption_cache
+from bimors_cli.pipeline.finished import stop_here
+from bimors_cli.pipeline.job import Batches, Job
+from bimors_cli.pipeline.journal import Journal, journal_path
+from bimors_cli.pipeline.todo import Todo, count, every_tile
+from bimors_cli.pipeline.watching import Progress, Stop
+
+
+@contextmanager
+def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
+    """Look at all tiles of a job that are not done, into its journal, which is held until the end of the context.
+
+    Raises
+    ------
+    Interrupted
+        ``stop`` asked for it; finished tiles are in the journal.
+    BimorsError
+        Models or journal fail.
+    """
+    plan = job.plan
+    sizes = [len(scene.grid) for scene in plan.scenes]
+    with Journal(journal_path(plan.output), plan.decides_rows(), sizes, resume=plan.options.resume) as journal:
+        total = every_tile(plan)
+        todo = journal.missing(total)
+        job.summary.resumed = count(total) - count(todo)
+        progress.begin(count(total), job.summary.resumed)
+        for batch in batches(job, todo):
+            journal.append(batch)
+            progress.advance(len(batch))
+            stop_here(stop, journal)
+        yield journal
+
+
+def batches(job: Job, todo: Todo) -> Batches:
+    """Load a job's models, look at tiles, and yield their records, batch by batch."""
+    # A resumed run that lacks only its layer needs no model; torch takes seconds to import.
+    if not count(todo):
+        return
+    clock = time.perf_counter()
+    from bimors_cli.pipeline.models import load_models
+
+    plan, options, summary = job.plan, job.plan.options, job.summary
+    with open_caption_cache(keep=options.caption_cache and job.captions) as cache:
+        models = load_models(plan.bundle, options.device, captions=job.captions, caption_cache=cache)
+        work = job.start(models)
+        summary.seconds["loading the model"] = time.perf_counter() - clock
+        models.seconds = summary.seconds
+        for records in work(todo, summary.seconds):
+            summary.captions_known, summary.captions_described = cache.known, cache.described
+            yield records
