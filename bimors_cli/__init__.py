@@ -1,6 +1,7 @@
 """bimors: label a georeferenced raster tile by tile with your own words.
 
-The functions here are the commands: the same names, the same options. `transductive` works on arrays instead.
+The functions here are the commands: the same names, the same options. `transductive` and `spatial` work on arrays
+instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bimors_cli.pipeline.summary import Summary
     from bimors_cli.training.summary import FinetuneSummary
 
-__all__ = ["__version__", "classify", "compare", "finetune", "transductive"]
+__all__ = ["__version__", "classify", "compare", "finetune", "merge", "spatial", "transductive"]
 
 StrPath = str | PathLike[str]
 
@@ -74,6 +75,35 @@ def classify(
             **options,
         )
     )
+
+
+def merge(output: StrPath, journals: StrPath | Sequence[StrPath], **options: Any) -> Summary:
+    """Write the layer of a run that was done in shards, ``classify(…, shard="3/16")``, and remove their journals.
+
+    Parameters
+    ----------
+    output : path
+        The layer's file.
+    journals : path or sequence of paths
+        Those of all shards.
+    **options
+        The other options of the command, see `bimors_cli.pipeline.merge.MergeOptions`.
+
+    Returns
+    -------
+    Summary
+        As `classify`.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.pipeline.merge import MergeOptions
+    from bimors_cli.pipeline.merge import merge as run
+
+    paths = (journals,) if isinstance(journals, (str, PathLike)) else tuple(journals)
+    return run(MergeOptions(output=str(output), journals=tuple(map(str, paths)), **options))
 
 
 def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None, **options: Any) -> FinetuneSummary:
@@ -161,3 +191,31 @@ def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any])
     from bimors_cli.model.transductive import transductive as refine
 
     return refine(image_features, text_probabilities)
+
+
+def spatial(
+    image_features: NDArray[Any], text_probabilities: NDArray[Any], map_neighbours: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Refine each tile's probabilities by the features of all tiles, and by the tiles that touch it on the map.
+
+    Parameters
+    ----------
+    image_features, text_probabilities : ndarray
+        [N, D] and [N, K], as `transductive`.
+    map_neighbours : ndarray
+        int64 [N, M], rows of the tiles that touch each tile, in any order; -1 where there is none.
+
+    Returns
+    -------
+    ndarray
+        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.model.spatial` for the equations.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, a number is not finite, a row is not one of probabilities, or a neighbour is
+        no row.
+    """
+    from bimors_cli.model.spatial import spatial as refine
+
+    return refine(image_features, text_probabilities, map_neighbours)

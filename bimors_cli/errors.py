@@ -70,6 +70,10 @@ class DeviceError(InputError):
     """The computing device that was asked for is not there, or its memory does not do."""
 
 
+class WorkerError(BimorsError):
+    """A process that looked at tiles for a run died."""
+
+
 class ModelError(BimorsError):
     """The model's answer cannot be used."""
 

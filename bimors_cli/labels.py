@@ -1,10 +1,10 @@
-"""The labels file: the user's class names, in order, each with an optional colour."""
+"""The labels file: the user's class names, in order, each with synonyms and a colour if the user gave them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,20 @@ MAX_BYTES = 16 * 1024 * 1024
 # No text tower reads as much; and a name is shown in legends.
 MAX_CHARACTERS = 1000
 
+# Between the names of one label.
+BAR = "|"
+
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def spoken(name: str) -> str:
+    """Write a name as one says it: underscores are spaces."""
+    return name.replace("_", " ")
+
+
+def reading(name: str) -> str:
+    """What a name is to the text tower: case, underscores and the width of spaces do not count."""
+    return " ".join(spoken(name).casefold().split())
 
 
 @dataclass(frozen=True)
@@ -24,11 +37,18 @@ class Label:
     """A class name as the user wrote it, and where it stands.
 
     ``colour`` is ``#rrggbb`` in lower case or None; ``line`` counts from 1 and is 0 for a name that came from code.
+    ``synonyms`` are further names by which it is read; nothing shows them.
     """
 
     name: str
     colour: str | None = None
     line: int = 0
+    synonyms: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the synonyms."""
+        return (self.name, *self.synonyms)
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,23 @@ class Labels:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """What the labels are called: one name each."""
         return tuple(label.name for label in self.items)
+
+    @property
+    def every_name(self) -> tuple[str, ...]:
+        """Names and synonyms of all labels, label by label."""
+        return tuple(name for label in self.items for name in label.names)
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """Of each of `every_name`, the place of its label."""
+        return tuple(place for place, label in enumerate(self.items) for _ in label.names)
+
+    @property
+    def synonyms(self) -> dict[str, list[str]]:
+        """The synonyms of each label that has some, by its name."""
+        return {label.name: list(label.synonyms) for label in self.items if label.synonyms}
 
     def where(self, index: int) -> str:
         """Name the place of a label for an error message: ``labels.txt, line 3``."""
@@ -52,8 +88,23 @@ class Labels:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Labels:
-        """Make labels from names in code. Raises LabelsError as `parse_labels` does."""
-        return _checked(tuple(Label(_name(name, f"label {i}")) for i, name in enumerate(names, 1)), "labels")
+        """Make labels from lines in code: ``forest``, ``forest | woodland``. Raises LabelsError as `parse_labels`."""
+        return _checked(tuple(_label(name, f"label {i}") for i, name in enumerate(names, 1)), "labels", reading)
+
+    @classmethod
+    def literal(cls, names: Sequence[str]) -> Labels:
+        """Make labels from names that folders, fields and manifests have: a bar is a letter of the name.
+
+        They are the data's own. Names that differ in underscores or spaces stay two classes here; names that differ in
+        case alone are refused, as columns and files cannot keep them apart.
+
+        Raises
+        ------
+        LabelsError
+            See `parse_labels`.
+        """
+        items = tuple(Label(_name(name, f"label {i}")) for i, name in enumerate(names, 1))
+        return _checked(items, "labels", str.casefold)
 
 
 def read_labels(path: Path) -> Labels:
@@ -78,13 +129,14 @@ def read_labels(path: Path) -> Labels:
 def parse_labels(data: bytes, source: str) -> Labels:
     """Parse the bytes of a labels file.
 
-    A line is a name, or a name, a tab and a colour ``#rrggbb``. Blank lines and those that start with ``#`` are
-    skipped.
+    A line is a name, or a name, a tab and a colour ``#rrggbb``. Behind the name there may be synonyms, each behind a
+    bar: ``forest | woodland | trees``. Blank lines and those that start with ``#`` are skipped.
 
     Raises
     ------
     LabelsError
-        Not UTF-8; a control character; a wrong colour; a name twice; fewer than two names. The line number is named.
+        Not UTF-8; a control character; a wrong colour; nothing beside a bar; a name or a synonym twice, whatever its
+        case and underscores; fewer than two labels. The line number is named.
     """
     if len(data) > MAX_BYTES:
         raise LabelsError(f"{source}: larger than {MAX_BYTES // 1024**2} MiB, not a labels file")
@@ -100,7 +152,7 @@ def parse_labels(data: bytes, source: str) -> Labels:
         line = raw.rstrip("\r")
         if line.strip() and not line.lstrip(" ").startswith("#"):
             items.append(_parse_line(line, f"{source}, line {number}", number))
-    return _checked(tuple(items), source)
+    return _checked(tuple(items), source, reading)
 
 
 def _parse_line(line: str, where: str, number: int) -> Label:
@@ -108,7 +160,17 @@ def _parse_line(line: str, where: str, number: int) -> Label:
     colour = rest.strip()
     if colour and not _COLOUR.fullmatch(colour):
         raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "after the tab write a colour such as #2ca02c")
-    return Label(_name(name, where), colour.lower() or None, number)
+    return _label(name, where, colour.lower() or None, number)
+
+
+def _label(names: str, where: str, colour: str | None = None, line: int = 0) -> Label:
+    parts = names.split(BAR)
+    if len(parts) > 1 and not all(map(str.strip, parts)):
+        raise LabelsError(
+            f"{where}: a {BAR} with no name beside it", f"write the label and its synonyms as forest {BAR} woodland"
+        )
+    name, *synonyms = (_name(part, where) for part in parts)
+    return Label(name, colour, line, tuple(synonyms))
 
 
 def _name(name: str, where: str) -> str:
@@ -125,21 +187,21 @@ def _name(name: str, where: str) -> str:
     return name
 
 
-def _checked(items: tuple[Label, ...], source: str) -> Labels:
+def _checked(items: tuple[Label, ...], source: str, key: Callable[[str], str]) -> Labels:
+    labels = Labels(items, source)
     first: dict[str, int] = {}
     for index, label in enumerate(items):
-        key = label.name.casefold()
-        if key in first:
-            labels = Labels(items, source)
-            raise LabelsError(
-                f"{labels.where(index)}: {_shown(label.name)} is there already ({labels.where(first[key])})",
-                "give each class one line",
-            )
-        first[key] = index
+        for name in label.names:
+            if key(name) in first:
+                raise LabelsError(
+                    f"{labels.where(index)}: {_shown(name)} is there already ({labels.where(first[key(name)])})",
+                    "give each class one line, and each name to one class",
+                )
+            first[key(name)] = index
     if len(items) < 2:
         what = "no label" if not items else f"only one label, {_shown(items[0].name)}"
         raise LabelsError(f"{source}: {what}; at least two are needed", "write one class name a line")
-    return Labels(items, source)
+    return labels
 
 
 def _shown(text: str) -> str:

@@ -14,7 +14,7 @@ from bimors_cli.pipeline.classification import Classification
 from bimors_cli.pipeline.destination import write_rows
 from bimors_cli.pipeline.layer import frames, with_rows
 from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import make_plan
+from bimors_cli.pipeline.planning import make_plan
 from bimors_cli.pipeline.record import TileRecord
 
 Answer = Callable[[int], dict[str, Any]]

@@ -31,6 +31,7 @@ NOT_RUN = {
     "models unpack": "needs a file of models pack",
     "models new": "needs weights of gigabytes",
     "models import": "needs a checkpoint of the published code",
+    "merge": "needs shards: tests/test_docs_shards.py",
 }
 # What is added to an example so that it takes a few seconds, or so that others can use what it writes.
 ADDED = {"classify": ["--keep-features"], "bench": ["--tiles", "4"], "finetune": ["--tile-size", "64", "--epochs", "1"]}

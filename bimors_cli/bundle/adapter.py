@@ -102,7 +102,7 @@ def read_adapter(folder: Path) -> Adapter:
             bundle_sha256=str(content["bundle_sha256"]),
             head=str(content["head"]),
             cache=content["cache"],
-            labels=Labels.of([str(label) for label in content["labels"]]).names,
+            labels=Labels.literal([str(label) for label in content["labels"]]).names,
             temperature=float(content["temperature"]),
             training={str(k): str(v) for k, v in content["training"].items()},
             files=parse_files(path, content),

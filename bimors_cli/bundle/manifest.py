@@ -20,6 +20,7 @@ from bimors_cli.bundle.files import (
     verify_files,
 )
 from bimors_cli.bundle.schemas import check_form
+from bimors_cli.bundle.templates import GAP, REMOTE_SENSING, check_templates
 from bimors_cli.errors import BundleError, InputError
 
 MANIFEST = "manifest.json"
@@ -43,17 +44,19 @@ class Bundle:
     name, description : str
         For people.
     context : str
-        The words that a prompt begins with, ``a photo of a``.
+        The words that a trained prompt begins with, ``a photo of a``.
     image_size : int
         Pixels a side of the largest picture that one of its models looks at; larger tiles are read decimated.
     zero_shot_temperature : float
-        By which the zero-shot head's logits are divided, fitted on held-out images.
+        By which the zero-shot head's logits are divided, fitted on held-out images with `templates`.
     vocabulary : frozenset of str or None
         Lower-case words that the bundle saw in training; None when it saw too many to list.
     licences : mapping
         Part or source to its terms.
     files : tuple of FileEntry
         Every frozen file; the adapter has a manifest of its own.
+    own_templates : tuple of str
+        The zero-shot head's templates, where the manifest names them.
     """
 
     folder: Path
@@ -65,6 +68,17 @@ class Bundle:
     vocabulary: frozenset[str] | None
     licences: Mapping[str, str]
     files: tuple[FileEntry, ...]
+    own_templates: tuple[str, ...] = ()
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The zero-shot head's: the bundle's own, else those for remote sensing."""
+        return self.own_templates or REMOTE_SENSING
+
+    @property
+    def one_template(self) -> str:
+        """The context as a template, what an untrained prompt learner reads."""
+        return f"{self.context} {GAP}."
 
     @property
     def sha256(self) -> str:
@@ -135,6 +149,7 @@ def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
             vocabulary=None if words is None else frozenset(map(str, words)),
             licences={str(k): str(v) for k, v in content["licences"].items()},
             files=parse_files(path, content),
+            own_templates=_templates(content["templates"]) if "templates" in content else (),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         check_form(path, content, "manifest")  # knows the place
@@ -143,6 +158,16 @@ def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
         if entry.path.partition("/")[0] not in PARTS:
             raise BundleError(f"{path}: names {entry.path!r}, which is in none of the parts {', '.join(PARTS)}")
     return bundle
+
+
+def _templates(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(one, str) for one in given):
+        raise TypeError("templates is not a list of texts")
+    try:
+        check_templates(given, "templates:")
+    except InputError as error:
+        raise ValueError(error.message) from error
+    return tuple(given)
 
 
 def write_bundle_manifest(
@@ -155,8 +180,11 @@ def write_bundle_manifest(
     zero_shot_temperature: float,
     vocabulary: Sequence[str] | None,
     licences: Mapping[str, str],
+    templates: Sequence[str] = (),
 ) -> Bundle:
     """Measure the files of the parts that lie in ``folder`` and write the manifest; they are not read once more.
+
+    Without ``templates`` it names none, and the zero-shot head has those for remote sensing.
 
     Raises
     ------
@@ -172,6 +200,7 @@ def write_bundle_manifest(
         "context": context,
         "image_size": image_size,
         "zero_shot_temperature": zero_shot_temperature,
+        **({"templates": list(templates)} if templates else {}),
         "licences": dict(licences),
         "files": [asdict(entry) for entry in list_files(folder, paths)],
         "vocabulary": None if vocabulary is None else sorted(vocabulary),

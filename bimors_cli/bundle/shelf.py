@@ -64,6 +64,7 @@ def facts_of(name: str) -> dict[str, Any]:
         **_row_of_bundle(name, bundle),
         "folder": str(bundle.folder),
         "context": bundle.context,
+        "templates": list(bundle.templates),
         "image_size": bundle.image_size,
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),

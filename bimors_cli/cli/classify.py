@@ -45,10 +45,18 @@ def classify(
     model: options.Model = "mini",
     adapter: options.Adapter = None,
     head: options.Head = "auto",
+    template: options.Template = None,
+    refine: options.Refine = None,
+    vote: options.Vote = False,
     captions: options.Captions = True,
     caption_cache: options.CaptionCache = True,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
+    shard: options.ShardOfRun = None,
+    engine: options.Engine = "local",
+    ray_address: options.RayAddress = None,
+    workers: options.Workers = None,
+    blocks: options.Blocks = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
     dry_run: options.DryRun = False,
@@ -65,7 +73,11 @@ def classify(
 
     Beside other layers: bimors classify scene.tif -l labels.txt -o out.gpkg --append --layer second
 
+    All tiles together, on a finer map: bimors classify scene.tif -l labels.txt --refine spatial --overlap 50% --vote
+
     With a raster: bimors classify scene.tif -l labels.txt -o out.fgb --raster labels.tif
+
+    In parts, which bimors merge puts together: bimors classify scene.tif -l labels.txt -o map.gpkg --shard 3/16
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
@@ -89,6 +101,9 @@ def classify(
         model=model,
         adapter=adapter,
         head=head,
+        templates=tuple(template or ()),
+        refine=refine,
+        vote=vote,
         captions=captions,
         caption_cache=caption_cache,
         tile_size=tile_size,
@@ -109,6 +124,11 @@ def classify(
         keep_features=keep_features,
         batch_size=batch_size,
         device=device,
+        shard=shard,
+        engine=engine,
+        ray_address=ray_address,
+        workers=workers,
+        blocks=blocks,
         overwrite=overwrite,
         resume=resume,
     )

@@ -49,6 +49,11 @@ def heads(incomplete: str) -> list[tuple[str, str]]:
     return [("auto", "the adapter's own"), ("zero-shot", "plain CLIP, no adapter")]
 
 
+def refinements(incomplete: str) -> list[tuple[str, str]]:
+    """Ways in which tiles settle their labels together."""
+    return [("transductive", "by what looks alike"), ("spatial", "by neighbours on the map as well")]
+
+
 def trained_heads(incomplete: str) -> list[str]:
     """Heads that finetune trains."""
     from bimors_cli.bundle.adapter import TRAINABLE_HEADS
@@ -96,6 +101,11 @@ def raster_pixels(incomplete: str) -> list[tuple[str, str]]:
 def aoi_rules(incomplete: str) -> list[tuple[str, str]]:
     """Which tiles are in the AOI."""
     return [("centre", "whose centre is in it"), ("any", "any part"), ("within", "all of it")]
+
+
+def engines(incomplete: str) -> list[str]:
+    """Who looks at the tiles."""
+    return ["local", "ray"]
 
 
 def devices(incomplete: str) -> list[str]:

@@ -45,8 +45,12 @@ def evaluate(
     """Compare heads on data sets of labelled pictures, or check a classified layer against polygons or points.
 
     On data sets every head learns from a few examples, once for each seed, and is then asked about test pictures, as
-    the protocol has it. The results go to a folder, whose path goes to standard output, everything else to standard
-    error. A trial that is finished is never repeated: go on with --resume, also with more heads, shots or seeds.
+    the protocol has it. Any head may end in :transductive: then its answers to all test pictures of a question are
+    refined together. zero-shot reads labels in all templates of the bundle, zero-shot:one-template in one. The tables
+    say how often a head is right, and by ECE how far its confidence is from that.
+
+    The results go to a folder, whose path goes to standard output, everything else to standard error. A trial that is
+    finished is never repeated: go on with --resume, also with more heads, shots or seeds.
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()

@@ -20,6 +20,7 @@ from bimors_cli.cli import (
     evaluate,
     finetune,
     info,
+    merge,
     models,
     options,
     preview,
@@ -102,6 +103,7 @@ def _root(
 
 
 app.command("classify", epilog=classify.EXAMPLE)(classify.classify)
+app.command("merge", epilog=merge.EXAMPLE)(merge.merge)
 app.command("tiles", epilog=tiles.EXAMPLE)(tiles.tiles)
 app.command("caption", epilog=caption.EXAMPLE)(caption.caption)
 app.command("search", epilog=search.EXAMPLE)(search.search)

@@ -49,7 +49,18 @@ Name = Annotated[
 ]
 Description = Annotated[str, typer.Option("--description", rich_help_panel=_MANIFEST, help="For people.")]
 Context = Annotated[
-    str, typer.Option("--context", metavar="WORDS", rich_help_panel=_MANIFEST, help="That every prompt begins with.")
+    str,
+    typer.Option("--context", metavar="WORDS", rich_help_panel=_MANIFEST, help="That a learned prompt begins with."),
+]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="TEXT",
+        rich_help_panel=_MANIFEST,
+        help="What zero-shot reads a label in, with {} for it; repeat it to average several. Default: a set for "
+        "remote sensing.",
+    ),
 ]
 Temperature = Annotated[
     float, typer.Option("--temperature", rich_help_panel=_MANIFEST, help="Divides the zero-shot logits.")
@@ -70,6 +81,7 @@ def new(
     name: Name = None,
     description: Description = "",
     context: Context = "a photo of a",
+    template: Templates = None,
     temperature: Temperature = 1.0,
     licence: Licences = None,
     device: options.Device = "auto",
@@ -94,6 +106,7 @@ def new(
         name=name or output.resolve().name,
         description=description,
         context=context,
+        templates=tuple(template or ()),
         licences=terms,
         temperature=temperature,
         device=device,

@@ -9,13 +9,18 @@ import typer
 
 from bimors_cli.cli import completion
 
-_INPUT, _OUTPUT, _MODEL, _TILES, _RUN = "Input", "Output", "Model", "Tiles", "Run"
+_INPUT, _OUTPUT, _MODEL, _TILES, _RUN, _CLUSTER = "Input", "Output", "Model", "Tiles", "Run", "Cluster"
 
 Scenes = Annotated[list[str], typer.Argument(metavar="SCENE", help="Rasters that GDAL opens; globs are expanded.")]
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="A raster that GDAL opens.")]
 LabelsFile = Annotated[
     str,
-    typer.Option("-l", "--labels", metavar="FILE", help="Class names, one a line; - reads them from standard input."),
+    typer.Option(
+        "-l",
+        "--labels",
+        metavar="FILE",
+        help="Class names, one a line, synonyms behind bars: forest | woodland. - reads them from standard input.",
+    ),
 ]
 Output = Annotated[
     str | None,
@@ -136,6 +141,35 @@ Head = Annotated[
         help="auto: the adapter's own; zero-shot: plain CLIP, no adapter.",
     ),
 ]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="TEXT",
+        rich_help_panel=_MODEL,
+        help='For --head zero-shot: what a label is read in, with {} for it: "an aerial photo of a {}.". Repeat it to '
+        "average several. Default: the bundle's own.",
+    ),
+]
+Refine = Annotated[
+    str | None,
+    typer.Option(
+        "--refine",
+        metavar="HOW",
+        rich_help_panel=_MODEL,
+        autocompletion=completion.refinements,
+        help="Let all tiles of the run settle their labels together: transductive, by what looks alike, or spatial, by "
+        "their neighbours on the map as well.",
+    ),
+]
+Vote = Annotated[
+    bool,
+    typer.Option(
+        "--vote",
+        rich_help_panel=_TILES,
+        help="With --overlap: average overlapping tiles, for a map as fine as the step from one tile to the next.",
+    ),
+]
 Captions = Annotated[
     bool,
     typer.Option(
@@ -156,8 +190,45 @@ Device = Annotated[
         "--device",
         rich_help_panel=_MODEL,
         autocompletion=completion.devices,
-        help="auto, cpu, cuda, cuda:N or mps.",
+        help="auto, cpu, cuda, cuda:N or mps. classify and caption take several, which share the tiles: cuda:0,1,2,3.",
         envvar="BIMORS_DEVICE",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        rich_help_panel=_CLUSTER,
+        autocompletion=completion.engines,
+        help="local: this machine; ray: the workers of a Ray cluster. The rows are the same.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        rich_help_panel=_CLUSTER,
+        help="Of a cluster that runs: auto, or HOST:PORT. Default: one is started on this machine.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        rich_help_panel=_CLUSTER,
+        help="Of Ray; each loads the model. Default: one a GPU, else one a machine.",
+    ),
+]
+Blocks = Annotated[
+    str | None,
+    typer.Option(
+        "--blocks",
+        metavar="DIR|URL",
+        rich_help_panel=_CLUSTER,
+        help="Where Ray's workers write what they finish, until the layer holds it: s3://bucket/run. Default: beside "
+        "the output, which all machines must see.",
     ),
 ]
 BatchSize = Annotated[
@@ -234,6 +305,16 @@ Overwrite = Annotated[
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", rich_help_panel=_RUN, help="Go on with a run that was killed or left tiles unread.")
+]
+ShardOfRun = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        rich_help_panel=_RUN,
+        envvar="BIMORS_SHARD",
+        help="Look at the K-th of N parts of the tiles only, into a journal beside the output: bimors merge.",
+    ),
 ]
 DryRun = Annotated[
     bool,
@@ -367,7 +448,8 @@ Heads = Annotated[
         metavar="NAMES",
         rich_help_panel=_COMPARISON,
         autocompletion=completion.compared_heads,
-        help="What is compared, with commas; bimors+cache, bimors:no-captions, bimors:tokens=8 and the like as well.",
+        help="What is compared, with commas; bimors+cache, bimors:no-captions, bimors:tokens=8, bimors:transductive, "
+        "zero-shot:one-template and the like as well.",
     ),
 ]
 ShotsList = Annotated[
@@ -452,4 +534,38 @@ MadeBy = Annotated[
         autocompletion=completion.bundles,
         help="The bundle that made the layer, if it is elsewhere now.",
     ),
+]
+MergedOutput = Annotated[
+    str, typer.Argument(metavar="OUT", help="Where the layer goes; any name that classify -o takes but -.")
+]
+ShardJournals = Annotated[
+    list[str], typer.Argument(metavar="JOURNAL", help="The journals of all shards of one run; globs are expanded.")
+]
+LayerOfShards = Annotated[
+    str | None,
+    typer.Option("--layer", metavar="NAME", rich_help_panel=_OUTPUT, help="Name of the layer; else the shards' own."),
+]
+SceneNow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scene",
+        metavar="PATH",
+        rich_help_panel=_INPUT,
+        help="Where a scene of this file name is on this machine, if elsewhere. Repeat it for several.",
+    ),
+]
+AoiNow = Annotated[
+    str | None,
+    typer.Option("--aoi", metavar="FILE[:LAYER]", rich_help_panel=_INPUT, help="Where the AOI is now, if elsewhere."),
+]
+ModelNow = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME|DIR", rich_help_panel=_INPUT, help="Where the bundle is now, if elsewhere."),
+]
+AdapterNow = Annotated[
+    str | None,
+    typer.Option("--adapter", metavar="DIR", rich_help_panel=_INPUT, help="Where the adapter is now, if elsewhere."),
+]
+KeepJournals = Annotated[
+    bool, typer.Option("--keep-journals", rich_help_panel=_RUN, help="Leave the journals as they are.")
 ]

@@ -22,7 +22,7 @@ from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_results
 from bimors_cli.evaluation.tables import Table, tables
-from bimors_cli.evaluation.trials import Outcome, Trial, run_trial, trials_of
+from bimors_cli.evaluation.trials import Outcome, Trial, learning, run_trials, trials_of
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.models import load_models
 from bimors_cli.pipeline.watching import Silent as SilentStop
@@ -47,7 +47,8 @@ class Comparison:
     """What a comparison came to; ``folder`` holds it on disk.
 
     Of its ``trials``, ``repeated`` had been finished before. ``seconds`` is the time of this run, ``learning`` that of
-    all its trials, whenever they ran, without the time that looking at the pictures took.
+    all its trials, whenever they ran, without the time that looking at the pictures took; what two of them shared
+    counts for both.
     """
 
     folder: Path
@@ -155,12 +156,16 @@ def _run(
                 "run the same command with --resume to go on",
             )
 
+    alike: dict[Trial, list[Trial]] = {}
     for trial, key in keys.items():
-        if key in ledger:
-            continue
+        if key not in ledger:
+            alike.setdefault(learning(trial), []).append(trial)
+    for trials in alike.values():
         check_stop()
-        ledger.add(key, trial, run_trial(trial, models, bundle, data_sets, room, options, check_stop))
-        progress.trial(sum(one in ledger for one in keys.values()), len(keys), _told(trial, ledger[key]))
+        outcomes = run_trials(trials, models, bundle, data_sets, room, options, check_stop)
+        for trial, outcome in zip(trials, outcomes, strict=True):
+            ledger.add(keys[trial], trial, outcome)
+            progress.trial(sum(one in ledger for one in keys.values()), len(keys), _told(trial, outcome))
 
 
 def _told(trial: Trial, outcome: Outcome) -> str:

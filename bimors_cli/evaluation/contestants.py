@@ -13,10 +13,12 @@ from bimors_cli.training.recipe import RATES, HeadChoice, Recipe
 
 ZERO_SHOT: Final = "zero-shot"
 _CACHE: Final = "+cache"
+_ONE_TEMPLATE: Final = "one-template"
+_TRANSDUCTIVE: Final = "transductive"
 _WHOLE: Final = "a whole number"
 _FORM: Final = (
     "a head is zero-shot, bimors, coop, cocoop, cache or linear; bimors+cache has a cache added, and changes stand "
-    "after colons: bimors:no-captions, bimors:tokens=8"
+    "after colons: bimors:no-captions, bimors:tokens=8, bimors:transductive, zero-shot:one-template"
 )
 
 
@@ -36,6 +38,10 @@ class Contestant:
         Highest learning rate, if not the head's own.
     epochs : int, optional
         If not as many as all others.
+    one_template : bool
+        Zero-shot with the one template that an untrained prompt learner begins with, not with all of the bundle's.
+    transductive : bool
+        The answers to all test pictures of a question are refined together, see `bimors_cli.model.transductive`.
     """
 
     name: str
@@ -44,6 +50,13 @@ class Contestant:
     patch_tokens: bool = True
     rate: float | None = None
     epochs: int | None = None
+    one_template: bool = False
+    transductive: bool = False
+
+    @property
+    def unrefined(self) -> Contestant:
+        """What it is before its answers are refined: all that learns alike has one of these."""
+        return replace(self, name="", transductive=False)
 
     @property
     def listens(self) -> bool:
@@ -69,9 +82,10 @@ class Contestant:
 def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
     """Read heads as users write them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
 
-    Changes of bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection stays random)
-    and ``random-start`` (the attention adds something from the start, as in the published implementation). Of heads
-    with context tokens: ``tokens=M``. Of all that learn: ``lr=RATE`` and ``epochs=N``.
+    Changes of all heads: ``transductive`` (the answers to all test pictures are refined together). Of zero-shot:
+    ``one-template``. Of bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection
+    stays random) and ``random-start`` (the attention adds something from the start, as in the published
+    implementation). Of heads with context tokens: ``tokens=M``. Of all that learn: ``lr=RATE`` and ``epochs=N``.
 
     Raises
     ------
@@ -92,9 +106,7 @@ def _parse(text: str) -> Contestant:
     cached = head.endswith(_CACHE)
     head = head.removesuffix(_CACHE)
     if head == ZERO_SHOT and not cached:
-        if changes:
-            raise InputError(f"--heads {text}: zero-shot learns nothing, so nothing of it can be changed", _FORM)
-        return Contestant(text, None)
+        return _zero_shot(text, changes)
     if head not in TRAINABLE_HEADS or (cached and head == "cache"):
         raise InputError(f"--heads {text}: unknown head {text.split(':')[0]!r}", _FORM)
     found = Contestant(text, HeadChoice(head, cache=cached))
@@ -103,10 +115,19 @@ def _parse(text: str) -> Contestant:
     return found
 
 
+def _zero_shot(text: str, changes: Sequence[str]) -> Contestant:
+    other = [change for change in changes if change not in (_ONE_TEMPLATE, _TRANSDUCTIVE)]
+    if other:
+        raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is no change of it", _FORM)
+    return Contestant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
+
+
 def _changed(before: Contestant, change: str) -> Contestant:
     choice = before.choice
     assert choice is not None
     match change.split("="):
+        case [word] if word == _TRANSDUCTIVE:
+            return replace(before, transductive=True)
         case ["no-captions"] if choice.head == "bimors":
             return replace(before, captions=False)
         case ["no-patch-tokens"] if choice.head == "bimors":

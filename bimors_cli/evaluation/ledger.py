@@ -22,7 +22,7 @@ def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], op
     of = {name: one.sha256 for name, one in data_sets.items()}
     told = {
         "bundle": bundle.sha256,
-        "head": {**asdict(trial.contestant), "name": None},
+        "head": _head(trial, bundle),
         "learned": None if trial.learned is None else [of[trial.learned.data_set], list(trial.learned.places)],
         "asked": [[of[asked.data_set], list(asked.places)] for asked in trial.asked],
         "shots": trial.shots,
@@ -34,6 +34,21 @@ def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], op
         "scene": [options.bidx, options.stretch, options.nodata],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _head(trial: Trial, bundle: Bundle) -> dict[str, Any]:
+    """What decides how a contestant learns and answers.
+
+    What ledgers of earlier versions do not have is left out where it is as it was then.
+    """
+    told = {**asdict(trial.contestant), "name": None}
+    for later in ("one_template", "transductive"):
+        if not told[later]:
+            del told[later]
+    reads_all = trial.contestant.choice is None and not trial.contestant.one_template
+    if reads_all and bundle.templates != (bundle.one_template,):
+        told["templates"] = list(bundle.templates)
+    return told
 
 
 class Ledger:

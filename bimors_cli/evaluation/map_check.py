@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ def check_map(options: MapCheckOptions) -> MapCheck:
 
     Of polygons, a tile's truth is the class that covers the largest part of it, where the reference covers at least
     ``min_overlap`` of it. Of points, each point in a tile is a sample. Labels are those of the layer, then the classes
-    of the reference that are none of them, alphabetically; case, underscores and the width of spaces do not count.
+    of the reference that are none of them, alphabetically; case, underscores and the width of spaces do not count, and
+    a synonym of the run's labels is that label.
 
     Raises
     ------
@@ -113,6 +114,8 @@ def check_map(options: MapCheckOptions) -> MapCheck:
         raise InputError(f"--min-overlap {options.min_overlap:g}: not between 0 and 1")
     layer = read_map_layer(options.layer_file, options.layer)
     reference = read_reference(options.reference, options.field, layer.place, options.reference_layer)
+    called = np.array([layer.called(str(name)) for name in reference.classes], object)
+    reference = replace(reference, classes=called)
     unknown = _unknown(layer, reference, options.field)
     labels = (*layer.labels, *unknown)
     truth = _truth(layer, reference, labels, options.min_overlap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import InputError
+from bimors_cli.labels import reading
 from bimors_cli.model.names import new_names, places
 from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
 from bimors_cli.output.predictions import read_predictions
@@ -50,6 +51,8 @@ class MapLayer:
         Why there is no label; empty where that is not told.
     corrected : int or None
         How many tiles have another label than was predicted; None where the file does not say what was predicted.
+    synonyms : mapping of str to str
+        From what a synonym of a label is read as to the label.
     """
 
     path: str
@@ -61,6 +64,11 @@ class MapLayer:
     confidence: npt.NDArray[np.float64]
     reasons: npt.NDArray[np.object_]
     corrected: int | None
+    synonyms: Mapping[str, str]
+
+    def called(self, name: str) -> str:
+        """Return the label that has a name as a synonym; else the name."""
+        return self.synonyms.get(reading(name), name)
 
     @property
     def place(self) -> Place:
@@ -102,7 +110,8 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     polygons: Polygons = frame.geometry.to_numpy()
     if shapely.is_missing(polygons).all():
         raise InputError(f"{path}: the layer {name} holds no tile", _HINT)
-    typed = [_text(value) for value in frame["label"].tolist()]
+    synonyms = _synonyms(provenance)
+    typed = [synonyms.get(reading(text), text) for text in map(_text, frame["label"].tolist())]
     labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
     changed = _changed(file, name, frame, typed)
     confidence = _confidence(frame, path)
@@ -118,6 +127,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
         confidence,
         np.array([_text(value) for value in frame["reason"].tolist()], object),
         None if changed is None else int(changed.sum()),
+        synonyms,
     )
 
 
@@ -143,6 +153,11 @@ def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.i
 
 def _labels(provenance: dict[str, str]) -> list[str]:
     return list(json.loads(provenance["labels"])) if "labels" in provenance else []
+
+
+def _synonyms(provenance: Mapping[str, str]) -> dict[str, str]:
+    told = json.loads(provenance.get("run", "{}")).get("synonyms", {})
+    return {reading(other): name for name, others in told.items() for other in others}
 
 
 def _text(value: Any) -> str:

@@ -72,7 +72,12 @@ def _results(findings: Findings) -> dict[str, Any]:
         "bimors": __version__,
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "device": options.device},
         "seconds": findings.seconds,
-        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "temperature": bundle.zero_shot_temperature},
+        "bundle": {
+            "name": bundle.name,
+            "sha256": bundle.sha256,
+            "temperature": bundle.zero_shot_temperature,
+            "templates": list(bundle.templates),
+        },
         "data_sets": {
             name: {
                 "sha256": one.sha256,
@@ -98,16 +103,21 @@ def _results(findings: Findings) -> dict[str, Any]:
                         "head": row.head,
                         "parameters": row.parameters,
                         "seconds": row.seconds,
-                        "cells": {
-                            column: {"mean": cell.mean, "deviation": cell.deviation, "values": cell.values}
-                            for column, cell in row.cells.items()
-                        },
+                        "cells": _cells(row.cells),
+                        "calibration_error": _cells(row.errors),
                     }
                     for row in table.rows
                 ],
             }
             for table in findings.tables
         ],
+    }
+
+
+def _cells(cells: Mapping[str, Cell]) -> dict[str, Any]:
+    return {
+        column: {"mean": cell.mean, "deviation": cell.deviation, "values": cell.values}
+        for column, cell in cells.items()
     }
 
 
@@ -121,8 +131,9 @@ def _page(findings: Findings, drawn: Sequence[tuple[str, str]]) -> list[str]:
         + (", with the deviations of the published implementation" if options.official_quirks else "")
         + f". {findings.seconds / 60:.1f} minutes.",
         "",
-        "Per cent of test pictures that are right: mean over seeds ± standard deviation. `learns` is the number of "
-        "learnable parameters, `seconds` the mean time that a head took to learn and to answer.",
+        "Per cent of test pictures that are right: mean over seeds ± standard deviation. `ECE` is the expected "
+        "calibration error in points, the mean over the questions of the row; `learns` the number of learnable "
+        "parameters, `seconds` the mean time that a head took to learn and to answer.",
         "",
         *(
             f"- {name}: {len(one.classes)} classes, {len(one.test_rows()):,} test pictures of {len(one.examples):,}"

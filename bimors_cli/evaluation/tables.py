@@ -16,7 +16,7 @@ HARMONIC_MEAN, TARGET_MEAN, MEAN = "harmonic mean", "mean of targets", "mean"
 
 @dataclass(frozen=True)
 class Cell:
-    """Accuracies 0..1, one a seed; of zero-shot one in all. Empty where a head cannot answer."""
+    """Accuracies or errors 0..1, one a seed; of zero-shot one in all. Empty where a head cannot answer."""
 
     values: tuple[float, ...]
 
@@ -33,12 +33,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A head: its cells by column, how many parameters it learns, how many seconds a trial of it took."""
+    """A head: its cells by column, how many parameters it learns, how many seconds a trial of it took.
+
+    ``errors`` are expected calibration errors, 0..1, by the columns of single questions, and their mean.
+    """
 
     head: str
     cells: Mapping[str, Cell]
     parameters: int
     seconds: float
+    errors: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ class Table:
         return f"{self.protocol}, {source}, {shots}"
 
     def as_text(self) -> tuple[list[str], list[list[str]]]:
-        """Column heads and cells as they are shown; accuracies in per cent."""
-        heads = ["head", *(f"{column}, %" for column in self.columns), "learns", "seconds"]
+        """Column heads and cells as they are shown; accuracies in per cent, calibration errors in points."""
+        heads = ["head", *(f"{column}, %" for column in self.columns), "ECE", "learns", "seconds"]
         rows = [
             [
                 row.head,
                 *(_told(row.cells[column]) for column in self.columns),
+                _told(row.errors[MEAN]),
                 f"{row.parameters:,}",
                 f"{row.seconds:.1f}",
             ]
@@ -97,7 +102,10 @@ def _table(asked: Sequence[Question], shots: int, options: CompareOptions, outco
     rows = []
     for one in options.contestants:
         known = [_answers(one, question, shots, options, outcomes) for question in asked]
-        cells = {question.column: Cell(tuple(values)) for question, (values, _) in zip(asked, known, strict=True)}
+        cells = {column: Cell(tuple(values)) for column, (values, _, _) in zip(columns, known, strict=True)}
+        errors = {column: Cell(tuple(values)) for column, (_, values, _) in zip(columns, known, strict=True)}
+        # Of what a head can answer: a linear probe is not asked about new classes.
+        errors[MEAN] = _by_seed([cell for cell in errors.values() if cell.values], statistics.fmean)
         if set(roles.values()) == {"base", "new"}:
             cells[HARMONIC_MEAN] = _by_seed(list(cells.values()), statistics.harmonic_mean)
         elif list(roles.values()).count("target") > 1:
@@ -105,17 +113,17 @@ def _table(asked: Sequence[Question], shots: int, options: CompareOptions, outco
             cells[TARGET_MEAN] = _by_seed(targets, statistics.fmean)
         elif len(columns) > 1 and set(roles.values()) == {"source"}:
             cells[MEAN] = _by_seed(list(cells.values()), statistics.fmean)
-        trials = {trial: outcomes[trial] for _, some in known for trial in some}
+        trials = {trial: outcomes[trial] for _, _, some in known for trial in some}
         seconds = statistics.fmean(outcome.seconds for outcome in trials.values())
-        rows.append(Row(one.name, cells, max(outcome.parameters for outcome in trials.values()), seconds))
+        rows.append(Row(one.name, cells, max(outcome.parameters for outcome in trials.values()), seconds, errors))
     return Table(asked[0].protocol, asked[0].table, shots, tuple(rows[0].cells), tuple(rows))
 
 
 def _answers(
     one: Contestant, question: Question, shots: int, options: CompareOptions, outcomes: Mapping[Trial, Outcome]
-) -> tuple[list[float], list[Trial]]:
-    """Accuracies in the order of the seeds, and the trials that they come from."""
-    values, trials = [], []
+) -> tuple[list[float], list[float], list[Trial]]:
+    """Accuracies and calibration errors in the order of the seeds, and the trials that they come from."""
+    found, trials = [], []
     for trial, outcome in outcomes.items():
         of_it = trial.contestant == one and question.asked in trial.asked
         if not of_it or not (trial.learned is None or (trial.learned == question.learned and trial.shots == shots)):
@@ -123,14 +131,15 @@ def _answers(
         trials.append(trial)
         answer = outcome.answers[trial.asked.index(question.asked)]
         if answer is not None:
-            values.append((trial.seed, float(answer["accuracy"]["value"])))
+            found.append((trial.seed, float(answer["accuracy"]["value"]), float(answer["calibration_error"])))
     order = {seed: place for place, seed in enumerate(options.seeds)}
-    return [value for _, value in sorted(values, key=lambda found: order.get(found[0], 0))], trials
+    found.sort(key=lambda one: order.get(one[0], 0))
+    return [right for _, right, _ in found], [error for _, _, error in found], trials
 
 
 def _by_seed(cells: Sequence[Cell], combine: Callable[[Sequence[float]], float]) -> Cell:
     """Combine cells seed by seed; of nothing where one of them is empty."""
-    if any(not cell.values for cell in cells):
+    if not cells or any(not cell.values for cell in cells):
         return Cell(())
     return Cell(tuple(combine(values) for values in zip(*(cell.values for cell in cells), strict=True)))
 
@@ -145,8 +154,9 @@ def _average(parts: Sequence[Table]) -> Table:
             if column != HARMONIC_MEAN
         }
         cells[HARMONIC_MEAN] = _by_seed(list(cells.values()), statistics.harmonic_mean)
+        errors = {column: _by_seed([row.errors[column] for row in some], statistics.fmean) for column in some[0].errors}
         seconds = statistics.fmean(row.seconds for row in some)
-        rows.append(Row(some[0].head, cells, max(row.parameters for row in some), seconds))
+        rows.append(Row(some[0].head, cells, max(row.parameters for row in some), seconds, errors))
     return Table(BASE_TO_NEW, "mean of data sets", parts[0].shots, tuple(rows[0].cells), tuple(rows))
 
 

@@ -21,6 +21,7 @@ from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
 from bimors_cli.model.names import new_names
 from bimors_cli.model.trainable import make_head
+from bimors_cli.model.transductive import transductive
 from bimors_cli.training.learn import Lesson, begin, learn, learned_parameters
 from bimors_cli.training.loop import Training, answer
 
@@ -79,71 +80,129 @@ def trials_of(questions: Sequence[Question], options: CompareOptions) -> tuple[T
     return tuple(found)
 
 
-def run_trial(
-    trial: Trial,
+def learning(trial: Trial) -> Trial:
+    """What is the same of trials that can share what their head learns: they differ in how answers are refined."""
+    return replace(trial, contestant=trial.contestant.unrefined)
+
+
+def run_trials(
+    trials: Sequence[Trial],
     models: FrozenModels,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
     room: EvidenceRoom,
     options: CompareOptions,
     after_epoch: Callable[[Training], None] = lambda training: None,
-) -> Outcome:
-    """Let a head learn and answer.
+) -> tuple[Outcome, ...]:
+    """Let a head learn once, and answer as each of these trials wants it.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        At least one; `learning` is the same of all.
+    models, bundle, data_sets, room, options
+        Of the evaluation.
+    after_epoch : callable
+        See `bimors_cli.training.loop.train`.
+
+    Returns
+    -------
+    tuple of Outcome
+        In the order of the trials. The seconds of each are those of the learning and of its own answers.
 
     Raises
     ------
     BimorsError
         A label is too long, a picture cannot be read any more; whatever ``after_epoch`` raises.
     """
-
-    def names(classes: Classes) -> tuple[str, ...]:
-        return tuple(data_sets[classes.data_set].classes[place] for place in classes.places)
-
-    contestant = trial.contestant
+    trial = trials[0]
     asked = [room.asked(classes) for classes in trial.asked]
     lesson = None if trial.learned is None else room.lesson(trial.learned, trial.shots, trial.seed)
     clock = time.perf_counter()
-    temperature = bundle.zero_shot_temperature
+    pupil = _teach(trial, lesson, models, bundle, data_sets, room, options, after_epoch)
+    answers = [
+        None
+        if pupil.knows_only is not None and new_names(_names(classes, data_sets), pupil.knows_only)
+        else probabilities(
+            answer(
+                pupil.head(Labels.literal(_names(classes, data_sets))), _blinded(evidence, trial.contestant, models)
+            ),
+            pupil.temperature,
+        ).cpu()
+        for classes, (evidence, _) in zip(trial.asked, asked, strict=True)
+    ]
+    together = time.perf_counter() - clock
+    return tuple(_outcome(one, pupil, answers, asked, data_sets, together) for one in trials)
+
+
+@dataclass(frozen=True)
+class _Pupil:
+    """A head that has learned: ``head`` makes it for labels, ``knows_only`` are those that it can answer with."""
+
+    head: Callable[[Labels], Head]
+    temperature: float
     training: Training | None = None
-    answerer: Callable[[Labels], Head]
-    if contestant.choice is None or trial.learned is None or lesson is None:
+    knows_only: tuple[str, ...] | None = None
 
-        def answerer(labels: Labels) -> Head:
-            return ZeroShotHead(models.clip, labels, bundle.context)
 
-        trained: tuple[str, ...] = ()
-    else:
-        trained = names(trial.learned)
-        choice = contestant.choice
-        lesson = _sensed(lesson, contestant, models)
-        if options.official_quirks:
-            evidence, target = room.asked(trial.learned)
-            lesson = replace(lesson, validation=(_blinded(evidence, contestant, models), target))
-        recipe = contestant.recipe(options.epochs, options.batch_size, trial.seed)
-        training, head = begin(choice, models, bundle, Labels.of(trained), lesson, recipe)
-        temperature = learn(training, head, lesson, recipe, bundle, after_epoch)
-        learner = training.learner
+def _teach(
+    trial: Trial,
+    lesson: Lesson | None,
+    models: FrozenModels,
+    bundle: Bundle,
+    data_sets: Mapping[str, DataSet],
+    room: EvidenceRoom,
+    options: CompareOptions,
+    after_epoch: Callable[[Training], None],
+) -> _Pupil:
+    contestant, choice = trial.contestant, trial.contestant.choice
+    if choice is None or trial.learned is None or lesson is None:
+        templates = (bundle.one_template,) if contestant.one_template else bundle.templates
+        return _Pupil(lambda labels: ZeroShotHead(models.clip, labels, templates), bundle.zero_shot_temperature)
+    trained = _names(trial.learned, data_sets)
+    lesson = _sensed(lesson, contestant, models)
+    if options.official_quirks:
+        evidence, target = room.asked(trial.learned)
+        lesson = replace(lesson, validation=(_blinded(evidence, contestant, models), target))
+    recipe = contestant.recipe(options.epochs, options.batch_size, trial.seed)
+    training, head = begin(choice, models, bundle, Labels.literal(trained), lesson, recipe)
+    temperature = learn(training, head, lesson, recipe, bundle, after_epoch)
 
-        def answerer(labels: Labels) -> Head:
-            return make_head(choice.head, models.clip, labels, learner, words=bundle.context, trained=trained)
+    def made(labels: Labels) -> Head:
+        return make_head(choice.head, models.clip, labels, training.learner, words=bundle.context, trained=trained)
 
-    answers: list[dict[str, Any] | None] = []
-    for classes, (evidence, target) in zip(trial.asked, asked, strict=True):
-        called = names(classes)
-        if contestant.choice is not None and contestant.choice.head == "linear" and new_names(called, trained):
-            answers.append(None)
-            continue
-        logits = answer(answerer(Labels.of(called)), _blinded(evidence, contestant, models))
-        answers.append(score(probabilities(logits, temperature).cpu(), target.cpu(), called).as_json())
+    return _Pupil(made, temperature, training, trained if choice.head == "linear" else None)
+
+
+def _outcome(
+    trial: Trial,
+    pupil: _Pupil,
+    answers: Sequence[torch.Tensor | None],
+    asked: Sequence[tuple[Evidence, torch.Tensor]],
+    data_sets: Mapping[str, DataSet],
+    together: float,
+) -> Outcome:
+    """Score the answers as one trial gives them; ``together`` are the seconds that it shares with others."""
+    clock = time.perf_counter()
+    scores = []
+    for classes, said, (evidence, target) in zip(trial.asked, answers, asked, strict=True):
+        if said is not None and trial.contestant.transductive:
+            said = torch.from_numpy(transductive(evidence.image_feature.cpu().numpy(), said.numpy()))
+        scores.append(None if said is None else score(said, target.cpu(), _names(classes, data_sets)).as_json())
+    training = pupil.training
     best = None if training is None else training.epochs[training.best_epoch - 1]
     return Outcome(
         parameters=0 if training is None else learned_parameters(training),
-        temperature=temperature,
+        temperature=pupil.temperature,
         best_epoch=None if best is None else best.epoch,
         validation_accuracy=None if best is None else best.validation_accuracy,
-        seconds=time.perf_counter() - clock,
-        answers=tuple(answers),
+        seconds=together + time.perf_counter() - clock,
+        answers=tuple(scores),
     )
+
+
+def _names(classes: Classes, data_sets: Mapping[str, DataSet]) -> tuple[str, ...]:
+    return tuple(data_sets[classes.data_set].classes[place] for place in classes.places)
 
 
 def _sensed(lesson: Lesson, contestant: Contestant, models: FrozenModels) -> Lesson:

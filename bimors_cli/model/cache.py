@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads import Gist, Head
+from bimors_cli.model.heads import Gist, Head, best_of
 
 # Where there is nothing to search on: near the best of the paper's ablation on ImageNet, for cosines times 100.
 ALPHA, BETA, SCALE = 1.0, 5.5, 100.0
@@ -100,17 +100,19 @@ class CacheHead(Head):
         The other head, for the user's labels.
     cache : Cache
         For the labels that it was made with.
-    places : sequence of int or None
-        The place of each of the user's labels among the cache's columns, see `bimors_cli.model.names.places`; None for
-        a label that it does not know.
+    places : sequence of sequence of int
+        The places of each of the user's labels among the cache's columns, see `bimors_cli.model.names.label_places`;
+        none for a label that it does not know. Of several the column that votes loudest counts: their sum would give
+        the label the votes of twice as many examples, however far away these are.
     """
 
-    def __init__(self, base: Head, cache: Cache, places: Sequence[int | None]) -> None:
+    def __init__(self, base: Head, cache: Cache, places: Sequence[Sequence[int]]) -> None:
         self._base = base
         self._cache = cache
-        self._known = torch.tensor([i for i, place in enumerate(places) if place is not None], dtype=torch.int64)
-        self._columns = torch.tensor([place for place in places if place is not None], dtype=torch.int64)
-        self._knows_all = None not in places
+        self._known = torch.tensor([label for label, some in enumerate(places) if some], dtype=torch.int64)
+        self._columns = torch.tensor([place for some in places for place in some], dtype=torch.int64)
+        self._owners = [owner for owner, some in enumerate(filter(None, places)) for _ in some]
+        self._knows_all = all(places)
 
     @property
     def context_shape(self) -> tuple[int, int] | None:
@@ -125,7 +127,10 @@ class CacheHead(Head):
             return base
         known = self._known.to(base.device)
         before = base[:, known]
-        after: torch.Tensor = before + self._cache(gist.image_feature)[:, self._columns.to(base.device)]
+        votes: torch.Tensor = self._cache(gist.image_feature)[:, self._columns.to(base.device)]
+        if len(self._owners) > len(known):
+            votes = best_of(votes, self._owners, len(known))
+        after = before + votes
         if self._knows_all:
             return after
         together = before.logsumexp(dim=1, keepdim=True) - after.logsumexp(dim=1, keepdim=True)

@@ -14,12 +14,11 @@ from open_clip.transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.errors import BundleError, LabelsError
-from bimors_cli.labels import Labels
+from bimors_cli.errors import BundleError, InputError, LabelsError
+from bimors_cli.labels import Labels, spoken
 from bimors_cli.model.fused import feature_map
 from bimors_cli.model.images import Preprocessing, prepare
 from bimors_cli.model.loading import fill, frozen, read_json, unfilled
-from bimors_cli.model.names import spoken
 from bimors_cli.model.text_path import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
@@ -147,6 +146,21 @@ class Clip(nn.Module):
         ]
         return functional.normalize(torch.cat(features), dim=-1)
 
+    @torch.no_grad()
+    def read_short(self, texts: Sequence[str]) -> torch.Tensor:
+        """As `read`, up to rounding, of texts that fit: nothing behind an end is computed, where the tower allows it.
+
+        Most prompts have about a dozen tokens, and the tower's own path computes its whole context length.
+        """
+        try:
+            tower = self.text_tower()
+        except BundleError:
+            return self.read(texts)
+        ids, end = (tokens.to(tower.positional_embedding.device) for tokens in self._tokens(list(texts)))
+        nothing = tower.positional_embedding.new_zeros(1, 0, tower.width)
+        features: torch.Tensor = tower(nothing, NameTokens(ids[:, 1 : int(end.max()) + 1], end - 1))
+        return features[0]
+
     def text_tower(self) -> TextTower:
         """The text tower as the prompt learner needs it. Raises BundleError where it cannot take learned prompts."""
         return TextTower(self.model, int(self.tokenize(["a"])[0, 0]))
@@ -159,12 +173,12 @@ class Clip(nn.Module):
         return out
 
     def name_tokens(self, labels: Labels, context_tokens: int) -> NameTokens:
-        """Token ids of "name." and the end token for every label, without the start token.
+        """Token ids of "name." and the end token for every name of every label, without the start token.
 
         Parameters
         ----------
         labels : Labels
-            K labels.
+            K labels with N names.
         context_tokens : int
             M, the places that the context takes.
 
@@ -173,17 +187,50 @@ class Clip(nn.Module):
         LabelsError
             A label does not fit into the context length with the context before it; its line is named.
         """
-        ids, end = self._tokens([f"{spoken(name)}." for name in labels.names])
+        ids, end = self._tokens([f"{spoken(name)}." for name in labels.every_name])
         room = int(self.model.context_length)
-        for index, last in enumerate(end.tolist()):
+        for owner, last in zip(labels.owners, end.tolist(), strict=True):
             if last + 1 + context_tokens > room:
                 raise LabelsError(
-                    f"{labels.where(index)}: the label is too long: "
+                    f"{labels.where(owner)}: the label is too long: "
                     f"more than {room - context_tokens - 3} word pieces, which is all that this model reads",
                     "shorten it",
                 )
         device = self.model.logit_scale.device
         return NameTokens(ids[:, 1 : int(end.max()) + 1].to(device), (end - 1).to(device))
+
+    def prompts(self, labels: Labels, templates: Sequence[str]) -> list[str]:
+        """Every name of every label in every template, name by name: N times T texts.
+
+        Parameters
+        ----------
+        labels : Labels
+            K labels with N names.
+        templates : sequence of str
+            T texts with ``{}`` where the name goes.
+
+        Raises
+        ------
+        InputError
+            A template leaves no room for a name in the context length.
+        LabelsError
+            A name does not fit into a template; the label's line is named.
+        """
+        room = int(self.model.context_length)
+        for template, last in zip(templates, self._tokens([t.replace("{}", "a") for t in templates])[1], strict=True):
+            if last >= room:
+                raise InputError(
+                    f"the template {_short(template)} is too long: this model reads {room} word pieces", "shorten it"
+                )
+        texts = [template.replace("{}", spoken(name)) for name in labels.every_name for template in templates]
+        for place, last in enumerate(self._tokens(texts)[1].tolist()):
+            if last >= room:
+                raise LabelsError(
+                    f"{labels.where(labels.owners[place // len(templates)])}: the label is too long for "
+                    f"{_short(templates[place % len(templates)])}: this model reads {room} word pieces",
+                    "shorten it",
+                )
+        return texts
 
     def _tokens(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         # Twice the context length: what is too long shows itself instead of being cut.
@@ -196,6 +243,10 @@ class Clip(nn.Module):
             eos = getattr(self.model, "text_eos_id", None)
             return ids, ids.eq(text.eos_id if eos is None else eos).int().argmax(dim=-1)
         raise BundleError(f"this CLIP pools its text by {pool!r}; it cannot take learned prompts", "--head zero-shot")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def build_clip(config: Mapping[str, Any]) -> Any:

@@ -50,9 +50,10 @@ class CocoopHead(Head):
 
     def __init__(self, clip: Clip, labels: Labels, learner: CocoopLearner) -> None:
         self._clip = clip
+        self._labels = labels
         self._learner = learner
         self._prompts = Prompts(clip, labels, len(learner.context))
 
     def answer(self, gist: Gist) -> torch.Tensor:
         context = self._learner(gist.image_feature.to(self._learner.context.dtype))
-        return cosines(self._clip, gist, self._prompts.read(context))
+        return cosines(self._clip, self._labels, gist, self._prompts.read(context))

@@ -33,6 +33,7 @@ class CoopHead(Head):
 
     def __init__(self, clip: Clip, labels: Labels, learner: CoopLearner) -> None:
         self._clip = clip
+        self._labels = labels
         self._learner = learner
         self._prompts = Prompts(clip, labels, len(learner.context))
         self._text: torch.Tensor | None = None
@@ -45,4 +46,4 @@ class CoopHead(Head):
             if self._text is None:
                 self._text = self._prompts.read(self._learner.context.unsqueeze(0))
             text = self._text
-        return cosines(self._clip, gist, text)
+        return cosines(self._clip, self._labels, gist, text)

@@ -20,8 +20,10 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     DeviceError
-        The name is unknown, or there is no such device on this machine.
+        The name is unknown, there are several, or there is no such device on this machine.
     """
+    if "," in name:
+        raise DeviceError(f"--device {name}: this is done on one device", "name one of them")
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

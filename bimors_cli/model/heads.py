@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.names import spoken
 from bimors_cli.model.prompt_learner import PromptLearner
 
 
@@ -68,19 +69,43 @@ class Head(ABC):
 
 
 class ZeroShotHead(Head):
-    """Cosine between the image feature and the text feature of "a photo of a LABEL."; the text is read once."""
+    """Cosine between the image feature and the text feature of "a photo of a LABEL."; the text is read once.
 
-    def __init__(self, clip: Clip, labels: Labels, context: str) -> None:
-        clip.name_tokens(labels, clip.embed_words(context).shape[0])  # refuses labels that would be cut
+    With several templates a name's text feature is the mean over them, normalised, as in CLIP's own evaluation
+    (Radford et al. 2021, arXiv 2103.00020, section 3.1.4).
+
+    Parameters
+    ----------
+    clip : Clip
+        Reads them.
+    labels : Labels
+        K labels.
+    templates : sequence of str
+        At least one text with ``{}`` where the name goes.
+
+    Raises
+    ------
+    LabelsError, InputError
+        A label or a template is too long for the text tower.
+    """
+
+    def __init__(self, clip: Clip, labels: Labels, templates: Sequence[str]) -> None:
         self._clip = clip
-        self._text = clip.read([f"{context} {spoken(name)}." for name in labels.names])
+        self._labels = labels
+        prompts = clip.prompts(labels, templates)
+        if len(templates) == 1:
+            text = clip.read(prompts)
+        else:
+            each = clip.read_short(prompts).unflatten(0, (-1, len(templates)))
+            text = functional.normalize(each.mean(dim=1), dim=-1)
+        self._text = text.unsqueeze(0)
 
     def answer(self, gist: Gist) -> torch.Tensor:
-        return self._clip.scale * gist.image_feature @ self._text.T
+        return cosines(self._clip, self._labels, gist, self._text)
 
 
 class Prompts:
-    """The prompts of K labels behind learned context tokens: one set for each context.
+    """The prompts of the N names of K labels behind learned context tokens: one set for each context.
 
     Parameters
     ----------
@@ -104,7 +129,7 @@ class Prompts:
         self._names = clip.name_tokens(labels, context_tokens)
 
     def read(self, context: torch.Tensor) -> torch.Tensor:
-        """Normalised text features [B, K, E] behind contexts [B, M, D], in float32 or better."""
+        """Normalised text features [B, N, E] behind contexts [B, M, D], in float32 or better."""
         # A learner computes in float32 (it is trained so, and it is small); the tower in its own precision.
         features: torch.Tensor = self._tower(context.to(self._tower.positional_embedding.dtype), self._names)
         return features
@@ -115,6 +140,7 @@ class BimorsHead(Head):
 
     def __init__(self, clip: Clip, labels: Labels, learner: PromptLearner) -> None:
         self._clip = clip
+        self._labels = labels
         self._learner = learner
         self._prompts = Prompts(clip, labels, learner.widths.context)
 
@@ -129,15 +155,48 @@ class BimorsHead(Head):
 
     def answer(self, gist: Gist) -> torch.Tensor:
         assert gist.context is not None  # of this head's own condensing
-        return cosines(self._clip, gist, self._prompts.read(gist.context))
+        return cosines(self._clip, self._labels, gist, self._prompts.read(gist.context))
 
 
-def cosines(clip: Clip, gist: Gist, text: torch.Tensor) -> torch.Tensor:
-    """Scaled cosines [B, K] of B image features with text features of their own [B, K, E], or of all [1, K, E]."""
+def cosines(clip: Clip, labels: Labels, gist: Gist, text: torch.Tensor) -> torch.Tensor:
+    """Scaled cosines [B, K] of B image features with the names of K labels: of a label's names the nearest counts.
+
+    ``text`` are the text features of all N names for each tile [B, N, E], or for all tiles [1, N, E].
+    """
     feature = gist.image_feature.to(text.dtype)
     if len(text) == 1:
-        return clip.scale * feature @ text[0].T
-    return clip.scale * torch.einsum("be,bke->bk", feature, text)
+        found = clip.scale * feature @ text[0].T
+    else:
+        found = clip.scale * torch.einsum("be,bke->bk", feature, text)
+    # Why not the mean of the names' text features, as of templates: people also write "water | river | lake", and the
+    # mean of different things is near none of them. Measured with mini on 720 held-out pictures of RSICD, of which
+    # seven groups of classes were one label each: mean 89.3 % right (cross-entropy 0.408), nearest 94.3 % (0.214). Of
+    # true synonyms either does: with one more name a label 90.1 (0.314) and 90.4 (0.314), with all that mini was
+    # taught 90.3 (0.316) and 90.6 (0.318), with none 90.6 (0.313). The sum of their probabilities makes labels with
+    # many names too strong: where half of the labels have all names, 89.7 (0.395) against 90.7 (0.318).
+    return found if found.shape[1] == len(labels) else best_of(found, labels.owners, len(labels))
+
+
+def best_of(values: torch.Tensor, owners: Sequence[int], count: int) -> torch.Tensor:
+    """Return the largest of each owner's columns.
+
+    Parameters
+    ----------
+    values : torch.Tensor
+        float [B, N]
+    owners : sequence of int
+        Of each of the N columns, 0 to ``count`` - 1; each at least once.
+    count : int
+        K.
+
+    Returns
+    -------
+    torch.Tensor
+        [B, K]
+    """
+    place = torch.tensor(owners, device=values.device).expand(len(values), -1)
+    nothing = values.new_full((len(values), count), -torch.inf)
+    return nothing.scatter_reduce(1, place, values, "amax")
 
 
 def probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:

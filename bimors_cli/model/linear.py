@@ -10,7 +10,7 @@ from torch import nn
 
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.heads import Gist, Head
+from bimors_cli.model.heads import Gist, Head, best_of
 
 
 class LinearLearner(nn.Module):
@@ -49,8 +49,9 @@ class LinearHead(Head):
         Of the user.
     learner : LinearLearner
         The trained probe.
-    places : sequence of int or None
-        The place of each label among the learner's rows, see `bimors_cli.model.names.places`.
+    places : sequence of sequence of int
+        The places of each label among the learner's rows, see `bimors_cli.model.names.label_places`; of several the
+        row that answers loudest counts.
 
     Raises
     ------
@@ -58,8 +59,8 @@ class LinearHead(Head):
         The probe was not trained on some of the labels; they are named.
     """
 
-    def __init__(self, labels: Labels, learner: LinearLearner, places: Sequence[int | None]) -> None:
-        unknown = [repr(name) for name, place in zip(labels.names, places, strict=True) if place is None]
+    def __init__(self, labels: Labels, learner: LinearLearner, places: Sequence[Sequence[int]]) -> None:
+        unknown = [repr(name) for name, some in zip(labels.names, places, strict=True) if not some]
         if unknown:
             shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
             raise LabelsError(
@@ -67,8 +68,11 @@ class LinearHead(Head):
                 "leave them out, or use an adapter with another head",
             )
         self._learner = learner
-        self._rows = torch.tensor([place for place in places if place is not None])
+        self._rows = torch.tensor([place for some in places for place in some])
+        self._owners = [owner for owner, some in enumerate(places) for _ in some]
 
     def answer(self, gist: Gist) -> torch.Tensor:
         answer: torch.Tensor = self._learner(gist.image_feature.to(self._learner.linear.weight.dtype))
-        return answer[:, self._rows.to(answer.device)]
+        rows = answer[:, self._rows.to(answer.device)]
+        count = self._owners[-1] + 1
+        return rows if len(self._owners) == count else best_of(rows, self._owners, count)

@@ -23,7 +23,7 @@ from bimors_cli.model.coop import CoopHead, CoopLearner
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads import BimorsHead, Head, ZeroShotHead
 from bimors_cli.model.linear import LinearHead, LinearLearner
-from bimors_cli.model.names import places
+from bimors_cli.model.names import label_places
 from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
 
 # CoOp's, for context tokens that start without a word.
@@ -59,7 +59,7 @@ class Kind:
     """
 
     begin: Callable[[Start], nn.Module]
-    answer: Callable[[Clip, Labels, Any, str, Sequence[int | None]], Head]
+    answer: Callable[[Clip, Labels, Any, str, Sequence[Sequence[int]]], Head]
 
 
 KINDS: Mapping[str, Kind] = {
@@ -75,9 +75,9 @@ KINDS: Mapping[str, Kind] = {
         lambda start: CocoopLearner(start.context(), _image_width(start.models)),
         lambda clip, labels, learner, words, known: CocoopHead(clip, labels, learner),
     ),
-    "cache": Kind(  # nothing but the cache is learned, on top of zero-shot
+    "cache": Kind(  # nothing but the cache is learned, on top of zero-shot with the words that others begin with
         lambda start: nn.Module(),
-        lambda clip, labels, learner, words, known: ZeroShotHead(clip, labels, words),
+        lambda clip, labels, learner, words, known: ZeroShotHead(clip, labels, [f"{words} {{}}."]),
     ),
     "linear": Kind(
         lambda start: LinearLearner(_image_width(start.models), start.classes),
@@ -144,7 +144,7 @@ def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, word
     BundleError
         The text tower cannot take learned prompts.
     """
-    known = places(labels.names, trained)
+    known = label_places(labels, trained)
     answer = KINDS[head].answer(clip, labels, learner, words, known)
     cache = dict(learner.named_children()).get("cache")
     if isinstance(cache, Cache):

@@ -91,6 +91,11 @@ def guess_format(path: Path, requested: str | None = None) -> Format:
     return by_suffix or named
 
 
+def is_known_suffix(path: Path) -> bool:
+    """Tell whether a file's suffix says a format."""
+    return any(known.suffix == path.suffix.lower() for known in FORMATS)
+
+
 def with_separators(form: Format) -> Format:
     """Return the GeoJSON sequence that RFC 8142 describes, with a record separator before each line.
 

@@ -12,7 +12,8 @@ from bimors_cli.output.style import Style, caption_qml
 from bimors_cli.pipeline.job import Job, Work
 from bimors_cli.pipeline.layer import is_multipart, places, provenance
 from bimors_cli.pipeline.options import LookOptions
-from bimors_cli.pipeline.plan import LookPlan, look_plan
+from bimors_cli.pipeline.plan import LookPlan
+from bimors_cli.pipeline.planning import look_plan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.pipeline.run import run_job
 from bimors_cli.pipeline.summary import RunSummary

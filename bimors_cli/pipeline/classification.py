@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from bimors_cli.pipeline.job import Job, Work
 from bimors_cli.pipeline.layer import label_rows, layer_spec
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.settle import settled
+from bimors_cli.pipeline.shards import Shard
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.scene.polygons import Polygons
 
@@ -33,10 +36,13 @@ class Classification(Job):
     def __init__(self, plan: Plan, command: Sequence[str]) -> None:
         options = plan.options
         self.plan = plan
+        self._layer = plan.layer
         self.spec = self._spec = layer_spec(plan, command)
+        self.command = tuple(command)
+        self.shard = None if options.shard is None else Shard.parse(options.shard)
         self.captions = options.captions
         self.keeps_features = options.keep_features
-        self.raster = None if options.raster is None else RasterBeside(plan, Path(options.raster))
+        self.raster = None if options.raster is None else RasterBeside(self._layer, Path(options.raster))
         self.summary = Summary(
             names=options.labels.names,
             unknown_words=plan.unknown_words(),
@@ -49,13 +55,26 @@ class Classification(Job):
         from bimors_cli.pipeline.tiles import classify_tiles
 
         plan = self.plan
-        classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels)
+        classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels, plan.templates)
         for name, words in self.summary.unknown_words.items():
             log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
         return partial(classify_tiles, plan, classifier)
 
+    @property
+    def layer(self) -> Plan:
+        return self._layer
+
+    @contextmanager
+    def settle(self, records: Iterable[TileRecord], check: Callable[[], None]) -> Iterator[Iterable[TileRecord]]:
+        """Refine the answers, and let overlapping tiles vote, where that was asked for."""
+        if self.plan.options.refine or self.plan.options.vote:
+            with settled(self.plan, records, self.summary, check) as final:
+                yield final
+        else:
+            yield records
+
     def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
-        return label_rows(self.plan, records, polygons, self._spec)
+        return label_rows(self._layer, records, polygons, self._spec)
 
     def finish(self) -> None:
         if self.raster is not None:

@@ -14,8 +14,9 @@ from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, writ
 from bimors_cli.output.geopackage import append_geopackage, check_append, read_provenance
 from bimors_cli.output.label_raster import check_raster, raster_files
 from bimors_cli.output.rows import Layer
-from bimors_cli.pipeline.journal import journal_path
+from bimors_cli.pipeline.journal_file import journal_path
 from bimors_cli.pipeline.label_raster import LabelTable, check_one_scene, write_label_raster
+from bimors_cli.pipeline.leftovers import Leftover, alone, leftovers, remove
 from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.pipeline.plan import LayerPlan, LookPlan, Plan
 from bimors_cli.pipeline.record import TileRecord
@@ -69,8 +70,8 @@ def write_rows(
     return write_layer(plan.output, chunks, plan.format, spec, overwrite=replace, features=features)
 
 
-def is_finished(plan: LookPlan, raster: RasterBeside | None = None) -> bool:
-    """Tell whether --resume finds nothing to do: the output is there, of this very run, and no journal is.
+def is_finished(plan: LookPlan, kept_at: Path, raster: RasterBeside | None = None) -> bool:
+    """Tell whether --resume finds nothing to do: the output is there, of this very run, and nothing at ``kept_at``.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def is_finished(plan: LookPlan, raster: RasterBeside | None = None) -> bool:
         Something else is there, or the label raster is not.
     """
     options = plan.options
-    if not options.resume or not plan.output.exists() or journal_path(plan.output).exists():
+    if not options.resume or not plan.output.exists() or kept_at.exists():
         return False
     if _is_of_this_run(plan):
         if raster is not None and not raster.path.exists():
@@ -93,8 +94,19 @@ def is_finished(plan: LookPlan, raster: RasterBeside | None = None) -> bool:
     )
 
 
-def check_output(plan: LayerPlan, spec: Layer, raster: RasterBeside | None = None, *, resume: bool = False) -> None:
+def check_output(
+    plan: LayerPlan,
+    spec: Layer,
+    raster: RasterBeside | None = None,
+    *,
+    resume: bool = False,
+    kept_at: Path | None = None,
+    shards: int | None = None,
+) -> None:
     """Refuse now what would fail after hours.
+
+    ``kept_at`` is where this run keeps its finished tiles, beside the output if None. The journals of its other shards
+    may be there, if it is one of so many ``shards``.
 
     Raises
     ------
@@ -108,17 +120,50 @@ def check_output(plan: LayerPlan, spec: Layer, raster: RasterBeside | None = Non
         raster.check()
     if plan.output == STDOUT:
         return
-    journal = journal_path(plan.output)
-    if journal.exists() and not replace:
-        anew = f"remove {journal.name} to start anew" if options.append else "start anew with --overwrite"
-        raise OutputExistsError(
-            f"{journal.name}: a run of this output was not finished", f"go on with --resume, or {anew}"
-        )
+    _check_leftovers(plan, kept_at or journal_path(plan.output), shards, resume=resume)
     if options.append:
         check_append(plan.output, spec.name, replace=resume and _is_of_this_run(plan))
         try_layer(plan.output, plan.format, spec)
     else:
         check_layer(plan.output, plan.format, spec, overwrite=replace)
+
+
+def _check_leftovers(plan: LayerPlan, kept_at: Path, shards: int | None, *, resume: bool) -> None:
+    """Refuse a run beside what others have not finished, unless they go with --overwrite."""
+    options = plan.options
+    for left in leftovers(plan.output):
+        own, of_this_run = left.path == kept_at, left.shard is not None and left.shard.count == shards
+        if options.overwrite or (own and resume) or (of_this_run and not own):
+            continue
+        raise left.refusal(plan.output, own=own, append=options.append)
+
+
+def remove_leftovers(output: Path, kept_at: Path, shards: int | None = None) -> None:
+    """Remove what other runs of an output left, by who holds it; parameters as `check_output`, errors as `remove`."""
+    for left in _of_others(output, kept_at, shards):
+        remove(left)
+
+
+def start_anew(output: Path, kept_at: Path, shards: int | None = None) -> None:
+    """Remove what other runs of an output left, if nobody is at work there; parameters as `check_output`.
+
+    Raises
+    ------
+    JournalError
+        Another run is writing this output, or what is there cannot be removed.
+    """
+    if _of_others(output, kept_at, shards):
+        # Shards that begin at once wait for each other.
+        with alone(output, wait=0 if shards is None else 30):
+            remove_leftovers(output, kept_at, shards)
+
+
+def _of_others(output: Path, kept_at: Path, shards: int | None) -> list[Leftover]:
+    return [
+        left
+        for left in leftovers(output)
+        if left.path != kept_at and (left.shard is None or left.shard.count != shards)
+    ]
 
 
 def _check_names(plan: LayerPlan, raster: RasterBeside | None) -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bimors_cli.model.device_names import device_names
 from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import Plan, make_plan
-from bimors_cli.pipeline.todo import Todo
+from bimors_cli.pipeline.plan import Plan
+from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.pipeline.shards import Shard
+from bimors_cli.pipeline.todo import Todo, count, every_tile
 
 SAMPLE_TILES = 64
 WARM_UP_TILES = 8
@@ -36,13 +39,27 @@ class Estimate:
         for scene in self.plan.scenes:
             yield scene.line()
             yield f"  bands {', '.join(map(str, scene.bands.indexes))}; stretch {scene.stretch}"
-        yield f"{self.tiles:,} tiles; {len(self.plan.options.labels)} labels; output {self.plan.output}"
+        yield from self._settling()
+        options = self.plan.options
+        share = "" if options.shard is None else f" of {len(self.plan):,} in shard {options.shard}"
+        yield f"{self.tiles:,} tiles{share}; {len(options.labels)} labels; output {self.plan.output}"
         if self.sampled:
+            first, *others = device_names(options.device)
+            where = f"{first} alone, of {len(others) + 1} devices" if others else "this machine"
             yield (
-                f"about {duration(self.seconds_for_all)} on this machine: {self.sampled} of these tiles took "
+                f"about {duration(self.seconds_for_all)} on {where}: {self.sampled} of these tiles took "
                 f"{self.seconds:.1f} s, {self.labelled} of them hold data"
             )
         yield "nothing was written (--dry-run)"
+
+    def _settling(self) -> Iterator[str]:
+        """Say what comes after the tiles were looked at."""
+        if self.plan.options.refine is not None:
+            yield f"then all tiles of the run refine their labels together (--refine {self.plan.options.refine})"
+        if self.plan.cells is not None:
+            cells = self.plan.layer
+            size = ", ".join(dict.fromkeys(f"{s.grid.tile_width} x {s.grid.tile_height} px" for s in cells.scenes))
+            yield f"then the tiles vote on {len(cells):,} cells, each {size}: the rows of the layer (--vote)"
 
 
 def estimate(options: ClassifyOptions) -> Estimate:
@@ -54,14 +71,19 @@ def estimate(options: ClassifyOptions) -> Estimate:
         As `bimors_cli.pipeline.run.run`; the output is not looked at.
     """
     plan = make_plan(options)
-    total = len(plan)
+    todo = _looked_at(plan)
+    total = count(todo)
     if not total:
         return Estimate(plan, 0, 0, 0, 0.0)
     from bimors_cli.pipeline.models import load_models, make_classifier
     from bimors_cli.pipeline.tiles import classify_tiles
 
     classifier = make_classifier(
-        load_models(plan.bundle, options.device, captions=options.captions), plan.bundle, plan.adapter, options.labels
+        load_models(plan.bundle, device_names(options.device)[0], captions=options.captions),
+        plan.bundle,
+        plan.adapter,
+        options.labels,
+        plan.templates,
     )
 
     def timed(chosen: Todo) -> tuple[int, int, float]:
@@ -70,17 +92,27 @@ def estimate(options: ClassifyOptions) -> Estimate:
         records = [record for batch in batches for record in batch]
         return len(records), sum(bool(record.ranked) for record in records), time.perf_counter() - clock
 
-    timed(_spread(plan, WARM_UP_TILES))
-    return Estimate(plan, total, *timed(_spread(plan, SAMPLE_TILES)))
+    timed(_spread(todo, WARM_UP_TILES))
+    return Estimate(plan, total, *timed(_spread(todo, SAMPLE_TILES)))
 
 
-def _spread(plan: Plan, most: int) -> Todo:
-    """Choose up to ``most`` tiles, evenly over all that a run would look at."""
-    chosen = np.arange(0, len(plan), max(1, len(plan) // most))[:most]
+def _looked_at(plan: Plan) -> Todo:
+    """Return the tiles of a run, or of its shard, that the models are shown."""
+    tiles, shard = every_tile(plan), plan.options.shard
+    share = tiles if shard is None else Shard.parse(shard).of(tiles)
+    return tuple(
+        places if scene.inside is None else places[scene.inside[places]]
+        for scene, places in zip(plan.scenes, share, strict=True)
+    )
+
+
+def _spread(todo: Todo, most: int) -> Todo:
+    """Choose up to ``most`` tiles, evenly over all."""
+    total = count(todo)
+    chosen = np.arange(0, total, max(1, total // most))[:most]
     begin, found = 0, []
-    for scene in plan.scenes:
-        places = np.arange(len(scene.grid)) if scene.inside is None else np.flatnonzero(scene.inside)
+    for places in todo:
         here = chosen[(chosen >= begin) & (chosen < begin + len(places))] - begin
-        found.append(places[here].astype(np.int64))
+        found.append(places[here])
         begin += len(places)
     return tuple(found)

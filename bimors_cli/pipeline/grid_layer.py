@@ -14,7 +14,8 @@ from bimors_cli.output.style import Style, outline_qml
 from bimors_cli.pipeline.destination import check_output, write_rows
 from bimors_cli.pipeline.layer import frames, is_multipart, places, provenance
 from bimors_cli.pipeline.options import LayerOptions
-from bimors_cli.pipeline.plan import LayerPlan, layer_plan
+from bimors_cli.pipeline.plan import LayerPlan
+from bimors_cli.pipeline.planning import layer_plan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.scene.polygons import Polygons
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimors_cli.output.rows import Layer
 from bimors_cli.pipeline.destination import RasterBeside
+from bimors_cli.pipeline.journal_file import journal_path
+from bimors_cli.pipeline.leftovers import blocks_path
+from bimors_cli.pipeline.options import RAY
 from bimors_cli.pipeline.plan import LookPlan
 from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.shards import Shard
 from bimors_cli.pipeline.summary import RunSummary
-from bimors_cli.pipeline.todo import Todo
+from bimors_cli.pipeline.todo import Todo, every_tile
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -29,7 +35,8 @@ class Job(ABC):
 
     ``layer`` is the plan whose grid the rows of the layer are of: ``plan``, unless the answers are settled on another.
     ``captions`` says whether it needs the captioner, ``keeps_features`` whether its records have image features that go
-    beside the layer. ``raster``, where there is one, is written after the layer.
+    beside the layer. ``raster``, where there is one, is written after the layer. ``shard`` is the part of the tiles
+    that is looked at, None for all of them; ``command`` is how the run was called.
     """
 
     plan: LookPlan
@@ -38,6 +45,8 @@ class Job(ABC):
     captions: bool = True
     keeps_features: bool = False
     raster: RasterBeside | None = None
+    shard: Shard | None = None
+    command: tuple[str, ...] = ()
 
     @abstractmethod
     def start(self, models: FrozenModels) -> Work:
@@ -47,17 +56,31 @@ class Job(ABC):
     def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
         """Make rows of records, in the columns of ``spec``."""
 
+    def todo(self) -> Todo:
+        """Return the tiles that there are records of when this run is finished."""
+        tiles = every_tile(self.plan)
+        return tiles if self.shard is None else self.shard.of(tiles)
+
+    @property
+    def kept_at(self) -> Path:
+        """Where finished tiles are kept until the layer holds them."""
+        if self.plan.options.engine == RAY:
+            return blocks_path(self.plan.output)
+        return journal_path(self.plan.output, self.shard)
+
     @property
     def layer(self) -> LookPlan:
         return self.plan
 
-    def settle(self, records: Iterable[TileRecord]) -> Iterable[TileRecord]:
-        """Give all tiles of the run together their final answers.
+    @contextmanager
+    def settle(self, records: Iterable[TileRecord], check: Callable[[], None]) -> Iterator[Iterable[TileRecord]]:
+        """Give all tiles of the run together their final answers; what that takes is let go of at the context's end.
 
         ``records`` are those of all tiles, scene by scene in the order of the grid, and may be iterated over more than
-        once. What is returned is of the tiles of ``layer``, in that order, and is taken one by one.
+        once. ``check`` is called now and then, and raises to end it. What is given is of the tiles of ``layer``, in
+        that order, and is taken one by one.
         """
-        return records
+        yield records
 
     def finish(self) -> None:
         """Write what goes beside the layer."""

@@ -165,19 +165,26 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
     return learner.eval().requires_grad_(False)
 
 
-def make_classifier(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels) -> Classifier:
+def make_classifier(
+    models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
+) -> Classifier:
     """Make the head for the user's labels: the adapter's own, zero-shot without an adapter.
+
+    ``templates`` are for zero-shot, instead of the bundle's.
 
     Raises
     ------
     LabelsError
         A label is too long for the text tower, or new to an adapter that answers only with its own.
+    InputError
+        A template is too long for the text tower.
     BundleError
         The adapter does not fit.
     """
     head: Head
     if adapter is None:
-        head, temperature = ZeroShotHead(models.clip, labels, bundle.context), bundle.zero_shot_temperature
+        head = ZeroShotHead(models.clip, labels, templates or bundle.templates)
+        temperature = bundle.zero_shot_temperature
     else:
         learner, temperature = load_learner(adapter, models, bundle), adapter.temperature
         head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import open_clip
 import torch
 
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, MANIFEST, Bundle, write_bundle_manifest
+from bimors_cli.bundle.templates import check_templates
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
@@ -65,6 +66,7 @@ def new_bundle(
     context: str,
     licences: Mapping[str, str],
     temperature: float = 1.0,
+    templates: Sequence[str] = (),
     device: str = "auto",
     link: bool = False,
     overwrite: bool = False,
@@ -83,6 +85,8 @@ def new_bundle(
         See `Bundle`.
     temperature : float
         Divides the zero-shot head's logits.
+    templates : sequence of str
+        The zero-shot head's; without any those for remote sensing.
     device : str
         Where the parts are tried, see `choose_device`.
     link : bool
@@ -99,12 +103,13 @@ def new_bundle(
     """
     if not temperature > 0:
         raise InputError(f"--temperature {temperature:g}: must be more than 0")
+    check_templates(templates, "--template")
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         put = _link if link else shutil.copyfile
         _gather_clip(sources, built / CLIP, put)
         for source, part in ((sources.captioner, CAPTIONER), (sources.caption_encoder, CAPTION_ENCODER)):
             _gather(source, built / part, _transformers_files(source), put)
-        side = _try_out(built, context, choose_device(device))
+        side = _try_out(built, templates or [f"{context} {{}}."], choose_device(device))
         bundle = write_bundle_manifest(
             built,
             name=name,
@@ -114,6 +119,7 @@ def new_bundle(
             zero_shot_temperature=temperature,
             vocabulary=None,
             licences=dict.fromkeys((CLIP, CAPTIONER, CAPTION_ENCODER), "not stated") | dict(licences),
+            templates=templates,
         )
     return replace(bundle, folder=path)
 
@@ -192,7 +198,7 @@ def _a_pickle(path: Path) -> BundleError:
     )
 
 
-def _try_out(folder: Path, context: str, device: torch.device) -> int:
+def _try_out(folder: Path, templates: Sequence[str], device: torch.device) -> int:
     """Let each part look at a random picture, one part in memory at a time; return the side of the largest input."""
     dtype = choose_dtype(device)
     clip = _placed(Clip.load(folder / CLIP), device, dtype)
@@ -200,7 +206,7 @@ def _try_out(folder: Path, context: str, device: torch.device) -> int:
     picture = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     feature, tokens = clip.see(picture.to(device))
     nothing = Evidence(feature, tokens, ("",), torch.zeros(1, 0))
-    answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), context).logits(nothing)
+    answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(nothing)
     _finite(folder / CLIP, tokens, answer)
     del clip
     captioner = _placed(Captioner.load(folder / CAPTIONER, dtype), device, dtype)

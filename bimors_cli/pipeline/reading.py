@@ -62,6 +62,8 @@ def read_ahead(
     size_limit: int,
     ahead: int,
     fingerprint: Fingerprint | None = None,
+    *,
+    cells: bool = False,
 ) -> Iterator[ReadTile]:
     """Read tiles in order, at most ``ahead`` of them before they are asked for.
 
@@ -77,6 +79,8 @@ def read_ahead(
         Bounds the memory: pictures that wait.
     fingerprint : callable, optional
         Is given each picture, uint8 [3, h, w], by the thread that read it.
+    cells : bool
+        As in `read_tile`.
 
     Yields
     ------
@@ -91,7 +95,8 @@ def read_ahead(
     width = _stripe(scene)
     queues: list[_Jobs] = [SimpleQueue() for _ in range(min(THREADS, -(-scene.info.width // width)))]
     threads = [
-        threading.Thread(target=_read_all, args=(scene, jobs, size_limit, fingerprint), daemon=True) for jobs in queues
+        threading.Thread(target=_read_all, args=(scene, jobs, size_limit, fingerprint, cells), daemon=True)
+        for jobs in queues
     ]
     for thread in threads:
         thread.start()
@@ -135,7 +140,7 @@ def cache_bytes(scene: ScenePlan) -> int:
     return min(max(rows * info.width * sum(np.dtype(kind).itemsize for kind in info.dtypes), least), most)
 
 
-def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, fingerprint: Fingerprint | None) -> None:
+def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, fingerprint: Fingerprint | None, cells: bool) -> None:
     """Read until a None comes, in one thread: a GDAL dataset and GDAL's settings belong to a thread."""
     settings = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": cache_bytes(scene)}
     try:
@@ -145,15 +150,15 @@ def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, fingerprint: Finge
         ):
             while (job := jobs.get()) is not None:
                 if job.done.set_running_or_notify_cancel():
-                    _settle(job, reader, size_limit, fingerprint)
+                    _settle(job, reader, size_limit, fingerprint, cells)
     except BimorsError as error:
         while (job := jobs.get()) is not None:
             job.done.set_exception(error)
 
 
-def _settle(job: _Job, reader: SceneReader, size_limit: int, fingerprint: Fingerprint | None) -> None:
+def _settle(job: _Job, reader: SceneReader, size_limit: int, fingerprint: Fingerprint | None, cells: bool) -> None:
     try:
-        pixels = read_tile(reader, job.tile, size_limit)
+        pixels = read_tile(reader, job.tile, size_limit, cells=cells)
         wanted = fingerprint is not None and pixels.valid_share > 0
         key = fingerprint(pixels.image) if fingerprint is not None and wanted else None
         job.done.set_result(ReadTile(job.index, pixels, key))

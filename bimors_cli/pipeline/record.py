@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 # Confidence has four decimals and a class's probability six: less than float noise of another batch or machine.
 CONFIDENCE_DECIMALS = 4
 PROBABILITY_DECIMALS = 6
+
+# What `TileRecord.shares` is made of. The byte order is that of the file, not of the machine.
+SHARES: Final = np.dtype("<f4")
 
 # Tiles that ended so are tried again by --resume.
 RETRIED = frozenset({"read_error", "model_error"})
@@ -24,6 +29,10 @@ class TileRecord:
     ``scene`` counts the run's scenes, ``index`` the grid's tiles row by row, both from 0. ``reason`` says why there is
     no answer. ``ranked`` are (label index, probability), best first, as many as ``--top-k``; ``probabilities`` those of
     all labels in their order, and ``feature`` the image feature (see `bimors_cli.output.features`), where asked for.
+
+    A run that settles its tiles together (see `bimors_cli.pipeline.settle`) keeps what that takes: ``shares`` of an
+    answered tile are the probabilities of all labels as `SHARES`, not rounded. ``cells`` of a tile that was read are
+    packed bits, row by row, that tell which of the cells in it hold enough data; None where all do.
     """
 
     scene: int
@@ -33,16 +42,24 @@ class TileRecord:
     caption: str | None = None
     probabilities: tuple[float, ...] | None = None
     feature: bytes | None = None
+    shares: bytes | None = None
+    cells: bytes | None = None
 
     def to_json(self) -> list[Any]:
         """Make a JSON array."""
         value = [self.scene, self.index, self.reason, self.ranked, self.caption, self.probabilities]
-        return value if self.feature is None else [*value, base64.b64encode(self.feature).decode()]
+        kept = [None if data is None else base64.b64encode(data).decode() for data in self._kept()]
+        while kept and kept[-1] is None:
+            kept.pop()
+        return [*value, *kept]
+
+    def _kept(self) -> tuple[bytes | None, ...]:
+        return self.feature, self.shares, self.cells
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> TileRecord:
         """Undo `to_json`. Raises ValueError or TypeError for anything else."""
-        scene, index, reason, ranked, caption, probabilities, *feature = value
+        scene, index, reason, ranked, caption, probabilities, *kept = value
         return cls(
             int(scene),
             int(index),
@@ -50,5 +67,5 @@ class TileRecord:
             tuple((int(label), float(p)) for label, p in ranked),
             caption,
             None if probabilities is None else tuple(map(float, probabilities)),
-            base64.b64decode(feature[0]) if feature else None,
+            *(None if data is None else base64.b64decode(data) for data in kept),
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from bimors_cli.output.report import (
 from bimors_cli.pipeline.picture import Picture, measure_ground
 from bimors_cli.pipeline.result import Result, Tiles, UsedScene, check_not_scene, open_used, read_result, read_tiles
 from bimors_cli.scene.area import ground_areas
+from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import Scene
 
 # Of the embedded picture. With JPEG at some 0.2 to 0.35 bytes a pixel, and a third more as text, a page has 17 to 30 MB
@@ -196,12 +197,20 @@ def _facts(result: Result, used: UsedScene, scene: Scene) -> tuple[tuple[str, st
         ("Bands", ", ".join(map(str, used.bands))),
         ("Stretch", used.stretch),
         ("Nodata", used.nodata),
-        ("Tile", f"{grid.tile_width} x {grid.tile_height} pixels ({run.get('tile size')})"),
-        ("Overlap", run.get("overlap")),
+        *_tiling(run, grid),
         ("Area of interest SHA-256", next((s.get("aoi") for s in run["scenes"] if s["name"] == used.name), None)),
         ("Least confidence for a label", run.get("min confidence")),
     ]
     return tuple((name, str(value)) for name, value in pairs if value not in (None, ""))
+
+
+def _tiling(run: Mapping[str, Any], grid: Grid) -> list[tuple[str, object]]:
+    size = f"{grid.tile_width} x {grid.tile_height} pixels"
+    settled = ("Labels refined over all tiles", run.get("refine"))
+    if run.get("vote"):
+        by = f"tiles of {run.get('tile size')}, overlapping by {run.get('overlap')}"
+        return [("Cell", size), ("Cells voted on by", by), settled]
+    return [("Tile", f"{size} ({run.get('tile size')})"), ("Overlap", run.get("overlap")), settled]
 
 
 def _notes(result: Result, used: UsedScene, picture: Picture) -> tuple[str, ...]:

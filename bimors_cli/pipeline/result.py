@@ -25,6 +25,7 @@ from bimors_cli.errors import InputError, SceneError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.geopackage import leaving_nothing_beside, read_layer, read_provenance
 from bimors_cli.scene.bands import Bands, choose_bands
+from bimors_cli.scene.cells import cells_of
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
@@ -128,7 +129,7 @@ def read_result(path: Path, layer: str | None = None) -> Result:
         run = json.loads(provenance["run"])
         labels = Labels(tuple(Label(str(name), colour) for name, colour in json.loads(provenance["labels"]).items()))
         paths = json.loads(provenance["scenes"])
-        scenes = tuple(_used(entry, str(where)) for entry, where in zip(run["scenes"], paths, strict=True))
+        scenes = tuple(_used(run, entry, str(where)) for entry, where in zip(run["scenes"], paths, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: what it says of its run cannot be read: {error!r}", _HINT) from error
     return Result(path, name, provenance, run, labels, scenes, columns)
@@ -243,8 +244,19 @@ def _find(path: Path, layer: str | None) -> tuple[str, tuple[str, ...]]:
     return chosen, (*_COLUMNS, *(field for field in fields[chosen] if _RUNNER_UP.fullmatch(field)))
 
 
-def _used(entry: dict[str, Any], path: str) -> UsedScene:
-    (width, height), (tile_width, tile_height), (step_x, step_y) = entry["pixels"], entry["tile"], entry["stride"]
+def grid_of_rows(run: Mapping[str, Any], entry: Mapping[str, Any]) -> Grid:
+    """Return the grid that the rows of a scene are of, by what ``run`` in the provenance says of it in ``entry``.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        They say it otherwise.
+    """
+    grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in entry[name]))
+    return cells_of(grid) if run.get("vote") else grid
+
+
+def _used(run: Mapping[str, Any], entry: Mapping[str, Any], path: str) -> UsedScene:
     kind, low, high = entry["stretch"]
     if kind not in ("none", "range", "percentile"):
         raise ValueError(f"{kind!r} is not a stretch")
@@ -252,7 +264,7 @@ def _used(entry: dict[str, Any], path: str) -> UsedScene:
     return UsedScene(
         name=str(entry["name"]),
         path=path,
-        grid=Grid(*map(int, (width, height, tile_width, tile_height, step_x, step_y))),
+        grid=grid_of_rows(run, entry),
         crs_wkt=str(entry["crs"]),
         transform=Affine(*map(float, entry["transform"])),
         bands=tuple(map(int, entry["bands"])),

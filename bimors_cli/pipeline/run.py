@@ -5,26 +5,32 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from bimors_cli.errors import Interrupted
+from bimors_cli.model.device_names import device_names
 from bimors_cli.output.formats import STDOUT
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.destination import check_output, is_finished
-from bimors_cli.pipeline.engines import local
-from bimors_cli.pipeline.finished import write_layer
+from bimors_cli.pipeline.destination import check_output, is_finished, start_anew
+from bimors_cli.pipeline.engines import local, processes, ray
+from bimors_cli.pipeline.finished import Finished, write_layer
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.layer import frames, with_rows
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import make_plan
+from bimors_cli.pipeline.leftovers import merge_command
+from bimors_cli.pipeline.options import RAY, ClassifyOptions, LookOptions
+from bimors_cli.pipeline.planning import make_plan
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.todo import count, every_tile
 from bimors_cli.pipeline.watching import Progress, Silent, Stop
 
 if TYPE_CHECKING:
     import geopandas
+
+# Has the tiles of a job looked at, and gives what is finished.
+Engine = Callable[[Job, Progress, Stop], AbstractContextManager[Finished]]
 
 log = logging.getLogger("bimors")
 
@@ -64,22 +70,50 @@ def run(
 
 
 def run_job(job: Job, progress: Progress | None = None, stop: Stop | None = None) -> None:
-    """Look at the tiles of a job, and write its layer; its summary tells what was done. Errors are those of `run`."""
+    """Look at the tiles of a job, and write its layer; its summary tells what was done. Errors are those of `run`.
+
+    A job of one shard keeps its tiles in the shard's journal and writes no layer.
+    """
     progress, stop = progress or Silent(), stop or Silent()
     plan, options, summary = job.plan, job.plan.options, job.summary
-    if is_finished(plan, job.raster):
+    shards = None if job.shard is None else job.shard.count
+    if is_finished(plan, job.kept_at, job.raster):
         summary.output, summary.finished_before = str(plan.output), True
         return
     clock = time.perf_counter()
-    check_output(plan, job.spec, job.raster, resume=options.resume)
+    check_output(plan, job.spec, job.raster, resume=options.resume, kept_at=job.kept_at, shards=shards)
     summary.seconds["plan"] = summary.seconds.get("plan", 0.0) + time.perf_counter() - clock
     if plan.output == STDOUT:
         _stream(job, progress, stop)
         return
-    with local.look(job, progress, stop) as journal:
+    if options.overwrite:
+        start_anew(plan.output, job.kept_at, shards)
+    with _engine(options)(job, progress, stop) as journal:
+        if job.shard is not None:
+            _tell_of_shard(job, journal)
+            return
         write_layer(job, journal, stop, resume=options.resume)
     if not summary.rows:
         log.warning("%s holds no rows: no tile holds enough data", plan.output)
+
+
+def _engine(options: LookOptions) -> Engine:
+    if options.engine == RAY:
+        return ray.look
+    return processes.look if len(device_names(options.device)) > 1 else local.look
+
+
+def _tell_of_shard(job: Job, journal: Finished) -> None:
+    """Count what the journal of a finished shard holds, and say what is done with it."""
+    assert job.shard is not None
+    summary, count = job.summary, job.shard.count
+    for _ in summary.count(journal.records()):
+        pass
+    summary.output = str(journal.path)
+    summary.none = f"shard {job.shard} has no tiles"
+    summary.then = f"when all {count} shards are finished: {merge_command(job.plan.output, count)}"
+    if summary.failed:
+        summary.journal = summary.output
 
 
 def _stream(job: Job, progress: Progress, stop: Stop) -> None:

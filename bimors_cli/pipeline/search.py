@@ -26,7 +26,7 @@ from bimors_cli.output.rows import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style, score_qml
 from bimors_cli.pipeline.layer import origin
-from bimors_cli.pipeline.plan import WGS84
+from bimors_cli.pipeline.planning import WGS84
 from bimors_cli.pipeline.result import Result, read_result
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 

@@ -15,12 +15,15 @@ NEW_LABELS_SHOWN = 10
 class RunSummary:
     """Counts of a run that looks at tiles; ``output`` is the written file, None when the rows went to standard output.
 
+    ``rows_are`` is the word for what is counted: tiles, or what they are settled on.
     ``answered`` tiles have what was asked for, the others a reason; ``answered_as`` and ``unanswered_as`` are the words
     for them.
     ``finished_before`` says that --resume found the output whole and there was nothing to do. ``captions_known`` were
-    taken from the caption cache or from an equal tile, ``captions_described`` made by the captioner.
+    taken from the caption cache or from an equal tile, ``captions_described`` made by the captioner. ``none`` is said
+    of a run without a tile, ``then`` at the end: what to do next.
     """
 
+    rows_are: str = "tiles"
     answered_as: str = "labelled"
     unanswered_as: str = "without a label"
     output: str | None = None
@@ -33,6 +36,8 @@ class RunSummary:
     finished_before: bool = False
     captions_known: int = 0
     captions_described: int = 0
+    none: str = "the layer is empty: no tile holds enough data"
+    then: str | None = None
 
     @property
     def failed(self) -> int:
@@ -54,8 +59,8 @@ class RunSummary:
             yield f"{self.output} was finished before; nothing to do"
             return
         total = self.answered + self.reasons.total()
-        yield f"{self.answered:,} of {total:,} tiles {self.answered_as}" + (
-            f", {self.resumed:,} by earlier runs" * bool(self.resumed)
+        yield f"{self.answered:,} of {total:,} {self.rows_are} {self.answered_as}" + (
+            f", {self.resumed:,}{self._resumed_are} by earlier runs" * bool(self.resumed)
         )
         yield from self._answers()
         if self.reasons:
@@ -71,7 +76,13 @@ class RunSummary:
         if self.failed and self.journal is not None:
             yield f"{self.failed:,} tiles failed; the same command with --resume tries them again"
         if not total:
-            yield "the layer is empty: no tile holds enough data"
+            yield self.none
+        if self.then is not None:
+            yield self.then
+
+    @property
+    def _resumed_are(self) -> str:
+        return "" if self.rows_are == "tiles" else " tiles"
 
     @property
     def _width(self) -> int:
@@ -91,7 +102,8 @@ class Summary(RunSummary):
     """Counts of a run of classify; ``raster`` is the label raster, None when none was asked for.
 
     ``names`` are the labels in their order. ``new_labels`` are those that the adapter of the name ``adapter`` was not
-    trained on.
+    trained on. ``refined`` says how many labels of how many tiles refining changed, ``voters`` how many tiles voted,
+    and ``failed_tiles`` how many could not be read or computed where rows are not of tiles.
     """
 
     names: tuple[str, ...] = ()
@@ -100,6 +112,14 @@ class Summary(RunSummary):
     unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     adapter: str | None = None
     new_labels: tuple[str, ...] = ()
+    refined: tuple[int, int] | None = None
+    voters: int | None = None
+    failed_tiles: int | None = None
+
+    @property
+    def failed(self) -> int:
+        """Count the tiles that could not be read or computed."""
+        return super().failed if self.failed_tiles is None else self.failed_tiles
 
     def count(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
         """Pass records on and count them."""
@@ -117,6 +137,10 @@ class Summary(RunSummary):
             yield f"  {name:{self._width}}  {count:>9,}  {100 * count / max(self.answered, 1):5.1f} %"
 
     def _remarks(self) -> Iterator[str]:
+        if self.refined is not None:
+            yield "refined: {:,} of {:,} labels changed".format(*self.refined)
+        if self.voters is not None:
+            yield f"voted: {self.voters:,} tiles on {self.answered + self.reasons.total():,} cells"
         if self.raster is not None:
             yield f"label raster: {self.raster}"
         if self.new_labels:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -21,11 +21,14 @@ from bimors_cli.errors import ReadError
 from bimors_cli.model.device import shared_among_workers
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.output.features import DTYPE as FEATURE_DTYPE
+from bimors_cli.pipeline.decision import decide
 from bimors_cli.pipeline.models import Classifier
+from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.pipeline.plan import LookPlan, Plan
 from bimors_cli.pipeline.reading import ReadTile, read_ahead
-from bimors_cli.pipeline.record import CONFIDENCE_DECIMALS, PROBABILITY_DECIMALS, TileRecord
+from bimors_cli.pipeline.record import SHARES, TileRecord
 from bimors_cli.pipeline.todo import Todo
+from bimors_cli.pipeline.votes import pack_cells
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
@@ -44,11 +47,12 @@ Look = Callable[[int, "_Group"], list[TileRecord]]
 class _Group:
     """Tiles that were read and wait for the model, as many as its stages can use at once: ``records`` need none.
 
-    ``pictures`` uint8 [B, 3, h, w] and ``keys`` are in the order of ``indexes``.
+    ``pictures`` uint8 [B, 3, h, w], ``cells`` of a record and ``keys`` are in the order of ``indexes``.
     """
 
     records: list[TileRecord]
     indexes: list[int]
+    cells: list[bytes | None]
     pictures: torch.Tensor
     keys: list[bytes] | None
 
@@ -152,7 +156,7 @@ def _groups(
     fingerprint = None if models.memory is None else models.memory.key
     records: list[TileRecord] = []
     shown: list[ReadTile] = []
-    for tile in read_ahead(scene, todo, side, size, fingerprint):
+    for tile in read_ahead(scene, todo, side, size, fingerprint, cells=plan.votes):
         if ended.is_set():
             return
         pixels = tile.pixels
@@ -160,14 +164,14 @@ def _groups(
             log.info("%s", pixels.message)
             records.append(TileRecord(number, tile.index, "read_error"))
         elif pixels.valid_share < plan.options.min_valid or pixels.valid_share == 0:
-            records.append(TileRecord(number, tile.index, "nodata"))
+            records.append(TileRecord(number, tile.index, "nodata", cells=_cells(plan, pixels)))
         else:
             shown.append(tile)
         if len(shown) >= size or len(records) >= RECORDS_AT_ONCE:
-            yield _group(records, shown, models.device)
+            yield _group(plan, records, shown, models.device)
             records, shown = [], []
     if records or shown:
-        yield _group(records, shown, models.device)
+        yield _group(plan, records, shown, models.device)
 
 
 def group_size(most: int, shape: tuple[int, int], workers: int = 1) -> int:
@@ -175,15 +179,21 @@ def group_size(most: int, shape: tuple[int, int], workers: int = 1) -> int:
     return max(1, min(most, WAITING_BYTES // ((3 + workers) * 3 * math.prod(shape))))
 
 
-def _group(records: list[TileRecord], shown: list[ReadTile], device: torch.device) -> _Group:
-    images = [tile.pixels.image for tile in shown if isinstance(tile.pixels, TilePixels)]
+def _cells(plan: LookPlan, pixels: TilePixels) -> bytes | None:
+    return None if pixels.cells is None else pack_cells(pixels.cells, plan.options.min_valid)
+
+
+def _group(plan: LookPlan, records: list[TileRecord], shown: list[ReadTile], device: torch.device) -> _Group:
+    read = [tile.pixels for tile in shown if isinstance(tile.pixels, TilePixels)]
+    images = [pixels.image for pixels in read]
     shape = images[0].shape if images else (3, 0, 0)
     # From pinned memory CUDA copies while the program goes on.
     pictures = torch.empty((len(images), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
     if images:
         np.stack(images, out=pictures.numpy())
     keys = [tile.key for tile in shown if tile.key is not None]
-    return _Group(records, [tile.index for tile in shown], pictures, keys or None)
+    cells = [_cells(plan, pixels) for pixels in read]
+    return _Group(records, [tile.index for tile in shown], cells, pictures, keys or None)
 
 
 def _finish(look: Look, number: int, group: _Group) -> list[TileRecord]:
@@ -205,37 +215,27 @@ def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) ->
     captions, gist = classifier.look(group.pictures, group.keys)
     shares = classifier.answer(gist)
     kept: list[bytes | None] = [None] * len(captions)
-    if plan.options.keep_features:
+    if plan.options.keep_features or plan.options.refine:
         kept = [row.tobytes() for row in gist.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
     return [
-        _record(plan, number, index, share, caption if plan.options.captions else None, feature)
-        for index, share, caption, feature in zip(group.indexes, shares, captions, kept, strict=True)
+        _record(plan.options, TileRecord(number, index, caption=caption, feature=feature, cells=cells), share)
+        for index, caption, feature, cells, share in zip(
+            group.indexes,
+            captions if plan.options.captions else [None] * len(captions),
+            kept,
+            group.cells,
+            shares,
+            strict=True,
+        )
     ]
 
 
-def _record(
-    plan: Plan,
-    number: int,
-    index: int,
-    share: npt.NDArray[np.float32],
-    caption: str | None,
-    feature: bytes | None,
-) -> TileRecord:
+def _record(options: ClassifyOptions, record: TileRecord, share: npt.NDArray[np.float32]) -> TileRecord:
     if not np.isfinite(share).all():
-        return TileRecord(number, index, "model_error", caption=caption)
-    values = share.astype(np.float64)
-    # The earlier label wins a tie, on every machine.
-    order = np.argsort(-values, kind="stable")[: plan.options.top_k]
-    low = values[order[0]] < plan.options.min_confidence
-    return TileRecord(
-        number,
-        index,
-        "low_confidence" if low else None,
-        () if low else tuple((int(i), round(float(values[i]), CONFIDENCE_DECIMALS)) for i in order),
-        caption,
-        tuple(np.round(values, PROBABILITY_DECIMALS).tolist()) if plan.options.probabilities else None,
-        feature,
-    )
+        return replace(record, reason="model_error", feature=None)
+    if options.refine or options.vote:
+        record = replace(record, shares=share.astype(SHARES).tobytes())
+    return decide(record, share, options)
 
 
 def _add(seconds: dict[str, float], stage: str, since: float) -> None:

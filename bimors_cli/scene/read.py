@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.cells import cell_shares
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
     display_name,
@@ -43,10 +44,14 @@ class TilePixels:
         Red, green, blue; (h, w) is the same for all tiles of a grid.
     valid_share : float
         The share of the tile's own pixels (padding not counted) that hold data, 0..1.
+    cells : float array, optional
+        That of each cell in it, see `bimors_cli.scene.cells.cell_shares`; None where not asked for, and where all hold
+        nothing but data.
     """
 
     image: npt.NDArray[np.uint8]
     valid_share: float
+    cells: npt.NDArray[np.float64] | None = None
 
 
 class SceneReader:
@@ -128,7 +133,7 @@ def image_shape(grid: Grid, size_limit: int) -> tuple[int, int]:
     return min(grid.tile_height, size_limit), min(grid.tile_width, size_limit)
 
 
-def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
+def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool = False) -> TilePixels:
     """Read a tile as a picture.
 
     A tile larger than `size_limit` is read decimated, never in full. A tile clipped by the scene's edge is read at
@@ -144,6 +149,8 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
         A tile of the reader's grid.
     size_limit : int
         Longest side of the picture in pixels: the model's input.
+    cells : bool
+        Whether the share of valid pixels is asked for each cell as well.
 
     Returns
     -------
@@ -161,7 +168,8 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int) -> TilePixels:
     data, share = _read_window(reader, tile, (rows, cols))
     image = _fill(reader.stretch.apply(data), share > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
-    return TilePixels(image, float(share.mean(dtype=np.float64)))
+    parts = cell_shares(reader.grid, tile, share) if cells and (share < 1).any() else None
+    return TilePixels(image, float(share.mean(dtype=np.float64)), parts)
 
 
 def _read_window(

@@ -31,8 +31,8 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
     A row is an example if its ``label`` differs from what was predicted, or if a column ``checked`` (boolean, a number
     or a text such as yes or x) says that it is right. A column ``weight`` may weigh the rows; null weighs 1. Labels are
     those of the run that wrote the layer, then new words that were typed, alphabetically; a label of that run needs no
-    example. Case and blanks at the ends of a label do not matter. The description has the ``bundle`` of the run and its
-    ``bundle_sha256``.
+    example. Case and blanks at the ends of a label do not matter, and a synonym of one of the run's labels is that
+    label; a bar in what was typed is a letter. The description has the ``bundle`` of the run and its ``bundle_sha256``.
 
     Parameters
     ----------
@@ -56,20 +56,21 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
         colours = json.loads(provenance["labels"])
         paths = json.loads(provenance["scenes"])
         model = run["model"]
-    except (KeyError, ValueError) as error:
+        synonyms = {word.casefold(): name for name, words in run.get("synonyms", {}).items() for word in words}
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"{path} does not say how bimors made it",
             "give the .gpkg that bimors classify wrote, edited in place: exported copies lose it",
         ) from error
-    scenes = reopen(run["scenes"], paths, path)
+    scenes = reopen(run, paths, path)
     predicted = read_predictions(path, layer)
-    spelling = {name.casefold(): name for name in colours}
+    spelling = synonyms | {name.casefold(): name for name in colours}
     rows = _corrected(path, layer, predicted, spelling)
     new = sorted({label for _, label, _ in rows} - set(colours))
     if new:
         log.warning("%s: labels that the run did not have: %s", path, ", ".join(map(repr, new)))
     names = [*colours, *new]
-    Labels.of(names)  # what was typed must be a label
+    Labels.literal(names)  # what was typed must be a label
     places = {scene.info.stem: number for number, scene in enumerate(scenes)}
     number = {name: i for i, name in enumerate(names)}
     tiles = []

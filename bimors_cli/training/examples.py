@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
-from bimors_cli.model.names import places
+from bimors_cli.model.names import label_places
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
@@ -97,21 +97,23 @@ class _Some:
 
 
 def choose(examples: Examples, labels: Labels) -> Examples:
-    """Keep the examples of some classes, which get the order (and colours) of these labels.
+    """Keep the examples of some classes, which get the order, synonyms and colours of these labels.
+
+    A label is a class of the source by any of its names; several that are classes there become one.
 
     Raises
     ------
     InputError
         A label is no class of the source.
     """
-    known = places(labels.names, examples.labels.names)
-    unknown = [name for name, place in zip(labels.names, known, strict=True) if place is None]
+    known = label_places(labels, examples.labels.names)
+    unknown = [name for name, some in zip(labels.names, known, strict=True) if not some]
     if unknown:
         raise InputError(
             f"{labels.source}: {', '.join(map(repr, unknown[:5]))} is no class of {examples.name}",
             f"it has {', '.join(examples.labels.names[:20])}",
         )
-    now = {before: place for place, before in enumerate(known) if before is not None}
+    now = {before: place for place, some in enumerate(known) for before in some}
     kept = examples.take([row for row, example in enumerate(examples.examples) if example.label in now])
     return replace(
         kept,
@@ -148,4 +150,4 @@ def labels_of(names: Sequence[str], where: str, hint: str) -> Labels:
     if len(names) < 2:
         found = f"only one class, {names[0]!r}" if names else "no class"
         raise InputError(f"{where}: {found}; at least two are needed", hint)
-    return Labels.of(names)
+    return Labels.literal(names)

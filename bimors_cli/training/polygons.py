@@ -10,7 +10,8 @@ import numpy as np
 
 from bimors_cli.errors import InputError
 from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.pipeline.plan import ScenePlan, plan_scenes
+from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.pipeline.planning import plan_scenes
 from bimors_cli.training.cells import UNREACHED, label_cells
 from bimors_cli.training.examples import Examples, labels_of
 from bimors_cli.training.features import Features, read_features

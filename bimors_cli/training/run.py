@@ -120,10 +120,11 @@ def finetune(
 
 def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: Sample) -> Mapping[str, Any]:
     """All that decides the adapter, for the workshop."""
+    synonyms = [examples.labels.synonyms] if examples.labels.synonyms else []
 
     def digest(rows: Sequence[int]) -> str:
         told = [(e.where, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
-        return hashlib.sha256(json.dumps([told, list(examples.labels.names)]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([told, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
 
     recipe = options.recipe
     return {
@@ -227,8 +228,8 @@ def _answers(
     head: Head,
     temperature: float,
 ) -> Answers:
-    """Both heads' calibrated answers."""
-    plain = ZeroShotHead(models.clip, examples.labels, bundle.context)
+    """Both heads' calibrated answers; zero-shot's is that of `classify --head zero-shot`."""
+    plain = ZeroShotHead(models.clip, examples.labels, bundle.templates)
     answers: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
     for name, part in (("validation", parts.lesson.validation), ("test", parts.test)):
         if part is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.pipeline.result import grid_of_rows
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.gdal import file_name, is_local
 from bimors_cli.scene.grid import Grid
@@ -19,15 +20,15 @@ from bimors_cli.scene.stretch import Stretch
 log = logging.getLogger("bimors")
 
 
-def reopen(written: Sequence[Mapping[str, Any]], paths: Sequence[str], layer: Path) -> tuple[ScenePlan, ...]:
+def reopen(run: Mapping[str, Any], paths: Sequence[str], layer: Path) -> tuple[ScenePlan, ...]:
     """Open the scenes of a run again, by what the provenance of its layer says of them.
 
     A scene that is no longer where it was is looked for beside the layer.
 
     Parameters
     ----------
-    written : sequence of mapping
-        The scenes in ``run`` of the provenance, see `Plan.decides_rows`.
+    run : mapping
+        ``run`` of the provenance, see `Plan.decides_rows`.
     paths : sequence of str
         Where they were.
     layer : Path
@@ -38,10 +39,12 @@ def reopen(written: Sequence[Mapping[str, Any]], paths: Sequence[str], layer: Pa
     InputError
         A scene is in neither place, cannot be opened, or has another size or position now.
     """
-    return tuple(_reopen(scene, path, layer) for scene, path in zip(written, paths, strict=True))
+    return tuple(
+        _reopen(scene, grid_of_rows(run, scene), path, layer) for scene, path in zip(run["scenes"], paths, strict=True)
+    )
 
 
-def _reopen(written: Mapping[str, Any], path: str, layer: Path) -> ScenePlan:
+def _reopen(written: Mapping[str, Any], grid: Grid, path: str, layer: Path) -> ScenePlan:
     beside = layer.parent / file_name(path)
     if is_local(path) and not Path(path).exists():
         if not beside.exists():
@@ -65,7 +68,7 @@ def _reopen(written: Mapping[str, Any], path: str, layer: Path) -> ScenePlan:
     kind, low, high = written["stretch"]
     return ScenePlan(
         info,
-        Grid(width, height, *written["tile"], *written["stride"]),
+        grid,
         bands=choose_bands(info, tuple(written["bands"])),
         stretch=Stretch(kind, tuple(low), tuple(high)),
         nodata=parse_nodata(None if written["nodata"] == "file" else written["nodata"]),

@@ -37,7 +37,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.pipeline import models, tiles  # noqa: F401 (run imports them when it needs them)
 from bimors_cli.pipeline.new_bundle import Sources, new_bundle
 from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import make_plan
+from bimors_cli.pipeline.planning import make_plan
 from bimors_cli.pipeline.run import run
 from tests.benchmarks.reference import Reference, Row, spread
 

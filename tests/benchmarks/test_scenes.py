@@ -21,7 +21,7 @@ from bimors_cli.pipeline.destination import write_rows
 from bimors_cli.pipeline.journal import Journal, journal_path
 from bimors_cli.pipeline.layer import frames
 from bimors_cli.pipeline.options import ClassifyOptions, SceneOptions
-from bimors_cli.pipeline.plan import make_plan, plan_scenes
+from bimors_cli.pipeline.planning import make_plan, plan_scenes
 from bimors_cli.pipeline.reading import read_ahead
 from bimors_cli.pipeline.record import TileRecord
 from tests.conftest import NORTH_UP

@@ -226,3 +226,36 @@ def test_help_and_info_need_no_torch(scene: Path) -> None:
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
+
+
+def test_templates_from_the_command_line(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    asked = ["--template", "an aerial photo of a {}.", "--template", "{} from above"]
+    refused = classify(scene, labels, tiny_bundle, *asked, cwd=tmp_path)
+    assert refused.exit_code == 2 and "the adapter untrained answers" in refused.stderr
+    assert "--head zero-shot" in refused.stderr and "Traceback" not in refused.stderr
+    result = classify(scene, labels, tiny_bundle, *asked, "--head", "zero-shot", cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    for template, told in (
+        ("forest", "has no {}"),
+        ("{} and {}", "more than one {}"),
+        ("very " * 90 + "{}", "too long"),
+    ):
+        refused = classify(
+            scene, labels, tiny_bundle, "--template", template, "--head", "zero-shot", "--overwrite", cwd=tmp_path
+        )
+        assert refused.exit_code == 2 and told in refused.stderr, refused.stderr
+    assert (tmp_path / "scene.gpkg").exists()
+
+
+def test_synonyms_are_read_and_never_shown(scene: Path, tiny_bundle: Bundle) -> None:
+    lines = "forest | woodland | trees\t#00ff00\nriver\n"
+    result = classify(scene, Path("-"), tiny_bundle, "-o", "-", "--probabilities", stdin=lines)
+    assert result.exit_code == 0, result.stderr
+    for line in result.stdout.splitlines():
+        told = json.loads(line)["properties"]
+        assert {told["label"], told["label_2"]} == {"forest", "river"} and "woodland" not in line
+        assert abs(told["p_forest"] + told["p_river"] - 1) < 1e-3
+    refused = classify(scene, Path("-"), tiny_bundle, "-o", "-", stdin="forest | woods\nriver | Woods\n")
+    assert refused.exit_code == 2 and "line 2: 'Woods' is there already (standard input, line 1)" in " ".join(
+        refused.stderr.split()
+    )

@@ -168,7 +168,7 @@ def test_the_examples_of_the_help_run(tiny_bundle: Bundle, tmp_path: Path) -> No
         shutil.copy(EXAMPLES / name, tmp_path)
     shown = " ".join(bimors("classify", "--help", cwd=tmp_path).stdout.split())
     examples = re.findall(r": (bimors classify .+)", classify.classify.__doc__ or "")
-    assert len(examples) == 3
+    assert len(examples) == 5
     for example in examples:
         assert example in shown
         words = shlex.split(example.split(" | ")[0])[1:]

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
+from bimors_cli.bundle.shelf import facts_of
+from bimors_cli.bundle.templates import REMOTE_SENSING
 from bimors_cli.cli.main import app
 from bimors_cli.model.clip import Clip
 from bimors_cli.pipeline import new_bundle as module
@@ -85,6 +87,18 @@ def test_name_context_and_temperature(parts: Path) -> None:
     assert new(parts, *more).exit_code == 0
     bundle = open_bundle(parts / "mine")
     assert (bundle.name, bundle.context, bundle.zero_shot_temperature) == ("coast", "a satellite photo of", 0.7)
+
+
+def test_templates_of_ones_own(parts: Path) -> None:
+    assert new(parts).exit_code == 0
+    assert open_bundle(parts / "mine").templates == REMOTE_SENSING
+    assert new(parts, "--template", "{}", "--template", "{} from above.", "--overwrite").exit_code == 0
+    assert open_bundle(parts / "mine").templates == ("{}", "{} from above.")
+    assert facts_of(str(parts / "mine"))["templates"] == ["{}", "{} from above."]
+    refused = new(parts, "--template", "none", "--overwrite")
+    assert refused.exit_code == 2 and "has no {}" in refused.stderr
+    refused = new(parts, "--template", "very " * 90 + "{}", "--overwrite")
+    assert refused.exit_code == 2 and "too long" in refused.stderr
 
 
 def test_links_where_asked(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def write_layer(
     crs: int = 32618,
     polygons: Sequence[Any] | None = None,
     provenance: bool = True,
+    synonyms: dict[str, list[str]] | None = None,
 ) -> Path:
     """Write tiles in rows of four; None has no label, for its confidence was low."""
     sure = confidence or [0.75] * len(answers)
@@ -51,8 +52,9 @@ def write_layer(
         )
         for i, answer in enumerate(answers)
     ]
-    made = Labels.of(labels)
-    told = {"run": json.dumps({"layer": name}), "labels": json.dumps(dict.fromkeys(labels))} if provenance else {}
+    made = Labels.literal(labels)
+    run = {"layer": name} | ({} if synonyms is None else {"synonyms": synonyms})
+    told = {"run": json.dumps(run), "labels": json.dumps(dict.fromkeys(labels))} if provenance else {}
     spec = LayerSpec(name, f"EPSG:{crs}", made, metadata=told)
     shapes = [tile(*divmod(i, COLUMNS)) for i in range(len(answers))] if polygons is None else polygons
     geometries = np.empty(len(shapes), object)

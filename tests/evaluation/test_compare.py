@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputExistsError
 from bimors_cli.evaluation import compare as compare_module
 from bimors_cli.evaluation import trials as trials_module
 from bimors_cli.evaluation.compare import Comparison, compare
 from bimors_cli.evaluation.contestants import parse_contestants
+from bimors_cli.evaluation.datasets import open_data_sets
+from bimors_cli.evaluation.ledger import trial_key
 from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.protocols import questions
+from bimors_cli.evaluation.trials import trials_of
 from bimors_cli.pipeline.models import load_models
+from bimors_cli.pipeline.options import SceneOptions
 from bimors_cli.training.loop import Material
 from tests.training.test_run import draw_pictures
 
@@ -173,6 +181,107 @@ def test_evidence_is_kept_for_other_runs(coast: Path, tiny_bundle: Bundle, tmp_p
     assert not watch.looked and len(watch.trials) == 1
     run(options(coast, tiny_bundle, tmp_path / "c", heads=("bimors",), **kept), watch)
     assert watch.looked  # without captions, so far
+
+
+def with_manifest(bundle: Bundle, folder: Path, **changes: Any) -> Bundle:
+    """A copy of a bundle whose manifest says something else."""
+    shutil.copytree(bundle.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    return open_bundle(folder)
+
+
+def test_refined_answers_are_rows_of_their_own_and_are_not_learned_twice(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
+) -> None:
+    # Of so few pictures transductive makes little; what is asked here is whose answers it is given.
+    monkeypatch.setattr(trials_module, "transductive", lambda _, found: found**2 / (found**2).sum(1, keepdims=True))
+    # Random weights are sure of everything: there would be nothing to refine.
+    unsure = with_manifest(tiny_bundle, tmp_path / "unsure", zero_shot_temperature=50.0)
+    learned = []
+    begin = trials_module.begin
+    monkeypatch.setattr(trials_module, "begin", lambda *given: learned.append(given[0]) or begin(*given))
+    heads = ("zero-shot", "zero-shot:transductive", "bimors", "linear:transductive", "linear", "bimors:transductive")
+    kept = {"evidence": str(tmp_path / "evidence"), "seeds": (1,)}
+    found = run(options(coast, unsure, tmp_path / "together", heads=heads, **kept))
+    assert found.trials == 6 and [choice.head for choice in learned] == ["bimors", "linear"]
+    (table,) = found.tables
+    assert [row.head for row in table.rows] == list(heads)
+    rows = {row.head: row for row in table.rows}
+    assert rows["linear:transductive"].cells["new"].mean is None and rows["linear:transductive"].errors["mean"].values
+    results = plain(tmp_path / "together")
+    told = {row["head"]: row["calibration_error"] for row in results["tables"][0]["rows"]}
+    for head in ("zero-shot", "bimors", "linear"):  # before and after
+        before, after = told[head], told[f"{head}:transductive"]
+        assert set(before) == {"base", "new", "mean"} and before != after
+        for one in (*before.values(), *after.values()):
+            assert one["mean"] is None or 0 <= one["mean"] <= 1
+    scores = {trial["contestant"]["name"]: trial["answers"][0] for trial in results["trials"]}
+    assert scores["bimors"]["calibration_error"] == told["bimors"]["base"]["mean"]
+    page = (tmp_path / "together" / "results.md").read_text()
+    assert "| ECE |" in page and "| bimors:transductive |" in page and "expected calibration error" in page
+    # Alone they come to the same, and are added to what is there.
+    run(options(coast, unsure, tmp_path / "alone", heads=("bimors",), **kept))
+    more = run(options(coast, unsure, tmp_path / "alone", heads=("bimors", "bimors:transductive"), resume=True, **kept))
+    assert more.repeated == 1
+    alone = {trial["contestant"]["name"]: trial for trial in plain(tmp_path / "alone")["trials"]}
+    both = {trial["contestant"]["name"]: trial for trial in results["trials"]}
+    assert alone == {name: both[name] for name in alone}
+
+
+def test_a_refined_answer_is_that_of_all_test_pictures_together(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
+) -> None:
+    seen = []
+    refine = trials_module.transductive
+
+    def watched(features: Any, probabilities: Any) -> Any:
+        seen.append((features.shape, probabilities.shape))
+        return refine(features, probabilities)
+
+    monkeypatch.setattr(trials_module, "transductive", watched)
+    heads = ("zero-shot:transductive",)
+    run(options(coast, tiny_bundle, tmp_path / "results", heads=heads, protocols=("base-to-new", "plain")))
+    test = json.loads((tmp_path / "results" / "results.json").read_text())["data_sets"]["coast"]["test"]
+    (base, _), (new, _), (whole, answers) = seen
+    assert base[0] + new[0] == whole[0] == test and answers == (test, 4)
+
+
+def test_zero_shot_reads_all_templates_or_one(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    heads = ("zero-shot", "zero-shot:one-template")
+    run(options(coast, tiny_bundle, tmp_path / "several", heads=heads))
+    one = with_manifest(tiny_bundle, tmp_path / "one-bundle", templates=[tiny_bundle.one_template])
+    run(options(coast, one, tmp_path / "one", heads=heads))
+    several, single = plain(tmp_path / "several"), plain(tmp_path / "one")
+    assert several["bundle"]["templates"] == list(tiny_bundle.templates) and len(single["bundle"]["templates"]) == 1
+    (all_, first), (same, again) = ([trial["answers"] for trial in some["trials"]] for some in (several, single))
+    assert first == same == again and all_ != first
+
+
+def test_ledgers_of_earlier_versions_are_understood(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A key holds nothing new where a contestant is what it always was."""
+    data_sets = {one.name: one for one in open_data_sets([str(coast)], [], SceneOptions())}
+    chosen = options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot", "zero-shot:one-template", "bimors"))
+    asked = questions("plain", {name: one.classes for name, one in data_sets.items()})
+    first = replace(tiny_bundle, own_templates=(tiny_bundle.one_template,))
+    keys = {}
+    for bundle in (first, tiny_bundle):
+        for trial in trials_of(asked, chosen):
+            keys.setdefault(trial.contestant.name, []).append(trial_key(trial, bundle, data_sets, chosen))
+    assert keys["zero-shot"][0] != keys["zero-shot"][1] and keys["bimors"][0] == keys["bimors"][2]
+    assert len({keys["zero-shot"][0], *keys["zero-shot:one-template"]}) == 2
+    before = {
+        "bundle": tiny_bundle.sha256,
+        "head": {"name": None, "choice": None, "captions": True, "patch_tokens": True, "rate": None, "epochs": None},
+        "learned": None,
+        "asked": [[data_sets["coast"].sha256, [0, 1, 2, 3]]],
+        "shots": 0,
+        "seed": 0,
+        "recipe": None,
+        "draw": None,
+        "scene": [(), "auto", None],
+    }
+    assert keys["zero-shot"][0] == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
 
 
 def test_a_changed_picture_is_looked_at_again(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -26,6 +26,23 @@ def test_changes() -> None:
     assert not blind.patch_tokens and blind.recipe(10, 4, 2).rate == 0.009
 
 
+def test_how_answers_are_refined_and_what_zero_shot_reads() -> None:
+    plain, refined, one, both, learned = parse_contestants(
+        [
+            "zero-shot",
+            "zero-shot:transductive",
+            "zero-shot:one-template",
+            "zero-shot:one-template:transductive",
+            "bimors+cache:tokens=8:transductive",
+        ]
+    )
+    assert not (plain.transductive or plain.one_template or one.transductive or refined.one_template)
+    assert refined.transductive and one.one_template and both.transductive and both.one_template
+    assert plain.unrefined == refined.unrefined != one.unrefined == both.unrefined
+    assert learned.transductive and learned.choice == HeadChoice("bimors", True, 8) and learned.listens
+    assert learned.officially().transductive
+
+
 def test_official_quirks_are_those_of_bimors_alone() -> None:
     zero, coop, bimors = (one.officially() for one in parse_contestants(["zero-shot", "coop", "bimors"]))
     assert zero.choice is None and coop.choice == HeadChoice("coop")
@@ -39,6 +56,10 @@ def test_official_quirks_are_those_of_bimors_alone() -> None:
         ("zero-shot+cache", "unknown head"),
         ("cache+cache", "unknown head"),
         ("zero-shot:lr=1", "learns nothing"),
+        ("zero-shot:spatial", "'spatial' is no change of it"),
+        ("zero-shot:transductive=1", "is no change of it"),
+        ("coop:one-template", "'one-template' is no change of coop"),
+        ("coop:transductive=1", "no change of coop"),
         ("coop:no-captions", "'no-captions' is no change of coop"),
         ("linear:tokens=4", "no change of linear"),
         ("bimors:tokens=0", "tokens=0: a whole number from 1 to 64"),

@@ -47,6 +47,15 @@ def edit(path: Path, statement: str) -> None:
         database.execute(statement)
 
 
+def test_a_synonym_in_the_reference_or_typed_into_the_layer_is_its_label(tmp_path: Path) -> None:
+    told = {"synonyms": {F: ["woodland", "Tree_Cover"]}}
+    path = write_layer(tmp_path / "out.gpkg", [F, R, "Woodland", B], **told)  # type: ignore[arg-type]
+    shapes = [tile(0, 0), tile(0, 1), tile(0, 2), tile(0, 3)]
+    found = check(path, write_reference(tmp_path / "truth.gpkg", shapes, ["WOODLAND", R, "tree cover", "golf course"]))
+    assert found.scores.labels == (F, R, B, "golf course") and found.unknown == ("golf course",)
+    assert found.scores.everything.accuracy.right == 3
+
+
 def test_figures_worked_out_by_hand(layer: Path, tmp_path: Path) -> None:
     """Truth: forest forest forest forest / bare river - -."""
     shapes = [tile(0, 0, 1, 4), tile(1, 0), tile(1, 1, 1, 1.4)]

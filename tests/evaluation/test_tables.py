@@ -10,7 +10,7 @@ import pytest
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import Question, questions
 from bimors_cli.evaluation.tables import Cell, Table, markdown, tables
-from bimors_cli.evaluation.trials import Outcome, Trial, trials_of
+from bimors_cli.evaluation.trials import Outcome, Trial, learning, trials_of
 
 CLASSES = {"a": ("1", "2", "3", "4"), "b": ("5", "6", "7", "8")}
 
@@ -27,7 +27,7 @@ def outcome(trial: Trial, right: Any) -> Outcome:
     answers = []
     for asked in trial.asked:
         value = right(trial, asked)
-        answers.append(None if value is None else {"accuracy": {"value": value}})
+        answers.append(None if value is None else {"accuracy": {"value": value}, "calibration_error": value / 10})
     return Outcome(7, 1.0, 1, 0.5, 2.0, tuple(answers))
 
 
@@ -49,10 +49,13 @@ def test_base_new_and_their_harmonic_mean_seed_by_seed() -> None:
     assert linear.cells["new"].mean is None and linear.cells["harmonic mean"].values == ()
     assert average.rows[1].cells["harmonic mean"].values == pytest.approx(by_seed)
     lines = list(markdown(a))
-    assert lines[0] == "| head | base, % | new, % | harmonic mean, % | learns | seconds |"
-    assert lines[2].startswith("| zero-shot | 90.00 | 50.00 | 64.29 | 7 |")
+    assert lines[0] == "| head | base, % | new, % | harmonic mean, % | ECE | learns | seconds |"
+    assert lines[2].startswith("| zero-shot | 90.00 | 50.00 | 64.29 | 7.00 | 7 |")
     assert lines[3].startswith("| coop | **92.00 ± 1.00** | **52.00 ± 1.00** |")
-    assert "| - | - |" in lines[4]
+    assert "| - | - | 9.20 ± 0.10 |" in lines[4]  # of what it can answer
+    assert coop.errors["base"].values == pytest.approx((0.093, 0.091, 0.092))
+    assert coop.errors["mean"].values == pytest.approx((0.073, 0.071, 0.072))
+    assert average.rows[1].errors["mean"].values == pytest.approx((0.073, 0.071, 0.072))
 
 
 def test_shots_have_tables_of_their_own_and_zero_shot_is_in_each() -> None:
@@ -69,6 +72,21 @@ def test_cross_dataset_has_a_table_a_source() -> None:
     first, second = laid_out("cross-dataset", lambda trial, asked: 0.5, heads=("coop",), seeds=(1,))
     assert first.columns == ("a", "b") and second.columns == ("b", "a")
     assert first.name == "cross-dataset, from a, 16 shots"
+
+
+def test_trials_that_differ_in_how_answers_are_refined_learn_alike() -> None:
+    heads = ("zero-shot", "zero-shot:one-template", "zero-shot:transductive", "coop", "coop:transductive", "coop:lr=1")
+    options = CompareOptions(sources=("x",), protocols=("plain",), heads=heads, seeds=(1,))
+    found = trials_of(questions("plain", {"a": CLASSES["a"]}), options)
+    alike: dict[Trial, list[str]] = {}
+    for trial in found:
+        alike.setdefault(learning(trial), []).append(trial.contestant.name)
+    assert list(alike.values()) == [
+        ["zero-shot", "zero-shot:transductive"],
+        ["zero-shot:one-template"],
+        ["coop", "coop:transductive"],
+        ["coop:lr=1"],
+    ]
 
 
 def test_what_is_learned_once_serves_all_protocols() -> None:

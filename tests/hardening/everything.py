@@ -18,6 +18,7 @@ for name in (
     "bimors_cli.evaluation.compare",
     "bimors_cli.output.flatgeobuf",
     "bimors_cli.output.geopackage",
+    "bimors_cli.pipeline.merge",
     "bimors_cli.pipeline.models",
     "bimors_cli.pipeline.run",
     "bimors_cli.pipeline.tiles",

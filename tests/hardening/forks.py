@@ -89,6 +89,19 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A constant ``module:name`` that has another value in the fork."""
+
+    target: str
+    value: Any
+
+    def plant(self) -> None:
+        """Set it in this process."""
+        module, _, name = self.target.partition(":")
+        setattr(importlib.import_module(module), name, self.value)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run ended: ``code`` is negative after a signal, as in `subprocess`."""
 
@@ -161,7 +174,7 @@ class Forks:
         args: Sequence[object],
         cwd: Path,
         *,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[Fault | Setting] = (),
         env: Mapping[str, str] | None = None,
         file_limit: int | None = None,
         ignored: Sequence[int] = (),
@@ -207,7 +220,7 @@ def run_forked(
     cwd: str,
     out: str,
     err: str,
-    faults: tuple[Fault, ...],
+    faults: tuple[Fault | Setting, ...],
     env: dict[str, str],
     file_limit: int | None,
     ignored: tuple[int, ...],

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bimors_cli.bundle.adapter import read_adapter
 from bimors_cli.bundle.manifest import bundle_of, read_bundle
 from bimors_cli.errors import BimorsError, LabelsError
-from bimors_cli.labels import parse_labels
+from bimors_cli.labels import parse_labels, reading
 from bimors_cli.pipeline.journal import Journal
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.redact import redact
@@ -49,7 +49,7 @@ def one_line(error: BimorsError) -> None:
 # --- labels -----------------------------------------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
-    [b"forest", b"river", b"\t", b"#", b"#ff0000", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\0", b" ", b"\xff"]
+    [b"forest", b"river", b"\t", b"#", b"#ff0000", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\0", b" ", b"\xff", b"|", b"_"]
 )
 
 
@@ -60,11 +60,15 @@ def test_labels(content: bytes) -> None:
         labels = parse_labels(content, "labels.txt")
     except LabelsError as error:
         return one_line(error)
-    assert len(labels) >= 2 and len({name.casefold() for name in labels.names}) == len(labels)
+    assert len(labels) >= 2 and len({reading(name) for name in labels.every_name}) == len(labels.every_name)
+    assert len(labels.owners) == len(labels.every_name) and set(labels.owners) == set(range(len(labels)))
     # What was read can be written and read again.
-    lines = "".join(f"{item.name}\t{item.colour or ''}\n" for item in labels.items)
+    lines = "".join(f"{' | '.join(item.names)}\t{item.colour or ''}\n" for item in labels.items)
     if not any(name.startswith("#") for name in labels.names):
-        assert parse_labels(lines.encode(), "again").names == labels.names
+        again = parse_labels(lines.encode(), "again")
+        assert [(item.names, item.colour) for item in again.items] == [
+            (item.names, item.colour) for item in labels.items
+        ]
 
 
 # --- options and the grid ---------------------------------------------------------------------------------------------
@@ -106,6 +110,7 @@ ENTRY = {"path": "clip/a.json", "size": 3, "sha256": "0" * 64}
 BUNDLE = {
     "schema": 1, "name": "tiny", "description": "", "context": "a photo of a", "image_size": 32,
     "zero_shot_temperature": 1.0, "vocabulary": None, "licences": {}, "files": [ENTRY],
+    "templates": ["a photo of a {}."],
 }  # fmt: skip
 ADAPTER = {
     "schema": 1, "name": "coast", "bundle": "tiny", "bundle_sha256": "0" * 64, "head": "bimors", "cache": False,

@@ -341,13 +341,14 @@ def test_labels_are_data(make_raster: MakeRaster, bimors: Bimors, rows: Rows, tm
     path = make_raster(rgb(256, 256))
     bimors(path, "--probabilities", "--no-captions", tile="32", labels=labels)
     layer = rows()
-    assert set(layer["label"]) <= set(WORDS) and len(layer) == 64
+    names = {word.partition("|")[0].strip() for word in WORDS}  # what follows a bar are synonyms
+    assert set(layer["label"]) <= names and len(layer) == 64
     with sqlite3.connect(tmp_path / "out.gpkg") as database:
         style = database.execute("SELECT styleQML FROM layer_styles").fetchone()[0]
     from xml.etree import ElementTree
 
     found = {item.get("value") for item in ElementTree.fromstring(style).iter("category")}
-    assert set(WORDS) <= found
+    assert names <= found
 
 
 @pytest.mark.parametrize("line", ["x" * 10_000_000, "é" * 4_000_000, "a\t" * 3_000_000], ids=["x", "é", "tabs"])

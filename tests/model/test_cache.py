@@ -74,17 +74,17 @@ def test_labels_that_the_cache_does_not_know_keep_the_other_heads_probability() 
     cache = Cache.of(rows(N), torch.arange(N) % K, K)
     base = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     features = rows(4, seed=1)
-    answer = CacheHead(Fixed(base), cache, [2, None, 0, 1]).logits(evidence(features))
+    answer = CacheHead(Fixed(base), cache, [[2], [], [0], [1]]).logits(evidence(features))
     torch.testing.assert_close(answer.softmax(dim=1)[:, 1], base.softmax(dim=1)[:, 1])
     # Among its own it says what it says without the other.
-    own = CacheHead(Fixed(base[:, [0, 2, 3]]), cache, [2, 0, 1]).logits(evidence(features))
+    own = CacheHead(Fixed(base[:, [0, 2, 3]]), cache, [[2], [0], [1]]).logits(evidence(features))
     torch.testing.assert_close(answer[:, [0, 2, 3]].softmax(dim=1), own.softmax(dim=1))
     torch.testing.assert_close(own, base[:, [0, 2, 3]] + cache(features)[:, [2, 0, 1]])
 
 
 def test_a_cache_that_knows_none_of_the_labels_is_silent() -> None:
     base = torch.randn(4, 2, generator=torch.Generator().manual_seed(3))
-    head = CacheHead(Fixed(base), Cache.of(rows(N), torch.arange(N) % K, K), [None, None])
+    head = CacheHead(Fixed(base), Cache.of(rows(N), torch.arange(N) % K, K), [[], []])
     assert torch.equal(head.logits(evidence(rows(4))), base)
 
 

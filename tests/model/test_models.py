@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import DeviceError, LabelsError
+from bimors_cli.errors import BundleError, DeviceError, InputError, LabelsError
 from bimors_cli.labels import Labels, parse_labels
 from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.model.device import choose_device
@@ -63,8 +63,45 @@ def test_an_untrained_adapter_gives_the_zero_shot_answer(tiny_models: FrozenMode
     evidence = tiny_models.gather(pictures(3))
     with torch.no_grad():
         learned = BimorsHead(clip, LABELS, learner).logits(evidence)
-    zero_shot = ZeroShotHead(clip, LABELS, "a photo of a").logits(evidence)
+    zero_shot = ZeroShotHead(clip, LABELS, ["a photo of a {}."]).logits(evidence)
     torch.testing.assert_close(learned, zero_shot, rtol=0, atol=1e-4)
+
+
+def test_several_templates_are_averaged(tiny_models: FrozenModels) -> None:
+    clip, evidence = tiny_models.clip, tiny_models.gather(pictures(3))
+    templates = ["a photo of a {}.", "{} from above", "green {} near water."]
+    features = torch.stack(
+        [clip.read([t.replace("{}", name.replace("_", " ")) for name in LABELS.names]) for t in templates]
+    )
+    text = torch.nn.functional.normalize(features.mean(dim=0), dim=-1)
+    answer = ZeroShotHead(clip, LABELS, templates).logits(evidence)
+    torch.testing.assert_close(answer, clip.scale * evidence.image_feature @ text.T, rtol=0, atol=1e-5)
+    one = ZeroShotHead(clip, LABELS, templates[:1]).logits(evidence)
+    assert torch.equal(one, clip.scale * evidence.image_feature @ features[0].T)
+    # Of a label's names each is read in all templates, and the nearest answers.
+    joined = ZeroShotHead(clip, Labels.of(["forest | port", "bare land | dense_residential"]), templates)
+    expected = torch.stack((answer[:, [0, 3]].amax(dim=1), answer[:, [1, 2]].amax(dim=1)), dim=1)
+    torch.testing.assert_close(joined.logits(evidence), expected, rtol=0, atol=1e-5)
+
+
+def test_a_tower_that_cannot_take_learned_prompts_reads_templates_as_well(
+    tiny_models: FrozenModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, texts = tiny_models.clip, ["a forest.", "a dense residential area from above"]
+    short = clip.read_short(texts)
+
+    def refuse() -> None:
+        raise BundleError("not causal")
+
+    monkeypatch.setattr(clip, "text_tower", refuse)
+    assert torch.equal(clip.read_short(texts), clip.read(texts))
+    torch.testing.assert_close(short, clip.read(texts), rtol=0, atol=1e-6)
+
+
+def test_a_label_with_braces_is_read_as_it_is(tiny_models: FrozenModels) -> None:
+    assert tiny_models.clip.prompts(Labels.of(["{}", "{0} {x}"]), ["a {}.", "{x} {}"]) == [
+        "a {}.", "{x} {}", "a {0} {x}.", "{x} {0} {x}",
+    ]  # fmt: skip
 
 
 def test_caption_and_patch_tokens_both_move_a_trained_head(tiny_models: FrozenModels) -> None:
@@ -125,6 +162,22 @@ def test_a_label_longer_than_the_context_is_refused_by_its_line(tiny_models: Fro
         tiny_models.clip.name_tokens(labels, 4)
 
 
+def test_templates_and_labels_that_are_too_long_are_refused(tiny_models: FrozenModels) -> None:
+    clip = tiny_models.clip
+    labels = parse_labels(b"forest\n\nriver | " + b"port " * 60 + b"\n", "labels.txt")
+    assert len(clip.prompts(labels, ["a {}.", "{}"])) == 6
+    with pytest.raises(LabelsError, match=r"labels\.txt, line 3: the label is too long for 'a green ") as caught:
+        clip.prompts(labels, ["a {}.", "a " + "green " * 20 + "{}."])
+    assert len(caught.value.message) < 200
+    with pytest.raises(InputError, match=r"the template 'very very .* is too long: this model reads 77 word pieces"):
+        clip.prompts(LABELS, ["a {}.", "very " * 90 + "green {}."])
+    # All of the context length may be used.
+    fits = [n for n in range(60, 90) if clip._tokens(["port " * n])[1][0] < 77]
+    assert len(clip.prompts(Labels.of(["x", "port " * (max(fits) - 1) + "port"]), ["{}"])) == 2
+    with pytest.raises(LabelsError):
+        clip.prompts(Labels.of(["x", "port " * max(fits) + "port"]), ["{}"])
+
+
 def test_the_longest_label_that_fits_is_read_to_its_end(tiny_models: FrozenModels) -> None:
     clip = tiny_models.clip
 
@@ -141,8 +194,18 @@ def test_the_longest_label_that_fits_is_read_to_its_end(tiny_models: FrozenModel
 
 
 def test_underscores_are_spaces(tiny_models: FrozenModels) -> None:
-    tokens = tiny_models.clip.name_tokens(Labels.of(["bare_land", "forest", "bare  land"]), 4)
+    tokens = tiny_models.clip.name_tokens(Labels.literal(["bare_land", "forest", "bare  land"]), 4)
     assert tokens.ids[0].tolist() == tokens.ids[2].tolist()
+
+
+def test_every_name_of_a_label_has_its_tokens(tiny_models: FrozenModels) -> None:
+    clip = tiny_models.clip
+    tokens = clip.name_tokens(Labels.of(["forest | bare_land", "port"]), 4)
+    each = clip.name_tokens(Labels.of(["forest", "bare_land", "port"]), 4)
+    assert torch.equal(tokens.ids, each.ids) and torch.equal(tokens.end, each.end)
+    labels = parse_labels(b"forest\nport | " + b"very " * 90 + b"long\n", "labels.txt")
+    with pytest.raises(LabelsError, match="line 2: the label is too long"):
+        clip.name_tokens(labels, 4)
 
 
 def test_probabilities_are_softened_by_the_temperature() -> None:
@@ -179,4 +242,6 @@ def test_half_precision_goes_all_the_way(tiny_bundle: Bundle, tiny_models: Froze
         full = BimorsHead(tiny_models.clip, LABELS, learner).logits(tiny_models.gather(pictures(3)))
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, full, rtol=0, atol=0.6)
-    torch.testing.assert_close(ZeroShotHead(half.clip, LABELS, "a photo of a").logits(evidence), low, rtol=0, atol=0.3)
+    torch.testing.assert_close(
+        ZeroShotHead(half.clip, LABELS, ["a photo of a {}."]).logits(evidence), low, rtol=0, atol=0.3
+    )

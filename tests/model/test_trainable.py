@@ -63,7 +63,7 @@ def evidence(tiny_models: FrozenModels) -> Evidence:
 
 @pytest.fixture(scope="module")
 def zero_shot(tiny_models: FrozenModels, evidence: Evidence) -> torch.Tensor:
-    return ZeroShotHead(tiny_models.clip, LABELS, WORDS).logits(evidence)
+    return ZeroShotHead(tiny_models.clip, LABELS, [f"{WORDS} {{}}."]).logits(evidence)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +190,53 @@ def test_labels_at_work_need_not_be_those_of_training(head: str, tiny_models: Fr
         alone = head_of(head, tiny_models, learner, Labels.of(["meadow", "river"])).logits(evidence)
     torch.testing.assert_close(answer[:, 1] - answer[:, 3], known[:, 3] - known[:, 0], rtol=0, atol=1e-4)
     torch.testing.assert_close(answer[:, [2, 0]], alone, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", [head for head in TRAINABLE_HEADS if head not in ("linear", "cache")])
+def test_of_a_labels_names_the_nearest_answers(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+    learner = stirred(learner_of(head, tiny_models))
+    names = ["forest", "bare land", "port", "river", "meadow"]
+    with torch.no_grad():
+        each = head_of(head, tiny_models, learner, Labels.of(names)).logits(evidence)
+        joined = Labels.of(["forest | river | meadow", "bare land", "port"])
+        answer = head_of(head, tiny_models, learner, joined).logits(evidence)
+    expected = torch.stack((each[:, [0, 3, 4]].amax(dim=1), each[:, 1], each[:, 2]), dim=1)
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["linear", "cache"])
+def test_a_label_that_several_classes_were_trained_for(
+    head: str, tiny_models: FrozenModels, evidence: Evidence
+) -> None:
+    """Each of them speaks for it; a name that nobody trained takes no part."""
+    learner = stirred(learner_of(head, tiny_models))
+    joined = Labels.of(["land | forest | bare_land", "dense residential", "port"])
+    with torch.no_grad():
+        answer = head_of(head, tiny_models, learner, joined).logits(evidence)
+        if head == "linear":
+            each = head_of(head, tiny_models, learner).logits(evidence)
+            expected = torch.stack((each[:, :2].amax(dim=1), each[:, 2], each[:, 3]), dim=1)
+        else:
+            votes = learner.get_submodule("cache")(evidence.image_feature)
+            zero = ZeroShotHead(tiny_models.clip, joined, [f"{WORDS} {{}}."]).logits(evidence)
+            expected = zero + torch.stack((votes[:, :2].amax(dim=1), votes[:, 2], votes[:, 3]), dim=1)
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+def test_a_label_with_synonyms_can_be_learned(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+    labels = Labels.of(["forest | woodland", "bare land", "dense_residential", "port | harbour"])
+    learner = learner_of(head, tiny_models)
+    logits = make_head(head, tiny_models.clip, labels, learner, words=WORDS, trained=labels.names).logits(evidence)
+    assert logits.shape == (len(evidence), 4)
+    torch.nn.functional.cross_entropy(logits, torch.arange(len(evidence)) % 4).backward()
+    assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in learner.parameters())
+
+
+def test_numbers_that_are_none_stay_none_among_synonyms(tiny_models: FrozenModels, evidence: Evidence) -> None:
+    head = ZeroShotHead(tiny_models.clip, Labels.of(["forest | woodland", "port"]), ["{}"])
+    lost = replace(evidence, image_feature=torch.full_like(evidence.image_feature, torch.nan))
+    assert not torch.isfinite(head.logits(lost)).any()
 
 
 def test_a_probe_answers_with_some_of_its_labels_and_refuses_others(

@@ -12,7 +12,8 @@ import pytest
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.pipeline import reading
 from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.pipeline.plan import ScenePlan, plan_scenes
+from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.pipeline.planning import plan_scenes
 from bimors_cli.pipeline.reading import CACHE_BYTES, ReadTile, cache_bytes, read_ahead
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels

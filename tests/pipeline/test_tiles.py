@@ -16,7 +16,8 @@ from bimors_cli.model.batches import CAPTIONER, IMAGE_TOWER
 from bimors_cli.pipeline.caption_cache import Remembered, open_caption_cache
 from bimors_cli.pipeline.models import Classifier, load_models, make_classifier
 from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import Plan, make_plan
+from bimors_cli.pipeline.plan import Plan
+from bimors_cli.pipeline.planning import make_plan
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.pipeline.tiles import WAITING_BYTES, classify_tiles, group_size
 from bimors_cli.pipeline.todo import every_tile

@@ -21,7 +21,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.pipeline.plan import plan_scenes
+from bimors_cli.pipeline.planning import plan_scenes
 from bimors_cli.scene.read import SceneReader, read_tile
 from bimors_cli.training.corrected import from_layer
 from bimors_cli.training.examples import Examples
@@ -104,6 +104,28 @@ def test_changed_rows_are_examples(layer: Path, tmp_path: Path, data: np.ndarray
             expected = read_tile(reader, tile, 16).image
         image = examples.pictures.read(index)
         assert image is not None and (image == expected).all()
+
+
+def test_a_bar_in_what_was_typed_is_a_letter(layer: Path) -> None:
+    relabel(layer, r0c0="forest | woodland", r2c3="a|b")
+    examples = from_layer(layer, image_size=16)
+    assert labelled(examples) == {"coast/0/0": "forest | woodland", "coast/2/3": "a|b"}
+    assert examples.labels.names == (*LABELS, "a|b", "forest | woodland") and not examples.labels.synonyms
+
+
+def test_a_synonym_of_the_run_that_was_typed_is_its_label(
+    tiny_bundle: Bundle, make_raster: MakeRaster, data: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gpkg"
+    labels = ["river | stream", "forest | Wood_Land", "bare land"]
+    options = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu"}
+    bimors_cli.classify(make_raster(data, name="coast.tif"), labels, out, **options)
+    relabel(out, r0c0=None, r2c3=None)
+    relabel(out, r0c0="wood_land ", r2c3="STREAM")
+    edit(out, "ALTER TABLE tiles ADD COLUMN checked BOOLEAN", "UPDATE tiles SET checked = 1 WHERE row + col IN (0, 5)")
+    examples = from_layer(out, image_size=16)
+    assert labelled(examples) == {"coast/0/0": "forest", "coast/2/3": "river"}
+    assert examples.labels.names == ("river", "forest", "bare land")
 
 
 def test_the_bundle_is_told(layer: Path, tiny_bundle: Bundle) -> None:

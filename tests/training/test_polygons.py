@@ -17,7 +17,7 @@ from pyproj import Transformer
 
 from bimors_cli.errors import InputError, VectorError
 from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.pipeline.plan import plan_scenes
+from bimors_cli.pipeline.planning import plan_scenes
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.read import SceneReader, read_tile
 from bimors_cli.training.examples import Examples

@@ -61,14 +61,15 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
     material = Material((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
     validation = evidence(features[checked]), target[checked]
     base = right(plain, evidence(features[tested]), target[tested])
+    own = [[label] for label in range(count)]
     for head in ("cache", "linear"):
         learner: nn.Module = nn.Module()
         if head == "cache":
             learner.add_module("cache", Cache.of(features[learned], target[learned], count))
-            answerer: object = CacheHead(plain, learner.get_submodule("cache"), range(count))  # type: ignore[arg-type]
+            answerer: object = CacheHead(plain, learner.get_submodule("cache"), own)  # type: ignore[arg-type]
         else:
             learner = LinearLearner(features.shape[1], count)
-            answerer = LinearHead(labels, learner, range(count))
+            answerer = LinearHead(labels, learner, own)
         recipe = Recipe(rate=RATES[head])
         training = Training.begin(learner, recipe)
         train(answerer, training, material, validation, recipe)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -16,6 +17,7 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS, open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, Interrupted, OutputExistsError
 from bimors_cli.labels import Labels
+from bimors_cli.pipeline.models import load_models, make_classifier
 from bimors_cli.training import run as run_module
 from bimors_cli.training.options import FinetuneOptions
 
@@ -93,6 +95,34 @@ def test_some_classes_in_an_order_of_ones_own(data: Path, tiny_bundle: Bundle, t
     summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
     assert open_adapter(tmp_path / "coast", tiny_bundle).labels == ("River", "beach")
     assert summary.examples == {"River": 4, "beach": 4}
+
+
+def test_labels_with_synonyms_choose_and_join_classes(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    names = sorted(path.name for path in data.iterdir())
+    first, second, *_ = names
+    labels = Labels.of([f"coast | {first}", f"green | {names[-1].upper()} | {second}"])
+    summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
+    assert summary.labels == ("coast", "green") and summary.examples == {"coast": 4, "green": 4}
+    assert open_adapter(tmp_path / "coast", tiny_bundle).labels == ("coast", "green")
+
+
+def test_a_class_whose_name_has_a_bar(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Of the data, the bar is a letter; a labels file finds the class by either part."""
+    folder = draw_pictures(tmp_path / "lakes", {"forest|woodland": 50, "lake": 160}, count=20)
+    for head in ("linear", "bimors+cache"):
+        chosen = {"head": head.removesuffix("+cache"), "cache": head.endswith("+cache"), "epochs": 1}
+        summary = run_module.finetune(options(folder, tiny_bundle, tmp_path / head, **chosen))
+        assert summary.labels == ("forest|woodland", "lake")
+        adapter = open_adapter(tmp_path / head, tiny_bundle)
+        assert adapter.labels == ("forest|woodland", "lake")
+        models = load_models(tiny_bundle, "cpu")
+        evidence = models.gather(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+        answers = [
+            make_classifier(models, tiny_bundle, adapter, labels).head.logits(evidence)
+            for labels in (Labels.literal(adapter.labels), Labels.of(["trees | Woodland", "lake"]))
+        ]
+        if head == "linear":
+            assert torch.equal(*answers)
 
 
 class StopAfter:

@@ -30,7 +30,7 @@ from bimors_cli.pipeline.models import load_models
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.loop import answer
 from recipe import augment, data
-from recipe.bundle_stage import CONTEXT, gather, keep, names_of
+from recipe.bundle_stage import CONTEXT, TEMPLATES, gather, keep, names_of
 from recipe.common import Settings, one_cycle, publish, scratch
 from recipe.words import RSICD, RSSCN7
 
@@ -152,7 +152,7 @@ def build(settings: Settings) -> None:
         return keep(settings, bundle, name, make)
 
     unseen = kept("fitting", lambda: gather(frozen, fitting))
-    plain = answer(ZeroShotHead(frozen.clip, labels, CONTEXT), unseen)
+    plain = answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
     cold = {"zero-shot": bundle.zero_shot_temperature}
     views = [
         kept(f"views-{i}", lambda i=i: gather_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
@@ -166,7 +166,7 @@ def build(settings: Settings) -> None:
         Lessons.of(frozen.clip, concatenate(views), shots, target),
         Lessons.of(frozen.clip, views7, other["train"], other["train"].target),
     )
-    right = lessons[0].target == answer(ZeroShotHead(frozen.clip, labels, CONTEXT), lessons[0].evidence).argmax(dim=1)
+    right = lessons[0].target == answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), lessons[0].evidence).argmax(dim=1)
     settings.log("adapter", zero_shot_right_on_views=round(100 * float(right.float().mean()), 2))
     learner = learn(frozen, lessons, cold["zero-shot"], settings)
     check = other["val"]
@@ -179,7 +179,7 @@ def build(settings: Settings) -> None:
     tuned = answer(BimorsHead(frozen.clip, labels, learner), unseen)
     cold["bimors"] = fit_temperature(tuned, fitting.target)
     settings.log("adapter", temperature=cold, right_on_fitting=_right(plain, tuned, fitting.target))
-    plain = answer(ZeroShotHead(frozen.clip, names_of(check), CONTEXT), seen)
+    plain = answer(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
     tuned = answer(BimorsHead(frozen.clip, names_of(check), learner), seen)
     settings.log("adapter", right_on_rsscn7_validation=_right(plain, tuned, check.target))
 

@@ -23,6 +23,10 @@ from recipe.common import Settings, read_json
 from recipe.words import spoken
 
 CONTEXT = "a photo of a"
+# Chosen on held-out pictures, 720 of RSICD and 269 of RSSCN7, by per cent right and cross-entropy: this one 90.56
+# (0.3127) and 88.10 (0.3257), the eleven that the text tower learned 90.42 (0.3123) and 88.10 (0.3257), ten for remote
+# sensing 90.97 (0.3074) and 88.10 (0.3375). None is better by more than chance, and this is an untrained prompt's.
+TEMPLATES = (f"{CONTEXT} {{}}.",)
 LICENCES = {
     "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
     "RSICD / AID imagery and captions": "not redistributed; cite Lu et al. 2018 and Xia et al. 2017; research use",
@@ -62,6 +66,7 @@ def _manifest(settings: Settings, name: str, temperature: float, sides: Sequence
         zero_shot_temperature=temperature,
         vocabulary=read_json(settings.work / "vocabulary.json"),
         licences=LICENCES,
+        templates=TEMPLATES,
     )
 
 
@@ -80,7 +85,7 @@ def build(settings: Settings, lender: Path | None = None) -> None:
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]
     unseen = keep(settings, bundle, "fitting", lambda: gather(frozen, fitting))
-    logits = answer(ZeroShotHead(frozen.clip, names_of(fitting), CONTEXT), unseen)
+    logits = answer(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
     temperature = fit_temperature(logits, fitting.target)
     right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)
     settings.log("bundle", temperature=round(temperature, 4), right_on_fitting=right)

@@ -47,6 +47,9 @@ Macro F1 and balanced accuracy give each class the same weight. Calibration erro
 is with the fitted temperature (zero-shot {cold:.3f}, bimors {cold_bimors:.3f}). "No captions" is bimors as it runs with
 `--no-captions`: every caption is empty.
 
+The zero-shot head reads `a photo of a LABEL.` alone. Averages over more templates, those that the text tower learned or
+others for remote sensing, were not better on held-out pictures by more than chance.
+
 {differences}
 
 The differences are on the same pictures, each interval by a paired bootstrap over them.

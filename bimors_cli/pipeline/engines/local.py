@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from bimors_cli.pipeline.caption_cache import open_caption_cache
 from bimors_cli.pipeline.finished import stop_here
 from bimors_cli.pipeline.job import Batches, Job
-from bimors_cli.pipeline.journal import Journal, journal_path
-from bimors_cli.pipeline.todo import Todo, count, every_tile
+from bimors_cli.pipeline.journal import Journal
+from bimors_cli.pipeline.shard_origin import origin_of
+from bimors_cli.pipeline.todo import Todo, count
 from bimors_cli.pipeline.watching import Progress, Stop
 
 
@@ -25,18 +26,25 @@ def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
     BimorsError
         Models or journal fail.
     """
-    plan = job.plan
-    sizes = [len(scene.grid) for scene in plan.scenes]
-    with Journal(journal_path(plan.output), plan.decides_rows(), sizes, resume=plan.options.resume) as journal:
-        total = every_tile(plan)
-        todo = journal.missing(total)
-        job.summary.resumed = count(total) - count(todo)
-        progress.begin(count(total), job.summary.resumed)
+    with take_up(job, progress) as (journal, todo):
         for batch in batches(job, todo):
             journal.append(batch)
             progress.advance(len(batch))
             stop_here(stop, journal)
         yield journal
+
+
+@contextmanager
+def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, Todo]]:
+    """Begin a job's journal, or go on with it; gives the journal, and the tiles that are still to be looked at."""
+    plan = job.plan
+    sizes = [len(scene.grid) for scene in plan.scenes]
+    with Journal(job.kept_at, plan.decides_rows(), sizes, resume=plan.options.resume, origin=origin_of(job)) as journal:
+        total = job.todo()
+        todo = journal.missing(total)
+        job.summary.resumed = count(total) - count(todo)
+        progress.begin(count(total), job.summary.resumed)
+        yield journal, todo
 
 
 def batches(job: Job, todo: Todo) -> Batches:

@@ -1,0 +1,7 @@
+#!/bin/bash
+# shard.sh SHARDS SCENE --labels FILE -o OUT.gpkg [other options of bimors classify]
+set -euo pipefail
+shards=$1
+shift
+# AWS Batch counts from 0, shards count from 1. exec: what Batch sends reaches bimors, which keeps what is finished.
+exec bimors classify "$@" --shard "$((AWS_BATCH_JOB_ARRAY_INDEX + 1))/$shards" --resume

@@ -1,0 +1,74 @@
+"""Shards of a run whose answers are given by a test: journals as classify leaves them, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.labels import Labels, parse_labels
+from bimors_cli.pipeline.classification import Classification
+from bimors_cli.pipeline.engines.local import take_up
+from bimors_cli.pipeline.journal import Journal
+from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.todo import Todo
+from bimors_cli.pipeline.watching import Silent
+
+LABELS = parse_labels(b"forest | woodland\t#00ff00\nriver\nport\n", "labels.txt")
+
+
+def answer(scene: int, index: int) -> TileRecord:
+    """Label tiles in turn; every seventh has no data."""
+    if index % 7 == 6:
+        return TileRecord(scene, index, "nodata")
+    best = (scene + index) % 3
+    ranked = ((best, 0.5 + index % 50 / 100), ((best + 1) % 3, 0.25))
+    return TileRecord(scene, index, None, ranked, f"tile {index} of scene {scene}")
+
+
+class Shards:
+    """Writes journals of shards of a run into ``folder``."""
+
+    def __init__(self, folder: Path, bundle: Bundle, *scenes: str, labels: Labels = LABELS, **options: Any) -> None:
+        self.folder = folder
+        self.options = {
+            "scenes": scenes, "labels": labels, "model": str(bundle.folder), "tile_size": "16",
+            "output": str(folder / "out.gpkg"), **options,
+        }  # fmt: skip
+
+    def job(self, shard: str | None, **options: Any) -> Classification:
+        chosen = ClassifyOptions(**{**self.options, "shard": shard, **options})
+        command = ["/bin/bimors", "classify", *chosen.scenes, "--shard", str(shard), "-o", str(chosen.output)]
+        return Classification(make_plan(chosen), command)
+
+    def work(
+        self,
+        shard: str,
+        *,
+        leave: int = 0,
+        answer: Callable[[int, int], TileRecord] = answer,
+        inside: Callable[[Journal], None] = lambda journal: None,
+        **options: Any,
+    ) -> Path:
+        """Do a shard, but for some tiles at its end; ``inside`` is called while it is held."""
+        job = self.job(shard, **options)
+        with take_up(job, Silent()) as (journal, todo):
+            records = _records(todo, answer)
+            journal.append(records[: len(records) - leave])
+            inside(journal)
+            return journal.path
+
+    def all(self, count: int, **how: Any) -> list[Path]:
+        """Do all of so many shards."""
+        return [self.work(f"{number}/{count}", **how) for number in range(1, count + 1)]
+
+    def whole(self, **options: Any) -> list[TileRecord]:
+        """Return the records of the run without shards."""
+        return _records(self.job(None, **options).todo(), answer)
+
+
+def _records(todo: Todo, answer: Callable[[int, int], TileRecord]) -> list[TileRecord]:
+    return [answer(scene, int(index)) for scene, places in enumerate(todo) for index in places]
