@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.model.cache import Cache
 from bimors_cli.model.evidence import Evidence, FrozenModels
 from bimors_cli.model.trainable import make_head, new_learner
+from bimors_cli.output.features import read_features
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.models import make_classifier
 from tests.bundles import save_adapter
@@ -125,6 +127,26 @@ def test_classify_takes_the_adapters_own_head(  # type: ignore[no-untyped-def]
     run = json.loads(read_provenance(tmp_path / "out.gpkg")["run"])
     assert run["head"] == head and run["adapter"] == {"name": "coast", "sha256": adapter.sha256}
     assert summary.labels.total() == 4 and not any("new to the adapter" in line for line in summary.lines(str))
+
+
+@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+def test_the_answers_of_every_head_are_refined(  # type: ignore[no-untyped-def]
+    head: str, make_raster, tiny_models: FrozenModels, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 128, 128), dtype=np.uint8))
+    adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, trained(head, tiny_models, tiny_bundle), TRAINED)
+    how = {"adapter": str(adapter.folder), "probabilities": True}
+    classify(tiny_bundle, scene, tmp_path / "plain.gpkg", TRAINED, keep_features=True, **how)
+    summary = classify(tiny_bundle, scene, tmp_path / "refined.gpkg", TRAINED, refine="transductive", **how)
+    assert summary.refined is not None and summary.refined[1] == 16
+    columns = [f"p_{name}" for name in TRAINED]
+    plain, refined = (
+        geopandas.read_file(tmp_path / f"{name}.gpkg", layer="tiles")[columns].to_numpy(np.float64)
+        for name in ("plain", "refined")
+    )
+    ((_, features),) = read_features(tmp_path / "plain.gpkg", "tiles")
+    expected = bimors_cli.transductive(features, plain / plain.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(refined, expected, atol=1e-4)
 
 
 def test_labels_that_are_new_to_the_adapter_are_named(  # type: ignore[no-untyped-def]
