@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from bimors_cli.cli import options
+import typer
+
+from bimors_cli.cli import completion, options
 from bimors_cli.cli.classify import refuse_remote, stay_off_the_network
 from bimors_cli.cli.console import CompareProgress, duration, say, set_verbosity, show_table
 from bimors_cli.cli.signals import graceful_stop
@@ -12,25 +15,116 @@ from bimors_cli.errors import InputError
 
 EXAMPLE = "Example: bimors evaluate out.gpkg --reference train.gpkg --field class"
 
+_COMPARISON, _MAP = "Heads on data sets", "A layer and a reference"
+
+Data = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA",
+        help="Folders of classes and split files (.json) to compare heads on; or one layer that classify wrote.",
+    ),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        metavar="NAMES",
+        rich_help_panel=_COMPARISON,
+        autocompletion=completion.protocols,
+        help="base-to-new, cross-dataset, domain-generalization or plain; several with commas.",
+    ),
+]
+Heads = Annotated[
+    str,
+    typer.Option(
+        "--heads",
+        metavar="NAMES",
+        rich_help_panel=_COMPARISON,
+        autocompletion=completion.compared_heads,
+        help="What is compared, with commas; bimors+cache, bimors:no-captions, bimors:tokens=8, bimors:transductive, "
+        "zero-shot:one-template and the like as well.",
+    ),
+]
+ShotsList = Annotated[
+    str,
+    typer.Option("--shots", metavar="K,…", rich_help_panel=_COMPARISON, help="Examples a class to learn from; 0: all."),
+]
+Seeds = Annotated[
+    str,
+    typer.Option("--seeds", metavar="N,…", rich_help_panel=_COMPARISON, help="Each head learns once for each."),
+]
+ImagesList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="DIR",
+        rich_help_panel=_COMPARISON,
+        help="Pictures of a split file; else images/ beside it. Repeat it for several, in their order.",
+    ),
+]
+Evidence = Annotated[
+    str | None,
+    typer.Option(
+        "--evidence",
+        metavar="DIR",
+        rich_help_panel=_COMPARISON,
+        help="Keep here what the models saw, captions and features, so that other runs need not look again.",
+    ),
+]
+OfficialQuirks = Annotated[
+    bool,
+    typer.Option(
+        "--official-quirks",
+        rich_help_panel=_COMPARISON,
+        help="Do as the published code: epoch chosen on test pictures, random frozen projection, float16.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option("--reference", metavar="FILE", rich_help_panel=_MAP, help="Polygons or points with the true class."),
+]
+ReferenceField = Annotated[
+    str | None,
+    typer.Option("--field", metavar="NAME", rich_help_panel=_MAP, help="The field that holds the class."),
+]
+ReferenceLayer = Annotated[
+    str | None,
+    typer.Option("--reference-layer", metavar="NAME", rich_help_panel=_MAP, help="Of a reference with several layers."),
+]
+CheckedLayer = Annotated[
+    str | None,
+    typer.Option("--layer", metavar="NAME", rich_help_panel=_MAP, help="Of a file with several layers."),
+]
+ResultsOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        rich_help_panel=options.OUTPUT,
+        help="The folder of the results. Default: results, here; of a layer, none.",
+    ),
+]
+
 
 def evaluate(
-    data: options.Data,
-    protocol: options.Protocol = "base-to-new",
-    heads: options.Heads = "zero-shot,coop,cocoop,bimors,cache,linear",
-    shots: options.ShotsList = "16",
-    seeds: options.Seeds = "1,2,3",
-    images: options.ImagesList = None,
+    data: Data,
+    protocol: Protocol = "base-to-new",
+    heads: Heads = "zero-shot,coop,cocoop,bimors,cache,linear",
+    shots: ShotsList = "16",
+    seeds: Seeds = "1,2,3",
+    images: ImagesList = None,
     epochs: options.Epochs = 10,
     batch_size: options.TrainingBatch = 4,
-    official_quirks: options.OfficialQuirks = False,
-    reference: options.Reference = None,
-    field: options.ReferenceField = None,
-    reference_layer: options.ReferenceLayer = None,
-    layer: options.CheckedLayer = None,
+    official_quirks: OfficialQuirks = False,
+    reference: Reference = None,
+    field: ReferenceField = None,
+    reference_layer: ReferenceLayer = None,
+    layer: CheckedLayer = None,
     min_overlap: options.MinOverlap = 0.5,
     json: options.Json = False,
-    output: options.ResultsOutput = None,
-    evidence: options.Evidence = None,
+    output: ResultsOutput = None,
+    evidence: Evidence = None,
     model: options.Model = "mini",
     bidx: options.Bidx = None,
     stretch: options.StretchOption = "auto",

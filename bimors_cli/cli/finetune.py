@@ -2,25 +2,125 @@
 
 from __future__ import annotations
 
-from bimors_cli.cli import options
+from typing import Annotated
+
+import typer
+
+from bimors_cli.cli import completion, options
 from bimors_cli.cli.classify import expand, labels_from, refuse_remote, stay_off_the_network
 from bimors_cli.cli.console import TrainingProgress, duration, say, set_verbosity
 from bimors_cli.cli.signals import graceful_stop
 
 EXAMPLE = "Example: bimors finetune scene.tif --polygons train.gpkg --field class -o coast"
 
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder of classes, a split file (.json), a layer that classify wrote and you corrected, or scenes.",
+    ),
+]
+AdapterOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        rich_help_panel=options.OUTPUT,
+        help="The adapter's folder. Default: adapters/NAME OF THE SOURCE, here.",
+    ),
+]
+Shots = Annotated[
+    int, typer.Option("--shots", metavar="K", rich_help_panel=options.EXAMPLES, help="Examples a class; 0 takes all.")
+]
+LearnedLabels = Annotated[
+    str | None,
+    typer.Option(
+        "-l",
+        "--labels",
+        metavar="FILE",
+        rich_help_panel=options.EXAMPLES,
+        help="Only these classes of the source, one a line. Default: all of them.",
+    ),
+]
+Polygons = Annotated[
+    str | None,
+    typer.Option(
+        "--polygons",
+        metavar="FILE[:LAYER]",
+        rich_help_panel=options.EXAMPLES,
+        help="Polygons, lines or points that say what the scenes show.",
+    ),
+]
+Field = Annotated[
+    str | None,
+    typer.Option("--field", metavar="NAME", rich_help_panel=options.EXAMPLES, help="Their field of the class."),
+]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="NAME",
+        rich_help_panel=options.EXAMPLES,
+        help="Class of the tiles that no feature reaches.",
+    ),
+]
+SourceLayer = Annotated[
+    str | None,
+    typer.Option(
+        "--layer", metavar="NAME", rich_help_panel=options.EXAMPLES, help="Of a corrected file with several layers."
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        "--images", metavar="DIR", rich_help_panel=options.EXAMPLES, help="Of a split file; else images/ beside it."
+    ),
+]
+TrainedHead = Annotated[
+    str,
+    typer.Option(
+        "--head",
+        rich_help_panel=options.MODEL,
+        autocompletion=completion.trained_heads,
+        help="What is trained: bimors, coop, cocoop, cache or linear.",
+    ),
+]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", rich_help_panel=options.MODEL, help="Let the examples themselves vote as well."),
+]
+FreezeCaptionProjection = Annotated[
+    bool,
+    typer.Option(
+        "--freeze-caption-projection",
+        rich_help_panel=options.TRAINING,
+        help="Leave the caption projection as it begins, at random, as the published code does.",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        "--lr", metavar="RATE", rich_help_panel=options.TRAINING, help="Highest learning rate; else the head's own."
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", rich_help_panel=options.TRAINING, help="Of the draw, the crops, the training."),
+]
+
 
 def finetune(
-    sources: options.Sources,
-    output: options.AdapterOutput = None,
-    shots: options.Shots = 16,
-    labels: options.LearnedLabels = None,
-    polygons: options.Polygons = None,
-    field: options.Field = None,
+    sources: Sources,
+    output: AdapterOutput = None,
+    shots: Shots = 16,
+    labels: LearnedLabels = None,
+    polygons: Polygons = None,
+    field: Field = None,
     min_overlap: options.MinOverlap = 0.5,
-    background: options.Background = None,
-    layer: options.SourceLayer = None,
-    images: options.Images = None,
+    background: Background = None,
+    layer: SourceLayer = None,
+    images: Images = None,
     tile_size: options.TileSize = "224",
     overlap: options.Overlap = "0",
     min_valid: options.MinValid = 0.5,
@@ -30,15 +130,15 @@ def finetune(
     assume_crs: options.AssumeCrs = None,
     allow_driver: options.AllowDriver = None,
     model: options.Model = "mini",
-    head: options.TrainedHead = "bimors",
-    cache: options.Cache = False,
+    head: TrainedHead = "bimors",
+    cache: Cache = False,
     captions: options.Captions = True,
     caption_cache: options.CaptionCache = True,
-    freeze_caption_projection: options.FreezeCaptionProjection = False,
+    freeze_caption_projection: FreezeCaptionProjection = False,
     epochs: options.Epochs = 10,
-    lr: options.LearningRate = None,
+    lr: LearningRate = None,
     batch_size: options.TrainingBatch = 4,
-    seed: options.Seed = 1,
+    seed: Seed = 1,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,

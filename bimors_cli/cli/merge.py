@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand
 from bimors_cli.cli.console import set_verbosity
@@ -9,17 +13,60 @@ from bimors_cli.cli.watched_run import watch
 
 EXAMPLE = "Example: bimors merge out.gpkg out.gpkg.*-of-2.bimors-journal"
 
+MergedOutput = Annotated[
+    str, typer.Argument(metavar="OUT", help="Where the layer goes; any name that classify -o takes but -.")
+]
+ShardJournals = Annotated[
+    list[str], typer.Argument(metavar="JOURNAL", help="The journals of all shards of one run; globs are expanded.")
+]
+LayerOfShards = Annotated[
+    str | None,
+    typer.Option(
+        "--layer", metavar="NAME", rich_help_panel=options.OUTPUT, help="Name of the layer; else the shards' own."
+    ),
+]
+SceneNow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scene",
+        metavar="PATH",
+        rich_help_panel=options.INPUT,
+        help="Where a scene of this file name is on this machine, if elsewhere. Repeat it for several.",
+    ),
+]
+AoiNow = Annotated[
+    str | None,
+    typer.Option(
+        "--aoi", metavar="FILE[:LAYER]", rich_help_panel=options.INPUT, help="Where the AOI is now, if elsewhere."
+    ),
+]
+ModelNow = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|DIR", rich_help_panel=options.INPUT, help="Where the bundle is now, if elsewhere."
+    ),
+]
+AdapterNow = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter", metavar="DIR", rich_help_panel=options.INPUT, help="Where the adapter is now, if elsewhere."
+    ),
+]
+KeepJournals = Annotated[
+    bool, typer.Option("--keep-journals", rich_help_panel=options.RUN, help="Leave the journals as they are.")
+]
+
 
 def merge(
-    output: options.MergedOutput,
-    journals: options.ShardJournals,
+    output: MergedOutput,
+    journals: ShardJournals,
     format: options.Format = None,
-    layer: options.LayerOfShards = None,
-    scene: options.SceneNow = None,
-    aoi: options.AoiNow = None,
-    model: options.ModelNow = None,
-    adapter: options.AdapterNow = None,
-    keep_journals: options.KeepJournals = False,
+    layer: LayerOfShards = None,
+    scene: SceneNow = None,
+    aoi: AoiNow = None,
+    model: ModelNow = None,
+    adapter: AdapterNow = None,
+    keep_journals: KeepJournals = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Annotated
 
-from bimors_cli.cli import options
+import typer
+
+from bimors_cli.cli import completion, options
 from bimors_cli.cli.classify import stay_off_the_network
 from bimors_cli.cli.console import say, set_verbosity
 from bimors_cli.errors import InputError
 
 EXAMPLE = 'Example: bimors search out.gpkg "a road beside a field" --top 20 -o found.gpkg'
 
+Query = Annotated[str, typer.Argument(metavar="TEXT", help="What the tiles should show, in a few words.")]
+Top = Annotated[int, typer.Option("--top", metavar="N", help="How many tiles, the best first.")]
+FoundOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="A layer of the best tiles, coloured by score; - streams GeoJSONSeq."
+    ),
+]
+MadeBy = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        autocompletion=completion.bundles,
+        help="The bundle that made the layer, if it is elsewhere now.",
+    ),
+]
+
 
 def search(
     layer_file: options.LayerFile,
-    query: options.Query,
-    top: options.Top = 50,
-    output: options.FoundOutput = None,
+    query: Query,
+    top: Top = 50,
+    output: FoundOutput = None,
     format: options.Format = None,
     layer: options.ShownLayer = None,
-    model: options.MadeBy = None,
+    model: MadeBy = None,
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,

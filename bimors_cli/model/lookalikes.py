@@ -21,15 +21,15 @@ _TRAINED_ON: Final = 64  # tiles for each cell
 _VISITED: Final = 8_192
 
 
-def directions(features: Features, scatter: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float32]:
+def directions(features: Features, principal: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float32]:
     """Reduce features to unit vectors of few principal directions, whose products are cosines.
 
     Parameters
     ----------
     features : Features
         N tiles, D numbers each.
-    scatter : ndarray
-        float64 [D, D], the sum of the outer products of the centred features.
+    principal : ndarray
+        float64 [D, D], the principal directions of the centred features as columns, the first of them last.
     centre : ndarray
         float64 [D], where the directions start from, in centred features.
 
@@ -39,11 +39,11 @@ def directions(features: Features, scatter: NDArray[np.float64], centre: NDArray
         float32 [N, min(D, 128)], of length 1, or 0 where a tile is at the centre.
     """
     tiles, size = features.rows.shape
-    principal = np.linalg.eigh(scatter)[1][:, -min(DIRECTIONS, size) :].astype(np.float32)
-    offset = centre.astype(np.float32) @ principal
-    points = np.empty((tiles, principal.shape[1]), np.float32)
+    kept = principal[:, -min(DIRECTIONS, size) :].astype(np.float32)
+    offset = centre.astype(np.float32) @ kept
+    points = np.empty((tiles, kept.shape[1]), np.float32)
     for part, block in features.blocks():
-        points[part] = block @ principal - offset
+        points[part] = block @ kept - offset
         # Tiles that all look the same differ from their mean by rounding alone, and that is no direction.
         length = np.linalg.norm(points[part], axis=1, keepdims=True)
         points[part] /= np.where(length > 1e-5, length, np.inf)

@@ -92,9 +92,10 @@ class Rounds:
             gram += logs.T @ logs
             total += logs.sum(axis=0, dtype=np.float64)
         gram -= np.outer(total, total) / len(rows)
-        self._weight = np.float32(weight_of_others(gram, cross, self._scatter))
+        variances, principal = np.linalg.eigh(self._scatter)
+        self._weight = np.float32(weight_of_others(gram, cross, variances))
         mass = np.maximum(self.z.sum(axis=0, dtype=np.float64), SMALLEST)
-        points = directions(self.features, self._scatter, (self._sums / mass[:, None]).mean(axis=0))
+        points = directions(self.features, principal, (self._sums / mass[:, None]).mean(axis=0))
         self._place, self._cosine = lookalikes(points)
         near = np.empty((len(rows), 0), np.int64) if map_neighbours is None else map_neighbours
         self.map_cosine = likeness(points, near)

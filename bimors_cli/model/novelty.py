@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 PLENTY: Final = 0.15
 
 
-def weight_of_others(gram: NDArray[np.float64], cross: NDArray[np.float64], scatter: NDArray[np.float64]) -> float:
+def weight_of_others(gram: NDArray[np.float64], cross: NDArray[np.float64], variances: NDArray[np.float64]) -> float:
     r"""Weight 0..1 of what other tiles say of a tile, beside what its own text answer says.
 
     That tiles which look alike share their class helps where their features tell more than the text reads of them. A
@@ -29,10 +29,10 @@ def weight_of_others(gram: NDArray[np.float64], cross: NDArray[np.float64], scat
         [K, K], scatter of the logarithms of the text probabilities over all tiles.
     cross : ndarray
         [K, D], their scatter with the features.
-    scatter : ndarray
-        [D, D], scatter of the features.
+    variances : ndarray
+        [D], ascending: the scatter of the features in their principal directions.
     """
-    leading = np.linalg.eigvalsh(scatter)[::-1][: len(gram) - 1].sum()
+    leading = variances[::-1][: len(gram) - 1].sum()
     if leading <= 0:
         return 0.0
     read = np.einsum("kd,kd->", cross, np.linalg.pinv(gram, rcond=1e-10, hermitian=True) @ cross)

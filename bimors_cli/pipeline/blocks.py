@@ -20,11 +20,10 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from filelock import Timeout
 
 from bimors_cli.errors import InputError, JournalError, OutputExistsError, WorkerError
 from bimors_cli.pipeline.block import Block, read_records, read_state, to_parquet
-from bimors_cli.pipeline.hold import Hold
+from bimors_cli.pipeline.hold import hold_journal
 from bimors_cli.pipeline.journal_file import differences, journal_path
 from bimors_cli.pipeline.leftovers import blocks_path
 from bimors_cli.pipeline.place import Place
@@ -139,17 +138,8 @@ class Blocks:
         self._told: dict[int, int] = {}
         beside = Place(str(blocks_path(plan.output)))
         self._beside = None if self._place.is_at(beside) else beside
-        try:
-            # That of the journal: no two runs write one output, whatever their engines.
-            self._hold = Hold(journal_path(plan.output))
-        except Timeout:
-            raise JournalError(
-                f"{plan.output}: another run is writing this output", "wait for it, or use another -o"
-            ) from None
-        except OSError as error:
-            raise JournalError(
-                f"{plan.output.parent}: cannot be written: {error.strerror or error}", "use another -o"
-            ) from error
+        # That of the journal: no two runs write one output, whatever their engines.
+        self._hold = hold_journal(journal_path(plan.output), plan.output)
         try:
             self._is_new = not self._take_up(plan)
         except BaseException:

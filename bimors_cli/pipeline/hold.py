@@ -8,6 +8,9 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from bimors_cli.errors import JournalError
+from bimors_cli.pipeline.journal_file import holder
+
 
 class Hold:
     """A lock beside a file or folder, held until it is let go or the process ends; ``PATH.lock``.
@@ -44,6 +47,24 @@ class Hold:
         with suppress(OSError):
             Path(self._lock.lock_file).unlink()
         self._lock.release()
+
+
+def hold_journal(
+    path: Path, name: object, what: str = "this output", *, other: str = "use another -o", wait: float = 0.0
+) -> Hold:
+    """Hold a journal for a run that writes ``what``; ``name`` is what the user knows it by, ``other`` the way out.
+
+    Raises
+    ------
+    JournalError
+        Another run holds it, for all of the seconds to ``wait``; or its folder cannot be written.
+    """
+    try:
+        return Hold(path, wait)
+    except Timeout:
+        raise JournalError(f"{name}: another run is writing {what}{holder(path)}", f"wait for it, or {other}") from None
+    except OSError as error:
+        raise JournalError(f"{path.parent}: cannot be written: {error.strerror or error}", other) from error
 
 
 def is_held(path: Path) -> bool:

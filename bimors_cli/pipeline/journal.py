@@ -17,25 +17,22 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import Timeout
 
 from bimors_cli.errors import InputError, JournalError
 from bimors_cli.output.atomic import sync
-from bimors_cli.pipeline.hold import Hold
+from bimors_cli.pipeline.hold import hold_journal
 from bimors_cli.pipeline.journal_file import (
     Header,
     ShardOrigin,
     as_copies,
+    differences,
     entries,
-    holder,
     line,
     read_header,
-    record_at,
+    records_at,
     session,
     to_record,
 )
-from bimors_cli.pipeline.journal_file import differences as differences
-from bimors_cli.pipeline.journal_file import journal_path as journal_path
 from bimors_cli.pipeline.record import RETRIED, TileRecord
 from bimors_cli.pipeline.todo import Todo
 
@@ -83,17 +80,8 @@ class Journal:
         # Where a tile's line begins, per scene: 8 bytes a tile, whatever the caption's length.
         self._offsets = [np.full(size, NOT_DONE, dtype=np.int64) for size in sizes]
         self._part = path.with_name(path.name + ".part")
-        try:
-            self._hold = Hold(path)
-        except Timeout:
-            what = "this output" if origin is None else f"shard {origin.shard} of this output"
-            raise JournalError(
-                f"{path.name}: another run is writing {what}{holder(path)}", "wait for it, or use another -o"
-            ) from None
-        except OSError as error:
-            raise JournalError(
-                f"{path.parent}: cannot be written: {error.strerror or error}", "use another -o"
-            ) from error
+        what = "this output" if origin is None else f"shard {origin.shard} of this output"
+        self._hold = hold_journal(path, path.name, what)
         self._end: int | None = None
         self._is_new = not (resume and path.exists())
         try:
@@ -162,12 +150,7 @@ class Journal:
     def records(self) -> Iterator[TileRecord]:
         """Yield all records, scene by scene, in the order of the grid."""
         places = (int(offset) for offsets in self._offsets for offset in offsets[offsets != NOT_DONE])
-        try:
-            with self.path.open("rb") as file:
-                for offset in places:
-                    yield record_at(file, offset, self.path)
-        except OSError as error:
-            raise JournalError(f"{self.path}: {error.strerror or error}") from error
+        yield from records_at(self.path, places)
 
     def _begin(self) -> None:
         """Put a journal without records in its place; an earlier one stays until this is whole."""

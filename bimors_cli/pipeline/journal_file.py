@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -109,19 +109,24 @@ def damaged(path: Path) -> JournalError:
     return JournalError(f"{path}: holds what no run has written", "remove it to start anew")
 
 
-def record_at(file: BinaryIO, offset: int, path: Path) -> TileRecord:
-    """Read the record that begins at ``offset``.
+def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileRecord]:
+    """Read the records of a journal that begin at ``offsets``.
 
     Raises
     ------
     JournalError
-        It is not there any more.
+        One is not there any more, or the journal cannot be read.
     """
-    file.seek(offset)
-    value = parse(file.readline())
-    if not isinstance(value, list):
-        raise JournalError(f"{path}: changed by somebody else while the run was going on")
-    return TileRecord.from_json(value)
+    try:
+        with path.open("rb") as file:
+            for offset in offsets:
+                file.seek(offset)
+                value = parse(file.readline())
+                if not isinstance(value, list):
+                    raise JournalError(f"{path}: changed by somebody else while the run was going on")
+                yield TileRecord.from_json(value)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror or error}") from error
 
 
 def session() -> dict[str, Any]:

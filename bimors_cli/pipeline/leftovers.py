@@ -11,11 +11,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import Timeout
-
 from bimors_cli.errors import JournalError, OutputExistsError
-from bimors_cli.pipeline.hold import Hold
-from bimors_cli.pipeline.journal_file import SUFFIX, holder, journal_path
+from bimors_cli.pipeline.hold import hold_journal
+from bimors_cli.pipeline.journal_file import SUFFIX, journal_path
 from bimors_cli.pipeline.shards import Shard
 
 
@@ -74,18 +72,7 @@ def alone(output: Path, wait: float = 0.0) -> Iterator[None]:
     JournalError
         Another run holds it, for all of the seconds to ``wait``; or its folder cannot be written.
     """
-    journal = journal_path(output)
-    try:
-        hold = Hold(journal, wait)
-    except Timeout:
-        raise JournalError(
-            f"{output.name}: another run is writing this output{holder(journal)}", "wait for it, or use another name"
-        ) from None
-    except OSError as error:
-        raise JournalError(
-            f"{output.parent}: cannot be written: {error.strerror or error}", "name a file elsewhere"
-        ) from error
-    with hold:
+    with hold_journal(journal_path(output), output.name, other="name a file elsewhere", wait=wait):
         yield
 
 
@@ -97,20 +84,15 @@ def remove(left: Leftover) -> None:
     JournalError
         A run is at work there.
     """
-    try:
-        # A shard is written by whoever holds its journal, all else of an output by whoever holds that of the whole run.
-        with nullcontext() if left.shard is None else Hold(left.path):
+    # A shard is written by whoever holds its journal, all else of an output by whoever holds that of the whole run.
+    with nullcontext() if left.shard is None else hold_journal(left.path, left.path.name):
+        try:
             if left.path.is_dir():
                 shutil.rmtree(left.path)
             else:
                 left.path.unlink(missing_ok=True)
-    except Timeout:
-        raise JournalError(
-            f"{left.path.name}: another run is writing this output{holder(left.path)}",
-            "wait for it, or use another -o",
-        ) from None
-    except OSError as error:
-        raise JournalError(f"{left.path}: cannot be removed: {error.strerror or error}") from error
+        except OSError as error:
+            raise JournalError(f"{left.path}: cannot be removed: {error.strerror or error}") from error
 
 
 def _shards(output: Path) -> Iterator[Leftover]:

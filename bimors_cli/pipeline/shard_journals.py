@@ -25,7 +25,7 @@ from bimors_cli.pipeline.journal_file import (
     line,
     parse,
     read_header,
-    record_at,
+    records_at,
     to_record,
 )
 from bimors_cli.pipeline.record import RETRIED, TileRecord
@@ -126,12 +126,7 @@ class ShardJournals:
         """Yield all records, scene by scene, in the order of the grid: that of the shards."""
         for journal, share in zip(self._journals, self._shares, strict=True):
             places = (int(offset) for scene, tiles in enumerate(share) for offset in self._offsets[scene][tiles])
-            try:
-                with journal.path.open("rb") as file:
-                    for offset in places:
-                        yield record_at(file, offset, journal.path)
-            except OSError as error:
-                raise JournalError(f"{journal.path}: {error.strerror or error}") from error
+            yield from records_at(journal.path, places)
 
     def delete(self) -> None:
         """Remove them: the output holds everything. One that somebody has taken up again stays."""

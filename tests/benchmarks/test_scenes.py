@@ -18,7 +18,8 @@ from bimors_cli.labels import Labels
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.classification import Classification
 from bimors_cli.pipeline.destination import write_rows
-from bimors_cli.pipeline.journal import Journal, journal_path
+from bimors_cli.pipeline.journal import Journal
+from bimors_cli.pipeline.journal_file import journal_path
 from bimors_cli.pipeline.layer import frames
 from bimors_cli.pipeline.options import ClassifyOptions, SceneOptions
 from bimors_cli.pipeline.planning import make_plan, plan_scenes

@@ -16,7 +16,7 @@ def weight(features: Array, text: Array) -> float:
     centred = features - features.mean(axis=0)
     logs = np.log(text) - np.log(text).mean(axis=1, keepdims=True)
     logs -= logs.mean(axis=0)
-    return weight_of_others(logs.T @ logs, logs.T @ centred, centred.T @ centred)
+    return weight_of_others(logs.T @ logs, logs.T @ centred, np.linalg.eigvalsh(centred.T @ centred))
 
 
 def made(seed: int, *, unread: float, tiles: int = 600, labels: int = 5) -> tuple[Array, Array, Array]:

@@ -18,7 +18,8 @@ import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, JournalError, OutputExistsError
 from bimors_cli.output.geopackage import read_provenance
-from bimors_cli.pipeline.journal import Journal, journal_path
+from bimors_cli.pipeline.journal import Journal
+from bimors_cli.pipeline.journal_file import journal_path
 from bimors_cli.pipeline.record import TileRecord
 from bimors_cli.pipeline.summary import Summary
 

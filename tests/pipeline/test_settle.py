@@ -21,7 +21,8 @@ from bimors_cli.model.transductive import transductive
 from bimors_cli.output.features import read_features
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.estimate import estimate
-from bimors_cli.pipeline.journal import Journal, journal_path
+from bimors_cli.pipeline.journal import Journal
+from bimors_cli.pipeline.journal_file import journal_path
 from bimors_cli.pipeline.options import ClassifyOptions
 from bimors_cli.pipeline.planning import make_plan
 from bimors_cli.pipeline.record import TileRecord

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import shapely
 
-from bimors_cli.pipeline.journal import journal_path
+from bimors_cli.pipeline.journal_file import journal_path
 from tests.conftest import MakeRaster
 from tests.pipeline.settling import (
     LABELS,
