@@ -44,7 +44,7 @@ def classify(
     output : path, optional
         As ``-o``.
     **options
-        The other options of the command, see `bimors_cli.pipeline.options.ClassifyOptions`.
+        The other options of the command, see `bimors_cli.options.classify.ClassifyOptions`.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def classify(
         As the command.
     """
     from bimors_cli.labels import Labels, read_labels
-    from bimors_cli.pipeline.options import ClassifyOptions
+    from bimors_cli.options.classify import ClassifyOptions
     from bimors_cli.pipeline.run import run
 
     if isinstance(labels, Labels):
@@ -181,14 +181,14 @@ def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any])
     Returns
     -------
     ndarray
-        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.model.transductive` for the equations.
+        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.refine.transductive` for the equations.
 
     Raises
     ------
     ValueError
         The shapes do not fit each other, a number is not finite, or a row is not one of probabilities.
     """
-    from bimors_cli.model.transductive import transductive as refine
+    from bimors_cli.refine.transductive import transductive as refine
 
     return refine(image_features, text_probabilities)
 
@@ -208,7 +208,7 @@ def spatial(
     Returns
     -------
     ndarray
-        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.model.spatial` for the equations.
+        float32 [N, K], 0..1, each row sums to 1. See `bimors_cli.refine.spatial` for the equations.
 
     Raises
     ------
@@ -216,6 +216,6 @@ def spatial(
         The shapes do not fit each other, a number is not finite, a row is not one of probabilities, or a neighbour is
         no row.
     """
-    from bimors_cli.model.spatial import spatial as refine
+    from bimors_cli.refine.spatial import spatial as refine
 
     return refine(image_features, text_probabilities, map_neighbours)

@@ -26,9 +26,9 @@ from bimors_cli.bundle.adapter import WEIGHTS, Adapter, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
 from bimors_cli.model.clip import build_clip
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.prompt_learner import PromptLearner
-from bimors_cli.model.trainable import new_learner
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.model.heads.bimors import PromptLearner
+from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.pipeline.inference.load import load_models
 
 WORDS = "a photo of forest farmland river pond bare land meadow dense residential port green many trees water ."
 CONTEXT = "a photo of a"

@@ -10,12 +10,12 @@ import pytest
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.destination import write_rows
-from bimors_cli.pipeline.layer import frames, with_rows
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.planning import make_plan
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_rows import frames, with_rows
+from bimors_cli.pipeline.write_layer import write_rows
 
 Answer = Callable[[int], dict[str, Any]]
 MakeLayer = Callable[..., Path]

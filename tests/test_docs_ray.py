@@ -17,9 +17,10 @@ import typer
 from typer.testing import CliRunner
 
 from bimors_cli.cli.main import app
-from bimors_cli.pipeline.block import LEAST_TILES, MOST_TILES
-from bimors_cli.pipeline.blocks import ATTEMPTS
-from bimors_cli.pipeline.engines import errand, worker
+from bimors_cli.pipeline.checkpoint.parquet_part import LEAST_TILES, MOST_TILES
+from bimors_cli.pipeline.checkpoint.parquet_store import ATTEMPTS
+from bimors_cli.pipeline.engines import ray_worker as worker
+from bimors_cli.pipeline.engines import worker_spec as errand
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "cluster.md").read_text().partition("## Ray")[2].partition("\n## ")[0]

@@ -26,10 +26,10 @@ from typer.testing import CliRunner
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
-from bimors_cli.pipeline.blocks import Blocks
+from bimors_cli.pipeline.checkpoint.parquet_store import Blocks
 from tests.conftest import MakeRaster
+from tests.pipeline.checkpoint.test_parquet_store import write
 from tests.pipeline.planned import planned
-from tests.pipeline.test_blocks import write
 from tests.training.test_run import draw_pictures
 
 GOLDEN = Path(__file__).parent / "data" / "golden"

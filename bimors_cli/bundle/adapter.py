@@ -17,7 +17,7 @@ from bimors_cli.labels import Labels
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
 SCHEMA = 1
-# The heads that can be trained; each has a row in `bimors_cli.model.trainable`.
+# The heads that can be trained; each has a row in `bimors_cli.model.heads.registry`.
 TRAINABLE_HEADS = ("bimors", "coop", "cocoop", "cache", "linear")
 
 

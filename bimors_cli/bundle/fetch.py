@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle import hub
-from bimors_cli.bundle.catalogue import Entry, Source, SourceFile
+from bimors_cli.bundle.catalog import Entry, Source, SourceFile
 from bimors_cli.bundle.files import is_plain_name, read_manifest, sha256_of
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_bundle_manifest
 from bimors_cli.bundle.safetensors_file import check_finite

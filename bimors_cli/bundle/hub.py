@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bimors_cli.bundle.catalogue import Source
+from bimors_cli.bundle.catalog import Source
 from bimors_cli.errors import BimorsError, BundleError, InputError
 
 

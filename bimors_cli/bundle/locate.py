@@ -40,7 +40,7 @@ def find_bundle(name: str) -> Path:
     if name == EMBEDDED:
         return embedded_bundle()
     # Not above: the embedded bundle needs neither.
-    from bimors_cli.bundle.catalogue import entries
+    from bimors_cli.bundle.catalog import entries
     from bimors_cli.bundle.store import installed
 
     found = installed().get(name)

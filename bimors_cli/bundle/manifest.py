@@ -20,8 +20,8 @@ from bimors_cli.bundle.files import (
     verify_files,
 )
 from bimors_cli.bundle.schemas import check_form
-from bimors_cli.bundle.templates import GAP, REMOTE_SENSING, check_templates
 from bimors_cli.errors import BundleError, InputError
+from bimors_cli.options.templates import GAP, REMOTE_SENSING, check_templates
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

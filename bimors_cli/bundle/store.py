@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 
 from bimors_cli.bundle.adapter import MANIFEST as ADAPTER_MANIFEST
 from bimors_cli.bundle.adapter import open_adapter
-from bimors_cli.bundle.catalogue import check_against_catalogue
+from bimors_cli.bundle.catalog import check_against_catalogue
 from bimors_cli.bundle.files import read_manifest
 from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, open_bundle
 from bimors_cli.bundle.safetensors_file import check_finite

@@ -29,7 +29,7 @@ def list_(
 ) -> None:
     """List the adapters in a folder."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.adapter_shelf import accuracies, list_adapters
+    from bimors_cli.bundle.adapter_listing import accuracies, list_adapters
 
     found = [(adapter, accuracies(adapter)) for adapter in list_adapters(folder)]
     if json_output:
@@ -59,7 +59,7 @@ def show(
     """Show what an adapter is, how it was trained and what it is worth."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
-    from bimors_cli.bundle.adapter_shelf import accuracies, read_metrics
+    from bimors_cli.bundle.adapter_listing import accuracies, read_metrics
 
     adapter = read_adapter(folder)
     facts = {
@@ -94,7 +94,7 @@ def diff(
     """Show what two adapters differ in; nothing if in nothing."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
-    from bimors_cli.bundle.adapter_shelf import differences
+    from bimors_cli.bundle.adapter_listing import differences
 
     found = differences(read_adapter(first), read_adapter(second))
     if json_output:
@@ -115,7 +115,7 @@ def export(
     """Write an adapter as one zip file, to be unpacked on another machine."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
-    from bimors_cli.bundle.adapter_shelf import export_adapter
+    from bimors_cli.bundle.adapter_listing import export_adapter
     from bimors_cli.output.atomic import replacing
 
     adapter = read_adapter(folder)

@@ -13,7 +13,7 @@ from bimors_cli.cli.classify import stay_off_the_network
 from bimors_cli.cli.console import duration, say, set_verbosity
 
 if TYPE_CHECKING:
-    from bimors_cli.pipeline.bench import Figures
+    from bimors_cli.pipeline.bundles.benchmark import Figures
 
 EXAMPLE = "Example: bimors bench --labels 20 --scene-size 10000x10000"
 
@@ -46,8 +46,8 @@ def bench(
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
-    from bimors_cli.pipeline.bench import BenchOptions
-    from bimors_cli.pipeline.bench import bench as measure
+    from bimors_cli.pipeline.bundles.benchmark import BenchOptions
+    from bimors_cli.pipeline.bundles.benchmark import bench as measure
 
     chosen = BenchOptions(
         model=model,

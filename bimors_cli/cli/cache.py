@@ -23,7 +23,7 @@ def info(json_output: options.Json = False, quiet: options.Quiet = False, verbos
     BIMORS_CACHE is the folder, BIMORS_CACHE_SIZE the most that it may take (1GiB; 0 for no cache).
     """
     set_verbosity(verbose, quiet)
-    from bimors_cli.pipeline.caption_cache import cache_facts
+    from bimors_cli.pipeline.inference.caption_cache import cache_facts
 
     facts = cache_facts()
     if json_output:
@@ -54,7 +54,7 @@ def info(json_output: options.Json = False, quiet: options.Quiet = False, verbos
 def clear(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Empty it; one that is damaged is deleted."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.pipeline.caption_cache import clear_cache
+    from bimors_cli.pipeline.inference.caption_cache import clear_cache
 
     entries, size = clear_cache()
     what = "a damaged cache is" if entries is None else f"{entries:,} captions are"

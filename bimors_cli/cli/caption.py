@@ -5,7 +5,7 @@ from __future__ import annotations
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand, refuse_remote, stay_off_the_network
 from bimors_cli.cli.console import set_verbosity
-from bimors_cli.cli.watched_run import watch
+from bimors_cli.cli.run_command import watch
 
 EXAMPLE = "Example: bimors caption scene.tif --tile-size 200m -o captions.gpkg"
 
@@ -54,8 +54,8 @@ def caption(
     if offline:
         refuse_remote(paths)
 
-    from bimors_cli.pipeline.captions import caption as run
-    from bimors_cli.pipeline.options import LookOptions
+    from bimors_cli.options.classify import LookOptions
+    from bimors_cli.pipeline.caption import caption as run
     from bimors_cli.scene.bands import parse_bidx
 
     chosen = LookOptions(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bimors_cli.cli import options
 from bimors_cli.cli.console import duration, log, say, set_verbosity
-from bimors_cli.cli.watched_run import watch
+from bimors_cli.cli.run_command import watch
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels, parse_labels, read_labels
 
@@ -85,7 +85,7 @@ def classify(
     if offline:
         refuse_remote(paths)
 
-    from bimors_cli.pipeline.options import ClassifyOptions
+    from bimors_cli.options.classify import ClassifyOptions
     from bimors_cli.scene.bands import parse_bidx
 
     chosen = ClassifyOptions(
@@ -133,7 +133,7 @@ def classify(
         resume=resume,
     )
     if dry_run:
-        from bimors_cli.pipeline.estimate import estimate
+        from bimors_cli.pipeline.dry_run import estimate
 
         for line in estimate(chosen).lines(duration):
             say(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 def bundles(incomplete: str) -> list[tuple[str, str]]:
     """Bundles by name: the embedded one, those of the catalogue, others that are here."""
-    from bimors_cli.bundle.catalogue import entries
+    from bimors_cli.bundle.catalog import entries
     from bimors_cli.bundle.locate import EMBEDDED
     from bimors_cli.bundle.store import installed
 
@@ -22,7 +22,7 @@ def bundles(incomplete: str) -> list[tuple[str, str]]:
 
 def fetchable(incomplete: str) -> list[str]:
     """Bundles of the catalogue."""
-    from bimors_cli.bundle.catalogue import entries
+    from bimors_cli.bundle.catalog import entries
 
     return [entry.name for entry in entries()]
 

@@ -119,7 +119,7 @@ def _devices() -> dict[str, Any]:
 def _caches() -> dict[str, Any]:
     from huggingface_hub import constants
 
-    from bimors_cli.pipeline.caption_cache import cache_file
+    from bimors_cli.pipeline.inference.caption_cache import cache_file
 
     return {"hugging face": f"{constants.HF_HUB_CACHE}", "captions": f"{cache_file()}"}
 

@@ -29,8 +29,8 @@ def evaluate_map(
     OutputError
         The output cannot be written.
     """
-    from bimors_cli.evaluation.map_check import MapCheckOptions, check_map
-    from bimors_cli.evaluation.map_report import FIGURES, lines, save_results
+    from bimors_cli.evaluation.accuracy.assess import MapCheckOptions, check_map
+    from bimors_cli.evaluation.accuracy.report import FIGURES, lines, save_results
     from bimors_cli.output.atomic import check_folder
 
     if output is not None:

@@ -9,7 +9,7 @@ import typer
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand
 from bimors_cli.cli.console import set_verbosity
-from bimors_cli.cli.watched_run import watch
+from bimors_cli.cli.run_command import watch
 
 EXAMPLE = "Example: bimors merge out.gpkg out.gpkg.*-of-2.bimors-journal"
 

@@ -36,7 +36,7 @@ PackOutput = Annotated[
 def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """List the bundle that comes with bimors, those that can be fetched, and those that are there."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.shelf import shelf
+    from bimors_cli.bundle.listing import shelf
 
     rows = shelf()
     if json_output:
@@ -58,7 +58,7 @@ def show(
 ) -> None:
     """Show where a bundle comes from, its terms, what it is worth, and whether it is there."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.shelf import facts_of
+    from bimors_cli.bundle.listing import facts_of
 
     facts = facts_of(name)
     if json_output:
@@ -86,10 +86,10 @@ def fetch(
     set_verbosity(verbose, quiet)
     if offline:
         raise InputError("--offline, but fetching needs the network", "carry the bundle: bimors models pack, unpack")
-    from bimors_cli.bundle.catalogue import entry_of
+    from bimors_cli.bundle.catalog import entry_of
     from bimors_cli.bundle.fetch import fetch_bundle
     from bimors_cli.bundle.store import bundle_folder
-    from bimors_cli.model.convert import pickle_to_safetensors
+    from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 
     entry = entry_of(name)
     target = bundle_folder(name) if to is None else to

@@ -49,7 +49,7 @@ def import_(
 
     from bimors_cli.bundle.locate import find_bundle
     from bimors_cli.bundle.manifest import open_bundle
-    from bimors_cli.pipeline.import_official import import_official
+    from bimors_cli.pipeline.bundles.import_official import import_official
 
     bundle = open_bundle(find_bundle(model))
     adapter = import_official(checkpoint, bundle, names, output, seed=official_seed, overwrite=overwrite)

@@ -98,7 +98,7 @@ def new(
     stay_off_the_network()
     terms = dict(_part_and_terms(text) for text in licence or ())
 
-    from bimors_cli.pipeline.new_bundle import Sources, new_bundle
+    from bimors_cli.pipeline.bundles.make import Sources, new_bundle
 
     new_bundle(
         output,

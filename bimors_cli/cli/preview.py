@@ -20,7 +20,7 @@ def preview(
 ) -> None:
     """Draw a layer over its scene as a PNG: tiles in the colours of their labels, a legend, a scale bar, north."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.pipeline.preview import preview as draw
+    from bimors_cli.results.preview import preview as draw
 
     target = output or layer_file.with_suffix(".png")
     drivers = tuple(allow_driver or ())

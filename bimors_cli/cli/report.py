@@ -20,7 +20,7 @@ def report(
 ) -> None:
     """Write a page to look at a layer in a browser: map, tiles, classes, confidence, and how it was made."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.pipeline.report import report as write
+    from bimors_cli.results.report import report as write
 
     target = output or layer_file.with_suffix(".html")
     drivers = tuple(allow_driver or ())

@@ -57,8 +57,8 @@ def search(
     stay_off_the_network()
     if as_json and output is not None:
         raise InputError("--json is the table, and -o the layer", "give one of them")
-    from bimors_cli.pipeline.search import SearchOptions
-    from bimors_cli.pipeline.search import search as run
+    from bimors_cli.results.search import SearchOptions
+    from bimors_cli.results.search import search as run
 
     hits = run(
         SearchOptions(

@@ -39,8 +39,8 @@ def tiles(
     if offline:
         refuse_remote(paths)
 
-    from bimors_cli.pipeline.grid_layer import write_grid
-    from bimors_cli.pipeline.options import LayerOptions
+    from bimors_cli.options.classify import LayerOptions
+    from bimors_cli.pipeline.grid import write_grid
 
     plan = write_grid(
         LayerOptions(

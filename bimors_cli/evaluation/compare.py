@@ -16,19 +16,19 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
-from bimors_cli.evaluation.evidence_room import EvidenceRoom
-from bimors_cli.evaluation.ledger import Ledger, trial_key
+from bimors_cli.evaluation.feature_store import EvidenceRoom
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_results
 from bimors_cli.evaluation.tables import Table, tables
+from bimors_cli.evaluation.trial_log import Ledger, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, learning, run_trials, trials_of
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.pipeline.models import load_models
-from bimors_cli.pipeline.watching import Silent as SilentStop
-from bimors_cli.pipeline.watching import Stop
-from bimors_cli.training.evidence import PictureProgress, SilentPictures
-from bimors_cli.training.loop import Training
+from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.pipeline.progress import Silent as SilentStop
+from bimors_cli.pipeline.progress import Stop
+from bimors_cli.training.extract_features import PictureProgress, SilentPictures
+from bimors_cli.training.train import Training
 
 # In the folder of the results, until all trials are finished.
 EVIDENCE = "evidence"

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from bimors_cli.errors import InputError
-from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.training.examples import TEST, TRAIN, VALIDATION, Example, Examples
-from bimors_cli.training.folders import from_folder
-from bimors_cli.training.split_file import from_split
+from bimors_cli.options.classify import SceneOptions
+from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples
+from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.examples.split_file import from_split
 
 # Of the last byte of a picture's hash: below the first it is for testing, below the second for validation.
 _TEST_BELOW, _VALIDATION_BELOW = 77, 103

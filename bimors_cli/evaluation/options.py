@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.contestants import Contestant, parse_contestants
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
-from bimors_cli.pipeline.options import SceneOptions
+from bimors_cli.evaluation.variants import Contestant, parse_contestants
+from bimors_cli.options.classify import SceneOptions
 
 HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.model.names import places
+from bimors_cli.labels import places
 
 BASE_TO_NEW, CROSS_DATASET, DOMAIN, PLAIN = "base-to-new", "cross-dataset", "domain-generalization", "plain"
 

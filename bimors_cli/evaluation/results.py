@@ -16,12 +16,12 @@ import torch
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import OutputError
-from bimors_cli.evaluation.contestants import ZERO_SHOT
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import Question
 from bimors_cli.evaluation.tables import Cell, Table, markdown
 from bimors_cli.evaluation.trials import Outcome, Trial
+from bimors_cli.evaluation.variants import ZERO_SHOT
 from bimors_cli.metrics.charts import confusion_matrix
 from bimors_cli.metrics.comparison_charts import Measured, against_parameters, bars, lines
 from bimors_cli.metrics.scores import Scores, score_answers

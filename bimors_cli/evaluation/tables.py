@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bimors_cli.evaluation.contestants import Contestant
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, Question
 from bimors_cli.evaluation.trials import Outcome, Trial
+from bimors_cli.evaluation.variants import Contestant
 
 HARMONIC_MEAN, TARGET_MEAN, MEAN = "harmonic mean", "mean of targets", "mean"
 

@@ -10,20 +10,19 @@ from typing import Any
 import torch
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.evaluation.contestants import Contestant
 from bimors_cli.evaluation.datasets import DataSet
-from bimors_cli.evaluation.evidence_room import EvidenceRoom
+from bimors_cli.evaluation.feature_store import EvidenceRoom
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import Classes, Question
-from bimors_cli.labels import Labels
+from bimors_cli.evaluation.variants import Contestant
+from bimors_cli.labels import Labels, new_names
 from bimors_cli.metrics.scores import score
 from bimors_cli.model.evidence import Evidence, FrozenModels
-from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
-from bimors_cli.model.names import new_names
-from bimors_cli.model.trainable import make_head
-from bimors_cli.model.transductive import transductive
-from bimors_cli.training.learn import Lesson, begin, learn, learned_parameters
-from bimors_cli.training.loop import Training, answer
+from bimors_cli.model.heads.base import Head, probabilities
+from bimors_cli.model.heads.registry import make_head
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.refine.transductive import transductive
+from bimors_cli.training.train import Lesson, Training, answer, begin, learn, learned_parameters
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def run_trials(
     models, bundle, data_sets, room, options
         Of the evaluation.
     after_epoch : callable
-        See `bimors_cli.training.loop.train`.
+        See `bimors_cli.training.train.train`.
 
     Returns
     -------

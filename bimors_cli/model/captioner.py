@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from bimors_cli.errors import BundleError
-from bimors_cli.model.fused import fuse_t5
-from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.fusion import fuse_t5
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
+from bimors_cli.model.preprocessing import Preprocessing, prepare
 
 # By the ``model_type`` of config.json, with what their retrieval models add to the same weights.
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {

@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError, InputError, LabelsError
 from bimors_cli.labels import Labels, spoken
-from bimors_cli.model.fused import feature_map
-from bimors_cli.model.images import Preprocessing, prepare
+from bimors_cli.model.fusion import feature_map
 from bimors_cli.model.loading import fill, frozen, read_json, unfilled
-from bimors_cli.model.text_path import NameTokens, TextTower
+from bimors_cli.model.preprocessing import Preprocessing, prepare
+from bimors_cli.model.text_encoder import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bimors_cli.model.batches import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, Batches, fits
+from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, Batches, fits
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner, Mute
 from bimors_cli.model.clip import Clip

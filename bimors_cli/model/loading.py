@@ -239,7 +239,7 @@ def _missing_weights(path: Path) -> BundleError:
         return BundleError(f"{path}: missing", "the folder is incomplete; copy it again")
     return BundleError(
         f"{path}: missing; {pickles[0]} is a pickle, which bimors does not load",
-        f"write it as safetensors once: python -m bimors_cli.model.convert {pickles[0]} {path.name}",
+        f"write it as safetensors once: python -m bimors_cli.model.pickle_to_safetensors {pickles[0]} {path.name}",
     )
 
 

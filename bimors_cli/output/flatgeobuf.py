@@ -12,13 +12,13 @@ import shapely
 
 from bimors_cli.errors import OutputError
 from bimors_cli.output.atomic import scratch
+from bimors_cli.output.classified_schema import Layer
 from bimors_cli.output.geopackage import (
     as_output_error,
     build_rows,
     leaving_nothing_beside,
     provenance_items,
 )
-from bimors_cli.output.rows import Layer
 
 if TYPE_CHECKING:
     import geopandas

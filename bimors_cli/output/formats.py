@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.atomic import check_target, replacing, scratch
-from bimors_cli.output.rows import Layer
+from bimors_cli.output.classified_schema import Layer
 
 if TYPE_CHECKING:
     import geopandas
@@ -183,3 +183,6 @@ def _builder(form: Format) -> Callable[[Path, Iterable[geopandas.GeoDataFrame], 
 
 def _choice() -> str:
     return "there are " + ", ".join(f"{known.name} ({known.suffix})" for known in FORMATS)
+
+
+WGS84 = "EPSG:4326"

@@ -17,10 +17,10 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.output.atomic import changing, check_target, replacing
-from bimors_cli.output.features import add_features
+from bimors_cli.output.classified_schema import Layer, check_frame, clean_text, empty_frame
+from bimors_cli.output.image_features import add_features
 from bimors_cli.output.layer_styles import add_styles
 from bimors_cli.output.predictions import add_predictions
-from bimors_cli.output.rows import Layer, check_frame, clean_text, empty_frame
 from bimors_cli.output.verify import verify_layer
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 import shapely
 
 from bimors_cli.errors import InputError
+from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, Layer, check_frame, empty_frame
 from bimors_cli.output.geopackage import as_output_error, provenance_items
-from bimors_cli.output.rows import INTEGER, REAL, TEXT, Layer, check_frame, empty_frame
 
 if TYPE_CHECKING:
     import geopandas

@@ -18,10 +18,10 @@ from rasterio.errors import RasterioError
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.atomic import check_target, replacing
+from bimors_cli.output.classified_schema import clean_text
 from bimors_cli.output.formats import style_path
 from bimors_cli.output.geopackage import METADATA_PREFIX
 from bimors_cli.output.palette import NO_LABEL
-from bimors_cli.output.rows import clean_text
 from bimors_cli.output.style import NO_LABEL_NAME, colours
 
 NO_DATA: Final = 0

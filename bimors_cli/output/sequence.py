@@ -16,7 +16,7 @@ import shapely.geometry
 from shapely.geometry.polygon import orient
 
 from bimors_cli.errors import InputError, OutputError
-from bimors_cli.output.rows import Layer, check_frame
+from bimors_cli.output.classified_schema import Layer, check_frame
 
 if TYPE_CHECKING:
     import geopandas

@@ -11,7 +11,7 @@ import pyogrio.raw
 import pyproj
 
 from bimors_cli.errors import OutputError
-from bimors_cli.output.rows import Layer
+from bimors_cli.output.classified_schema import Layer
 
 
 def verify_layer(built: Path, spec: Layer, written: int) -> None:

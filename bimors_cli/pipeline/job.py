@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bimors_cli.output.rows import Layer
-from bimors_cli.pipeline.destination import RasterBeside
-from bimors_cli.pipeline.journal_file import journal_path
-from bimors_cli.pipeline.leftovers import blocks_path
-from bimors_cli.pipeline.options import RAY
-from bimors_cli.pipeline.plan import LookPlan
-from bimors_cli.pipeline.record import TileRecord
-from bimors_cli.pipeline.shards import Shard
+from bimors_cli.options.classify import RAY
+from bimors_cli.options.shard import Shard
+from bimors_cli.output.classified_schema import Layer
+from bimors_cli.pipeline.checkpoint.journal_format import ShardOrigin, journal_path
+from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
+from bimors_cli.pipeline.label_raster import RasterBeside
+from bimors_cli.pipeline.plan import LookPlan, Todo, every_tile
 from bimors_cli.pipeline.summary import RunSummary
-from bimors_cli.pipeline.todo import Todo, every_tile
+from bimors_cli.pipeline.tile_result import TileRecord
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -71,6 +70,10 @@ class Job(ABC):
     @property
     def layer(self) -> LookPlan:
         return self.plan
+
+    def origin(self) -> ShardOrigin | None:
+        """Return what the journal tells of where it comes from; None for a whole run."""
+        return None
 
     @contextmanager
     def settle(self, records: Iterable[TileRecord], check: Callable[[], None]) -> Iterator[Iterable[TileRecord]]:

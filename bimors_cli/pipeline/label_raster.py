@@ -10,10 +10,11 @@ import numpy.typing as npt
 from affine import Affine
 
 from bimors_cli.errors import InputError
-from bimors_cli.output.label_raster import CONFIDENCE_SCALE, NO_DATA, RasterSpec, write_raster
-from bimors_cli.output.rows import Layer
+from bimors_cli.output.atomic import scratch
+from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.label_raster import CONFIDENCE_SCALE, NO_DATA, RasterSpec, check_raster, write_raster
 from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.tile_result import TileRecord
 from bimors_cli.scene.grid import Grid
 
 
@@ -105,3 +106,31 @@ def _nearest(pixel_count: int, begin: float, cell: int, count: int) -> npt.NDArr
     """Return in which cell the middle of each pixel lies; on the edge between two, in the earlier one."""
     places = np.ceil((np.arange(pixel_count) + 0.5 - begin) / cell) - 1
     return np.asarray(np.clip(places, 0, count - 1), np.intp)
+
+
+class RasterBeside:
+    """The label raster of a run of classify, at ``path``."""
+
+    def __init__(self, plan: Plan, path: Path) -> None:
+        self.path = path
+        self._plan = plan
+        self._table = LabelTable(plan.scenes[0].grid)
+
+    def check(self) -> None:
+        """Refuse now what would fail after hours; errors as `check_one_scene` and `check_raster`."""
+        check_one_scene(self._plan)
+        check_raster(self.path, self._plan.options.labels, overwrite=self._may_replace)
+        with scratch(self.path.resolve()):
+            pass
+
+    def collect(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+        """Pass records on, and keep what the raster shows of them."""
+        return self._table.collect(records)
+
+    def write(self, spec: Layer) -> None:
+        """Write the raster."""
+        write_label_raster(self.path, self._plan, self._table, spec, overwrite=self._may_replace)
+
+    @property
+    def _may_replace(self) -> bool:
+        return self._plan.options.overwrite or self._plan.options.resume

@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.errors import InputError, Interrupted, JournalError
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.shard import Shard
 from bimors_cli.output.formats import GEOJSONSEQ, STDOUT, guess_format, is_known_suffix
-from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.destination import check_output, remove_leftovers
-from bimors_cli.pipeline.finished import write_layer
-from bimors_cli.pipeline.hold import is_held
-from bimors_cli.pipeline.journal_file import as_copies, differences, holder
-from bimors_cli.pipeline.leftovers import alone
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.planning import make_plan
-from bimors_cli.pipeline.shard_journals import ShardJournal, ShardJournals, noted, open_journal, remove
-from bimors_cli.pipeline.shard_origin import command_of, options_of
-from bimors_cli.pipeline.shards import Shard
+from bimors_cli.pipeline.checkpoint.journal_format import as_copies, differences, holder
+from bimors_cli.pipeline.checkpoint.lock import is_held
+from bimors_cli.pipeline.checkpoint.shard_header import command_of, options_of
+from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJournals, noted, open_journal, remove
+from bimors_cli.pipeline.checkpoint.unfinished import alone
+from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.output_checks import check_output, remove_leftovers
+from bimors_cli.pipeline.plan import Plan, count, every_tile
+from bimors_cli.pipeline.progress import Progress, Silent, Stop
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.todo import count, every_tile
-from bimors_cli.pipeline.watching import Progress, Silent, Stop
+from bimors_cli.pipeline.write_layer import write_layer
 from bimors_cli.scene.gdal import file_name, is_local
 
 GO_ON = "run the same command again"

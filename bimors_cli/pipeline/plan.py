@@ -13,9 +13,9 @@ from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.model.names import new_labels
+from bimors_cli.labels import new_labels
+from bimors_cli.options.classify import ClassifyOptions, LayerOptions, LookOptions
 from bimors_cli.output.formats import Format
-from bimors_cli.pipeline.options import ClassifyOptions, LayerOptions, LookOptions
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import Nodata
@@ -188,3 +188,22 @@ class Plan(LookPlan):
             **({"refine": o.refine} if o.refine else {}),
             **({"vote": True} if o.vote else {}),
         }
+
+
+# For each scene of a run the places of tiles in its grid, int64, ascending: 8 bytes a tile.
+Todo = tuple[npt.NDArray[np.int64], ...]
+
+
+def every_tile(plan: LookPlan) -> Todo:
+    """Return all tiles of a run: those of the AOI, and with --keep-empty the others as well."""
+    return tuple(
+        np.arange(len(scene.grid))
+        if scene.inside is None or plan.options.keep_empty
+        else np.flatnonzero(scene.inside).astype(np.int64)
+        for scene in plan.scenes
+    )
+
+
+def count(todo: Todo) -> int:
+    """Count the tiles."""
+    return sum(map(len, todo))

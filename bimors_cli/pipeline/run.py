@@ -10,21 +10,23 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from bimors_cli.errors import Interrupted
-from bimors_cli.model.device_names import device_names
+from bimors_cli.options.classify import RAY, ClassifyOptions, LookOptions
+from bimors_cli.options.device_names import device_names
 from bimors_cli.output.formats import STDOUT
 from bimors_cli.output.sequence import write_sequence
-from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.destination import check_output, is_finished, start_anew
-from bimors_cli.pipeline.engines import local, processes, ray
-from bimors_cli.pipeline.finished import Finished, write_layer
+from bimors_cli.pipeline.checkpoint.store import Finished
+from bimors_cli.pipeline.checkpoint.unfinished import merge_command
+from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.engines import local, ray
+from bimors_cli.pipeline.engines import multi_device as processes
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.layer import frames, with_rows
-from bimors_cli.pipeline.leftovers import merge_command
-from bimors_cli.pipeline.options import RAY, ClassifyOptions, LookOptions
-from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.output_checks import check_output, is_finished, start_anew
+from bimors_cli.pipeline.plan import count, every_tile
+from bimors_cli.pipeline.progress import Progress, Silent, Stop
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.todo import count, every_tile
-from bimors_cli.pipeline.watching import Progress, Silent, Stop
+from bimors_cli.pipeline.tile_rows import frames, with_rows
+from bimors_cli.pipeline.write_layer import write_layer
 
 if TYPE_CHECKING:
     import geopandas

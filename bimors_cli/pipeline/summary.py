@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bimors_cli.pipeline.record import RETRIED, TileRecord
+from bimors_cli.pipeline.tile_result import RETRIED, TileRecord
 
 NEW_LABELS_SHOWN = 10
 

@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.redact import redact
-from bimors_cli.scene.companions import check_companions
+from bimors_cli.scene.sidecars import check_companions
 from bimors_cli.scene.vrt import check_vrt, check_vrt_file
 
 # GDAL picks a driver by content, so a suffix protects nothing: only these are tried. A VRT may name other files and

@@ -14,7 +14,6 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.cells import cell_shares
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
     display_name,
@@ -30,6 +29,7 @@ from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.stretch import Stretch
+from bimors_cli.scene.vote_cells import cell_shares
 
 log = logging.getLogger("bimors")
 
@@ -45,8 +45,8 @@ class TilePixels:
     valid_share : float
         The share of the tile's own pixels (padding not counted) that hold data, 0..1.
     cells : float array, optional
-        That of each cell in it, see `bimors_cli.scene.cells.cell_shares`; None where not asked for, and where all hold
-        nothing but data.
+        That of each cell in it, see `bimors_cli.scene.vote_cells.cell_shares`; None where not asked for, and where all
+        hold nothing but data.
     """
 
     image: npt.NDArray[np.uint8]

@@ -16,11 +16,11 @@ from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram, tra
 from bimors_cli.metrics.scores import Scores, score
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.card import card
-from bimors_cli.training.examples import Examples
-from bimors_cli.training.loop import Training
+from bimors_cli.training.examples.base import Examples
+from bimors_cli.training.examples.few_shot import Sample
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.sampling import Sample
 from bimors_cli.training.tensor_file import write_tensors
+from bimors_cli.training.train import Training
 
 # By part (``validation``, ``test``) and head: probabilities [N, K] and targets [N].
 Answers = Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]

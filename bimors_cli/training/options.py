@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.training.recipe import RATES, HeadChoice, Recipe
+from bimors_cli.options.classify import SceneOptions
+from bimors_cli.training.hyperparameters import RATES, HeadChoice, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,19 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import Interrupted
 from bimors_cli.model.evidence import Evidence, FrozenModels
-from bimors_cli.model.heads import Head, ZeroShotHead, probabilities
+from bimors_cli.model.heads.base import Head, probabilities
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.output.atomic import check_folder
-from bimors_cli.pipeline.caption_cache import open_caption_cache
-from bimors_cli.pipeline.models import load_models
-from bimors_cli.pipeline.watching import Silent as SilentStop
-from bimors_cli.pipeline.watching import Stop
+from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
+from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.pipeline.progress import Silent as SilentStop
+from bimors_cli.pipeline.progress import Stop
 from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
-from bimors_cli.training.evidence import (
+from bimors_cli.training.checkpoint import Workshop
+from bimors_cli.training.examples.base import TEST, Examples
+from bimors_cli.training.examples.few_shot import Sample, few_shot
+from bimors_cli.training.examples.find import find_examples
+from bimors_cli.training.extract_features import (
     PictureProgress,
     SilentPictures,
     gather_readable,
@@ -35,14 +40,9 @@ from bimors_cli.training.evidence import (
     save_evidence,
     targets,
 )
-from bimors_cli.training.examples import TEST, Examples
-from bimors_cli.training.learn import Lesson, begin, learn, learned_parameters
-from bimors_cli.training.loop import EpochFigures, Material, Training, answer
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.sampling import Sample, few_shot
-from bimors_cli.training.source import find_examples
 from bimors_cli.training.summary import FinetuneSummary
-from bimors_cli.training.workshop import Workshop
+from bimors_cli.training.train import EpochFigures, Lesson, Material, Training, answer, begin, learn, learned_parameters
 
 log = logging.getLogger("bimors")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bimors_cli.metrics.scores import Scores
 from bimors_cli.training.adapter_folder import Results
-from bimors_cli.training.examples import Examples
+from bimors_cli.training.examples.base import Examples
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ import torch
 from bimors_cli.bundle.locate import embedded_bundle
 from bimors_cli.bundle.manifest import ADAPTER, CAPTIONER, open_bundle
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline import models, tiles  # noqa: F401 (run imports them when it needs them)
-from bimors_cli.pipeline.new_bundle import Sources, new_bundle
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.bundles.make import Sources, new_bundle
+from bimors_cli.pipeline.inference import load as models  # noqa: F401 (run imports them when it needs them)
+from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.run import run
 from tests.benchmarks.reference import Reference, Row, spread
 

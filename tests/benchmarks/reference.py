@@ -26,7 +26,7 @@ from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.images import prepare
+from bimors_cli.model.preprocessing import prepare
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.scene.read import SceneReader, read_tile
 

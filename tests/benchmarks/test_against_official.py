@@ -13,8 +13,8 @@ import pytest
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.make_plan import make_plan
 from tests.benchmarks.against_official import ROOT, _stride, compare, rows_agree, run_ours
 from tests.benchmarks.reference import Reference, spread
 from tests.conftest import MakeRaster

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
-from bimors_cli.model.text_path import NameTokens, TextTower
+from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
+from bimors_cli.model.text_encoder import NameTokens, TextTower
 
 CLASSES, BATCH, TOKENS, WIDTH, START = 30, 4, 4, 512, 49406
 STEPS = 2

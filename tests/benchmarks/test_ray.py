@@ -31,7 +31,7 @@ CLASSIFY = """
 import json, os, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[3])])
 import bimors_cli
-from bimors_cli.pipeline.watching import Silent
+from bimors_cli.pipeline.progress import Silent
 
 class Clock(Silent):
     told = []
@@ -40,7 +40,7 @@ class Clock(Silent):
 
 clock, begin = Clock(), time.perf_counter()
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.run import run
 options = ClassifyOptions(scenes=(sys.argv[1],), labels=Labels.of(sys.argv[4].split(",")), output=sys.argv[2],
     tile_size="64", device="cpu", caption_cache=False, engine="ray", workers=int(sys.argv[3]))

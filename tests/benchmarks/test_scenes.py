@@ -15,16 +15,16 @@ from rasterio.windows import Window
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
+from bimors_cli.options.classify import ClassifyOptions, SceneOptions
 from bimors_cli.output.geopackage import read_provenance
-from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.destination import write_rows
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.journal_file import journal_path
-from bimors_cli.pipeline.layer import frames
-from bimors_cli.pipeline.options import ClassifyOptions, SceneOptions
-from bimors_cli.pipeline.planning import make_plan, plan_scenes
-from bimors_cli.pipeline.reading import read_ahead
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.checkpoint.journal_format import journal_path
+from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.inference.tile_reader import read_ahead
+from bimors_cli.pipeline.make_plan import make_plan, plan_scenes
+from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_rows import frames
+from bimors_cli.pipeline.write_layer import write_rows
 from tests.conftest import NORTH_UP
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ LABELS = ["forest", "river", "bare land", "port", "meadow", "farmland"]
 CLASSIFY = """
 import json, logging, sys
 import bimors_cli
-from bimors_cli.pipeline.bench import peak_memory
+from bimors_cli.pipeline.bundles.benchmark import peak_memory
 logging.basicConfig()
 scene, output, labels = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
 summary = bimors_cli.classify(scene, labels, output, tile_size="500", device="cpu", caption_cache=False)

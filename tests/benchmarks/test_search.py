@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bimors_cli.output.features import DTYPE, add_features
+from bimors_cli.output.image_features import DTYPE, add_features
 from tests.benchmarks.test_scenes import write_sparse
 
 pytestmark = pytest.mark.slow
@@ -26,8 +26,8 @@ FIND = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from bimors_cli.output.features import read_features
-from bimors_cli.pipeline.search import best_tiles
+from bimors_cli.output.image_features import read_features
+from bimors_cli.results.search import best_tiles
 before, clock = peak(), time.perf_counter()
 text = np.zeros(512, np.float32)
 text[0] = 1
@@ -37,8 +37,8 @@ print(time.perf_counter() - clock, (after - before) / 1e3, ids[0], scores[0])
 """
 GRID = """
 import sys, time
-from bimors_cli.pipeline.grid_layer import write_grid
-from bimors_cli.pipeline.options import LayerOptions
+from bimors_cli.pipeline.grid import write_grid
+from bimors_cli.options.classify import LayerOptions
 clock = time.perf_counter()
 plan = write_grid(LayerOptions(scenes=(sys.argv[1],), output=sys.argv[2], tile_size="32"))
 seconds = time.perf_counter() - clock

@@ -128,7 +128,7 @@ def test_nothing_unpickles() -> None:
         for path in (root / folder).rglob("*.py")
         for name in _reads_pickles(ast.parse(path.read_text()))
     }
-    convert = "bimors_cli/model/convert.py"
+    convert = "bimors_cli/model/pickle_to_safetensors.py"
     assert found == {(convert, "pickle"), (convert, "torch.load")}
     assert 'torch.load(source, map_location="cpu", weights_only=True' in (root / convert).read_text()
 

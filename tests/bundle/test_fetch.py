@@ -23,13 +23,13 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from bimors_cli.bundle import hub as network
-from bimors_cli.bundle.catalogue import Entry, Source, SourceFile
+from bimors_cli.bundle.catalog import Entry, Source, SourceFile
 from bimors_cli.bundle.fetch import fetch_bundle
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
 from bimors_cli.bundle.store import record_of, remove_bundle, staging, verify_bundle
 from bimors_cli.errors import BundleError, InputError
-from bimors_cli.model.convert import convert as convert_here
-from bimors_cli.model.convert import pickle_to_safetensors
+from bimors_cli.model.pickle_to_safetensors import convert as convert_here
+from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from tests.bundle.hub_server import COMMIT, Hub, serve
 
 REPOSITORIES = {CLIP: "tiny/clip", CAPTIONER: "tiny/captioner", CAPTION_ENCODER: "tiny/bert"}
@@ -115,7 +115,7 @@ def test_a_fetched_bundle_is_the_served_one(hub: Hub, home: Path, tiny_bundle: B
 
 
 def test_models_load_from_a_fetched_bundle(hub: Hub, home: Path, tiny_bundle: Bundle) -> None:
-    from bimors_cli.pipeline.models import load_models
+    from bimors_cli.pipeline.inference.load import load_models
 
     bundle = fetch(entry_for(tiny_bundle), home / "tiny")
     models = load_models(open_bundle(bundle.folder), "cpu")

@@ -14,7 +14,7 @@ from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.trainable import new_learner
+from bimors_cli.model.heads.registry import new_learner
 from tests.bundles import save_adapter
 
 

@@ -103,9 +103,8 @@ def test_the_users_cache_folder_is_the_default(tmp_path: Path, monkeypatch: pyte
 
 
 def test_info_needs_no_torch() -> None:
-    code = (
-        "import sys; from bimors_cli.pipeline.caption_cache import clear_cache as c; c(); print('torch' in sys.modules)"
-    )
+    module = "bimors_cli.pipeline.inference.caption_cache"
+    code = f"import sys; from {module} import clear_cache as c; c(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -19,8 +19,8 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli import caption
 from bimors_cli.cli.main import app
 from bimors_cli.errors import Interrupted
-from bimors_cli.pipeline import captions
-from bimors_cli.pipeline.options import LookOptions
+from bimors_cli.options.classify import LookOptions
+from bimors_cli.pipeline import caption as captions
 from tests.conftest import MakeRaster
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

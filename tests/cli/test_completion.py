@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS
-from bimors_cli.bundle.catalogue import entries
+from bimors_cli.bundle.catalog import entries
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.evaluation.options import HEADS

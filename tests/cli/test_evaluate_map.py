@@ -10,7 +10,7 @@ import pytest
 
 from bimors_cli.cli.evaluate_map import evaluate_map
 from bimors_cli.errors import InputError, OutputExistsError
-from tests.evaluation.map_files import LABELS, tile, write_layer, write_reference
+from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 
 F, R, B = LABELS
 Captured = pytest.CaptureFixture[str]

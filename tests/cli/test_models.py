@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bimors_cli.bundle.catalogue import entries
+from bimors_cli.bundle.catalog import entries
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.bundle.store import record_of
 from bimors_cli.cli.main import app

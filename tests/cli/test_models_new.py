@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
+from bimors_cli.bundle.listing import facts_of
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
-from bimors_cli.bundle.shelf import facts_of
-from bimors_cli.bundle.templates import REMOTE_SENSING
 from bimors_cli.cli.main import app
 from bimors_cli.model.clip import Clip
-from bimors_cli.pipeline import new_bundle as module
+from bimors_cli.options.templates import REMOTE_SENSING
+from bimors_cli.pipeline.bundles import make as module
 
 
 def bimors(*args: object) -> Result:
@@ -169,7 +169,9 @@ def test_pickles_are_refused_with_a_hint(part: str, parts: Path) -> None:
         weights.unlink()
     (folder / "open_clip_pytorch_model.bin").write_bytes(b"\x80")
     result = new(parts)
-    assert result.exit_code == 1 and "python -m bimors_cli.model.convert" in result.stderr.replace("\n", " ")
+    assert result.exit_code == 1 and "python -m bimors_cli.model.pickle_to_safetensors" in result.stderr.replace(
+        "\n", " "
+    )
     assert left(parts) == []
     if part == "--clip":
         result = new(parts, **{"--clip": folder / "open_clip_pytorch_model.bin"})

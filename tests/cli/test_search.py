@@ -24,8 +24,8 @@ from bimors_cli.cli.main import app
 from bimors_cli.errors import Interrupted
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.output.features import read_features
-from bimors_cli.pipeline.options import ClassifyOptions
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.run import run
 from tests.bundles import make_bundle
 from tests.cli.test_caption import StopAfter

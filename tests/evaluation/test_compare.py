@@ -18,15 +18,15 @@ from bimors_cli.errors import InputError, Interrupted, JournalError, OutputExist
 from bimors_cli.evaluation import compare as compare_module
 from bimors_cli.evaluation import trials as trials_module
 from bimors_cli.evaluation.compare import Comparison, compare
-from bimors_cli.evaluation.contestants import parse_contestants
 from bimors_cli.evaluation.datasets import open_data_sets
-from bimors_cli.evaluation.ledger import trial_key
 from bimors_cli.evaluation.options import CompareOptions
 from bimors_cli.evaluation.protocols import questions
+from bimors_cli.evaluation.trial_log import trial_key
 from bimors_cli.evaluation.trials import trials_of
-from bimors_cli.pipeline.models import load_models
-from bimors_cli.pipeline.options import SceneOptions
-from bimors_cli.training.loop import Material
+from bimors_cli.evaluation.variants import parse_contestants
+from bimors_cli.options.classify import SceneOptions
+from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.training.train import Material
 from tests.training.test_run import draw_pictures
 
 LEVELS = {"beach": 220, "forest": 60, "meadow": 110, "river": 150}

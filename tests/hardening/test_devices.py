@@ -21,8 +21,8 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run, Setting
 
 TILES = 144
 # The program spawns its processes, which import torch for seconds; here they are forks, and faults are theirs as well.
-FORKED = Setting("bimors_cli.pipeline.engines.processes:START", "fork")
-READ = "bimors_cli.pipeline.reading:read_tile"
+FORKED = Setting("bimors_cli.pipeline.engines.multi_device:START", "fork")
+READ = "bimors_cli.pipeline.inference.tile_reader:read_tile"
 JOURNAL = "out.gpkg.bimors-journal"
 
 
@@ -186,7 +186,7 @@ def test_a_fault_of_the_program_is_told_once(program: Program) -> None:
     run = program.start(
         faults=(
             FORKED,
-            Fault("bimors_cli.pipeline.tiles:_classify", act="ENOTTY"),
+            Fault("bimors_cli.pipeline.inference.predict:_classify", act="ENOTTY"),
         )
     )
     run.process.join(60)

@@ -20,8 +20,8 @@ from bimors_cli.bundle.adapter import read_adapter
 from bimors_cli.bundle.manifest import bundle_of, read_bundle
 from bimors_cli.errors import BimorsError, LabelsError
 from bimors_cli.labels import parse_labels, reading
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.tile_result import TileRecord
 from bimors_cli.redact import redact
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import parse_nodata

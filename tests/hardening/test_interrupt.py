@@ -19,7 +19,7 @@ from tests.training.test_run import draw_pictures
 Start = Callable[..., Run]
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 # A server that does not answer, a drive that does not wake up: the thread that reads waits.
-STALLED = Fault("bimors_cli.pipeline.reading:read_tile", nth=20, act="wait")
+STALLED = Fault("bimors_cli.pipeline.inference.tile_reader:read_tile", nth=20, act="wait")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_second_one_of_the_other_kind_counts(start: Start, tmp_path: Path) -> 
 
 def test_ctrl_c_while_the_layer_is_built(start: Start, tmp_path: Path) -> None:
     """The journal holds all tiles; the layer is left for the next run."""
-    ended = start(faults=[Fault("bimors_cli.pipeline.finished:write_rows", act="SIGINT")]).wait()
+    ended = start(faults=[Fault("bimors_cli.pipeline.write_layer:write_rows", act="SIGINT")]).wait()
     assert ended.code == 130 and "144 finished tiles" in ended.error
     assert not (tmp_path / "scene.gpkg").exists() and not list(tmp_path.glob("*.tmp-*"))
     done = start("--resume").wait()
@@ -90,7 +90,7 @@ def test_ctrl_c_while_the_layer_is_built(start: Start, tmp_path: Path) -> None:
 
 def test_ctrl_c_before_the_run_has_begun(start: Start, tmp_path: Path) -> None:
     """Nothing is finished, so nothing is left."""
-    ended = start(faults=[Fault("bimors_cli.pipeline.options:ClassifyOptions.__post_init__", act="SIGINT")]).wait()
+    ended = start(faults=[Fault("bimors_cli.options.classify:ClassifyOptions.__post_init__", act="SIGINT")]).wait()
     assert ended.code == 130 and ended.stdout == ""
     assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "scene.tif"}
 

@@ -24,14 +24,14 @@ KILLED = -9
 TILES = 36
 RAW_WRITE = "pyogrio.raw:write"
 VERIFY = "bimors_cli.output.geopackage:verify_layer"
-DELETE = "bimors_cli.pipeline.journal:Journal.delete"
+DELETE = "bimors_cli.pipeline.checkpoint.journal:Journal.delete"
 # Where a run of nine batches spends its life, from the trial of the output to the removal of the journal.
 MOMENTS = (
     Fault("os:replace", about="bimors-journal"),
     Fault("os:write", act="half", about="null,[["),
     Fault("os:write", act="half", about='"session"'),
     Fault("os:fsync", nth=6),
-    Fault("bimors_cli.pipeline.journal:Journal.append", nth=3, act="kill after"),
+    Fault("bimors_cli.pipeline.checkpoint.journal:Journal.append", nth=3, act="kill after"),
     Fault("os:write", nth=2, act="half", about="null,[["),
     Fault(RAW_WRITE, nth=2),
     Fault(RAW_WRITE, nth=3, act="kill after"),

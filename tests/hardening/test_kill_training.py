@@ -19,9 +19,9 @@ from tests.training.test_run import draw_pictures
 KILLED = -9
 EPOCHS = 4
 TRIALS = 5
-SAVE = "bimors_cli.training.workshop:Workshop.save"
+SAVE = "bimors_cli.training.checkpoint:Workshop.save"
 FILE = "bimors_cli.training.tensor_file:save_file"
-LEDGER_ADD = "bimors_cli.evaluation.ledger:Ledger.add"
+LEDGER_ADD = "bimors_cli.evaluation.trial_log:Ledger.add"
 WRITE_RESULTS = "bimors_cli.evaluation.compare:write_results"
 
 
@@ -123,7 +123,7 @@ def test_finetune_killed_again_and_again_on_the_way(lessons: Lessons, tmp_path: 
         Fault(SAVE, nth=1, act="kill after"),
         Fault(SAVE, nth=3),
         Fault("os:replace", nth=2, about="adapter.tmp-"),
-        Fault("bimors_cli.training.workshop:Workshop.finish"),
+        Fault("bimors_cli.training.checkpoint:Workshop.finish"),
     ):
         assert go_on_training(lessons, tmp_path, [fault]).code == KILLED, str(fault)
     # It is finished but for the removal of what it worked with.
@@ -156,7 +156,7 @@ def test_the_earlier_adapter_survives_an_overwrite_that_is_killed(lessons: Lesso
 def test_evaluate_killed_again_and_again_on_the_way(lessons: Lessons, tmp_path: Path) -> None:
     for fault in (
         Fault("bimors_cli.evaluation.compare:Ledger"),
-        Fault("bimors_cli.evaluation.evidence_room:save_evidence", act="kill after"),
+        Fault("bimors_cli.evaluation.feature_store:save_evidence", act="kill after"),
         Fault(LEDGER_ADD),
         Fault("os:fsync", nth=4),
         Fault(LEDGER_ADD, nth=2, act="kill after"),

@@ -39,7 +39,7 @@ def start(forks: Forks, tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: 
 
 def waiting(start: Start, tmp_path: Path, name: str, *args: object) -> Run:
     """A run that has classified all tiles and builds its layer when it is told to."""
-    stall = Fault("bimors_cli.pipeline.finished:write_rows", act="wait")
+    stall = Fault("bimors_cli.pipeline.write_layer:write_rows", act="wait")
     journal = tmp_path / f"{name}.bimors-journal"
     run = start("-o", name, *args, faults=[stall])
     return run.when(lambda: journal.exists() and journal.read_bytes().count(b"\n") == TILES + 2)
@@ -133,7 +133,7 @@ def test_many_runs_of_one_output_at_once(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_journal_of_another_run(start: Start, tmp_path: Path) -> None:
-    fault = Fault("bimors_cli.pipeline.finished:write_rows")
+    fault = Fault("bimors_cli.pipeline.write_layer:write_rows")
     assert start("-o", "out.gpkg", faults=[fault]).wait().code == -9
     kept = (tmp_path / "out.gpkg.bimors-journal").read_bytes()
     assert_refused(start("-o", "out.gpkg").wait(), 2, "was not finished", "--resume")
@@ -147,9 +147,11 @@ def test_a_journal_of_another_run(start: Start, tmp_path: Path) -> None:
 
 def test_a_journal_is_kept_for_what_failed(start: Start, tmp_path: Path) -> None:
     """All tiles failed, and so does the run that tries again: the third still knows that there is work to do."""
-    failing = Fault("bimors_cli.pipeline.reading:read_tile", act="ReadError")
+    failing = Fault("bimors_cli.pipeline.inference.tile_reader:read_tile", act="ReadError")
     assert start("-o", "out.gpkg", faults=[failing]).wait().code == 3
-    ended = start("-o", "out.gpkg", "--resume", faults=[Fault("bimors_cli.pipeline.models:load_models", act="EIO")])
+    ended = start(
+        "-o", "out.gpkg", "--resume", faults=[Fault("bimors_cli.pipeline.inference.load:load_models", act="EIO")]
+    )
     assert ended.process.join() is None and ended.process.exitcode == 1
     done = start("-o", "out.gpkg", "--resume").wait()
     assert done.code == 0 and f"{TILES} of {TILES} tiles labelled" in done.stderr

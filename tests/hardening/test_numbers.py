@@ -23,10 +23,10 @@ from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
 from bimors_cli.model import device
 from bimors_cli.model.evidence import Evidence, FrozenModels
-from bimors_cli.model.heads import probabilities
-from bimors_cli.model.trainable import new_learner
-from bimors_cli.pipeline import models as models_module
-from bimors_cli.pipeline import reading
+from bimors_cli.model.heads.base import probabilities
+from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.pipeline.inference import load as models_module
+from bimors_cli.pipeline.inference import tile_reader as reading
 from bimors_cli.pipeline.summary import Summary
 from tests.bundles import save_adapter
 from tests.conftest import MakeRaster

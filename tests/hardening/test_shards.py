@@ -19,16 +19,16 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run
 
 KILLED = -9
 TILES = 36
-WRITE = "bimors_cli.pipeline.finished:write_rows"
+WRITE = "bimors_cli.pipeline.write_layer:write_rows"
 # Where a merge spends its life, from the reading of the journals to the removal of the last of them.
 MOMENTS = (
-    Fault("bimors_cli.pipeline.shard_journals:ShardJournals.read", act="kill after"),
-    Fault("bimors_cli.pipeline.shard_journals:ShardJournals.note"),
-    Fault("bimors_cli.pipeline.shard_journals:ShardJournals.note", act="kill after"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.read", act="kill after"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.note"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.note", act="kill after"),
     Fault("pyogrio.raw:write", nth=2, act="kill after"),
     Fault("os:replace", nth=1, about="out.gpkg"),
     Fault("os:replace", nth=1, act="kill after", about="out.gpkg"),
-    Fault("bimors_cli.pipeline.shard_journals:remove"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:remove"),
     Fault("os:unlink", nth=1, act="kill after", about="2-of-2.bimors-journal"),
 )
 
@@ -79,7 +79,7 @@ def journal(number: int, count: int = 2) -> str:
 def test_a_shard_killed_and_resumed(program: Program) -> None:
     """Killed twice, once in the middle of a line, each time a little further; merged, it is the undisturbed run."""
     assert program.start(output="calm.gpkg").wait().code == 0
-    append = Fault("bimors_cli.pipeline.journal:Journal.append", nth=3, act="kill after")
+    append = Fault("bimors_cli.pipeline.checkpoint.journal:Journal.append", nth=3, act="kill after")
     half = Fault("os:write", nth=2, act="half", about="null,[[")
     assert program.shard(1, faults=[append]).code == KILLED
     refused = program.shard(1)
@@ -144,7 +144,7 @@ def test_all_shards_begin_at_once(program: Program) -> None:
 
 def test_tiles_that_cannot_be_read(program: Program) -> None:
     """Exit code 3 of the shard and of the merge; the shard tries them again, and so does the merge."""
-    failing = Fault("bimors_cli.pipeline.reading:read_tile", nth=10, act="ReadError")
+    failing = Fault("bimors_cli.pipeline.inference.tile_reader:read_tile", nth=10, act="ReadError")
     failed = program.shard(2, faults=[failing])
     assert (failed.code, failed.stdout) == (3, f"{journal(2)}\n") and "--resume tries them again" in failed.stderr
     assert program.shard(1).code == 0

@@ -7,7 +7,7 @@ import torch
 
 from bimors_cli.errors import DeviceError
 from bimors_cli.model.device import choose_device
-from bimors_cli.model.device_names import device_names
+from bimors_cli.options.device_names import device_names
 
 
 @pytest.mark.parametrize(

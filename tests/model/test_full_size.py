@@ -26,9 +26,9 @@ from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip, build_clip
-from bimors_cli.model.images import Preprocessing
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
-from bimors_cli.model.text_path import TextTower
+from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
+from bimors_cli.model.preprocessing import Preprocessing
+from bimors_cli.model.text_encoder import TextTower
 from tests.model import full_size
 
 SCENE = Path(__file__).resolve().parents[2] / "examples" / "scene.tif"

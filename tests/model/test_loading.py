@@ -21,8 +21,8 @@ from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip, build_clip
-from bimors_cli.model.images import Preprocessing, prepare
 from bimors_cli.model.loading import fill, unfilled
+from bimors_cli.model.preprocessing import Preprocessing, prepare
 
 LOADERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     CLIP: (Clip.load, "open_clip_model.safetensors"),
@@ -82,7 +82,7 @@ def test_a_file_that_is_cut_or_gone(part: str, copy: Path) -> None:
     (copy / part / "pytorch_model.bin").touch()
     with pytest.raises(BundleError, match=r"pytorch_model.bin is a pickle") as caught:
         load(copy / part)
-    assert "bimors_cli.model.convert" in (caught.value.hint or "")
+    assert "bimors_cli.model.pickle_to_safetensors" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("part", LOADERS)

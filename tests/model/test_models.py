@@ -15,10 +15,11 @@ from bimors_cli.labels import Labels, parse_labels
 from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.model.device import choose_device
 from bimors_cli.model.evidence import FrozenModels, concatenate
-from bimors_cli.model.heads import BimorsHead, ZeroShotHead, probabilities
-from bimors_cli.model.images import Preprocessing, prepare
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.model.heads.base import probabilities
+from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner, PromptLearnerWidths
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.model.preprocessing import Preprocessing, prepare
+from bimors_cli.pipeline.inference.load import load_models
 
 LABELS = Labels.of(["forest", "bare land", "dense_residential", "port"])
 

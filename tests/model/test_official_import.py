@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.clip import build_clip
-from bimors_cli.model.convert import pickle_to_safetensors
+from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
 from bimors_cli.model.loading import unfilled
-from bimors_cli.model.official import from_official, no_projection, projection_of_seed
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
-from bimors_cli.model.text_path import NameTokens
+from bimors_cli.model.official_checkpoint import from_official, no_projection, projection_of_seed
+from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
+from bimors_cli.model.text_encoder import NameTokens
 from tests.model.test_official_parity import STEM, build, rebuilt
 
 SMALL = PromptLearnerWidths(context=0, text=32, patch=48, caption=40)

@@ -19,8 +19,8 @@ import torch
 from open_clip.transformer import QuickGELU, TextTransformer
 from torch.nn import functional
 
-from bimors_cli.model.prompt_learner import PromptLearner, PromptLearnerWidths
-from bimors_cli.model.text_path import NameTokens, TextTower
+from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
+from bimors_cli.model.text_encoder import NameTokens, TextTower
 
 GIVEN = Path(os.environ.get("BIMORS_PARITY_FIXTURE", "official_head"))
 STEM = GIVEN if GIVEN.with_suffix(".json").exists() else Path(__file__).parents[1] / "data" / GIVEN

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from bimors_cli.labels import Labels, parse_labels
-from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
 
 # Quotes of both kinds, a comma, mark-up, an emoji, a script from right to left, a colour of the user's.
 HARD_NAMES = ("forest", 'river "big" & <wide>', "it's, 🌲", "المدينة القديمة", "=1+1", "red roofs")

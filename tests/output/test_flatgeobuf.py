@@ -14,8 +14,8 @@ import pytest
 import shapely
 
 from bimors_cli.errors import OutputError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.flatgeobuf import build_flatgeobuf
-from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import MakeFrame, with_odd_geometries
 
 

@@ -15,6 +15,7 @@ import geopandas
 import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.formats import (
     FLATGEOBUF,
     FORMATS,
@@ -30,7 +31,6 @@ from bimors_cli.output.formats import (
     with_separators,
     write_layer,
 )
-from bimors_cli.output.rows import LayerSpec
 from bimors_cli.output.style import qml
 from tests.output.conftest import MakeFrame
 
@@ -170,7 +170,7 @@ import numpy as np, shapely
 from bimors_cli.errors import OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.formats import guess_format, write_layer
-from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
 spec = LayerSpec("tiles", "EPSG:4326", Labels.of(["a", "b"]))
 text = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ,.", k=3_000_000)
 rows = [

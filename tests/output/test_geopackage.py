@@ -28,8 +28,8 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Labels
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.geopackage import read_provenance, write_geopackage
-from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
 MARS = (
@@ -308,7 +308,7 @@ import numpy as np, shapely
 from bimors_cli.errors import OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.geopackage import write_geopackage
-from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
 spec = LayerSpec("tiles", "EPSG:32633", Labels.of(["a", "b"]))
 rows = [TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="c" * 50_000) for i in range(60)]
 frame = to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)

@@ -19,6 +19,7 @@ import pyogrio
 import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.geopackage import (
     append_geopackage,
     check_append,
@@ -26,7 +27,6 @@ from bimors_cli.output.geopackage import (
     read_provenance,
     write_geopackage,
 )
-from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import HARD_NAMES, MakeFrame
 
 
@@ -206,7 +206,7 @@ import os, signal, sys
 from pathlib import Path
 from bimors_cli.labels import Labels
 from bimors_cli.output.geopackage import append_geopackage
-from bimors_cli.output.rows import LayerSpec
+from bimors_cli.output.classified_schema import LayerSpec
 def chunks():
     os.kill(os.getpid(), signal.SIGKILL)
     yield

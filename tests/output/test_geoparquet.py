@@ -16,9 +16,9 @@ import pytest
 import shapely
 
 from bimors_cli.errors import InputError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.formats import GEOPARQUET, check_layer
 from bimors_cli.output.geoparquet import build_geoparquet
-from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import MakeFrame, with_odd_geometries
 
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -12,9 +12,9 @@ import pyogrio
 import pytest
 
 from bimors_cli.errors import InputError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.predictions import read_predictions
-from bimors_cli.output.rows import LayerSpec
 from tests.output.conftest import MakeFrame
 
 

@@ -19,8 +19,8 @@ import shapely
 import shapely.geometry
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.output.classified_schema import LayerSpec
 from bimors_cli.output.formats import GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS, write_layer
-from bimors_cli.output.rows import LayerSpec
 from bimors_cli.output.sequence import build_geojson, write_sequence
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.classification import Classification
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.planning import make_plan
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.make_plan import make_plan
 from tests.conftest import MakeRaster
 
 LABELS = Labels.of(["forest", "river", "port"])

@@ -8,14 +8,14 @@ from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels, parse_labels
-from bimors_cli.pipeline.classification import Classification
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.engines.local import take_up
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.planning import make_plan
-from bimors_cli.pipeline.record import TileRecord
-from bimors_cli.pipeline.todo import Todo
-from bimors_cli.pipeline.watching import Silent
+from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.plan import Todo
+from bimors_cli.pipeline.progress import Silent
+from bimors_cli.pipeline.tile_result import TileRecord
 
 LABELS = parse_labels(b"forest | woodland\t#00ff00\nriver\nport\n", "labels.txt")
 

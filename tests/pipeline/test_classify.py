@@ -305,7 +305,7 @@ def test_numbers_that_are_none_are_never_a_label(
 ) -> None:  # type: ignore[no-untyped-def]
     import torch
 
-    from bimors_cli.model.heads import BimorsHead
+    from bimors_cli.model.heads.bimors import BimorsHead
 
     monkeypatch.setattr(BimorsHead, "answer", lambda self, gist: torch.full((len(gist), 4), float("nan")))
     summary = classify(make_raster(noise(3, 32, 64)))

@@ -22,15 +22,16 @@ from geopandas.testing import assert_geodataframe_equal
 import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BimorsError, InputError, Interrupted, JournalError, OutputExistsError
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.shard import Shard
 from bimors_cli.output.geopackage import read_provenance
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.checkpoint.journal_format import line
+from bimors_cli.pipeline.checkpoint.shard_header import options_of, origin_of
 from bimors_cli.pipeline.engines.local import take_up
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.journal_file import line
 from bimors_cli.pipeline.merge import MergeOptions, merge
-from bimors_cli.pipeline.options import ClassifyOptions
-from bimors_cli.pipeline.record import TileRecord
-from bimors_cli.pipeline.shard_origin import options_of, origin_of
-from bimors_cli.pipeline.watching import Silent
+from bimors_cli.pipeline.progress import Silent
+from bimors_cli.pipeline.tile_result import TileRecord
 from tests.conftest import NORTH_UP, MakeRaster
 from tests.pipeline.sharded import LABELS, Shards
 
@@ -359,25 +360,19 @@ def test_options_come_back_as_they_were(tiny_bundle: Bundle, scene: str) -> None
         "probabilities": True, "dst_crs": "EPSG:4326", "shard": "2/3",
     }  # fmt: skip
     options = ClassifyOptions(scenes=(scene, "/vsicurl/https://host/b.tif"), labels=LABELS, **other)
-    job = dataclasses.make_dataclass("Job", ["plan", "shard", "command"])
-    plan = dataclasses.make_dataclass("Plan", ["options"])(options)
-    origin = origin_of(job(plan, "2/3", ("bimors", "classify")))
-    assert origin is not None
+    origin = origin_of(options, Shard(2, 3), ("bimors", "classify"))
     assert options_of(json.loads(json.dumps(origin.options))) == options
     assert options_of(origin.options, shard=None).shard is None
     assert options.labels.items[0].synonyms == ("woodland",) and options.labels.items[0].colour == "#00ff00"
 
 
 def test_addresses_keep_their_secrets(shards: Shards, scene: str) -> None:
-    class Job:
-        plan = type("Plan", (), {"options": dataclasses.replace(
-            shards.job("1/1").plan.options, scenes=("https://user:hush@host/a.tif?sig=hush", scene)
-        )})  # fmt: skip
-        shard = "1/1"
-        command = ("bimors", "classify", "https://user:hush@host/a.tif?sig=hush")
-
-    origin = origin_of(Job())  # type: ignore[arg-type]
-    assert origin is not None and "hush" not in repr(origin) and "https://host/a.tif" in origin.options["scenes"]
+    options = dataclasses.replace(
+        shards.job("1/1").plan.options, scenes=("https://user:hush@host/a.tif?sig=hush", scene)
+    )
+    command = ("bimors", "classify", "https://user:hush@host/a.tif?sig=hush")
+    origin = origin_of(options, Shard(1, 1), command)
+    assert "hush" not in repr(origin) and "https://host/a.tif" in origin.options["scenes"]
 
 
 # --- Kills, signals, failures ---
@@ -412,9 +407,9 @@ def kill(monkeypatch: pytest.MonkeyPatch, target: str, nth: int = 1) -> None:
 @pytest.mark.parametrize(
     ("target", "nth"),
     [
-        ("bimors_cli.pipeline.finished:write_rows", 1),
-        ("bimors_cli.pipeline.shard_journals:ShardJournals.delete", 1),
-        ("bimors_cli.pipeline.shard_journals:remove", 1),
+        ("bimors_cli.pipeline.write_layer:write_rows", 1),
+        ("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.delete", 1),
+        ("bimors_cli.pipeline.checkpoint.shard_journals:remove", 1),
         ("pathlib:Path.unlink", 4),
     ],
 )

@@ -18,10 +18,10 @@ import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, JournalError, OutputExistsError
 from bimors_cli.output.geopackage import read_provenance
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.journal_file import journal_path
-from bimors_cli.pipeline.record import TileRecord
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.summary import Summary
+from bimors_cli.pipeline.tile_result import TileRecord
 
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
@@ -150,7 +150,7 @@ def test_resume_of_a_finished_append_does_nothing(scene: str, classify: Classify
 def test_tiles_that_failed_are_tried_again_in_their_layer(
     scene: str, classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bimors_cli.pipeline import tiles
+    from bimors_cli.pipeline.inference import predict as tiles
 
     real = tiles.classify_tiles
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import shapely
 
+from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import GPKG, write_layer
-from bimors_cli.output.plain_layer import PLACE, PlainLayer
-from bimors_cli.output.rows import INTEGER, REAL, TEXT, make_frame
+from bimors_cli.output.layer_schema import PLACE, PlainLayer
 from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, Style, caption_qml, outline_qml, score_qml
 from tests.qgis.conftest import InQgis
 

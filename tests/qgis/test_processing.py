@@ -13,7 +13,7 @@ import pyogrio
 import pytest
 
 from bimors_cli.labels import read_labels
-from tests.evaluation.map_files import LABELS, tile, write_layer, write_reference
+from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 from tests.qgis.conftest import BIMORS, InQgis, QgisProcess
 from tests.qgis.plugin import EXAMPLES, FOLDER, part
 from tests.qgis.test_process import Feedback

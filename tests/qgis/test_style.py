@@ -12,8 +12,8 @@ from affine import Affine
 from PIL import Image
 
 from bimors_cli.labels import Label, Labels
+from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
 from bimors_cli.output.formats import GPKG, write_layer
-from bimors_cli.output.rows import LayerSpec, TileRow, to_frame
 from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, NO_LABEL_ALPHA, colours
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import tile_polygons

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.cache import Cache, CacheHead
 from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads import Gist, Head
-from bimors_cli.model.linear import LinearHead, LinearLearner
-from bimors_cli.training.loop import Material, Training, answer, train
-from bimors_cli.training.recipe import RATES, Recipe
+from bimors_cli.model.heads.base import Gist, Head
+from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
+from bimors_cli.model.heads.tip_adapter import Cache, CacheHead
+from bimors_cli.training.hyperparameters import RATES, Recipe
+from bimors_cli.training.train import Material, Training, answer, train
 
 SHOTS, CHECKED = 16, 4
 

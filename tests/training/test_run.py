@@ -17,7 +17,7 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS, open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, Interrupted, OutputExistsError
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.models import load_models, make_classifier
+from bimors_cli.pipeline.inference.load import load_models, make_classifier
 from bimors_cli.training import run as run_module
 from bimors_cli.training.options import FinetuneOptions
 

@@ -15,7 +15,7 @@ from PIL import Image
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
-from bimors_cli.pipeline.models import load_models, make_classifier
+from bimors_cli.pipeline.inference.load import load_models, make_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "weights" / "build_mini.py"

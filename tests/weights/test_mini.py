@@ -17,7 +17,7 @@ from bimors_cli.bundle.locate import embedded_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.pipeline.models import load_models, make_classifier
+from bimors_cli.pipeline.inference.load import load_models, make_classifier
 
 # The words for people; folders join them.
 SPOKEN = {

@@ -22,13 +22,13 @@ from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
-from bimors_cli.model.heads import BimorsHead, ZeroShotHead
-from bimors_cli.model.prompt_learner import PromptLearner
-from bimors_cli.model.text_path import NameTokens
-from bimors_cli.model.trainable import new_learner
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner
+from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.model.text_encoder import NameTokens
+from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.loop import answer
+from bimors_cli.training.train import answer
 from recipe import augment, data
 from recipe.bundle_stage import CONTEXT, TEMPLATES, gather, keep, names_of
 from recipe.common import Settings, one_cycle, publish, scratch

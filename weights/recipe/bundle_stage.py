@@ -13,11 +13,11 @@ from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle, write
 from bimors_cli.labels import Labels
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
-from bimors_cli.model.heads import ZeroShotHead
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.evidence import load_evidence, save_evidence
-from bimors_cli.training.loop import answer
+from bimors_cli.training.extract_features import load_evidence, save_evidence
+from bimors_cli.training.train import answer
 from recipe import data
 from recipe.common import Settings, read_json
 from recipe.words import spoken

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.pipeline.inference.load import load_models
 
 BATCH = 32
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
-from bimors_cli.pipeline.models import load_models
+from bimors_cli.pipeline.inference.load import load_models
 from recipe import card_captions, card_changes, card_costs, card_heads, card_logs, card_stac, card_text, data
 from recipe.card_heads import BIMORS, ZERO_SHOT
 from recipe.common import Settings, read_json, write_json

@@ -1,4 +1,4 @@
-"""The local engine: this process looks at the tiles, with the threads of `bimors_cli.pipeline.tiles`."""
+"""The local engine: this process looks at the tiles, with the threads of `bimors_cli.pipeline.inference.predict`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bimors_cli.pipeline.caption_cache import open_caption_cache
-from bimors_cli.pipeline.finished import stop_here
+from bimors_cli.pipeline.checkpoint.journal import Journal
+from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.job import Batches, Job
-from bimors_cli.pipeline.journal import Journal
-from bimors_cli.pipeline.shard_origin import origin_of
-from bimors_cli.pipeline.todo import Todo, count
-from bimors_cli.pipeline.watching import Progress, Stop
+from bimors_cli.pipeline.plan import Todo, count
+from bimors_cli.pipeline.progress import Progress, Stop
+from bimors_cli.pipeline.write_layer import stop_here
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, Todo]]:
     """Begin a job's journal, or go on with it; gives the journal, and the tiles that are still to be looked at."""
     plan = job.plan
     sizes = [len(scene.grid) for scene in plan.scenes]
-    with Journal(job.kept_at, plan.decides_rows(), sizes, resume=plan.options.resume, origin=origin_of(job)) as journal:
+    with Journal(job.kept_at, plan.decides_rows(), sizes, resume=plan.options.resume, origin=job.origin()) as journal:
         total = job.todo()
         todo = journal.missing(total)
         job.summary.resumed = count(total) - count(todo)
@@ -53,7 +52,7 @@ def batches(job: Job, todo: Todo) -> Batches:
     if not count(todo):
         return
     clock = time.perf_counter()
-    from bimors_cli.pipeline.models import load_models
+    from bimors_cli.pipeline.inference.load import load_models
 
     plan, options, summary = job.plan, job.plan.options, job.summary
     with open_caption_cache(keep=options.caption_cache and job.captions) as cache:

@@ -15,17 +15,16 @@ from typing import Any, Final
 
 from bimors_cli import errors
 from bimors_cli.errors import BimorsError, DeviceError, InputError, JournalError, WorkerError
-from bimors_cli.pipeline.block import Block, cut
-from bimors_cli.pipeline.blocks import Blocks
-from bimors_cli.pipeline.engines.errand import Errand, Told, adapter_files, carried_environment
+from bimors_cli.options.classify import LookOptions
+from bimors_cli.pipeline.checkpoint.parquet_part import Block, cut
+from bimors_cli.pipeline.checkpoint.parquet_store import Blocks
 from bimors_cli.pipeline.engines.ray_cluster import check_installed, cluster
-from bimors_cli.pipeline.engines.worker import Worker
-from bimors_cli.pipeline.finished import stop_here
+from bimors_cli.pipeline.engines.ray_worker import Worker
+from bimors_cli.pipeline.engines.worker_spec import Errand, Told, adapter_files, carried_environment
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.options import LookOptions
-from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.todo import Todo, count, every_tile
-from bimors_cli.pipeline.watching import Progress, Stop
+from bimors_cli.pipeline.plan import Plan, Todo, count, every_tile
+from bimors_cli.pipeline.progress import Progress, Stop
+from bimors_cli.pipeline.write_layer import stop_here
 from bimors_cli.redact import redact
 from bimors_cli.version import __version__
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bimors_cli.errors import DeviceError, InputError
+from bimors_cli.options.classify import LookOptions
 from bimors_cli.pipeline.engines.ray import Share, _share
-from bimors_cli.pipeline.options import LookOptions
 
 TWO, HEAD, GPU = {"CPU": 2.0}, {"CPU": 0.0}, {"CPU": 8.0, "GPU": 4.0}
 

@@ -1,0 +1,108 @@
+"""What there is to classify with: the embedded bundle, the catalogue, and what is on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bimors_cli.bundle.catalog import Entry, entries
+from bimors_cli.bundle.locate import EMBEDDED, embedded_bundle, find_bundle
+from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
+from bimors_cli.bundle.store import installed, record_of
+from bimors_cli.errors import BundleError
+
+
+def shelf() -> list[dict[str, Any]]:
+    """A row a bundle: ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length``, ``installed``.
+
+    First the embedded one, then the catalogue, then what else is on this machine. Nothing is verified.
+
+    Raises
+    ------
+    BundleError
+        The manifest of a bundle that is there is damaged.
+    """
+    there = installed()
+    rows = [_row_of_bundle(EMBEDDED, read_bundle(embedded_bundle()))]
+    rows += [_row_of_entry(entry, there.get(entry.name)) for entry in entries()]
+    known = {row["name"] for row in rows}
+    rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in there.items() if name not in known]
+    return rows
+
+
+def facts_of(name: str) -> dict[str, Any]:
+    """All that is known of a bundle by its name in the catalogue, or of one that is there.
+
+    Raises
+    ------
+    InputError
+        Neither in the catalogue nor there.
+    BundleError
+        Its manifest is damaged.
+    """
+    there = installed().get(name)
+    for entry in entries():
+        if entry.name == name:
+            return {
+                **_row_of_entry(entry, there),
+                "folder": None if there is None else str(there),
+                "context": entry.context,
+                "image_size": entry.image_size,
+                "clip": f"open_clip {entry.architecture}",
+                "sources": {
+                    part: source.origin + (f" at {source.revision}" if source.revision else "")
+                    for part, source in entry.parts.items()
+                },
+                "licences": entry.licences,
+                "notes": list(entry.notes),
+                "settled_by_the_first_fetch": entry.unconfirmed,
+                "record": str(record_of(there)) if there is not None and record_of(there).is_file() else None,
+            }
+    bundle = read_bundle(find_bundle(name))
+    return {
+        **_row_of_bundle(name, bundle),
+        "folder": str(bundle.folder),
+        "context": bundle.context,
+        "templates": list(bundle.templates),
+        "image_size": bundle.image_size,
+        "licences": dict(bundle.licences),
+        "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
+    }
+
+
+def _row_of_entry(entry: Entry, there: Path | None) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "size": entry.size,
+        "size_is_known": entry.size_is_known,
+        "licence": _in_short([source.licence for source in entry.parts.values()]),
+        "context_length": entry.context_length,
+        "installed": there is not None,
+    }
+
+
+def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": bundle.description,
+        "size": sum(entry.size for entry in bundle.files),
+        "size_is_known": True,
+        "licence": _in_short([next(iter(bundle.licences.values()), "not stated")]),
+        "context_length": _context_length(bundle.part(CLIP) / "open_clip_config.json"),
+        "installed": True,
+    }
+
+
+def _in_short(licences: list[str]) -> str:
+    """Terms without their remarks: ``MIT, Apache-2.0``."""
+    short = [licence.partition(" (")[0].partition(",")[0].partition(";")[0] for licence in licences]
+    return ", ".join(dict.fromkeys(short))
+
+
+def _context_length(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"].get("context_length", 77))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: missing or damaged", "bimors models verify tells more") from error

@@ -1,0 +1,166 @@
+"""Who takes part in a comparison: a head, as it is or with something changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bimors_cli.bundle.adapter import TRAINABLE_HEADS
+from bimors_cli.errors import InputError
+from bimors_cli.training.hyperparameters import RATES, HeadChoice, Recipe
+
+ZERO_SHOT: Final = "zero-shot"
+_CACHE: Final = "+cache"
+_ONE_TEMPLATE: Final = "one-template"
+_TRANSDUCTIVE: Final = "transductive"
+_WHOLE: Final = "a whole number"
+_FORM: Final = (
+    "a head is zero-shot, bimors, coop, cocoop, cache or linear; bimors+cache has a cache added, and changes stand "
+    "after colons: bimors:no-captions, bimors:tokens=8, bimors:transductive, zero-shot:one-template"
+)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A head in a comparison.
+
+    Attributes
+    ----------
+    name : str
+        As the user wrote it.
+    choice : HeadChoice or None
+        What learns; None for zero-shot, which does not.
+    captions, patch_tokens : bool
+        Without them every caption is empty, every patch token zero, in training and in testing.
+    rate : float, optional
+        Highest learning rate, if not the head's own.
+    epochs : int, optional
+        If not as many as all others.
+    one_template : bool
+        Zero-shot with the one template that an untrained prompt learner begins with, not with all of the bundle's.
+    transductive : bool
+        The answers to all test pictures of a question are refined together, see `bimors_cli.refine.transductive`.
+    """
+
+    name: str
+    choice: HeadChoice | None
+    captions: bool = True
+    patch_tokens: bool = True
+    rate: float | None = None
+    epochs: int | None = None
+    one_template: bool = False
+    transductive: bool = False
+
+    @property
+    def unrefined(self) -> Contestant:
+        """What it is before its answers are refined: all that learns alike has one of these."""
+        return replace(self, name="", transductive=False)
+
+    @property
+    def listens(self) -> bool:
+        """Whether captions take part in its answer."""
+        return self.choice is not None and self.choice.head == "bimors" and self.captions
+
+    def recipe(self, epochs: int, batch_size: int, seed: int) -> Recipe:
+        """Its training run, where all others have these epochs. Only for a head that learns."""
+        assert self.choice is not None
+        rate = RATES[self.choice.head] if self.rate is None else self.rate
+        return Recipe(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
+
+    def officially(self) -> Contestant:
+        """The same with the deviations of the published implementation that lie in the head: bimors has a random start,
+        a random and frozen caption projection, and float16; the others are as they are.
+        """
+        if self.choice is None or self.choice.head != "bimors":
+            return self
+        quirks = replace(self.choice, freeze_caption_projection=True, start_at_random=True, half=True)
+        return replace(self, choice=quirks)
+
+
+def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
+    """Read heads as users write them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
+
+    Changes of all heads: ``transductive`` (the answers to all test pictures are refined together). Of zero-shot:
+    ``one-template``. Of bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection
+    stays random) and ``random-start`` (the attention adds something from the start, as in the published
+    implementation). Of heads with context tokens: ``tokens=M``. Of all that learn: ``lr=RATE`` and ``epochs=N``.
+
+    Raises
+    ------
+    InputError
+        One is not of this form, or stands there twice.
+    """
+    names = [text.strip() for text in texts if text.strip()]
+    if not names:
+        raise InputError("--heads: no head", _FORM)
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"--heads: {sorted(twice)[0]} is there twice", "name each once")
+    return tuple(_parse(name) for name in names)
+
+
+def _parse(text: str) -> Contestant:
+    head, *changes = text.split(":")
+    cached = head.endswith(_CACHE)
+    head = head.removesuffix(_CACHE)
+    if head == ZERO_SHOT and not cached:
+        return _zero_shot(text, changes)
+    if head not in TRAINABLE_HEADS or (cached and head == "cache"):
+        raise InputError(f"--heads {text}: unknown head {text.split(':')[0]!r}", _FORM)
+    found = Contestant(text, HeadChoice(head, cache=cached))
+    for change in changes:
+        found = _changed(found, change)
+    return found
+
+
+def _zero_shot(text: str, changes: Sequence[str]) -> Contestant:
+    other = [change for change in changes if change not in (_ONE_TEMPLATE, _TRANSDUCTIVE)]
+    if other:
+        raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is no change of it", _FORM)
+    return Contestant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
+
+
+def _changed(before: Contestant, change: str) -> Contestant:
+    choice = before.choice
+    assert choice is not None
+    match change.split("="):
+        case [word] if word == _TRANSDUCTIVE:
+            return replace(before, transductive=True)
+        case ["no-captions"] if choice.head == "bimors":
+            return replace(before, captions=False)
+        case ["no-patch-tokens"] if choice.head == "bimors":
+            return replace(before, patch_tokens=False)
+        case ["frozen-projection"] if choice.head == "bimors":
+            return replace(before, choice=replace(choice, freeze_caption_projection=True))
+        case ["random-start"] if choice.head == "bimors":
+            return replace(before, choice=replace(choice, start_at_random=True))
+        case ["tokens", number] if choice.head in ("bimors", "coop", "cocoop"):
+            return replace(before, choice=replace(choice, tokens=_whole(before, change, number, 64)))
+        case ["lr", number]:
+            return replace(before, rate=_number(before, change, number, 1e-9, 1000.0))
+        case ["epochs", number]:
+            return replace(before, epochs=_whole(before, change, number, 100_000))
+    raise InputError(f"--heads {before.name}: {change!r} is no change of {choice.head}", _FORM)
+
+
+def _number(before: Contestant, change: str, text: str, least: float, most: float, kind: str = "a number") -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise _no_number(before, change, least, most, kind)
+    return value
+
+
+def _whole(before: Contestant, change: str, text: str, most: int) -> int:
+    value = _number(before, change, text, 1, most, _WHOLE)
+    if not value.is_integer():
+        raise _no_number(before, change, 1, most, _WHOLE)
+    return int(value)
+
+
+def _no_number(before: Contestant, change: str, least: float, most: float, kind: str) -> InputError:
+    return InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)

@@ -1,0 +1,1 @@
+"""The heads, one a file."""

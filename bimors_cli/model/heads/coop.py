@@ -1,0 +1,49 @@
+"""CoOp: learned context tokens, the same for every tile.
+
+Zhou, Yang, Loy, Liu, "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134: the unified context,
+before the class name, started from words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bimors_cli.labels import Labels
+from bimors_cli.model.clip import Clip
+from bimors_cli.model.heads.base import Gist, Head, Prompts, cosines
+
+
+class CoopLearner(nn.Module):
+    """Context tokens [M, D] that start as ``context``, the token embeddings of words.
+
+    Untrained, its answer is the zero-shot one with those words.
+    """
+
+    def __init__(self, context: torch.Tensor) -> None:
+        super().__init__()
+        self.context = nn.Parameter(context.detach().clone().float())
+
+
+class CoopHead(Head):
+    """Cosine between the image feature and the text features behind the learned context.
+
+    They depend on no tile: a learner that is being trained reads them anew for every batch, a frozen one once.
+    """
+
+    def __init__(self, clip: Clip, labels: Labels, learner: CoopLearner) -> None:
+        self._clip = clip
+        self._labels = labels
+        self._learner = learner
+        self._prompts = Prompts(clip, labels, len(learner.context))
+        self._text: torch.Tensor | None = None
+
+    def answer(self, gist: Gist) -> torch.Tensor:
+        if self._learner.context.requires_grad:
+            self._text = None
+            text = self._prompts.read(self._learner.context.unsqueeze(0))
+        else:
+            if self._text is None:
+                self._text = self._prompts.read(self._learner.context.unsqueeze(0))
+            text = self._text
+        return cosines(self._clip, self._labels, gist, text)

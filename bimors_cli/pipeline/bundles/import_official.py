@@ -1,0 +1,99 @@
+"""A checkpoint of the published BiMoRS code becomes an adapter."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, Adapter, read_adapter, write_adapter_manifest
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.errors import InputError
+from bimors_cli.labels import Labels
+from bimors_cli.model.heads.bimors import PromptLearnerWidths
+from bimors_cli.model.official_checkpoint import PROJECTION, from_official, no_projection, projection_of_seed
+from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
+from bimors_cli.output.atomic import replacing_folder
+from bimors_cli.pipeline.inference.load import load_models
+
+
+def import_official(
+    checkpoint: Path, bundle: Bundle, labels: Labels, path: Path, *, seed: int | None = None, overwrite: bool = False
+) -> Adapter:
+    """Import ``prompt_learner/model.pth.tar-N`` or ``model-best.pth.tar`` of the published code.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        The file.
+    bundle : Bundle
+        With the CLIP that it was trained with.
+    labels : Labels
+        The classes that it was trained on, in their order.
+    path : Path
+        The adapter's folder to be.
+    seed : int, optional
+        That the published code was started with: the caption projection, which it never saves, follows from it.
+        Without it the projection is zero, and captions have no part in the answer.
+    overwrite : bool
+        Whether an adapter at ``path`` is replaced.
+
+    Returns
+    -------
+    Adapter
+        Its training record says what became of the caption projection.
+
+    Raises
+    ------
+    InputError, OutputExistsError, OutputError
+        As `replacing_folder`; there is no such file; the labels are not as many as its classes; it did not begin with
+        this seed.
+    BundleError
+        It is no such checkpoint, or was trained with another CLIP.
+    """
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: no such file")
+    with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
+        with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
+            converted = Path(folder) / "checkpoint.safetensors"
+            pickle_to_safetensors(checkpoint, converted)
+            tensors = load_file(converted)
+        classes = tensors.get("token_suffix")
+        if classes is not None and len(classes) != len(labels):
+            raise InputError(
+                f"{checkpoint}: was trained on {len(classes)} classes; the labels are {len(labels)}",
+                "list the classes of its training, in their order",
+            )
+        models = load_models(bundle, "cpu", captions=False)
+        widths = PromptLearnerWidths(
+            context=0,
+            text=models.clip.text_tower().width,
+            patch=models.clip.patch_width,
+            caption=models.caption_encoder.width,
+        )
+        state = from_official(checkpoint, tensors, widths)
+        if PROJECTION[0] in state:
+            told = "from the checkpoint"
+        elif seed is not None:
+            state |= projection_of_seed(checkpoint, state, models.clip, widths.caption, seed)
+            told = f"drawn anew from seed {seed}"
+        else:
+            state |= no_projection(widths)
+            told = "missing from the checkpoint: zero, captions have no part"
+        save_file(state, built / WEIGHTS)
+        (built / WEIGHTS).chmod(0o644)  # safetensors writes files for their owner alone
+        write_adapter_manifest(
+            built,
+            bundle,
+            name=path.name,
+            head="bimors",
+            labels=labels.names,
+            temperature=1.0,
+            training={
+                "source": f"{checkpoint.name} of the published BiMoRS code",
+                "caption projection": told,
+                "calibration": "none: temperature 1",
+            },
+        )
+    return read_adapter(path)

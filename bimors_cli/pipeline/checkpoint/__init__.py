@@ -1,0 +1,1 @@
+"""Finished tiles on disk, until the layer holds them."""

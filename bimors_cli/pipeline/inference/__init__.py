@@ -1,0 +1,1 @@
+"""Tiles in, results out: loading, reading, predicting, caching."""

@@ -1,0 +1,136 @@
+"""Settling: the tiles of a run, all of them together, get their final answers before the layer is written."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bimors_cli.errors import OutputError
+from bimors_cli.output.atomic import scratch
+from bimors_cli.pipeline.plan import Plan, every_tile
+from bimors_cli.pipeline.probability_store import Answers, lay_out
+from bimors_cli.pipeline.summary import Summary
+from bimors_cli.pipeline.tile_result import TileRecord, decide
+
+_ROWS_AT_ONCE: Final = 2**16
+
+log = logging.getLogger("bimors")
+
+Check = Callable[[], None]
+
+
+@contextmanager
+def settled(
+    plan: Plan, records: Iterable[TileRecord], summary: Summary, check: Check
+) -> Iterator[Iterator[TileRecord]]:
+    """Give all tiles of a run together their final answers, as ``--refine`` and ``--vote`` ask for.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run.
+    records : iterable of TileRecord
+        All its tiles, in order; may be iterated over more than once.
+    summary : Summary
+        Is told what changed, and how long it took.
+    check : callable
+        Asked now and then where it takes long; raises Interrupted to end it.
+
+    Yields
+    ------
+    iterator of TileRecord
+        Those of ``plan.layer``, in the order of its grid.
+
+    Raises
+    ------
+    Interrupted
+        ``check`` did.
+    OutputError
+        There is no room beside the output, or memory does not do.
+    JournalError
+        A record is not of such a run.
+    """
+    clock, options = time.perf_counter(), plan.options
+    with scratch(plan.output.resolve()) as place:
+        answers = lay_out(plan, records, place.parent)
+        shares = answers.shares if options.refine is None else _refine(plan, answers, summary, check)
+        summary.seconds["refining" if options.refine else "voting"] = time.perf_counter() - clock
+        if options.vote:
+            summary.rows_are, summary.voters, summary.failed_tiles = "cells", len(answers.shares), answers.failed
+            yield _voted(plan, answers, shares)
+        else:
+            yield _refined(plan, records, shares)
+
+
+def _refine(plan: Plan, answers: Answers, summary: Summary, check: Check) -> npt.NDArray[Any]:
+    """Return the refined probabilities, float32 [N, K]."""
+    before, count = answers.shares, len(answers.shares)
+    after = before
+    log.info("refining the labels of %s tiles together", f"{count:,}")
+    features = _Asking.of(answers.features, check)
+    try:
+        if count and plan.options.refine == "spatial":
+            from bimors_cli.refine.spatial import spatial
+
+            after = spatial(features, before, answers.neighbours)
+        elif count:
+            from bimors_cli.refine.transductive import transductive
+
+            after = transductive(features, before)
+    except MemoryError as error:
+        raise OutputError(
+            f"refining {count:,} tiles takes more memory than there is", "take a machine with more memory"
+        ) from error
+    parts = [slice(begin, begin + _ROWS_AT_ONCE) for begin in range(0, count, _ROWS_AT_ONCE)]
+    changed = sum(int((before[part].argmax(axis=1) != after[part].argmax(axis=1)).sum()) for part in parts)
+    summary.refined = (changed, count)
+    return after
+
+
+def _refined(plan: Plan, records: Iterable[TileRecord], shares: npt.NDArray[Any]) -> Iterator[TileRecord]:
+    row = 0
+    for record in records:
+        if record.shares is None:
+            yield record
+        else:
+            yield decide(record, shares[row], plan.options)
+            row += 1
+
+
+def _voted(plan: Plan, answers: Answers, shares: npt.NDArray[Any]) -> Iterator[TileRecord]:
+    layer = plan.layer
+    for number, (scene, places) in enumerate(zip(layer.scenes, every_tile(layer), strict=True)):
+        for votes in answers.ballots[number].count(places, shares):
+            for place, share, nearest, reason in zip(
+                votes.places.tolist(), votes.shares, votes.nearest.tolist(), votes.reasons, strict=True
+            ):
+                record = TileRecord(number, place, reason if scene.is_inside(place) else "outside_aoi")
+                if record.reason is None:
+                    record = decide(replace(record, caption=answers.caption(nearest)), share, plan.options)
+                yield record
+
+
+class _Asking(np.ndarray[Any, np.dtype[Any]]):
+    """An array that asks, before each part that is taken of it, whether to go on.
+
+    Refining takes minutes for a million tiles, and reads the features of all of them, part by part, in each round.
+    """
+
+    _check: Check
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], check: Check) -> _Asking:
+        array = values.view(cls)
+        array._check = check
+        return array
+
+    def __getitem__(self, place: Any) -> Any:
+        self._check()
+        return self.view(np.ndarray)[place]

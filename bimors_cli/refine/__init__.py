@@ -1,0 +1,1 @@
+"""Labels of all tiles, refined together; arrays only."""

@@ -1,0 +1,1 @@
+"""Finished layers, read back: previews, reports, searches."""

@@ -1,0 +1,158 @@
+"""Tiles of scenes as examples: read as `classify` reads them, in blocks that keep neighbours together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+
+from bimors_cli.errors import ReadError
+from bimors_cli.pipeline.inference.tile_reader import read_ahead
+from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.scene.grid import Tile
+from bimors_cli.scene.raster import SceneInfo
+from bimors_cli.scene.read import SceneReader, read_tile
+from bimors_cli.training.examples.base import Example
+
+# Tiles a side of a block. Neighbours look alike, and share pixels where tiles overlap: a validation tile beside a
+# training tile says little. Four keeps most tiles away from the block's edge and still leaves blocks to choose from.
+BLOCK: Final = 4
+_AHEAD: Final = 64
+
+log = logging.getLogger("bimors")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTile:
+    """A tile and its label: ``scene`` counts the scenes, ``index`` the tiles of its grid row by row, both from 0."""
+
+    scene: int
+    index: int
+    label: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class TilePictures:
+    """The pictures of tiles, as `classify` shows them to a model of this input size (pixels a side)."""
+
+    scenes: tuple[ScenePlan, ...]
+    tiles: tuple[LabelledTile, ...]
+    image_size: int
+
+    def read(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """Return the picture of a tile as uint8 [3, h, w]; None, and a warning, if it cannot be read.
+
+        Raises
+        ------
+        SceneError
+            The scene can no longer be opened.
+        """
+        tile = self.tiles[index]
+        scene = self.scenes[tile.scene]
+        try:
+            # Opened for each: an open dataset belongs to one thread, and who reads here is not known.
+            with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:
+                return read_tile(reader, scene.grid[tile.index], self.image_size).image
+        except ReadError as error:
+            log.warning("skipped: %s", error.message)
+            return None
+
+
+def tile_examples(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> tuple[Example, ...]:
+    """Make the examples of tiles, each with its id and its block.
+
+    Blocks are squares of `BLOCK` tile sizes a side, counted from the first scene's first pixel for all scenes: two
+    scenes of one place, of two years perhaps, share their blocks. A tile belongs where its centre lies.
+    """
+    blocks = _blocks(scenes, tiles)
+    return tuple(
+        Example(tile.label, scenes[tile.scene].grid[tile.index].id(scenes[tile.scene].info.stem), block, tile.weight)
+        for tile, block in zip(tiles, blocks, strict=True)
+    )
+
+
+def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid: float) -> npt.NDArray[np.bool_]:
+    """Tell which tiles hold enough data for `classify` to label them.
+
+    Parameters
+    ----------
+    scene : ScenePlan
+        The scene.
+    tiles : sequence of int
+        Places in its grid.
+    image_size : int
+        Pixels a side of the model's input: the share of valid pixels is measured at the scale that it sees.
+    min_valid : float
+        Share of a tile's pixels, 0..1.
+
+    Returns
+    -------
+    bool array [len(tiles)]
+        True too for a tile that cannot be read: it is not empty, and whoever reads its picture says what is wrong.
+    """
+    if _is_full(scene):
+        return np.ones(len(tiles), np.bool_)
+    wanted: Iterator[tuple[int, Tile]] = ((i, scene.grid[i]) for i in tiles)
+    kept = []
+    for read in read_ahead(scene, wanted, image_size, _AHEAD):
+        pixels = read.pixels
+        kept.append(isinstance(pixels, ReadError) or (pixels.valid_share >= min_valid and pixels.valid_share > 0))
+    return np.array(kept, np.bool_)
+
+
+def _blocks(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> list[str]:
+    names = [""] * len(tiles)
+    for number, scene in enumerate(scenes):
+        rows = [i for i, tile in enumerate(tiles) if tile.scene == number]
+        cells = [scene.grid[tiles[i].index] for i in rows]
+        centres = np.array([(t.x + t.width / 2, t.y + t.height / 2) for t in cells]).reshape(-1, 2)
+        base, placed = scenes[0], _carry(centres, scene.info, scenes[0].info)
+        if not np.isfinite(placed).all():  # there is no way to the first scene's CRS from here
+            base, placed = scene, centres
+        side = BLOCK * np.array([base.grid.tile_width, base.grid.tile_height])
+        for i, (col, row) in zip(rows, np.floor(placed / side).astype(int).tolist(), strict=True):
+            names[i] = f"{base.info.stem}/{row}/{col}"
+    return names
+
+
+def _carry(pixels: npt.NDArray[np.float64], src: SceneInfo, dst: SceneInfo) -> npt.NDArray[np.float64]:
+    """Carry pixels [n, 2] (column, row) of one scene to those of another; not finite where there is no way."""
+    if src == dst:
+        return pixels
+    x, y = _apply(src.transform, *pixels.T)
+    if src.crs != dst.crs:
+        try:
+            x, y = Transformer.from_crs(src.crs.to_wkt(), dst.crs.to_wkt(), always_xy=True).transform(x, y)
+        except ProjError:
+            return np.full_like(pixels, np.nan)
+    # Rounded, so that scenes with one grid agree where a centre lies on the edge of a block.
+    placed: npt.NDArray[np.float64] = np.column_stack(_apply(~dst.transform, x, y))
+    return placed.round(6)
+
+
+def _apply(
+    t: Affine, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+
+
+def _is_full(scene: ScenePlan) -> bool:
+    """Tell of a scene that none of its pixels can be empty: no mask, no nodata value, no palette, no NaN."""
+    info = scene.info
+    return (
+        info.mask == "none"
+        and scene.nodata.kind != "value"
+        and scene.bands.palette is None
+        and all(
+            np.dtype(info.dtypes[index - 1]).kind in "ui" and info.nodata[index - 1] is None
+            for index in scene.bands.indexes
+        )
+    )

@@ -1,0 +1,92 @@
+"""The catalogue: its form, open_clip's configurations, and that nothing in it is half said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+
+import bimors_cli.bundle
+from bimors_cli.bundle.catalog import Entry, check_against_catalogue, entries, entry_of
+from bimors_cli.bundle.files import CODE_SUFFIXES, FileEntry, is_plain_name
+from bimors_cli.bundle.manifest import PARTS
+from bimors_cli.bundle.schemas import check_form
+from bimors_cli.errors import BundleError, InputError
+from bimors_cli.model.clip import build_clip
+
+CATALOGUE = Path(bimors_cli.bundle.__file__).parent / "catalogue.json"
+
+
+@pytest.fixture(params=entries(), ids=lambda entry: entry.name)
+def entry(request: pytest.FixtureRequest) -> Entry:
+    found: Entry = request.param
+    return found
+
+
+def test_it_has_the_documented_form() -> None:
+    check_form(CATALOGUE, json.loads(CATALOGUE.read_text()), "catalogue")
+
+
+def test_names_are_single_and_none_is_the_embedded_one() -> None:
+    names = [entry.name for entry in entries()]
+    assert len(set(names)) == len(names) and "mini" not in names
+    assert entry_of("bimors-b16").parts["captioner"].repository == "Salesforce/blip2-flan-t5-xl"
+    with pytest.raises(InputError, match="no bundle of the catalogue"):
+        entry_of("bimors")
+
+
+def test_the_configuration_is_open_clips_own(entry: Entry) -> None:
+    assert entry.model_cfg == open_clip.get_model_config(entry.architecture)
+    assert tuple(entry.preprocess_cfg["mean"]) == open_clip.OPENAI_DATASET_MEAN
+    assert tuple(entry.preprocess_cfg["std"]) == open_clip.OPENAI_DATASET_STD
+    assert entry.preprocess_cfg["size"] == entry.model_cfg["vision_cfg"]["image_size"] <= entry.image_size
+    assert entry.context_length == 77
+
+
+def test_sizes_are_those_of_the_architecture(entry: Entry) -> None:
+    """Float32 weights and little else; a zip file of unknown size aside."""
+    (file,) = entry.parts["clip"].files
+    size = file.size or file.about
+    with torch.device("meta"):
+        numbers = sum(parameter.numel() for parameter in build_clip(entry.model_cfg).parameters())
+    assert (size is None) == (entry.parts["clip"].url is not None)
+    assert size is None or abs(size / (4 * numbers) - 1) < 2e-3
+
+
+def test_every_part_becomes_safetensors_and_no_pickle(entry: Entry) -> None:
+    assert set(entry.parts) == set(PARTS)
+    for source in entry.parts.values():
+        targets = [file.target for file in source.files]
+        assert len(set(targets)) == len(targets) and all(map(is_plain_name, targets))
+        assert any(target.endswith(".safetensors") for target in targets)
+        assert not any(target.endswith((*CODE_SUFFIXES, ".zip")) for target in targets)
+    assert [file.target for file in entry.parts["clip"].files] == ["open_clip_model.safetensors"]
+    assert entry.parts["captioner"].licence and entry.licences.keys() == entry.parts.keys()
+
+
+def test_a_repository_is_pinned(entry: Entry) -> None:
+    """All revisions are confirmed; what is not confirmed of the files is null and told."""
+    for part, source in entry.parts.items():
+        assert (source.repository is None) == (source.url is not None)
+        assert source.repository is None or len(source.revision or "") == 40
+        for file in source.files:
+            told = f"{part}/{file.path}" in entry.unconfirmed
+            assert told == (file.size is None or file.sha256 is None)
+
+
+def test_a_bundle_with_a_catalogues_name_must_be_the_catalogues() -> None:
+    (weights,) = entry_of("bimors-b16").parts["clip"].files
+    assert weights.size and weights.sha256
+    right = FileEntry("clip/open_clip_model.safetensors", weights.size, weights.sha256)
+    check_against_catalogue("bimors-b16", (right,))
+    check_against_catalogue("other", (FileEntry(right.path, 1, "0" * 64),))
+    with pytest.raises(BundleError, match=r"open_clip_model\.safetensors is not the file"):
+        check_against_catalogue("bimors-b16", (FileEntry(right.path, weights.size, "0" * 64),))
+
+
+def test_users_of_the_papers_backbone_are_told_of_stronger_ones() -> None:
+    for name in ("bimors-b16", "bimors-b16-opt", "bimors-b16-base"):
+        assert any("far stronger" in note for note in entry_of(name).notes)

@@ -1,0 +1,82 @@
+"""Heads as users write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bimors_cli.errors import InputError
+from bimors_cli.evaluation.variants import Contestant, parse_contestants
+from bimors_cli.training.hyperparameters import HeadChoice
+
+
+def test_plain_names() -> None:
+    zero, bimors, both = parse_contestants(["zero-shot", " bimors", "bimors+cache"])
+    assert zero == Contestant("zero-shot", None)
+    assert bimors.choice == HeadChoice("bimors") and bimors.listens
+    assert both.choice == HeadChoice("bimors", cache=True)
+
+
+def test_changes() -> None:
+    (one,) = parse_contestants(["bimors+cache:no-captions:tokens=8:lr=0.05:epochs=3:random-start:frozen-projection"])
+    assert one.choice == HeadChoice("bimors", True, 8, freeze_caption_projection=True, start_at_random=True)
+    assert (one.captions, one.patch_tokens, one.rate, one.epochs) == (False, True, 0.05, 3)
+    assert not one.listens
+    assert one.recipe(10, 4, 2).epochs == 3 and one.recipe(10, 4, 2).rate == 0.05
+    (blind,) = parse_contestants(["bimors:no-patch-tokens"])
+    assert not blind.patch_tokens and blind.recipe(10, 4, 2).rate == 0.009
+
+
+def test_how_answers_are_refined_and_what_zero_shot_reads() -> None:
+    plain, refined, one, both, learned = parse_contestants(
+        [
+            "zero-shot",
+            "zero-shot:transductive",
+            "zero-shot:one-template",
+            "zero-shot:one-template:transductive",
+            "bimors+cache:tokens=8:transductive",
+        ]
+    )
+    assert not (plain.transductive or plain.one_template or one.transductive or refined.one_template)
+    assert refined.transductive and one.one_template and both.transductive and both.one_template
+    assert plain.unrefined == refined.unrefined != one.unrefined == both.unrefined
+    assert learned.transductive and learned.choice == HeadChoice("bimors", True, 8) and learned.listens
+    assert learned.officially().transductive
+
+
+def test_official_quirks_are_those_of_bimors_alone() -> None:
+    zero, coop, bimors = (one.officially() for one in parse_contestants(["zero-shot", "coop", "bimors"]))
+    assert zero.choice is None and coop.choice == HeadChoice("coop")
+    assert bimors.choice == HeadChoice("bimors", freeze_caption_projection=True, start_at_random=True, half=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("maple", "unknown head 'maple'"),
+        ("zero-shot+cache", "unknown head"),
+        ("cache+cache", "unknown head"),
+        ("zero-shot:lr=1", "learns nothing"),
+        ("zero-shot:spatial", "'spatial' is no change of it"),
+        ("zero-shot:transductive=1", "is no change of it"),
+        ("coop:one-template", "'one-template' is no change of coop"),
+        ("coop:transductive=1", "no change of coop"),
+        ("coop:no-captions", "'no-captions' is no change of coop"),
+        ("linear:tokens=4", "no change of linear"),
+        ("bimors:tokens=0", "tokens=0: a whole number from 1 to 64"),
+        ("bimors:tokens=2.5", "a whole number"),
+        ("bimors:tokens=nan", "a whole number"),
+        ("bimors:lr=much", "lr=much: a number from"),
+        ("bimors:lr=-1", "lr=-1: a number from"),
+        ("bimors:epochs=1e99", "epochs=1e99"),
+        ("bimors:", "'' is no change"),
+        ("", "no head"),
+    ],
+)
+def test_what_is_no_head_is_refused_with_its_name(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told.replace("+", r"\+").replace("(", r"\(")):
+        parse_contestants([text])
+
+
+def test_a_head_twice() -> None:
+    with pytest.raises(InputError, match="coop is there twice"):
+        parse_contestants(["coop", "bimors", "coop"])
