@@ -149,7 +149,7 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
     output : path
         As ``-o``.
     **options
-        The other options of the command, see `bimors_cli.evaluation.options.CompareOptions`.
+        The other options of the command, see `bimors_cli.evaluation.options.EvaluateOptions`.
 
     Returns
     -------
@@ -162,10 +162,10 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
         As the command.
     """
     from bimors_cli.evaluation.compare import compare as run
-    from bimors_cli.evaluation.options import CompareOptions
+    from bimors_cli.evaluation.options import EvaluateOptions
 
     paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
-    return run(CompareOptions(sources=tuple(str(path) for path in paths), output=str(output), **options))
+    return run(EvaluateOptions(sources=tuple(str(path) for path in paths), output=str(output), **options))
 
 
 def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:

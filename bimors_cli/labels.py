@@ -22,14 +22,14 @@ BAR = "|"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def spoken(name: str) -> str:
+def display_text(name: str) -> str:
     """Write a name as one says it: underscores are spaces."""
     return name.replace("_", " ")
 
 
 def reading(name: str) -> str:
     """What a name is to the text tower: case, underscores and the width of spaces do not count."""
-    return " ".join(spoken(name).casefold().split())
+    return " ".join(display_text(name).casefold().split())
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Labels:
         return tuple(label.name for label in self.items)
 
     @property
-    def every_name(self) -> tuple[str, ...]:
+    def all_names(self) -> tuple[str, ...]:
         """Names and synonyms of all labels, label by label."""
         return tuple(name for label in self.items for name in label.names)
 
     @property
-    def owners(self) -> tuple[int, ...]:
-        """Of each of `every_name`, the place of its label."""
+    def label_of_name(self) -> tuple[int, ...]:
+        """Of each of `all_names`, the place of its label."""
         return tuple(place for place, label in enumerate(self.items) for _ in label.names)
 
     @property
@@ -225,7 +225,7 @@ def places(names: Sequence[str], trained: Sequence[str]) -> tuple[int | None, ..
     return tuple(found.get(reading(name)) for name in names)
 
 
-def label_places(labels: Labels, trained: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+def match_labels(labels: Labels, trained: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Return the places of each label among those trained on, by any of its names; none for a label that is new.
 
     Several where several of its names were classes of their own: ``water | river | lake``.
@@ -242,7 +242,7 @@ def new_names(names: Sequence[str], trained: Sequence[str]) -> tuple[str, ...]:
 
 def new_labels(labels: Labels, trained: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of which no name was trained on, in their order."""
-    return tuple(name for name, some in zip(labels.names, label_places(labels, trained), strict=True) if not some)
+    return tuple(name for name, some in zip(labels.names, match_labels(labels, trained), strict=True) if not some)
 
 
 def _by_reading(trained: Sequence[str]) -> Mapping[str, int]:

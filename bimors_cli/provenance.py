@@ -37,7 +37,7 @@ def lasting_path(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class UsedScene:
+class RecordedScene:
     """A scene as the run saw it.
 
     Attributes
@@ -82,12 +82,12 @@ def grid_of_rows(run: Mapping[str, Any], entry: Mapping[str, Any]) -> Grid:
     return cells_of(grid) if run.get("vote") else grid
 
 
-def used_scene(run: Mapping[str, Any], entry: Mapping[str, Any], path: str) -> UsedScene:
+def recorded_scene(run: Mapping[str, Any], entry: Mapping[str, Any], path: str) -> RecordedScene:
     kind, low, high = entry["stretch"]
     if kind not in ("none", "range", "percentile"):
         raise ValueError(f"{kind!r} is not a stretch")
     nodata = str(entry["nodata"])
-    return UsedScene(
+    return RecordedScene(
         name=str(entry["name"]),
         path=path,
         grid=grid_of_rows(run, entry),

@@ -27,7 +27,7 @@ from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP
 from bimors_cli.model.clip import build_clip
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads.bimors import PromptLearner
-from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.pipeline.inference.load import load_models
 
 WORDS = "a photo of forest farmland river pond bare land meadow dense residential port green many trees water ."
@@ -87,7 +87,7 @@ def make_bundle(folder: Path, *, seed: int = 0, spread: float = 0.0) -> Bundle:
 def write_adapter(folder: Path, bundle: Bundle, *, spread: float = 0.0, temperature: float = 1.0) -> None:
     """Write an adapter that was never trained."""
     frozen = load_models(bundle, "cpu")
-    learner = new_learner("bimors", frozen, bundle.context, classes=2)
+    learner = make_learner("bimors", frozen, bundle.context, classes=2)
     assert isinstance(learner, PromptLearner)
     if spread:
         torch.nn.init.normal_(learner.attention.out_proj.weight, std=spread)

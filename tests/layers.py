@@ -13,7 +13,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, with_rows
 from bimors_cli.pipeline.write_layer import write_rows
 
@@ -26,7 +26,7 @@ def write_layer(path: Path, bundle: Bundle, scenes: tuple[str, ...], labels: Lab
     options = ClassifyOptions(scenes=scenes, labels=labels, output=str(path), model=str(bundle.folder), **kw)
     plan = make_plan(options)
     records = [
-        TileRecord(number, index, **answer(index))
+        TileResult(number, index, **answer(index))
         for number, scene in enumerate(plan.scenes)
         for index in range(len(scene.grid))
     ]

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
-from bimors_cli.pipeline.checkpoint.parquet_store import Blocks
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from tests.conftest import MakeRaster
 from tests.pipeline.checkpoint.test_parquet_store import write
 from tests.pipeline.planned import planned
@@ -209,7 +209,7 @@ def test_ray_run_and_its_files(make_raster: MakeRaster, tiny_bundle: Bundle, tmp
     """What a run on a cluster writes to --blocks: run.json, and the columns of its Parquet files."""
     parquet = pytest.importorskip("pyarrow.parquet")
     plan = planned(make_raster, tiny_bundle, tmp_path / "out.gpkg").plan
-    with Blocks(plan) as blocks:
+    with ParquetStore(plan) as blocks:
         write(plan)
         run = json.loads((blocks.path / "run.json").read_text(encoding="utf-8"))
         files = [path.relative_to(blocks.path).as_posix() for path in blocks.path.rglob("*") if path.is_file()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from bimors_cli.labels import Labels, label_places, new_labels, new_names, places
+from bimors_cli.labels import Labels, match_labels, new_labels, new_names, places
 
 
 def test_case_underscores_and_spaces_do_not_count() -> None:
@@ -24,14 +24,14 @@ def test_nothing_is_known_to_one_that_learned_nothing() -> None:
 def test_a_label_is_known_by_any_of_its_names() -> None:
     labels = Labels.of(["woodland | Forest", "water | river | LAKE", "port"])
     trained = ["lake", "forest", "bare land", "river"]
-    assert label_places(labels, trained) == ((1,), (3, 0), ())
+    assert match_labels(labels, trained) == ((1,), (3, 0), ())
     assert new_labels(labels, trained) == ("port",)
 
 
 def test_a_bar_in_a_class_of_the_data_parts_names_that_find_it() -> None:
     trained = ["forest|woodland", "woodland", "river | lake"]
     assert places(["forest", "woodland", "Lake", "forest|woodland", "port"], trained) == (0, 1, 2, 0, None)
-    assert label_places(Labels.of(["trees | forest", "lake | river"]), trained) == ((0,), (2,))
+    assert match_labels(Labels.of(["trees | forest", "lake | river"]), trained) == ((0,), (2,))
 
 
 def test_asking_needs_no_torch() -> None:

@@ -90,7 +90,7 @@ def test_names_of_the_data_itself_are_taken_as_they_are(names: list[str]) -> Non
         assert "already" in error.message  # equal after normalisation
         return
     assert labels.names == tuple(unicodedata.normalize("NFC", name) for name in names)
-    assert labels.every_name == labels.names and not labels.synonyms
+    assert labels.all_names == labels.names and not labels.synonyms
 
 
 def test_synonyms() -> None:
@@ -100,8 +100,8 @@ def test_synonyms() -> None:
         ("forest", "woodland", "Trees"), ("river",), ("water", "open_water"),
     ]  # fmt: skip
     assert labels.items[0].colour == "#00ff00" and labels.items[2].line == 3
-    assert labels.every_name == ("forest", "woodland", "Trees", "river", "water", "open_water")
-    assert labels.owners == (0, 0, 0, 1, 2, 2)
+    assert labels.all_names == ("forest", "woodland", "Trees", "river", "water", "open_water")
+    assert labels.label_of_name == (0, 0, 0, 1, 2, 2)
     assert labels.synonyms == {"forest": ["woodland", "Trees"], "water": ["open_water"]}
     assert [item.names for item in Labels.of(["forest | woodland", "river"]).items] == [
         ("forest", "woodland"), ("river",),
@@ -124,7 +124,7 @@ def test_lines_of_any_names_are_those_names_or_one_is_there_twice(lines: list[li
         return
     assert len(set(readings)) == len(readings)
     assert [list(label.names) for label in labels.items] == told
-    assert labels.every_name == Labels.of([bar.join(line) for line in lines]).every_name
+    assert labels.all_names == Labels.of([bar.join(line) for line in lines]).all_names
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """A bundle of the catalogue.
 
     ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are what ``open_clip_config.json`` will
@@ -105,12 +105,12 @@ class Entry:
         ]
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[CatalogEntry, ...]:
     """All bundles of the catalogue, in its order."""
     return _read()
 
 
-def entry_of(name: str) -> Entry:
+def entry_of(name: str) -> CatalogEntry:
     """Return the bundle with this name.
 
     Raises
@@ -141,7 +141,7 @@ def check_against_catalogue(name: str, found: tuple[FileEntry, ...]) -> None:
             )
 
 
-def _unconverted(entry: Entry) -> Iterator[tuple[str, SourceFile]]:
+def _unconverted(entry: CatalogEntry) -> Iterator[tuple[str, SourceFile]]:
     for part, source in entry.parts.items():
         for file in source.files:
             if file.convert_to is None:
@@ -149,11 +149,11 @@ def _unconverted(entry: Entry) -> Iterator[tuple[str, SourceFile]]:
 
 
 @cache
-def _read() -> tuple[Entry, ...]:
+def _read() -> tuple[CatalogEntry, ...]:
     return parse_catalogue(json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8")))
 
 
-def parse_catalogue(content: Mapping[str, Any]) -> tuple[Entry, ...]:
+def parse_catalogue(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
     """Take the bundles out of a catalogue that has the form of ``schemas/catalogue.json``."""
     sources = {
         name: Source(
@@ -167,7 +167,7 @@ def parse_catalogue(content: Mapping[str, Any]) -> tuple[Entry, ...]:
         for name, source in content["sources"].items()
     }
     return tuple(
-        Entry(
+        CatalogEntry(
             name=bundle["name"],
             description=bundle["description"],
             context=bundle["context"],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle import hub
-from bimors_cli.bundle.catalog import Entry, Source, SourceFile
+from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
 from bimors_cli.bundle.files import is_plain_name, read_manifest, sha256_of
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_bundle_manifest
 from bimors_cli.bundle.safetensors_file import check_finite
@@ -63,7 +63,7 @@ class _Job:
         return self.folder.parents[1] / "growing" / f"{self.folder.name}-{tag}-{Path(self.file.path).name}"
 
 
-def fetch_bundle(entry: Entry, target: Path, convert: Convert, tell: Tell, *, progress: bool = True) -> Bundle:
+def fetch_bundle(entry: CatalogEntry, target: Path, convert: Convert, tell: Tell, *, progress: bool = True) -> Bundle:
     """Fetch a bundle to the folder ``target``.
 
     What the catalogue does not know is taken as it comes, and recorded beside the bundle (`store.record_of`); the next
@@ -246,12 +246,12 @@ def _unzipped(path: Path) -> Iterator[Path]:
         target.unlink(missing_ok=True)
 
 
-def _clip_config(entry: Entry) -> str:
+def _clip_config(entry: CatalogEntry) -> str:
     config = {"model_cfg": entry.model_cfg, "preprocess_cfg": entry.preprocess_cfg}
     return json.dumps(config, indent=1, sort_keys=True) + "\n"
 
 
-def _read_record(path: Path, entry: Entry) -> dict[str, Any]:
+def _read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
     """What an earlier fetch got, by part; without parts that come from elsewhere now."""
     if not path.exists():
         return {}
@@ -266,7 +266,7 @@ def _read_record(path: Path, entry: Entry) -> dict[str, Any]:
 
 def _write_record(
     path: Path,
-    entry: Entry,
+    entry: CatalogEntry,
     before: Mapping[str, Any],
     revisions: Mapping[str, str | None],
     got: Mapping[str, list[Got]],

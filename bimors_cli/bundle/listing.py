@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bimors_cli.bundle.catalog import Entry, entries
+from bimors_cli.bundle.catalog import CatalogEntry, entries
 from bimors_cli.bundle.locate import EMBEDDED, embedded_bundle, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
 from bimors_cli.bundle.store import installed, record_of
@@ -71,7 +71,7 @@ def facts_of(name: str) -> dict[str, Any]:
     }
 
 
-def _row_of_entry(entry: Entry, there: Path | None) -> dict[str, Any]:
+def _row_of_entry(entry: CatalogEntry, there: Path | None) -> dict[str, Any]:
     return {
         "name": entry.name,
         "description": entry.description,

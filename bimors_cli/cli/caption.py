@@ -5,7 +5,7 @@ from __future__ import annotations
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand, refuse_remote, stay_off_the_network
 from bimors_cli.cli.console import set_verbosity
-from bimors_cli.cli.run_command import watch
+from bimors_cli.cli.run_command import run_with_progress
 
 EXAMPLE = "Example: bimors caption scene.tif --tile-size 200m -o captions.gpkg"
 
@@ -54,11 +54,11 @@ def caption(
     if offline:
         refuse_remote(paths)
 
-    from bimors_cli.options.classify import LookOptions
+    from bimors_cli.options.classify import InferenceOptions
     from bimors_cli.pipeline.caption import caption as run
     from bimors_cli.scene.bands import parse_bidx
 
-    chosen = LookOptions(
+    chosen = InferenceOptions(
         scenes=paths,
         output=output,
         format=format,
@@ -88,4 +88,4 @@ def caption(
         overwrite=overwrite,
         resume=resume,
     )
-    watch(run, chosen)
+    run_with_progress(run, chosen)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bimors_cli.cli import options
 from bimors_cli.cli.console import duration, log, say, set_verbosity
-from bimors_cli.cli.run_command import watch
+from bimors_cli.cli.run_command import run_with_progress
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels, parse_labels, read_labels
 
@@ -141,7 +141,7 @@ def classify(
 
     from bimors_cli.pipeline.run import run
 
-    watch(run, chosen)
+    run_with_progress(run, chosen)
 
 
 def labels_from(name: str) -> Labels:

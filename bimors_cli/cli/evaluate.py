@@ -174,10 +174,10 @@ def evaluate(
             f"{data[0]}: a layer is checked against a reference", "add --reference truth.gpkg --field class"
         )
 
-    from bimors_cli.evaluation.options import CompareOptions
+    from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.scene.bands import parse_bidx
 
-    chosen = CompareOptions(
+    chosen = EvaluateOptions(
         sources=tuple(data),
         images=tuple(images or ()),
         protocols=_words(protocol),

@@ -9,7 +9,7 @@ import typer
 from bimors_cli.cli import options
 from bimors_cli.cli.classify import expand
 from bimors_cli.cli.console import set_verbosity
-from bimors_cli.cli.run_command import watch
+from bimors_cli.cli.run_command import run_with_progress
 
 EXAMPLE = "Example: bimors merge out.gpkg out.gpkg.*-of-2.bimors-journal"
 
@@ -81,7 +81,7 @@ def merge(
     from bimors_cli.pipeline.merge import MergeOptions
     from bimors_cli.pipeline.merge import merge as run
 
-    watch(
+    run_with_progress(
         run,
         MergeOptions(
             output=output,

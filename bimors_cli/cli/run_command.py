@@ -10,7 +10,7 @@ from bimors_cli.cli.console import TileProgress, duration, say
 from bimors_cli.cli.signals import graceful_stop
 
 if TYPE_CHECKING:
-    from bimors_cli.pipeline.progress import Progress, Stop
+    from bimors_cli.pipeline.progress import Progress, StopRequest
     from bimors_cli.pipeline.summary import RunSummary
 
 Options = TypeVar("Options", contravariant=True)
@@ -20,11 +20,11 @@ class Run(Protocol[Options]):
     """A run over tiles, such as `bimors_cli.pipeline.run.run`."""
 
     def __call__(
-        self, options: Options, *, progress: Progress | None, stop: Stop | None, command: Sequence[str]
+        self, options: Options, *, progress: Progress | None, stop: StopRequest | None, command: Sequence[str]
     ) -> RunSummary: ...
 
 
-def watch(run: Run[Options], options: Options) -> None:
+def run_with_progress(run: Run[Options], options: Options) -> None:
     """Run, tell what was done, and write the layer's path to standard output.
 
     Raises

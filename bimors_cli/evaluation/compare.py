@@ -16,17 +16,17 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
-from bimors_cli.evaluation.feature_store import EvidenceRoom
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.feature_store import FeatureStore
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_results
 from bimors_cli.evaluation.tables import Table, tables
-from bimors_cli.evaluation.trial_log import Ledger, trial_key
+from bimors_cli.evaluation.trial_log import TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, learning, run_trials, trials_of
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
-from bimors_cli.pipeline.progress import Silent as SilentStop
-from bimors_cli.pipeline.progress import Stop
+from bimors_cli.pipeline.progress import NullProgress as SilentStop
+from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.training.extract_features import PictureProgress, SilentPictures
 from bimors_cli.training.train import Training
 
@@ -67,7 +67,7 @@ class Silent(SilentPictures):
 
 
 def compare(
-    options: CompareOptions, *, progress: CompareProgress | None = None, stop: Stop | None = None
+    options: EvaluateOptions, *, progress: CompareProgress | None = None, stop: StopRequest | None = None
 ) -> Comparison:
     """Let heads learn from data sets, ask them, and write the results.
 
@@ -102,7 +102,7 @@ def compare(
     with _locked(folder):
         if options.overwrite:
             (folder / LEDGER).unlink(missing_ok=True)
-        ledger = Ledger(folder / LEDGER)
+        ledger = TrialLog(folder / LEDGER)
         keys = {trial: trial_key(trial, bundle, data_sets, options) for trial in trials_of(asked, options)}
         repeated = sum(key in ledger for key in keys.values())
         _run(keys, ledger, bundle, data_sets, options, folder, progress, stop)
@@ -117,13 +117,13 @@ def compare(
 
 def _run(
     keys: Mapping[Trial, str],
-    ledger: Ledger,
+    ledger: TrialLog,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
-    options: CompareOptions,
+    options: EvaluateOptions,
     folder: Path,
     progress: CompareProgress,
-    stop: Stop,
+    stop: StopRequest,
 ) -> None:
     """Run the trials that are not in the ledger."""
     if all(key in ledger for key in keys.values()):
@@ -137,7 +137,7 @@ def _run(
         evidence.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{evidence}: cannot write there: {error.strerror or error}") from error
-    room = EvidenceRoom(
+    room = FeatureStore(
         models,
         bundle,
         data_sets,
@@ -178,7 +178,7 @@ def _told(trial: Trial, outcome: Outcome) -> str:
     return f"{trial.contestant.name}{learned}: {', '.join(right)}"
 
 
-def _check_output(folder: Path, options: CompareOptions) -> None:
+def _check_output(folder: Path, options: EvaluateOptions) -> None:
     if not folder.exists():
         return
     # A run that was killed when it had just begun leaves its lock alone.

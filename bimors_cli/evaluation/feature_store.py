@@ -14,8 +14,8 @@ import torch
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
-from bimors_cli.model.evidence import Evidence, FrozenModels
-from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, Sample, few_shot
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, FewShotSplit, few_shot
 from bimors_cli.training.extract_features import (
     PictureProgress,
     gather_readable,
@@ -25,25 +25,25 @@ from bimors_cli.training.extract_features import (
     save_evidence,
     targets,
 )
-from bimors_cli.training.train import Lesson, Material
+from bimors_cli.training.train import Lesson, TrainViews
 
 log = logging.getLogger("bimors")
 
 # Evidence of N test pictures, and int64 [N] places of their classes among those asked for.
-Asked = tuple[Evidence, torch.Tensor]
+Asked = tuple[EncoderOutputs, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class _Drawn:
     """Evidence of one draw of a data set, of all its classes and with the most shots of all trials."""
 
-    sample: Sample
-    whole: Evidence
-    views: tuple[Evidence, ...]
-    validation: Evidence | None
+    sample: FewShotSplit
+    whole: EncoderOutputs
+    views: tuple[EncoderOutputs, ...]
+    validation: EncoderOutputs | None
 
 
-class EvidenceRoom:
+class FeatureStore:
     """Gathers evidence when it is first needed and keeps it in a folder: no run need look again.
 
     Parameters
@@ -107,7 +107,7 @@ class EvidenceRoom:
             return index, target
 
         index, target = chosen(drawn.sample.train, shots)
-        material = Material(
+        material = TrainViews(
             tuple(view.take(index) for view in drawn.views), target, torch.ones(len(target), device=device)
         )
         validation = None

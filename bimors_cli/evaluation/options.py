@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
-from bimors_cli.evaluation.variants import Contestant, parse_contestants
+from bimors_cli.evaluation.variants import HeadVariant, parse_variants
 from bimors_cli.options.classify import SceneOptions
 
 HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareOptions(SceneOptions):
+class EvaluateOptions(SceneOptions):
     """The options of `bimors evaluate DATA`.
 
     ``sources`` are folders of classes and split files, ``images`` the folders of the pictures of the split files.
-    ``protocols`` are of `bimors_cli.evaluation.protocols.PROTOCOLS`. Each of ``heads`` (see `parse_contestants`) learns
+    ``protocols`` are of `bimors_cli.evaluation.protocols.PROTOCOLS`. Each of ``heads`` (see `parse_variants`) learns
     once for each of ``shots`` (0: all) and ``seeds``. ``evidence`` is a folder in which what the models saw is kept for
     other runs; without it, it is kept until this one is finished. ``official_quirks`` repeats what the published
-    implementation does otherwise: the epoch is chosen on test pictures, and see `Contestant.officially`.
+    implementation does otherwise: the epoch is chosen on test pictures, and see `Contestant.with_official_quirks`.
     """
 
     sources: tuple[str, ...]
@@ -60,7 +60,7 @@ class CompareOptions(SceneOptions):
                 raise InputError(f"{name} {value}: at least 1")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
-        parse_contestants(self.heads)
+        parse_variants(self.heads)
 
     @property
     def most_shots(self) -> int:
@@ -73,7 +73,7 @@ class CompareOptions(SceneOptions):
         return max([self.epochs, *(one.epochs or 0 for one in self.contestants)])
 
     @property
-    def contestants(self) -> tuple[Contestant, ...]:
+    def contestants(self) -> tuple[HeadVariant, ...]:
         """The heads, read."""
-        found = parse_contestants(self.heads)
-        return tuple(one.officially() for one in found) if self.official_quirks else found
+        found = parse_variants(self.heads)
+        return tuple(one.with_official_quirks() for one in found) if self.official_quirks else found

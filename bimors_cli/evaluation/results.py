@@ -17,7 +17,7 @@ import torch
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import OutputError
 from bimors_cli.evaluation.datasets import DataSet
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Question
 from bimors_cli.evaluation.tables import Cell, Table, markdown
 from bimors_cli.evaluation.trials import Outcome, Trial
@@ -36,7 +36,7 @@ SCHEMA = 1
 class Findings:
     """What a comparison came to, and from what: all that its results tell."""
 
-    options: CompareOptions
+    options: EvaluateOptions
     bundle: Bundle
     data_sets: Mapping[str, DataSet]
     questions: Sequence[Question]

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, Question
 from bimors_cli.evaluation.trials import Outcome, Trial
-from bimors_cli.evaluation.variants import Contestant
+from bimors_cli.evaluation.variants import HeadVariant
 
 HARMONIC_MEAN, TARGET_MEAN, MEAN = "harmonic mean", "mean of targets", "mean"
 
@@ -79,7 +79,7 @@ class Table:
 
 
 def tables(
-    questions: Sequence[Question], options: CompareOptions, outcomes: Mapping[Trial, Outcome]
+    questions: Sequence[Question], options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]
 ) -> tuple[Table, ...]:
     """Put all outcomes into tables: one for each protocol, table of its questions, and number of shots."""
     found = []
@@ -96,7 +96,7 @@ def tables(
     return tuple(found)
 
 
-def _table(asked: Sequence[Question], shots: int, options: CompareOptions, outcomes: Mapping[Trial, Outcome]) -> Table:
+def _table(asked: Sequence[Question], shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]) -> Table:
     columns = [question.column for question in asked]
     roles = {question.column: question.role for question in asked}
     rows = []
@@ -120,7 +120,7 @@ def _table(asked: Sequence[Question], shots: int, options: CompareOptions, outco
 
 
 def _answers(
-    one: Contestant, question: Question, shots: int, options: CompareOptions, outcomes: Mapping[Trial, Outcome]
+    one: HeadVariant, question: Question, shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]
 ) -> tuple[list[float], list[float], list[Trial]]:
     """Accuracies and calibration errors in the order of the seeds, and the trials that they come from."""
     found, trials = [], []

@@ -13,11 +13,11 @@ from typing import Any
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import JournalError, OutputError
 from bimors_cli.evaluation.datasets import DataSet
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.trials import Outcome, Trial
 
 
-def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], options: CompareOptions) -> str:
+def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], options: EvaluateOptions) -> str:
     """Hash all that decides a trial's outcome: a finished trial is one with the same key."""
     of = {name: one.sha256 for name, one in data_sets.items()}
     told = {
@@ -51,7 +51,7 @@ def _head(trial: Trial, bundle: Bundle) -> dict[str, Any]:
     return told
 
 
-class Ledger:
+class TrialLog:
     """Finished trials by key, in an append-only file of JSON lines.
 
     A line that a crash cut short is left out; the trial runs again.

@@ -11,13 +11,13 @@ import torch
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
-from bimors_cli.evaluation.feature_store import EvidenceRoom
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.feature_store import FeatureStore
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Classes, Question
-from bimors_cli.evaluation.variants import Contestant
+from bimors_cli.evaluation.variants import HeadVariant
 from bimors_cli.labels import Labels, new_names
 from bimors_cli.metrics.scores import score
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.registry import make_head
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
@@ -29,7 +29,7 @@ from bimors_cli.training.train import Lesson, Training, answer, begin, learn, le
 class Trial:
     """``learned`` None and ``shots`` and ``seed`` 0 for a head that learns nothing. ``asked`` in order, none twice."""
 
-    contestant: Contestant
+    contestant: HeadVariant
     learned: Classes | None
     shots: int
     seed: int
@@ -52,7 +52,7 @@ class Outcome:
     answers: tuple[dict[str, Any] | None, ...]
 
 
-def trials_of(questions: Sequence[Question], options: CompareOptions) -> tuple[Trial, ...]:
+def trials_of(questions: Sequence[Question], options: EvaluateOptions) -> tuple[Trial, ...]:
     """All trials that answer the questions, each head learning once from the same examples whatever it is asked.
 
     They come by data set and seed, in the order of the questions.
@@ -81,7 +81,7 @@ def trials_of(questions: Sequence[Question], options: CompareOptions) -> tuple[T
 
 def learning(trial: Trial) -> Trial:
     """What is the same of trials that can share what their head learns: they differ in how answers are refined."""
-    return replace(trial, contestant=trial.contestant.unrefined)
+    return replace(trial, contestant=trial.contestant.without_refinement)
 
 
 def run_trials(
@@ -89,8 +89,8 @@ def run_trials(
     models: FrozenModels,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
-    room: EvidenceRoom,
-    options: CompareOptions,
+    room: FeatureStore,
+    options: EvaluateOptions,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> tuple[Outcome, ...]:
     """Let a head learn once, and answer as each of these trials wants it.
@@ -150,8 +150,8 @@ def _teach(
     models: FrozenModels,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
-    room: EvidenceRoom,
-    options: CompareOptions,
+    room: FeatureStore,
+    options: EvaluateOptions,
     after_epoch: Callable[[Training], None],
 ) -> _Pupil:
     contestant, choice = trial.contestant, trial.contestant.choice
@@ -177,7 +177,7 @@ def _outcome(
     trial: Trial,
     pupil: _Pupil,
     answers: Sequence[torch.Tensor | None],
-    asked: Sequence[tuple[Evidence, torch.Tensor]],
+    asked: Sequence[tuple[EncoderOutputs, torch.Tensor]],
     data_sets: Mapping[str, DataSet],
     together: float,
 ) -> Outcome:
@@ -204,7 +204,7 @@ def _names(classes: Classes, data_sets: Mapping[str, DataSet]) -> tuple[str, ...
     return tuple(data_sets[classes.data_set].classes[place] for place in classes.places)
 
 
-def _sensed(lesson: Lesson, contestant: Contestant, models: FrozenModels) -> Lesson:
+def _sensed(lesson: Lesson, contestant: HeadVariant, models: FrozenModels) -> Lesson:
     """The lesson as a contestant without some of its senses sees it."""
     if contestant.captions and contestant.patch_tokens:
         return lesson
@@ -217,7 +217,7 @@ def _sensed(lesson: Lesson, contestant: Contestant, models: FrozenModels) -> Les
     )
 
 
-def _blinded(evidence: Evidence, contestant: Contestant, models: FrozenModels) -> Evidence:
+def _blinded(evidence: EncoderOutputs, contestant: HeadVariant, models: FrozenModels) -> EncoderOutputs:
     if not contestant.captions:
         silence = models.caption_encoder.embed([""])
         captions = ("",) * len(evidence)

@@ -9,7 +9,7 @@ from typing import Final
 
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
-from bimors_cli.training.hyperparameters import RATES, HeadChoice, Recipe
+from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
 
 ZERO_SHOT: Final = "zero-shot"
 _CACHE: Final = "+cache"
@@ -23,7 +23,7 @@ _FORM: Final = (
 
 
 @dataclass(frozen=True)
-class Contestant:
+class HeadVariant:
     """A head in a comparison.
 
     Attributes
@@ -45,7 +45,7 @@ class Contestant:
     """
 
     name: str
-    choice: HeadChoice | None
+    choice: HeadConfig | None
     captions: bool = True
     patch_tokens: bool = True
     rate: float | None = None
@@ -54,7 +54,7 @@ class Contestant:
     transductive: bool = False
 
     @property
-    def unrefined(self) -> Contestant:
+    def without_refinement(self) -> HeadVariant:
         """What it is before its answers are refined: all that learns alike has one of these."""
         return replace(self, name="", transductive=False)
 
@@ -63,13 +63,13 @@ class Contestant:
         """Whether captions take part in its answer."""
         return self.choice is not None and self.choice.head == "bimors" and self.captions
 
-    def recipe(self, epochs: int, batch_size: int, seed: int) -> Recipe:
+    def recipe(self, epochs: int, batch_size: int, seed: int) -> TrainConfig:
         """Its training run, where all others have these epochs. Only for a head that learns."""
         assert self.choice is not None
         rate = RATES[self.choice.head] if self.rate is None else self.rate
-        return Recipe(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
+        return TrainConfig(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
 
-    def officially(self) -> Contestant:
+    def with_official_quirks(self) -> HeadVariant:
         """The same with the deviations of the published implementation that lie in the head: bimors has a random start,
         a random and frozen caption projection, and float16; the others are as they are.
         """
@@ -79,7 +79,7 @@ class Contestant:
         return replace(self, choice=quirks)
 
 
-def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
+def parse_variants(texts: Sequence[str]) -> tuple[HeadVariant, ...]:
     """Read heads as users write them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
 
     Changes of all heads: ``transductive`` (the answers to all test pictures are refined together). Of zero-shot:
@@ -101,7 +101,7 @@ def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
     return tuple(_parse(name) for name in names)
 
 
-def _parse(text: str) -> Contestant:
+def _parse(text: str) -> HeadVariant:
     head, *changes = text.split(":")
     cached = head.endswith(_CACHE)
     head = head.removesuffix(_CACHE)
@@ -109,20 +109,20 @@ def _parse(text: str) -> Contestant:
         return _zero_shot(text, changes)
     if head not in TRAINABLE_HEADS or (cached and head == "cache"):
         raise InputError(f"--heads {text}: unknown head {text.split(':')[0]!r}", _FORM)
-    found = Contestant(text, HeadChoice(head, cache=cached))
+    found = HeadVariant(text, HeadConfig(head, cache=cached))
     for change in changes:
         found = _changed(found, change)
     return found
 
 
-def _zero_shot(text: str, changes: Sequence[str]) -> Contestant:
+def _zero_shot(text: str, changes: Sequence[str]) -> HeadVariant:
     other = [change for change in changes if change not in (_ONE_TEMPLATE, _TRANSDUCTIVE)]
     if other:
         raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is no change of it", _FORM)
-    return Contestant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
+    return HeadVariant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
 
 
-def _changed(before: Contestant, change: str) -> Contestant:
+def _changed(before: HeadVariant, change: str) -> HeadVariant:
     choice = before.choice
     assert choice is not None
     match change.split("="):
@@ -145,7 +145,7 @@ def _changed(before: Contestant, change: str) -> Contestant:
     raise InputError(f"--heads {before.name}: {change!r} is no change of {choice.head}", _FORM)
 
 
-def _number(before: Contestant, change: str, text: str, least: float, most: float, kind: str = "a number") -> float:
+def _number(before: HeadVariant, change: str, text: str, least: float, most: float, kind: str = "a number") -> float:
     try:
         value = float(text)
     except ValueError:
@@ -155,12 +155,12 @@ def _number(before: Contestant, change: str, text: str, least: float, most: floa
     return value
 
 
-def _whole(before: Contestant, change: str, text: str, most: int) -> int:
+def _whole(before: HeadVariant, change: str, text: str, most: int) -> int:
     value = _number(before, change, text, 1, most, _WHOLE)
     if not value.is_integer():
         raise _no_number(before, change, 1, most, _WHOLE)
     return int(value)
 
 
-def _no_number(before: Contestant, change: str, least: float, most: float, kind: str) -> InputError:
+def _no_number(before: HeadVariant, change: str, least: float, most: float, kind: str) -> InputError:
     return InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)

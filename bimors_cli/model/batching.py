@@ -32,7 +32,7 @@ _WANTED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.I)
 log = logging.getLogger("bimors")
 
 
-class Batches:
+class BatchSizer:
     """The batch size of each stage on one device.
 
     On a CPU they are constants. On CUDA a stage begins with a few tiles, and goes on with as many as fit: a power of

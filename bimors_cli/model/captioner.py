@@ -31,7 +31,7 @@ BEAMS = 4
 NEW_TOKENS = 15
 
 
-class Mute(nn.Module):
+class NullCaptioner(nn.Module):
     """Stands where a captioner would: every caption is empty. The run then costs a fraction of the time."""
 
     def describe(self, images: torch.Tensor) -> list[str | None]:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.errors import BundleError, InputError, LabelsError
-from bimors_cli.labels import Labels, spoken
+from bimors_cli.labels import Labels, display_text
 from bimors_cli.model.fusion import feature_map
 from bimors_cli.model.loading import fill, frozen, read_json, unfilled
 from bimors_cli.model.preprocessing import Preprocessing, prepare
@@ -147,7 +147,7 @@ class Clip(nn.Module):
         return functional.normalize(torch.cat(features), dim=-1)
 
     @torch.no_grad()
-    def read_short(self, texts: Sequence[str]) -> torch.Tensor:
+    def encode_short_text(self, texts: Sequence[str]) -> torch.Tensor:
         """As `read`, up to rounding, of texts that fit: nothing behind an end is computed, where the tower allows it.
 
         Most prompts have about a dozen tokens, and the tower's own path computes its whole context length.
@@ -187,9 +187,9 @@ class Clip(nn.Module):
         LabelsError
             A label does not fit into the context length with the context before it; its line is named.
         """
-        ids, end = self._tokens([f"{spoken(name)}." for name in labels.every_name])
+        ids, end = self._tokens([f"{display_text(name)}." for name in labels.all_names])
         room = int(self.model.context_length)
-        for owner, last in zip(labels.owners, end.tolist(), strict=True):
+        for owner, last in zip(labels.label_of_name, end.tolist(), strict=True):
             if last + 1 + context_tokens > room:
                 raise LabelsError(
                     f"{labels.where(owner)}: the label is too long: "
@@ -222,11 +222,11 @@ class Clip(nn.Module):
                 raise InputError(
                     f"the template {_short(template)} is too long: this model reads {room} word pieces", "shorten it"
                 )
-        texts = [template.replace("{}", spoken(name)) for name in labels.every_name for template in templates]
+        texts = [template.replace("{}", display_text(name)) for name in labels.all_names for template in templates]
         for place, last in enumerate(self._tokens(texts)[1].tolist()):
             if last >= room:
                 raise LabelsError(
-                    f"{labels.where(labels.owners[place // len(templates)])}: the label is too long for "
+                    f"{labels.where(labels.label_of_name[place // len(templates)])}: the label is too long for "
                     f"{_short(templates[place % len(templates)])}: this model reads {room} word pieces",
                     "shorten it",
                 )

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, Batches, fits
+from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, BatchSizer, fits
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import Captioner, Mute
+from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import wait_for
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EncoderOutputs:
     """Of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv], ``captions`` (B sentences,
     None where the captioner failed) and ``caption_embedding`` float32 [B, Db].
     """
@@ -39,17 +39,17 @@ class Evidence:
         tensors = (self.image_feature, self.patch_tokens, self.caption_embedding)
         return torch.stack([torch.isfinite(tensor).flatten(1).all(dim=1) for tensor in tensors]).all(dim=0)
 
-    def part(self, which: slice) -> Evidence:
+    def part(self, which: slice) -> EncoderOutputs:
         """Evidence of neighbouring tiles; shares memory with this."""
         if which == slice(0, len(self)):
             return self
-        return Evidence(
+        return EncoderOutputs(
             self.image_feature[which], self.patch_tokens[which], self.captions[which], self.caption_embedding[which]
         )
 
-    def take(self, rows: torch.Tensor) -> Evidence:
+    def take(self, rows: torch.Tensor) -> EncoderOutputs:
         """Evidence of some of the tiles; ``rows`` int64 [n]."""
-        return Evidence(
+        return EncoderOutputs(
             self.image_feature[rows],
             self.patch_tokens[rows],
             tuple(self.captions[row] for row in rows.tolist()),
@@ -57,7 +57,7 @@ class Evidence:
         )
 
 
-class CaptionMemory(Protocol):
+class CaptionCache(Protocol):
     """Who may know what the captioner would say."""
 
     def key(self, image: npt.NDArray[np.uint8]) -> bytes:
@@ -82,22 +82,22 @@ class FrozenModels:
     """
 
     clip: Clip
-    captioner: Captioner | Mute
+    captioner: Captioner | NullCaptioner
     caption_encoder: CaptionEncoder
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
-    memory: CaptionMemory | None = None
+    memory: CaptionCache | None = None
     workers: int = 1
-    batches: Batches = field(init=False)
+    batches: BatchSizer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batches = Batches(self.device)
+        self.batches = BatchSizer(self.device)
         self._counting = threading.Lock()
 
     @property
     def captions(self) -> bool:
         """Whether pictures are described; otherwise every caption is empty."""
-        return not isinstance(self.captioner, Mute)
+        return not isinstance(self.captioner, NullCaptioner)
 
     def place(self, device: torch.device, dtype: torch.dtype) -> FrozenModels:
         """Move all models to a device and a precision. Raises DeviceError where they are too large for it."""
@@ -105,14 +105,14 @@ class FrozenModels:
             for model in (self.clip, self.captioner, self.caption_encoder):
                 model.to(device=device, dtype=dtype)
         self.device = device
-        self.batches = Batches(device)
+        self.batches = BatchSizer(device)
         return self
 
     def limit_batches(self, most: int | None) -> None:
         """Let no stage take more tiles at a time; None leaves it to the device."""
-        self.batches = Batches(self.device, most)
+        self.batches = BatchSizer(self.device, most)
 
-    def gather(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> Evidence:
+    def gather(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> EncoderOutputs:
         """Look at pictures, any number of them.
 
         Parameters
@@ -135,7 +135,7 @@ class FrozenModels:
         clock = self.count(CAPTION_ENCODER, clock)
         seen = self.batches.over(IMAGE_TOWER, len(images), lambda part: self.clip.see(self._upload(images[part])))
         features, tokens = zip(*seen, strict=True)
-        evidence = Evidence(_joined(features), _joined(tokens), tuple(captions), _joined(embedding))
+        evidence = EncoderOutputs(_joined(features), _joined(tokens), tuple(captions), _joined(embedding))
         self.count(IMAGE_TOWER, clock)
         return evidence
 
@@ -166,9 +166,9 @@ class FrozenModels:
         return now
 
 
-def concatenate(parts: Sequence[Evidence]) -> Evidence:
+def concatenate(parts: Sequence[EncoderOutputs]) -> EncoderOutputs:
     """Put batches behind each other."""
-    return Evidence(
+    return EncoderOutputs(
         torch.cat([part.image_feature for part in parts]),
         torch.cat([part.patch_tokens for part in parts]),
         tuple(caption for part in parts for caption in part.captions),

@@ -72,7 +72,7 @@ class LayerOptions(SceneOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookOptions(LayerOptions):
+class InferenceOptions(LayerOptions):
     """The options of every run that shows tiles to models, and all those of `bimors caption`.
 
     Without ``caption_cache`` the captions of other runs are neither used nor added to. ``keep_empty`` keeps tiles
@@ -128,7 +128,7 @@ class LookOptions(LayerOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyOptions(LookOptions):
+class ClassifyOptions(InferenceOptions):
     """The options of `bimors classify`.
 
     ``raster`` is a GeoTIFF of the labels that is written as well, ``raster_res`` the size of its pixels: ``tile`` or

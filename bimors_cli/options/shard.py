@@ -54,7 +54,7 @@ class Shard:
         return total * (self.number - 1) // self.count, total * self.number // self.count
 
     def of(self, todo: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np.int64], ...]:
-        """Return its tiles of a `bimors_cli.pipeline.plan.Todo`: contiguous in the order of scenes and grid."""
+        """Return its tiles of a `bimors_cli.pipeline.plan.TileIndices`: contiguous in the order of scenes and grid."""
         begin, end = self.bounds(sum(map(len, todo)))
         share, before = [], 0
         for places in todo:

@@ -60,8 +60,8 @@ class TileRow:
             raise ValueError(f"{self.tile_id}: a tile has either a label or a reason")
 
 
-class Layer(Protocol):
-    """What a layer of tiles is to those who write it, in any format; `LayerSpec` is that of classify."""
+class LayerSchema(Protocol):
+    """What a layer of tiles is to those who write it, in any format; `ClassifiedSchema` is that of classify."""
 
     @property
     def name(self) -> str:
@@ -90,8 +90,8 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True)
-class LayerSpec:
-    """What all rows of a layer of classify share; a `Layer`.
+class ClassifiedSchema:
+    """What all rows of a layer of classify share; a `LayerSchema`.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class LayerSpec:
             )
 
     def columns(self) -> dict[str, np.dtype[Any]]:
-        """As `Layer`."""
+        """As `LayerSchema`."""
         result: dict[str, np.dtype[Any]] = {
             "tile_id": TEXT,
             "scene": TEXT,
@@ -160,7 +160,7 @@ class LayerSpec:
         return result
 
     def styles(self) -> tuple[Style, ...]:
-        """As `Layer`: a colour a label, and the confidence."""
+        """As `LayerSchema`: a colour a label, and the confidence."""
         return (
             Style("labels", qml(self.labels), "a colour a label, by bimors"),
             Style("confidence", confidence_qml(), "how sure, by bimors"),
@@ -173,7 +173,7 @@ def check_layer_name(name: str) -> None:
         raise InputError(f"{name!r} cannot be the name of a layer", "use --layer with another name")
 
 
-def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec) -> geopandas.GeoDataFrame:
+def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: ClassifiedSchema) -> geopandas.GeoDataFrame:
     """Put rows and their polygons into a frame with the columns of the layer and ``geometry``.
 
     Parameters
@@ -212,7 +212,9 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: LayerSpec)
     return make_frame(data, geometries, spec)
 
 
-def make_frame(data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec: Layer) -> geopandas.GeoDataFrame:
+def make_frame(
+    data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec: LayerSchema
+) -> geopandas.GeoDataFrame:
     """Put columns and polygons, in the order of the tiles, into a frame as `check_frame` wants it.
 
     Raises
@@ -228,12 +230,12 @@ def make_frame(data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec
     return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=spec.crs_wkt)
 
 
-def empty_frame(spec: Layer) -> geopandas.GeoDataFrame:
+def empty_frame(spec: LayerSchema) -> geopandas.GeoDataFrame:
     """Make a frame of no rows."""
     return make_frame({name: [] for name in spec.columns()}, np.empty(0, dtype=object), spec)
 
 
-def check_frame(frame: geopandas.GeoDataFrame, spec: Layer) -> None:
+def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSchema) -> None:
     """Check a frame against the layer: column names, order and dtypes, the CRS, polygons (or nothing) only.
 
     pyogrio appends columns in any order and polygons in any CRS without a word, so this is the only guard.

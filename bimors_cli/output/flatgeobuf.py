@@ -12,7 +12,7 @@ import shapely
 
 from bimors_cli.errors import OutputError
 from bimors_cli.output.atomic import scratch
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.geopackage import (
     as_output_error,
     build_rows,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import geopandas
 
 
-def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write a layer to a new FlatGeobuf file, with its provenance as metadata of the layer.
 
     A FlatGeobuf is written in one go and cannot be added to. So the rows go to a GeoPackage beside it first, and GDAL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.atomic import check_target, replacing, scratch
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 
 if TYPE_CHECKING:
     import geopandas
@@ -121,7 +121,7 @@ def written_files(path: Path, form: Format) -> tuple[Path, ...]:
     return (path,) if form.styled else (path, style_path(path))
 
 
-def check_layer(path: Path, form: Format, spec: Layer, *, overwrite: bool) -> None:
+def check_layer(path: Path, form: Format, spec: LayerSchema, *, overwrite: bool) -> None:
     """Try, before a long run, all that can go wrong at its end: write an empty layer beside ``path`` and remove it.
 
     Takes some 0.1 s. Raises what `write_layer` would for this folder, name, CRS, columns and provenance.
@@ -131,7 +131,7 @@ def check_layer(path: Path, form: Format, spec: Layer, *, overwrite: bool) -> No
     try_layer(path, form, spec)
 
 
-def try_layer(path: Path, form: Format, spec: Layer) -> None:
+def try_layer(path: Path, form: Format, spec: LayerSchema) -> None:
     """Write an empty layer beside ``path`` and remove it; raises what `write_layer` would, whatever is at ``path``."""
     with scratch(path.resolve()) as built:
         write_layer(built, (), form, spec, overwrite=False)
@@ -141,7 +141,7 @@ def write_layer(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
     form: Format,
-    spec: Layer,
+    spec: LayerSchema,
     *,
     overwrite: bool,
     features: Iterable[tuple[str, bytes]] = (),
@@ -167,7 +167,7 @@ def write_layer(
         return build(built, chunks, spec)
 
 
-def _builder(form: Format) -> Callable[[Path, Iterable[geopandas.GeoDataFrame], Layer], int]:
+def _builder(form: Format) -> Callable[[Path, Iterable[geopandas.GeoDataFrame], LayerSchema], int]:
     if form is FLATGEOBUF:
         from bimors_cli.output.flatgeobuf import build_flatgeobuf
 

@@ -17,7 +17,7 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.output.atomic import changing, check_target, replacing
-from bimors_cli.output.classified_schema import Layer, check_frame, clean_text, empty_frame
+from bimors_cli.output.classified_schema import LayerSchema, check_frame, clean_text, empty_frame
 from bimors_cli.output.image_features import add_features
 from bimors_cli.output.layer_styles import add_styles
 from bimors_cli.output.predictions import add_predictions
@@ -34,7 +34,7 @@ METADATA_PREFIX: Final = "bimors_"
 def write_geopackage(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
-    spec: Layer,
+    spec: LayerSchema,
     *,
     overwrite: bool,
     features: Iterable[tuple[str, bytes]] = (),
@@ -76,7 +76,7 @@ def write_geopackage(
 def append_geopackage(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
-    spec: Layer,
+    spec: LayerSchema,
     *,
     replace: bool,
     features: Iterable[tuple[str, bytes]] = (),
@@ -139,7 +139,7 @@ def check_append(path: Path, layer: str, *, replace: bool) -> None:
         raise OutputExistsError(f"{path} has a layer {taken!r} already", "give the new one another name with --layer")
 
 
-def provenance_items(spec: Layer) -> dict[str, str]:
+def provenance_items(spec: LayerSchema) -> dict[str, str]:
     """Return the provenance of a layer as metadata of a file."""
     return {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
 
@@ -240,7 +240,7 @@ def _provenances(path: Path) -> dict[str, dict[str, str]]:
     return result
 
 
-def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write the rows and the provenance of a layer, without style and checks, to a GeoPackage that may be there.
 
     A layer of this name is replaced, and the work is not undone after an error: for files that nobody sees yet.
@@ -259,7 +259,7 @@ def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Laye
 
 
 def _build(
-    built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer, features: Iterable[tuple[str, bytes]]
+    built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, features: Iterable[tuple[str, bytes]]
 ) -> int:
     written = build_rows(built, chunks, spec)
     # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
@@ -272,7 +272,7 @@ def _build(
     return written
 
 
-def _append(built: Path, frame: geopandas.GeoDataFrame, spec: Layer, *, create: bool = False) -> None:
+def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSchema, *, create: bool = False) -> None:
     names = list(spec.columns())
     first: dict[str, Any] = {}
     if create:

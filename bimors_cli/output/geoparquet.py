@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 
 from bimors_cli.errors import InputError
-from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, Layer, check_frame, empty_frame
+from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, LayerSchema, check_frame, empty_frame
 from bimors_cli.output.geopackage import as_output_error, provenance_items
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GEOMETRY_COLUMN: Final = "geometry"
 
 
-def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write a layer to a new GeoParquet file, with its provenance as metadata of the file.
 
     geopandas writes a frame as a whole; here each chunk becomes a row group as it comes, so that memory does not grow
@@ -83,7 +83,7 @@ def _table(pyarrow: Any, frame: geopandas.GeoDataFrame, schema: pyarrow.Schema) 
     return pyarrow.Table.from_arrays(arrays, schema=schema)
 
 
-def _geo(spec: Layer, types: set[str], extent: Any) -> dict[str, Any]:
+def _geo(spec: LayerSchema, types: set[str], extent: Any) -> dict[str, Any]:
     """Take geopandas' own metadata of a layer without rows, and add what the rows are."""
     import pyarrow.parquet
 

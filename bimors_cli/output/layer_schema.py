@@ -12,11 +12,11 @@ from bimors_cli.output.classified_schema import INTEGER, TEXT, check_layer_name
 from bimors_cli.output.style import Style
 
 # What every layer of tiles begins with.
-PLACE: Final = {"tile_id": TEXT, "scene": TEXT, "row": INTEGER, "col": INTEGER}
+TILE_COLUMNS: Final = {"tile_id": TEXT, "scene": TEXT, "row": INTEGER, "col": INTEGER}
 
 
 @dataclass(frozen=True)
-class PlainLayer:
+class TileSchema:
     """A layer of tiles with any columns and one style.
 
     Parameters

@@ -16,7 +16,7 @@ import shapely.geometry
 from shapely.geometry.polygon import orient
 
 from bimors_cli.errors import InputError, OutputError
-from bimors_cli.output.classified_schema import Layer, check_frame
+from bimors_cli.output.classified_schema import LayerSchema, check_frame
 
 if TYPE_CHECKING:
     import geopandas
@@ -26,7 +26,9 @@ DECIMALS: Final = 7
 RECORD_SEPARATOR: Final = "\x1e"
 
 
-def write_sequence(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer, *, rs: bool = False) -> int:
+def write_sequence(
+    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, *, rs: bool = False
+) -> int:
     """Write one GeoJSON feature a line, flushed after each chunk, so that a reader at the other end of a pipe keeps up.
 
     Parameters
@@ -62,19 +64,19 @@ def write_sequence(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spe
     return written
 
 
-def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write a sequence to a new file: UTF-8, line feeds. Returns the number of features; raises as `write_sequence`."""
     with _new(path) as stream:
         return write_sequence(stream, chunks, spec)
 
 
-def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write a sequence with the record separators of RFC 8142 to a new file, else as `build_sequence`."""
     with _new(path) as stream:
         return write_sequence(stream, chunks, spec, rs=True)
 
 
-def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> int:
+def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write one collection of the features that a sequence has to a new file; its provenance is the member ``bimors``.
 
     Returns the number of features; raises as `write_sequence`. RFC 7946, section 6.1, allows members of one's own.
@@ -104,7 +106,7 @@ def _put(stream: TextIO, lines: list[str]) -> None:
         raise OutputError(f"the GeoJSON cannot be written: {error.strerror}", "is the disk full?") from error
 
 
-def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: Layer) -> Iterator[list[str]]:
+def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> Iterator[list[str]]:
     """Yield the features of each chunk as JSON that the stream's encoding takes."""
     if not pyproj.CRS.from_user_input(spec.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
         raise InputError("GeoJSON holds WGS 84 only", "add --dst-crs EPSG:4326")

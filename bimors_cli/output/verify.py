@@ -11,10 +11,10 @@ import pyogrio.raw
 import pyproj
 
 from bimors_cli.errors import OutputError
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 
 
-def verify_layer(built: Path, spec: Layer, written: int) -> None:
+def verify_layer(built: Path, spec: LayerSchema, written: int) -> None:
     """Read a finished layer back: SQLite's structure, the number of rows, the CRS.
 
     Raises

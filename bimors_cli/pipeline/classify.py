@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimors_cli.options.shard import Shard
-from bimors_cli.pipeline.checkpoint.journal_format import ShardOrigin
-from bimors_cli.pipeline.checkpoint.shard_header import origin_of
+from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
+from bimors_cli.pipeline.checkpoint.shard_header import shard_header
 from bimors_cli.pipeline.job import Job, Work
-from bimors_cli.pipeline.label_raster import RasterBeside
+from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.refine import settled
+from bimors_cli.pipeline.refine import refined
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import label_rows, layer_spec
 from bimors_cli.scene.polygons import Polygons
 
@@ -44,7 +44,7 @@ class Classification(Job):
         self.shard = None if options.shard is None else Shard.parse(options.shard)
         self.captions = options.captions
         self.keeps_features = options.keep_features
-        self.raster = None if options.raster is None else RasterBeside(self._layer, Path(options.raster))
+        self.raster = None if options.raster is None else LabelRasterWriter(self._layer, Path(options.raster))
         self.summary = Summary(
             names=options.labels.names,
             unknown_words=plan.unknown_words(),
@@ -62,23 +62,23 @@ class Classification(Job):
             log.warning("label %r: this model never saw %s", name, ", ".join(map(repr, words)))
         return partial(classify_tiles, plan, classifier)
 
-    def origin(self) -> ShardOrigin | None:
-        return None if self.shard is None else origin_of(self.plan.options, self.shard, self.command)
+    def origin(self) -> ShardHeader | None:
+        return None if self.shard is None else shard_header(self.plan.options, self.shard, self.command)
 
     @property
     def layer(self) -> Plan:
         return self._layer
 
     @contextmanager
-    def settle(self, records: Iterable[TileRecord], check: Callable[[], None]) -> Iterator[Iterable[TileRecord]]:
+    def settle(self, records: Iterable[TileResult], check: Callable[[], None]) -> Iterator[Iterable[TileResult]]:
         """Refine the answers, and let overlapping tiles vote, where that was asked for."""
         if self.plan.options.refine or self.plan.options.vote:
-            with settled(self.plan, records, self.summary, check) as final:
+            with refined(self.plan, records, self.summary, check) as final:
                 yield final
         else:
             yield records
 
-    def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
+    def frame(self, records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
         return label_rows(self._layer, records, polygons, self._spec)
 
     def finish(self) -> None:

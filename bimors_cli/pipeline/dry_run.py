@@ -12,7 +12,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.device_names import device_names
 from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.plan import Plan, Todo, count, every_tile
+from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, count
 
 SAMPLE_TILES = 64
 WARM_UP_TILES = 8
@@ -85,7 +85,7 @@ def estimate(options: ClassifyOptions) -> Estimate:
         plan.templates,
     )
 
-    def timed(chosen: Todo) -> tuple[int, int, float]:
+    def timed(chosen: TileIndices) -> tuple[int, int, float]:
         clock = time.perf_counter()
         batches = classify_tiles(plan, classifier, chosen, {})
         records = [record for batch in batches for record in batch]
@@ -95,9 +95,9 @@ def estimate(options: ClassifyOptions) -> Estimate:
     return Estimate(plan, total, *timed(_spread(todo, SAMPLE_TILES)))
 
 
-def _looked_at(plan: Plan) -> Todo:
+def _looked_at(plan: Plan) -> TileIndices:
     """Return the tiles of a run, or of its shard, that the models are shown."""
-    tiles, shard = every_tile(plan), plan.options.shard
+    tiles, shard = all_tiles(plan), plan.options.shard
     share = tiles if shard is None else Shard.parse(shard).of(tiles)
     return tuple(
         places if scene.inside is None else places[scene.inside[places]]
@@ -105,7 +105,7 @@ def _looked_at(plan: Plan) -> Todo:
     )
 
 
-def _spread(todo: Todo, most: int) -> Todo:
+def _spread(todo: TileIndices, most: int) -> TileIndices:
     """Choose up to ``most`` tiles, evenly over all."""
     total = count(todo)
     chosen = np.arange(0, total, max(1, total // most))[:most]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from bimors_cli.options.classify import LayerOptions
 from bimors_cli.output.classified_schema import make_frame
 from bimors_cli.output.formats import STDOUT
-from bimors_cli.output.layer_schema import PLACE, PlainLayer
+from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style, outline_qml
-from bimors_cli.pipeline.make_plan import layer_plan
+from bimors_cli.pipeline.make_plan import make_layer_plan
 from bimors_cli.pipeline.output_checks import check_output
 from bimors_cli.pipeline.plan import LayerPlan
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, is_multipart, places, provenance
 from bimors_cli.pipeline.write_layer import write_rows
 from bimors_cli.scene.polygons import Polygons
@@ -42,21 +42,21 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
     Raises
     ------
     InputError
-        See `layer_plan`; the output is there already.
+        See `make_layer_plan`; the output is there already.
     OutputError
         It cannot be written.
     """
-    plan = layer_plan(options)
-    spec = PlainLayer(
+    plan = make_layer_plan(options)
+    spec = TileSchema(
         options.layer,
         plan.crs.to_wkt(),
-        PLACE,
+        TILE_COLUMNS,
         Style("tiles", outline_qml(), "outlines, by bimors"),
         provenance(plan, command),
         is_multipart(plan),
     )
 
-    def frame(records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
+    def frame(records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
         return make_frame(places(plan, records), polygons, spec)
 
     check_output(plan, spec)
@@ -68,6 +68,6 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
     return plan
 
 
-def _records(plan: LayerPlan) -> Iterator[TileRecord]:
+def _records(plan: LayerPlan) -> Iterator[TileResult]:
     for number, scene in enumerate(plan.scenes):
-        yield from (TileRecord(number, index) for index in range(len(scene.grid)) if scene.is_inside(index))
+        yield from (TileResult(number, index) for index in range(len(scene.grid)) if scene.is_inside(index))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from bimors_cli.options.classify import RAY
 from bimors_cli.options.shard import Shard
-from bimors_cli.output.classified_schema import Layer
-from bimors_cli.pipeline.checkpoint.journal_format import ShardOrigin, journal_path
+from bimors_cli.output.classified_schema import LayerSchema
+from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader, journal_path
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
-from bimors_cli.pipeline.label_raster import RasterBeside
-from bimors_cli.pipeline.plan import LookPlan, Todo, every_tile
+from bimors_cli.pipeline.label_raster import LabelRasterWriter
+from bimors_cli.pipeline.plan import InferencePlan, TileIndices, all_tiles
 from bimors_cli.pipeline.summary import RunSummary
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from bimors_cli.model.evidence import FrozenModels
 
-Batches = Iterator[list[TileRecord]]
+Batches = Iterator[list[TileResult]]
 # Looks at tiles; the time of each stage is added to the dict.
-Work = Callable[[Todo, dict[str, float]], Batches]
+Work = Callable[[TileIndices, dict[str, float]], Batches]
 
 
 class Job(ABC):
@@ -38,12 +38,12 @@ class Job(ABC):
     that is looked at, None for all of them; ``command`` is how the run was called.
     """
 
-    plan: LookPlan
-    spec: Layer
+    plan: InferencePlan
+    spec: LayerSchema
     summary: RunSummary
     captions: bool = True
     keeps_features: bool = False
-    raster: RasterBeside | None = None
+    raster: LabelRasterWriter | None = None
     shard: Shard | None = None
     command: tuple[str, ...] = ()
 
@@ -52,31 +52,31 @@ class Job(ABC):
         """Make ready to look at tiles with loaded models."""
 
     @abstractmethod
-    def frame(self, records: Sequence[TileRecord], polygons: Polygons) -> geopandas.GeoDataFrame:
+    def frame(self, records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
         """Make rows of records, in the columns of ``spec``."""
 
-    def todo(self) -> Todo:
+    def todo(self) -> TileIndices:
         """Return the tiles that there are records of when this run is finished."""
-        tiles = every_tile(self.plan)
+        tiles = all_tiles(self.plan)
         return tiles if self.shard is None else self.shard.of(tiles)
 
     @property
-    def kept_at(self) -> Path:
+    def checkpoint_path(self) -> Path:
         """Where finished tiles are kept until the layer holds them."""
         if self.plan.options.engine == RAY:
             return blocks_path(self.plan.output)
         return journal_path(self.plan.output, self.shard)
 
     @property
-    def layer(self) -> LookPlan:
+    def layer(self) -> InferencePlan:
         return self.plan
 
-    def origin(self) -> ShardOrigin | None:
+    def origin(self) -> ShardHeader | None:
         """Return what the journal tells of where it comes from; None for a whole run."""
         return None
 
     @contextmanager
-    def settle(self, records: Iterable[TileRecord], check: Callable[[], None]) -> Iterator[Iterable[TileRecord]]:
+    def settle(self, records: Iterable[TileResult], check: Callable[[], None]) -> Iterator[Iterable[TileResult]]:
         """Give all tiles of the run together their final answers; what that takes is let go of at the context's end.
 
         ``records`` are those of all tiles, scene by scene in the order of the grid, and may be iterated over more than
@@ -89,7 +89,7 @@ class Job(ABC):
         """Write what goes beside the layer."""
         return
 
-    def watch(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    def watch(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
         """Pass finished tiles on, and count them."""
         counted = self.summary.count(records)
         return counted if self.raster is None else self.raster.collect(counted)

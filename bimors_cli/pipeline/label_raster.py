@@ -11,21 +11,21 @@ from affine import Affine
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.atomic import scratch
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.label_raster import CONFIDENCE_SCALE, NO_DATA, RasterSpec, check_raster, write_raster
 from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.grid import Grid
 
 
-class LabelTable:
+class LabelGrid:
     """The labels and confidences of one scene's tiles: 4 bytes a tile."""
 
     def __init__(self, grid: Grid) -> None:
         self.labels = np.full((grid.rows, grid.cols), NO_DATA, np.uint16)
         self.confidence = np.full((grid.rows, grid.cols), NO_DATA, np.uint16)
 
-    def collect(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    def collect(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
         """Pass records on and keep their answers."""
         for record in records:
             if record.ranked:
@@ -54,7 +54,7 @@ def check_one_scene(plan: Plan) -> None:
         )
 
 
-def write_label_raster(path: Path, plan: Plan, table: LabelTable, layer: Layer, *, overwrite: bool) -> None:
+def write_label_raster(path: Path, plan: Plan, table: LabelGrid, layer: LayerSchema, *, overwrite: bool) -> None:
     """Write what a table holds as the label raster of a plan; errors as `write_raster`."""
     scene = plan.scenes[0]
     transform, rows, cols = pixels(scene.grid, scene.info.transform, plan.options.raster_res)
@@ -108,13 +108,13 @@ def _nearest(pixel_count: int, begin: float, cell: int, count: int) -> npt.NDArr
     return np.asarray(np.clip(places, 0, count - 1), np.intp)
 
 
-class RasterBeside:
+class LabelRasterWriter:
     """The label raster of a run of classify, at ``path``."""
 
     def __init__(self, plan: Plan, path: Path) -> None:
         self.path = path
         self._plan = plan
-        self._table = LabelTable(plan.scenes[0].grid)
+        self._table = LabelGrid(plan.scenes[0].grid)
 
     def check(self) -> None:
         """Refuse now what would fail after hours; errors as `check_one_scene` and `check_raster`."""
@@ -123,11 +123,11 @@ class RasterBeside:
         with scratch(self.path.resolve()):
             pass
 
-    def collect(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    def collect(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
         """Pass records on, and keep what the raster shows of them."""
         return self._table.collect(records)
 
-    def write(self, spec: Layer) -> None:
+    def write(self, spec: LayerSchema) -> None:
         """Write the raster."""
         write_label_raster(self.path, self._plan, self._table, spec, overwrite=self._may_replace)
 

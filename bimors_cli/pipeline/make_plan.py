@@ -16,9 +16,9 @@ from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import ClassifyOptions, LayerOptions, LookOptions, SceneOptions
+from bimors_cli.options.classify import ClassifyOptions, InferenceOptions, LayerOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
-from bimors_cli.pipeline.plan import CutScene, LayerPlan, LookPlan, Plan, ScenePlan
+from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.gdal import file_name
@@ -32,7 +32,7 @@ from bimors_cli.scene.vote_cells import cells_of, covering
 log = logging.getLogger("bimors")
 
 
-AnyScene = TypeVar("AnyScene", bound="CutScene")
+AnyScene = TypeVar("AnyScene", bound="GriddedScene")
 
 
 def make_plan(options: ClassifyOptions) -> Plan:
@@ -63,13 +63,13 @@ def make_plan(options: ClassifyOptions) -> Plan:
     return Plan(options, planned.scenes, planned.output, planned.format, planned.crs, planned.bundle, adapter, cells)
 
 
-def look_plan(options: LookOptions) -> LookPlan:
+def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     """Check everything that can be checked without a model, whatever is asked about tiles; raises as `make_plan`."""
     output, form = _output(options)
     return _look_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
 
-def layer_plan(options: LayerOptions) -> LayerPlan:
+def make_layer_plan(options: LayerOptions) -> LayerPlan:
     """Cut scenes into tiles, and settle where these go; no pixel is read.
 
     Raises
@@ -99,9 +99,9 @@ def plan_scenes(paths: Sequence[str], options: SceneOptions) -> tuple[ScenePlan,
     return scenes
 
 
-def _look_plan(options: LookOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format) -> LookPlan:
+def _look_plan(options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format) -> InferencePlan:
     bundle = open_bundle(find_bundle(options.model))
-    return LookPlan(options, scenes, output, form, _layer_crs(scenes, options, form), bundle)
+    return InferencePlan(options, scenes, output, form, _layer_crs(scenes, options, form), bundle)
 
 
 def _output(options: LayerOptions) -> tuple[Path, Format]:
@@ -128,16 +128,16 @@ def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
     return ScenePlan(cut.info, cut.grid, bands=bands, stretch=stretch, nodata=nodata)
 
 
-def _cut_scene(path: str, options: SceneOptions) -> CutScene:
+def _cut_scene(path: str, options: SceneOptions) -> GriddedScene:
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         return _cut(scene.info, options)
 
 
-def _cut(info: SceneInfo, options: SceneOptions) -> CutScene:
+def _cut(info: SceneInfo, options: SceneOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
-    if not info.is_placed:
+    if not info.has_geotransform:
         log.warning("%s has no position: its pixels are taken for map units", info.name)
-    return CutScene(info, grid)
+    return GriddedScene(info, grid)
 
 
 def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
@@ -185,7 +185,7 @@ def _restrict(scene: AnyScene, spec: str, rule: str, *, alone: bool) -> AnyScene
     return replace(scene, inside=inside, aoi_sha256=digest)
 
 
-def _check_together(scenes: Sequence[CutScene]) -> None:
+def _check_together(scenes: Sequence[GriddedScene]) -> None:
     stems: dict[str, str] = {}
     for scene in scenes:
         if scene.info.stem in stems:
@@ -196,7 +196,7 @@ def _check_together(scenes: Sequence[CutScene]) -> None:
         stems[scene.info.stem] = scene.info.path
 
 
-def _layer_crs(scenes: Sequence[CutScene], options: LayerOptions, form: Format) -> CRS:
+def _layer_crs(scenes: Sequence[GriddedScene], options: LayerOptions, form: Format) -> CRS:
     wanted = options.dst_crs or (WGS84 if form.wgs84 else None)
     if wanted is not None:
         crs = parse_crs(wanted, "--dst-crs")

@@ -15,16 +15,16 @@ from bimors_cli.errors import InputError, Interrupted, JournalError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.shard import Shard
 from bimors_cli.output.formats import GEOJSONSEQ, STDOUT, guess_format, is_known_suffix
-from bimors_cli.pipeline.checkpoint.journal_format import as_copies, differences, holder
-from bimors_cli.pipeline.checkpoint.lock import is_held
+from bimors_cli.pipeline.checkpoint.journal_format import differences, ignoring_file_times, lock_owner
+from bimors_cli.pipeline.checkpoint.lock import is_locked
 from bimors_cli.pipeline.checkpoint.shard_header import command_of, options_of
-from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJournals, noted, open_journal, remove
-from bimors_cli.pipeline.checkpoint.unfinished import alone
+from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJournals, merge_state, open_journal, remove
+from bimors_cli.pipeline.checkpoint.unfinished import exclusive
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.output_checks import check_output, remove_leftovers
-from bimors_cli.pipeline.plan import Plan, count, every_tile
-from bimors_cli.pipeline.progress import Progress, Silent, Stop
+from bimors_cli.pipeline.output_checks import check_output, remove_unfinished
+from bimors_cli.pipeline.plan import Plan, all_tiles, count
+from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.write_layer import write_layer
 from bimors_cli.scene.gdal import file_name, is_local
@@ -67,7 +67,7 @@ def merge(
     options: MergeOptions,
     *,
     progress: Progress | None = None,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     command: Sequence[str] = ("bimors_cli.merge",),
 ) -> Summary:
     """Write the layer of a run that was done in shards, and remove their journals.
@@ -91,12 +91,12 @@ def merge(
     BimorsError
         The output cannot be written. The journals stay.
     """
-    progress, stop = progress or Silent(), stop or Silent()
+    progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
     output = Path(options.output)
     journals = _journals(options.journals)
-    with alone(output):
-        state = noted(journals[0], output)
+    with exclusive(output):
+        state = merge_state(journals[0], output)
         if state == "written" and output.exists():
             remove([journal.path for journal in journals])
             return Summary(output=options.output, finished_before=True)
@@ -107,11 +107,11 @@ def merge(
         _check_same(plan, journals)
         job = Classification(plan, command)
         shards = journals[0].shard.count
-        check_output(plan, job.spec, job.raster, resume=resume, kept_at=output, shards=shards)
+        check_output(plan, job.spec, job.raster, resume=resume, checkpoint_path=output, shards=shards)
         finished = _read(plan, journals, progress, stop, keep=options.keep_journals)
         job.summary.seconds["journals"] = time.perf_counter() - clock
         if options.overwrite:
-            remove_leftovers(output, output, shards)
+            remove_unfinished(output, output, shards)
         else:
             finished.note("begun")
         write_layer(job, finished, stop, resume=resume, go_on=GO_ON)
@@ -134,9 +134,9 @@ def _journals(paths: Sequence[str]) -> list[ShardJournal]:
         other = found.setdefault(journal.shard, journal)
         if other is not journal:
             raise InputError(f"{other.path} and {path} are both of shard {journal.shard}", "leave one of them out")
-        if is_held(path):
+        if is_locked(path):
             raise JournalError(
-                f"{path.name}: shard {journal.shard} is still at work{holder(path)}", "merge when all have ended"
+                f"{path.name}: shard {journal.shard} is still at work{lock_owner(path)}", "merge when all have ended"
             )
     journals = [found[shard] for shard in sorted(found)]
     first, last = journals[0], max(journals, key=lambda journal: journal.shard.count)
@@ -167,7 +167,7 @@ def _check_same(plan: Plan, journals: Sequence[ShardJournal]) -> None:
     written_as = ("format", "layer", "crs")
     old, new = (
         {key: value for key, value in run.items() if key not in written_as}
-        for run in (journals[0].header.run, plan.decides_rows())
+        for run in (journals[0].header.run, plan.run_key())
     )
     _compare(old, new, "what the shards were made from is not what is here")
     if any(journal.header.run.get("scenes") != new["scenes"] for journal in journals):
@@ -175,7 +175,7 @@ def _check_same(plan: Plan, journals: Sequence[ShardJournal]) -> None:
 
 
 def _compare(old: Any, new: Any, what: str) -> None:
-    different = differences(*as_copies(old, new))
+    different = differences(*ignoring_file_times(old, new))
     if different:
         raise InputError(
             f"{what}: {'; '.join(different)}", "merge shards of one run, with the scenes and models that they had"
@@ -221,9 +221,11 @@ def _scenes(paths: Sequence[str], here: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _read(plan: Plan, journals: Sequence[ShardJournal], progress: Progress, stop: Stop, *, keep: bool) -> ShardJournals:
+def _read(
+    plan: Plan, journals: Sequence[ShardJournal], progress: Progress, stop: StopRequest, *, keep: bool
+) -> ShardJournals:
     """Find the records of all tiles, and check that there are all of them."""
-    todo = every_tile(plan)
+    todo = all_tiles(plan)
     sizes = [len(scene.grid) for scene in plan.scenes]
     finished = ShardJournals(journals, todo, sizes, plan.output, keep=keep)
     progress.begin(count(todo), 0)

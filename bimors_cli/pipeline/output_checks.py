@@ -8,18 +8,18 @@ from pathlib import Path
 
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, written_files
 from bimors_cli.output.geopackage import check_append, read_provenance
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
-from bimors_cli.pipeline.checkpoint.unfinished import Leftover, alone, leftovers, remove
-from bimors_cli.pipeline.label_raster import RasterBeside
-from bimors_cli.pipeline.plan import LayerPlan, LookPlan
+from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
+from bimors_cli.pipeline.label_raster import LabelRasterWriter
+from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
 
 
-def is_finished(plan: LookPlan, kept_at: Path, raster: RasterBeside | None = None) -> bool:
-    """Tell whether --resume finds nothing to do: the output is there, of this very run, and nothing at ``kept_at``.
+def is_finished(plan: InferencePlan, checkpoint_path: Path, raster: LabelRasterWriter | None = None) -> bool:
+    """Tell whether --resume finds nothing to do: the output exists, from the same run, nothing at ``checkpoint_path``.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def is_finished(plan: LookPlan, kept_at: Path, raster: RasterBeside | None = Non
         Something else is there, or the label raster is not.
     """
     options = plan.options
-    if not options.resume or not plan.output.exists() or kept_at.exists():
+    if not options.resume or not plan.output.exists() or checkpoint_path.exists():
         return False
     if is_of_this_run(plan):
         if raster is not None and not raster.path.exists():
@@ -44,17 +44,17 @@ def is_finished(plan: LookPlan, kept_at: Path, raster: RasterBeside | None = Non
 
 def check_output(
     plan: LayerPlan,
-    spec: Layer,
-    raster: RasterBeside | None = None,
+    spec: LayerSchema,
+    raster: LabelRasterWriter | None = None,
     *,
     resume: bool = False,
-    kept_at: Path | None = None,
+    checkpoint_path: Path | None = None,
     shards: int | None = None,
 ) -> None:
     """Refuse now what would fail after hours.
 
-    ``kept_at`` is where this run keeps its finished tiles, beside the output if None. The journals of its other shards
-    may be there, if it is one of so many ``shards``.
+    ``checkpoint_path`` is where this run keeps its finished tiles, next to the output if None. Journals of its other
+    shards may be there, if it is one of so many ``shards``.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def check_output(
         raster.check()
     if plan.output == STDOUT:
         return
-    _check_leftovers(plan, kept_at or journal_path(plan.output), shards, resume=resume)
+    _check_leftovers(plan, checkpoint_path or journal_path(plan.output), shards, resume=resume)
     if options.append:
         check_append(plan.output, spec.name, replace=resume and is_of_this_run(plan))
         try_layer(plan.output, plan.format, spec)
@@ -76,23 +76,23 @@ def check_output(
         check_layer(plan.output, plan.format, spec, overwrite=replace)
 
 
-def _check_leftovers(plan: LayerPlan, kept_at: Path, shards: int | None, *, resume: bool) -> None:
+def _check_leftovers(plan: LayerPlan, checkpoint_path: Path, shards: int | None, *, resume: bool) -> None:
     """Refuse a run beside what others have not finished, unless they go with --overwrite."""
     options = plan.options
-    for left in leftovers(plan.output):
-        own, of_this_run = left.path == kept_at, left.shard is not None and left.shard.count == shards
+    for left in unfinished_runs(plan.output):
+        own, of_this_run = left.path == checkpoint_path, left.shard is not None and left.shard.count == shards
         if options.overwrite or (own and resume) or (of_this_run and not own):
             continue
         raise left.refusal(plan.output, own=own, append=options.append)
 
 
-def remove_leftovers(output: Path, kept_at: Path, shards: int | None = None) -> None:
+def remove_unfinished(output: Path, checkpoint_path: Path, shards: int | None = None) -> None:
     """Remove what other runs of an output left, by who holds it; parameters as `check_output`, errors as `remove`."""
-    for left in _of_others(output, kept_at, shards):
+    for left in _of_others(output, checkpoint_path, shards):
         remove(left)
 
 
-def start_anew(output: Path, kept_at: Path, shards: int | None = None) -> None:
+def discard_unfinished(output: Path, checkpoint_path: Path, shards: int | None = None) -> None:
     """Remove what other runs of an output left, if nobody is at work there; parameters as `check_output`.
 
     Raises
@@ -100,21 +100,21 @@ def start_anew(output: Path, kept_at: Path, shards: int | None = None) -> None:
     JournalError
         Another run is writing this output, or what is there cannot be removed.
     """
-    if _of_others(output, kept_at, shards):
+    if _of_others(output, checkpoint_path, shards):
         # Shards that begin at once wait for each other.
-        with alone(output, wait=0 if shards is None else 30):
-            remove_leftovers(output, kept_at, shards)
+        with exclusive(output, wait=0 if shards is None else 30):
+            remove_unfinished(output, checkpoint_path, shards)
 
 
-def _of_others(output: Path, kept_at: Path, shards: int | None) -> list[Leftover]:
+def _of_others(output: Path, checkpoint_path: Path, shards: int | None) -> list[UnfinishedRun]:
     return [
         left
-        for left in leftovers(output)
-        if left.path != kept_at and (left.shard is None or left.shard.count != shards)
+        for left in unfinished_runs(output)
+        if left.path != checkpoint_path and (left.shard is None or left.shard.count != shards)
     ]
 
 
-def _check_names(plan: LayerPlan, raster: RasterBeside | None) -> None:
+def _check_names(plan: LayerPlan, raster: LabelRasterWriter | None) -> None:
     outputs = [] if plan.output == STDOUT else [*written_files(plan.output, plan.format)]
     outputs += [] if raster is None else raster_files(raster.path)
     sources = [("the scene", scene.info.path) for scene in plan.scenes]
@@ -145,4 +145,4 @@ def is_of_this_run(plan: LayerPlan) -> bool:
     if plan.format is not GPKG or not plan.output.exists():
         return False
     written = read_provenance(plan.output, plan.options.layer).get("run")
-    return written is not None and json.loads(written) == plan.decides_rows()
+    return written is not None and json.loads(written) == plan.run_key()

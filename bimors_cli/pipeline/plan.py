@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import new_labels
-from bimors_cli.options.classify import ClassifyOptions, LayerOptions, LookOptions
+from bimors_cli.options.classify import ClassifyOptions, InferenceOptions, LayerOptions
 from bimors_cli.output.formats import Format
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
@@ -24,7 +24,7 @@ from bimors_cli.scene.stretch import Stretch
 
 
 @dataclass(frozen=True)
-class CutScene:
+class GriddedScene:
     """A scene, cut into tiles. ``inside`` bool [tiles] tells which tiles the AOI holds; None without an AOI."""
 
     info: SceneInfo
@@ -65,7 +65,7 @@ class CutScene:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScenePlan(CutScene):
+class ScenePlan(GriddedScene):
     """One scene of a run: how it is cut, and how its pixels become pictures."""
 
     bands: Bands
@@ -87,7 +87,7 @@ class LayerPlan:
     """A layer of tiles that can be written: ``output`` is the file, `STDOUT` the stream; ``crs`` that of the layer."""
 
     options: LayerOptions
-    scenes: tuple[CutScene, ...]
+    scenes: tuple[GriddedScene, ...]
     output: Path
     format: Format
     crs: CRS
@@ -95,12 +95,12 @@ class LayerPlan:
     def __len__(self) -> int:
         return sum(map(len, self.scenes))
 
-    def decides_rows(self) -> dict[str, Any]:
+    def run_key(self) -> dict[str, Any]:
         """Everything that decides the rows of the layer, as JSON values: two runs that share it have equal rows."""
         # As they come back from a journal or a layer: tuples become lists.
-        return dict(json.loads(json.dumps(self._decides_rows())))
+        return dict(json.loads(json.dumps(self._run_key())))
 
-    def _decides_rows(self) -> dict[str, Any]:
+    def _run_key(self) -> dict[str, Any]:
         o = self.options
         return {
             "scenes": [scene.identity() for scene in self.scenes],
@@ -114,10 +114,10 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
-class LookPlan(LayerPlan):
+class InferencePlan(LayerPlan):
     """A run that can start: the models of a bundle look at the tiles."""
 
-    options: LookOptions
+    options: InferenceOptions
     scenes: tuple[ScenePlan, ...]
     bundle: Bundle
 
@@ -126,9 +126,9 @@ class LookPlan(LayerPlan):
         """Whether overlapping tiles vote on the cells that they share."""
         return False
 
-    def _decides_rows(self) -> dict[str, Any]:
+    def _run_key(self) -> dict[str, Any]:
         return {
-            **super()._decides_rows(),
+            **super()._run_key(),
             "model": {"name": self.bundle.name, "sha256": self.bundle.sha256},
             "min valid": self.options.min_valid,
             "keep empty": self.options.keep_empty,
@@ -136,7 +136,7 @@ class LookPlan(LayerPlan):
 
 
 @dataclass(frozen=True)
-class Plan(LookPlan):
+class Plan(InferencePlan):
     """A run of classify that can start.
 
     ``cells`` are the scenes cut into what rows are of where tiles vote, with what the AOI holds of that; else None.
@@ -170,10 +170,10 @@ class Plan(LookPlan):
         """Those of the zero-shot head; none where an adapter answers."""
         return () if self.adapter is not None else tuple(self.options.templates) or self.bundle.templates
 
-    def _decides_rows(self) -> dict[str, Any]:
+    def _run_key(self) -> dict[str, Any]:
         o = self.options
         return {
-            **super()._decides_rows(),
+            **super()._run_key(),
             "labels": list(o.labels.names),
             **({"synonyms": o.labels.synonyms} if o.labels.synonyms else {}),
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
@@ -191,10 +191,10 @@ class Plan(LookPlan):
 
 
 # For each scene of a run the places of tiles in its grid, int64, ascending: 8 bytes a tile.
-Todo = tuple[npt.NDArray[np.int64], ...]
+TileIndices = tuple[npt.NDArray[np.int64], ...]
 
 
-def every_tile(plan: LookPlan) -> Todo:
+def all_tiles(plan: InferencePlan) -> TileIndices:
     """Return all tiles of a run: those of the AOI, and with --keep-empty the others as well."""
     return tuple(
         np.arange(len(scene.grid))
@@ -204,6 +204,6 @@ def every_tile(plan: LookPlan) -> Todo:
     )
 
 
-def count(todo: Todo) -> int:
+def count(todo: TileIndices) -> int:
     """Count the tiles."""
     return sum(map(len, todo))

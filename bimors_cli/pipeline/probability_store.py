@@ -15,15 +15,15 @@ import numpy.typing as npt
 from bimors_cli.errors import BimorsError, JournalError, OutputError
 from bimors_cli.output.image_features import DTYPE as FEATURES
 from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.tile_result import RETRIED, SHARES, TileRecord
-from bimors_cli.pipeline.vote import Ballot
+from bimors_cli.pipeline.tile_result import PROBABILITIES, RETRIED, TileResult
+from bimors_cli.pipeline.vote import VoteAccumulator
 from bimors_cli.refine.grid_neighbours import NONE, SIDES, map_neighbours
 
 _PLACE: Final = np.dtype("<i8")
 
 
 @dataclass(frozen=True)
-class Answers:
+class ProbabilityStore:
     """The N answered tiles of a run, in its order; arrays are maps of files, and empty where they are not needed.
 
     Attributes
@@ -47,7 +47,7 @@ class Answers:
     neighbours: npt.NDArray[Any]
     captions: npt.NDArray[Any]
     ends: npt.NDArray[Any]
-    ballots: tuple[Ballot, ...]
+    ballots: tuple[VoteAccumulator, ...]
     failed: int
 
     def caption(self, row: int) -> str | None:
@@ -58,7 +58,7 @@ class Answers:
         return bytes(self.captions[begin : int(self.ends[row])]).decode()
 
 
-def lay_out(plan: Plan, records: Iterable[TileRecord], folder: Path) -> Answers:
+def write_arrays(plan: Plan, records: Iterable[TileResult], folder: Path) -> ProbabilityStore:
     """Write what records say into files in a folder, and map them.
 
     Raises
@@ -79,12 +79,12 @@ def lay_out(plan: Plan, records: Iterable[TileRecord], folder: Path) -> Answers:
         ) from error
 
 
-def _lay_out(plan: Plan, records: Iterable[TileRecord], folder: Path) -> Answers:
+def _lay_out(plan: Plan, records: Iterable[TileResult], folder: Path) -> ProbabilityStore:
     options = plan.options
-    ballots = tuple(Ballot(scene.grid) for scene in plan.scenes) if options.vote else ()
+    ballots = tuple(VoteAccumulator(scene.grid) for scene in plan.scenes) if options.vote else ()
     touching = plan.scenes if options.refine == "spatial" else ()
     rows = tuple(np.full(len(scene.grid), NONE, np.int64) for scene in touching)
-    share_bytes, feature_bytes = len(options.labels) * SHARES.itemsize, 0
+    share_bytes, feature_bytes = len(options.labels) * PROBABILITIES.itemsize, 0
     failed = row = end = 0
     with _Columns(folder) as columns:
         for record in records:
@@ -108,8 +108,8 @@ def _lay_out(plan: Plan, records: Iterable[TileRecord], folder: Path) -> Answers
         for scene, placed in zip(touching, rows, strict=True):
             for block in map_neighbours(placed.reshape(scene.grid.rows, scene.grid.cols)):
                 columns.write("neighbours", block.astype(_PLACE).tobytes())
-    return Answers(
-        columns.map("shares", SHARES, len(options.labels)),
+    return ProbabilityStore(
+        columns.map("shares", PROBABILITIES, len(options.labels)),
         columns.map("features", FEATURES, max(1, feature_bytes // FEATURES.itemsize)),
         columns.map("neighbours", _PLACE, len(SIDES)),
         columns.map("captions", np.dtype(np.uint8), 1)[:, 0],
@@ -119,7 +119,7 @@ def _lay_out(plan: Plan, records: Iterable[TileRecord], folder: Path) -> Answers
     )
 
 
-def _put(columns: _Columns, name: str, record: TileRecord, data: bytes | None, size: int) -> None:
+def _put(columns: _Columns, name: str, record: TileResult, data: bytes | None, size: int) -> None:
     if data is None or len(data) != size or not size:
         raise JournalError(
             f"tile {record.index} of scene {record.scene}: its record is not of this run", "start anew with --overwrite"

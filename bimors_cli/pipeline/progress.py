@@ -15,13 +15,13 @@ class Progress(Protocol):
         """Count finished tiles."""
 
 
-class Stop(Protocol):
+class StopRequest(Protocol):
     """Who asks a run to end early: ``signal_number`` is that of the signal, None to go on."""
 
     signal_number: int | None
 
 
-class Silent:
+class NullProgress:
     """Shows nothing and never asks to stop."""
 
     signal_number: int | None = None

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from bimors_cli.errors import OutputError
 from bimors_cli.output.atomic import scratch
-from bimors_cli.pipeline.plan import Plan, every_tile
-from bimors_cli.pipeline.probability_store import Answers, lay_out
+from bimors_cli.pipeline.plan import Plan, all_tiles
+from bimors_cli.pipeline.probability_store import ProbabilityStore, write_arrays
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.tile_result import TileRecord, decide
+from bimors_cli.pipeline.tile_result import TileResult, rank_labels
 
 _ROWS_AT_ONCE: Final = 2**16
 
@@ -27,9 +27,9 @@ Check = Callable[[], None]
 
 
 @contextmanager
-def settled(
-    plan: Plan, records: Iterable[TileRecord], summary: Summary, check: Check
-) -> Iterator[Iterator[TileRecord]]:
+def refined(
+    plan: Plan, records: Iterable[TileResult], summary: Summary, check: Check
+) -> Iterator[Iterator[TileResult]]:
     """Give all tiles of a run together their final answers, as ``--refine`` and ``--vote`` ask for.
 
     Parameters
@@ -59,7 +59,7 @@ def settled(
     """
     clock, options = time.perf_counter(), plan.options
     with scratch(plan.output.resolve()) as place:
-        answers = lay_out(plan, records, place.parent)
+        answers = write_arrays(plan, records, place.parent)
         shares = answers.shares if options.refine is None else _refine(plan, answers, summary, check)
         summary.seconds["refining" if options.refine else "voting"] = time.perf_counter() - clock
         if options.vote:
@@ -69,7 +69,7 @@ def settled(
             yield _refined(plan, records, shares)
 
 
-def _refine(plan: Plan, answers: Answers, summary: Summary, check: Check) -> npt.NDArray[Any]:
+def _refine(plan: Plan, answers: ProbabilityStore, summary: Summary, check: Check) -> npt.NDArray[Any]:
     """Return the refined probabilities, float32 [N, K]."""
     before, count = answers.shares, len(answers.shares)
     after = before
@@ -94,26 +94,26 @@ def _refine(plan: Plan, answers: Answers, summary: Summary, check: Check) -> npt
     return after
 
 
-def _refined(plan: Plan, records: Iterable[TileRecord], shares: npt.NDArray[Any]) -> Iterator[TileRecord]:
+def _refined(plan: Plan, records: Iterable[TileResult], shares: npt.NDArray[Any]) -> Iterator[TileResult]:
     row = 0
     for record in records:
         if record.shares is None:
             yield record
         else:
-            yield decide(record, shares[row], plan.options)
+            yield rank_labels(record, shares[row], plan.options)
             row += 1
 
 
-def _voted(plan: Plan, answers: Answers, shares: npt.NDArray[Any]) -> Iterator[TileRecord]:
+def _voted(plan: Plan, answers: ProbabilityStore, shares: npt.NDArray[Any]) -> Iterator[TileResult]:
     layer = plan.layer
-    for number, (scene, places) in enumerate(zip(layer.scenes, every_tile(layer), strict=True)):
+    for number, (scene, places) in enumerate(zip(layer.scenes, all_tiles(layer), strict=True)):
         for votes in answers.ballots[number].count(places, shares):
             for place, share, nearest, reason in zip(
                 votes.places.tolist(), votes.shares, votes.nearest.tolist(), votes.reasons, strict=True
             ):
-                record = TileRecord(number, place, reason if scene.is_inside(place) else "outside_aoi")
+                record = TileResult(number, place, reason if scene.is_inside(place) else "outside_aoi")
                 if record.reason is None:
-                    record = decide(replace(record, caption=answers.caption(nearest)), share, plan.options)
+                    record = rank_labels(replace(record, caption=answers.caption(nearest)), share, plan.options)
                 yield record
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bimors_cli.pipeline.tile_result import RETRIED, TileRecord
+from bimors_cli.pipeline.tile_result import RETRIED, TileResult
 
 NEW_LABELS_SHOWN = 10
 
@@ -18,8 +18,8 @@ class RunSummary:
     ``rows_are`` is the word for what is counted: tiles, or what they are settled on.
     ``answered`` tiles have what was asked for, the others a reason; ``answered_as`` and ``unanswered_as`` are the words
     for them.
-    ``finished_before`` says that --resume found the output whole and there was nothing to do. ``captions_known`` were
-    taken from the caption cache or from an equal tile, ``captions_described`` made by the captioner. ``none`` is said
+    ``finished_before`` says that --resume found the output whole and there was nothing to do. ``caption_hits`` were
+    taken from the caption cache or from an equal tile, ``caption_misses`` made by the captioner. ``none`` is said
     of a run without a tile, ``then`` at the end: what to do next.
     """
 
@@ -34,8 +34,8 @@ class RunSummary:
     seconds: dict[str, float] = field(default_factory=dict)
     journal: str | None = None
     finished_before: bool = False
-    captions_known: int = 0
-    captions_described: int = 0
+    caption_hits: int = 0
+    caption_misses: int = 0
     none: str = "the layer is empty: no tile holds enough data"
     then: str | None = None
 
@@ -44,7 +44,7 @@ class RunSummary:
         """Count the tiles that could not be read or computed."""
         return sum(self.reasons[reason] for reason in RETRIED)
 
-    def count(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    def count(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
         """Pass records on and count them."""
         for record in records:
             if record.reason is None:
@@ -67,9 +67,9 @@ class RunSummary:
             yield self.unanswered_as
             for reason, count in self.reasons.most_common():
                 yield f"  {reason:{self._width}}  {count:>9,}"
-        if self.captions_known:
-            captions = self.captions_known + self.captions_described
-            yield f"{self.captions_known:,} of {captions:,} captions came from the cache"
+        if self.caption_hits:
+            captions = self.caption_hits + self.caption_misses
+            yield f"{self.caption_hits:,} of {captions:,} captions came from the cache"
         if self.seconds:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
         yield from self._remarks()
@@ -121,7 +121,7 @@ class Summary(RunSummary):
         """Count the tiles that could not be read or computed."""
         return super().failed if self.failed_tiles is None else self.failed_tiles
 
-    def count(self, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+    def count(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
         """Pass records on and count them."""
         for record in super().count(records):
             if record.reason is None:

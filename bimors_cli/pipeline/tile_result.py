@@ -17,7 +17,7 @@ CONFIDENCE_DECIMALS = 4
 PROBABILITY_DECIMALS = 6
 
 # What `TileRecord.shares` is made of. The byte order is that of the file, not of the machine.
-SHARES: Final = np.dtype("<f4")
+PROBABILITIES: Final = np.dtype("<f4")
 
 # Tiles that ended so are tried again by --resume.
 RETRIED = frozenset({"read_error", "model_error"})
@@ -26,7 +26,7 @@ EMPTY = frozenset({"nodata", "outside_aoi"})
 
 
 @dataclass(frozen=True, slots=True)
-class TileRecord:
+class TileResult:
     """A finished tile.
 
     ``scene`` counts the run's scenes, ``index`` the grid's tiles row by row, both from 0. ``reason`` says why there is
@@ -35,8 +35,8 @@ class TileRecord:
     for.
 
     A run that settles its tiles together (see `bimors_cli.pipeline.refine`) keeps what that takes: ``shares`` of an
-    answered tile are the probabilities of all labels as `SHARES`, not rounded. ``cells`` of a tile that was read are
-    packed bits, row by row, that tell which of the cells in it hold enough data; None where all do.
+    answered tile are the probabilities of all labels as `PROBABILITIES`, not rounded. ``cells`` of a tile that was read
+    are packed bits, row by row, that tell which of the cells in it hold enough data; None where all do.
     """
 
     scene: int
@@ -61,7 +61,7 @@ class TileRecord:
         return self.feature, self.shares, self.cells
 
     @classmethod
-    def from_json(cls, value: Sequence[Any]) -> TileRecord:
+    def from_json(cls, value: Sequence[Any]) -> TileResult:
         """Undo `to_json`. Raises ValueError or TypeError for anything else."""
         scene, index, reason, ranked, caption, probabilities, *kept = value
         return cls(
@@ -75,7 +75,7 @@ class TileRecord:
         )
 
 
-def decide(record: TileRecord, shares: npt.NDArray[np.floating], options: ClassifyOptions) -> TileRecord:
+def rank_labels(record: TileResult, shares: npt.NDArray[np.floating], options: ClassifyOptions) -> TileResult:
     """Give a tile the answer that its probabilities, float [K], are; what else its record holds stays.
 
     The earlier label wins a tie, on every machine.

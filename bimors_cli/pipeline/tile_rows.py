@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
-from bimors_cli.pipeline.plan import CutScene, LayerPlan, LookPlan, Plan
-from bimors_cli.pipeline.tile_result import EMPTY, TileRecord
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
+from bimors_cli.pipeline.tile_result import EMPTY, TileResult
 from bimors_cli.provenance import lasting_path, origin
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 20_000
 
-MakeRows = Callable[[Sequence[TileRecord], Polygons], "geopandas.GeoDataFrame"]
+MakeRows = Callable[[Sequence[TileResult], Polygons], "geopandas.GeoDataFrame"]
 
 
-def layer_spec(plan: Plan, command: Sequence[str]) -> LayerSpec:
+def layer_spec(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
     """Describe the layer of a plan of classify, with its provenance."""
     options = plan.options
-    return LayerSpec(
+    return ClassifiedSchema(
         name=options.layer,
         crs_wkt=plan.crs.to_wkt(),
         labels=options.labels,
@@ -46,7 +46,7 @@ def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
     """Say how a layer came to be."""
     return {
         **origin(command),
-        "run": json.dumps(plan.decides_rows(), ensure_ascii=False),
+        "run": json.dumps(plan.run_key(), ensure_ascii=False),
         "scenes": json.dumps([lasting_path(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
     }
 
@@ -56,19 +56,19 @@ def is_multipart(plan: LayerPlan) -> bool:
     return plan.crs.is_geographic and any(_moves(plan, scene) for scene in plan.scenes)
 
 
-def with_rows(plan: LookPlan, records: Iterable[TileRecord]) -> Iterator[TileRecord]:
+def with_rows(plan: InferencePlan, records: Iterable[TileResult]) -> Iterator[TileResult]:
     """Leave out the records of empty tiles, unless --keep-empty."""
     return (record for record in records if plan.options.keep_empty or record.reason not in EMPTY)
 
 
-def frames(plan: LayerPlan, records: Iterable[TileRecord], make: MakeRows) -> Iterator[geopandas.GeoDataFrame]:
+def frames(plan: LayerPlan, records: Iterable[TileResult], make: MakeRows) -> Iterator[geopandas.GeoDataFrame]:
     """Turn records, ordered by scene, into frames of the layer, which ``make`` makes of some of them."""
     records = iter(records)
     while chunk := list(islice(records, ROWS_AT_ONCE)):
         yield make(chunk, _polygons(plan, chunk))
 
 
-def places(plan: LayerPlan, records: Sequence[TileRecord]) -> dict[str, Sequence[Any]]:
+def places(plan: LayerPlan, records: Sequence[TileResult]) -> dict[str, Sequence[Any]]:
     """Return the columns that say which tiles these are: tile_id, scene, row and col."""
     scenes = [plan.scenes[record.scene].info for record in records]
     tiles = [tile for _, tiles in _by_scene(plan, records) for tile in tiles]
@@ -80,27 +80,27 @@ def places(plan: LayerPlan, records: Sequence[TileRecord]) -> dict[str, Sequence
     }
 
 
-def _by_scene(plan: LayerPlan, records: Sequence[TileRecord]) -> Iterator[tuple[CutScene, list[Tile]]]:
+def _by_scene(plan: LayerPlan, records: Sequence[TileResult]) -> Iterator[tuple[GriddedScene, list[Tile]]]:
     """Yield the tiles of records, ordered by scene, scene by scene."""
     for number, group in groupby(records, key=lambda record: record.scene):
         scene = plan.scenes[number]
         yield scene, scene.grid.take(record.index for record in group)
 
 
-def tile_id(plan: LayerPlan, record: TileRecord) -> str:
+def tile_id(plan: LayerPlan, record: TileResult) -> str:
     """Return the id of a record's tile."""
     scene = plan.scenes[record.scene]
     return scene.grid[record.index].id(scene.info.stem)
 
 
 def label_rows(
-    plan: Plan, records: Sequence[TileRecord], polygons: Polygons, spec: LayerSpec
+    plan: Plan, records: Sequence[TileResult], polygons: Polygons, spec: ClassifiedSchema
 ) -> geopandas.GeoDataFrame:
     """Make the rows of classify."""
     return to_frame([_row(plan, record) for record in records], polygons, spec)
 
 
-def _row(plan: Plan, record: TileRecord) -> TileRow:
+def _row(plan: Plan, record: TileResult) -> TileRow:
     scene = plan.scenes[record.scene]
     tile = scene.grid[record.index]
     names = plan.options.labels.names
@@ -119,7 +119,7 @@ def _row(plan: Plan, record: TileRecord) -> TileRow:
     )
 
 
-def _moves(plan: LayerPlan, scene: CutScene) -> bool:
+def _moves(plan: LayerPlan, scene: GriddedScene) -> bool:
     """Whether a scene's polygons are others in the layer. A scene in degrees may go on past 180; GeoJSON may not."""
     if scene.info.crs != plan.crs:
         return True
@@ -127,7 +127,7 @@ def _moves(plan: LayerPlan, scene: CutScene) -> bool:
     return plan.format.wgs84 and not -180 <= left <= right <= 180
 
 
-def _polygons(plan: LayerPlan, records: Sequence[TileRecord]) -> Polygons:
+def _polygons(plan: LayerPlan, records: Sequence[TileResult]) -> Polygons:
     parts = []
     for scene, tiles in _by_scene(plan, records):
         polygons = tile_polygons(tiles, scene.info.transform)

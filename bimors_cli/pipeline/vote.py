@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import JournalError
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.vote_cells import cells_of, held, reach
 
@@ -45,7 +45,7 @@ class Votes:
     reasons: list[str | None]
 
 
-class Ballot:
+class VoteAccumulator:
     """The cells of one scene, and what is known of them from its tiles: 10 bytes a tile."""
 
     def __init__(self, grid: Grid) -> None:
@@ -55,7 +55,7 @@ class Ballot:
         self._fates = np.full(len(grid), _ABSENT, np.uint8)
         self._data = np.full((self._cells.rows, self._cells.cols), _UNREAD, np.uint8)
 
-    def add(self, record: TileRecord, row: int) -> None:
+    def add(self, record: TileResult, row: int) -> None:
         """Take in a tile of the scene, in the order of the grid; ``row`` is where its answer is kept, if it has one.
 
         Raises
@@ -144,7 +144,7 @@ def _meet(
     return np.maximum(common, 0), np.abs(cell * step + end - tile * step - tile_end)
 
 
-def _unpacked(record: TileRecord, rows: int, cols: int) -> npt.NDArray[np.uint8]:
+def _unpacked(record: TileResult, rows: int, cols: int) -> npt.NDArray[np.uint8]:
     if record.cells is None:
         return np.full((rows, cols), _ENOUGH, np.uint8)
     if len(record.cells) != -(-rows * cols // 8):

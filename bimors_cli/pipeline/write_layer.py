@@ -9,15 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bimors_cli.errors import Interrupted, OutputError
-from bimors_cli.output.classified_schema import Layer
+from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import write_layer as write_file
 from bimors_cli.output.geopackage import append_geopackage
-from bimors_cli.pipeline.checkpoint.store import Finished
+from bimors_cli.pipeline.checkpoint.store import TileStore
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.output_checks import is_of_this_run
 from bimors_cli.pipeline.plan import LayerPlan
-from bimors_cli.pipeline.progress import Stop
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.progress import StopRequest
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, tile_id, with_rows
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GO_ON = "run the same command with --resume"
 
 
-def write_layer(job: Job, finished: Finished, stop: Stop, *, resume: bool, go_on: str = GO_ON) -> None:
+def write_layer(job: Job, finished: TileStore, stop: StopRequest, *, resume: bool, go_on: str = GO_ON) -> None:
     """Write a job's layer, and what goes beside it, and remove the records if no tile failed.
 
     ``go_on`` says how to go on after an error.
@@ -43,7 +43,10 @@ def write_layer(job: Job, finished: Finished, stop: Stop, *, resume: bool, go_on
     records = _Watched(finished, stop, go_on)
     features = ((tile_id(plan, record), record.feature) for record in records if record.feature is not None)
     kept = features if job.keeps_features else ()
-    with _saying_what_is_kept(finished, go_on), job.settle(records, partial(stop_here, stop, finished, go_on)) as final:
+    with (
+        _saying_what_is_kept(finished, go_on),
+        job.settle(records, partial(raise_if_stopped, stop, finished, go_on)) as final,
+    ):
         clock = time.perf_counter()
         chunks = frames(job.layer, with_rows(plan, job.watch(final)), job.frame)
         summary.rows = write_rows(plan, job.spec, chunks, kept, resume=resume)
@@ -59,16 +62,16 @@ def write_layer(job: Job, finished: Finished, stop: Stop, *, resume: bool, go_on
 class _Watched:
     """Records of finished tiles, to be read as often as one likes until a signal asks to stop."""
 
-    def __init__(self, finished: Finished, stop: Stop, go_on: str) -> None:
+    def __init__(self, finished: TileStore, stop: StopRequest, go_on: str) -> None:
         self._finished, self._stop, self._go_on = finished, stop, go_on
 
-    def __iter__(self) -> Iterator[TileRecord]:
+    def __iter__(self) -> Iterator[TileResult]:
         for record in self._finished.records():
-            stop_here(self._stop, self._finished, self._go_on)
+            raise_if_stopped(self._stop, self._finished, self._go_on)
             yield record
 
 
-def stop_here(stop: Stop, finished: Finished, go_on: str = GO_ON) -> None:
+def raise_if_stopped(stop: StopRequest, finished: TileStore, go_on: str = GO_ON) -> None:
     """Raise Interrupted if a signal asked for it."""
     if stop.signal_number is not None:
         raise Interrupted(
@@ -79,7 +82,7 @@ def stop_here(stop: Stop, finished: Finished, go_on: str = GO_ON) -> None:
 
 
 @contextmanager
-def _saying_what_is_kept(finished: Finished, go_on: str) -> Iterator[None]:
+def _saying_what_is_kept(finished: TileStore, go_on: str) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
@@ -90,7 +93,7 @@ def _saying_what_is_kept(finished: Finished, go_on: str) -> Iterator[None]:
 
 def write_rows(
     plan: LayerPlan,
-    spec: Layer,
+    spec: LayerSchema,
     chunks: Iterable[geopandas.GeoDataFrame],
     features: Iterable[tuple[str, bytes]] = (),
     *,

@@ -21,7 +21,7 @@ _LEAST: Final = 1e-37  # of which float32 still knows the logarithm
 _HALVINGS: Final = 14
 
 
-def sharpen(refined: NDArray[np.float32], opinions: Iterable[Opinions]) -> NDArray[np.float32]:
+def sharpen_to_calibration(refined: NDArray[np.float32], opinions: Iterable[Opinions]) -> NDArray[np.float32]:
     r"""Raise refined answers to the one power, at least 1, that makes them as sure as they seem to be right.
 
     The answer s that a tile has by itself and the answer q that other tiles give it are two opinions on one class. Were

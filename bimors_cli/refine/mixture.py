@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bimors_cli.refine.arrays import SMALLEST, Features, softmax
-from bimors_cli.refine.calibrate import Opinions, sharpen
-from bimors_cli.refine.nearest_neighbours import directions, likeness, lookalikes
+from bimors_cli.refine.calibrate import Opinions, sharpen_to_calibration
+from bimors_cli.refine.nearest_neighbours import cosine_similarity, nearest_neighbours, pca_project
 
 # The same for every data set; `bimors_cli.refine.transductive` says what each one does. The answers hardly move for 2
 # to 4 look-alikes, a pull of 0.25 to 0.6, an evidence of 0.06 to 0.16, and 10 rounds or more.
@@ -92,12 +92,12 @@ class Rounds:
             total += logs.sum(axis=0, dtype=np.float64)
         gram -= np.outer(total, total) / len(rows)
         variances, principal = np.linalg.eigh(self._scatter)
-        self._weight = np.float32(weight_of_others(gram, cross, variances))
+        self._weight = np.float32(neighbour_weight(gram, cross, variances))
         mass = np.maximum(self.z.sum(axis=0, dtype=np.float64), SMALLEST)
-        points = directions(self.features, principal, (self._sums / mass[:, None]).mean(axis=0))
-        self._place, self._cosine = lookalikes(points)
+        points = pca_project(self.features, principal, (self._sums / mass[:, None]).mean(axis=0))
+        self._place, self._cosine = nearest_neighbours(points)
         near = np.empty((len(rows), 0), np.int64) if map_neighbours is None else map_neighbours
-        self.map_cosine = likeness(points, near)
+        self.map_cosine = cosine_similarity(points, near)
 
     def run(self) -> NDArray[np.float32]:
         """Do all rounds, and return the answers [N, K]."""
@@ -107,7 +107,7 @@ class Rounds:
                 z[part] = softmax(own + others)
                 sums += z[part].T @ block
             self.z, self._sums = z, sums
-        return sharpen(self.z, self._opinions())
+        return sharpen_to_calibration(self.z, self._opinions())
 
     def _opinions(self) -> Iterator[Opinions]:
         for part, _, _, others in self._scores():
@@ -134,7 +134,7 @@ class Rounds:
 PLENTY: Final = 0.15
 
 
-def weight_of_others(gram: NDArray[np.float64], cross: NDArray[np.float64], variances: NDArray[np.float64]) -> float:
+def neighbour_weight(gram: NDArray[np.float64], cross: NDArray[np.float64], variances: NDArray[np.float64]) -> float:
     r"""Weight 0..1 of what other tiles say of a tile, beside what its own text answer says.
 
     That tiles which look alike share their class helps where their features tell more than the text reads of them. A

@@ -21,7 +21,7 @@ _TRAINED_ON: Final = 64  # tiles for each cell
 _VISITED: Final = 8_192
 
 
-def directions(features: Features, principal: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float32]:
+def pca_project(features: Features, principal: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float32]:
     """Reduce features to unit vectors of few principal directions, whose products are cosines.
 
     Parameters
@@ -50,13 +50,13 @@ def directions(features: Features, principal: NDArray[np.float64], centre: NDArr
     return points
 
 
-def lookalikes(points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest_neighbours(points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the tiles with the greatest cosine to each tile.
 
     Parameters
     ----------
     points : ndarray
-        See `directions`.
+        See `pca_project`.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def _index(points: NDArray[np.float32]) -> tuple[Any, NDArray[np.int64]]:
     return cells, order
 
 
-def likeness(points: NDArray[np.float32], place: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+def cosine_similarity(points: NDArray[np.float32], place: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """Cosines of each tile and the tiles in its row of ``place`` [N, M], -1..1; 0 where that is -1."""
     cosine = np.zeros(place.shape, np.float32)
     for part in parts(len(points)):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bimors_cli.refine.arrays import SMALLEST, check, parts
-from bimors_cli.refine.calibrate import sharpen
+from bimors_cli.refine.calibrate import sharpen_to_calibration
 from bimors_cli.refine.mixture import Rounds
 
 # The same for every data set; `spatial` says what each one does. The answers hardly move for a greatest share of 0.8 to
@@ -121,7 +121,7 @@ def pooled(
         for part, pull in pulls(before):
             z[part] = answer[part] * pull
             z[part] /= z[part].sum(axis=1, keepdims=True)
-    return sharpen(z, ((part, answer[part], np.log(pull)) for part, pull in pulls(z)))
+    return sharpen_to_calibration(z, ((part, answer[part], np.log(pull)) for part, pull in pulls(z)))
 
 
 def _check(near: NDArray[Any], tiles: int) -> None:

@@ -51,8 +51,9 @@ def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any])
       whose mean is known, and for itself where it is not: one tile alone keeps its text probabilities, and a rare class
       is not talked over.
     - The other tiles are heard with a weight w of 0 to 1, by how much their features tell that the text does not read
-      (`bimors_cli.refine.mixture.weight_of_others`): in the last formula the exponent, and the 0.6 in
-      :math:`\lambda_i`, are multiplied by it. For a CLIP that learned the very classes it is near 0: there look-alikes share mistakes.
+      (`bimors_cli.refine.mixture.neighbour_weight`): in the last formula the exponent, and the 0.6 in
+      :math:`\lambda_i`, are multiplied by it. For a CLIP that learned the very classes it is near 0: there look-alikes
+      share mistakes.
     - There are no class weights, as in the papers: a rare class is not at a disadvantage.
     - Where features are poor or the text unsure, tempering leaves assignments less sure than they are right. A last
       step raises all to one power learned from how far text and mixture agree, see `bimors_cli.refine.calibrate`.

@@ -23,7 +23,7 @@ from rasterio.errors import CRSError
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.geopackage import leaving_nothing_beside, read_layer, read_provenance
-from bimors_cli.provenance import UsedScene, used_scene
+from bimors_cli.provenance import RecordedScene, recorded_scene
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
@@ -37,7 +37,7 @@ _NEAR: Final = 0.5  # pixels that a corner may lie off: formats round a transfor
 
 
 @dataclass(frozen=True)
-class Result:
+class ClassifiedLayer:
     """A layer that `classify` wrote.
 
     Attributes
@@ -61,11 +61,11 @@ class Result:
     provenance: dict[str, str]
     run: dict[str, Any]
     labels: Labels
-    scenes: tuple[UsedScene, ...]
+    scenes: tuple[RecordedScene, ...]
     columns: tuple[str, ...]
 
 
-def read_result(path: Path, layer: str | None = None) -> Result:
+def read_classified_layer(path: Path, layer: str | None = None) -> ClassifiedLayer:
     """Find the layer that is meant, and what its file says of the run.
 
     Parameters
@@ -90,14 +90,16 @@ def read_result(path: Path, layer: str | None = None) -> Result:
         run = json.loads(provenance["run"])
         labels = Labels(tuple(Label(str(name), colour) for name, colour in json.loads(provenance["labels"]).items()))
         paths = json.loads(provenance["scenes"])
-        scenes = tuple(used_scene(run, entry, str(where)) for entry, where in zip(run["scenes"], paths, strict=True))
+        scenes = tuple(
+            recorded_scene(run, entry, str(where)) for entry, where in zip(run["scenes"], paths, strict=True)
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: what it says of its run cannot be read: {error!r}", _HINT) from error
-    return Result(path, name, provenance, run, labels, scenes, columns)
+    return ClassifiedLayer(path, name, provenance, run, labels, scenes, columns)
 
 
 @dataclass(frozen=True)
-class Tiles:
+class ClassifiedTiles:
     """N tiles of a scene, as the layer has them now.
 
     Attributes
@@ -123,8 +125,8 @@ class Tiles:
 
 @contextmanager
 def open_used(
-    result: Result, scene: str | None = None, allow_drivers: Sequence[str] = ()
-) -> Iterator[tuple[UsedScene, Scene]]:
+    result: ClassifiedLayer, scene: str | None = None, allow_drivers: Sequence[str] = ()
+) -> Iterator[tuple[RecordedScene, Scene]]:
     """Open a scene of a layer, and check that it is the one that the tiles were cut from.
 
     Parameters
@@ -155,7 +157,7 @@ def check_not_scene(output: Path, scene: Scene) -> None:
         raise InputError(f"{output} is the scene itself", "choose another name with -o")
 
 
-def read_tiles(result: Result, used: UsedScene) -> Tiles:
+def read_tiles(result: ClassifiedLayer, used: RecordedScene) -> ClassifiedTiles:
     """Read the rows of a scene's tiles.
 
     Raises
@@ -176,7 +178,7 @@ def read_tiles(result: Result, used: UsedScene) -> Tiles:
     cells = [used.grid.tile(*place) for place in zip(row.tolist(), col.tolist(), strict=True)]
     numbers = [name for name in result.columns if name.startswith("confidence")]
     texts = [name for name in result.columns if name not in ("row", "col", *numbers)]
-    return Tiles(
+    return ClassifiedTiles(
         windows=np.array([(t.x, t.y, t.x + t.width, t.y + t.height) for t in cells], np.float64),
         polygons=frame.geometry.to_numpy(),
         crs_wkt=frame.crs.to_wkt() if frame.crs else None,
@@ -205,7 +207,7 @@ def _find(path: Path, layer: str | None) -> tuple[str, tuple[str, ...]]:
     return chosen, (*_COLUMNS, *(field for field in fields[chosen] if _RUNNER_UP.fullmatch(field)))
 
 
-def _choose(result: Result, scene: str | None) -> tuple[UsedScene, str]:
+def _choose(result: ClassifiedLayer, scene: str | None) -> tuple[RecordedScene, str]:
     """Return the scene that is meant and where it is."""
     names = [used.name for used in result.scenes]
     if scene is None:
@@ -224,7 +226,7 @@ def _choose(result: Result, scene: str | None) -> tuple[UsedScene, str]:
     return result.scenes[0], scene  # another name: whether it is the same raster is checked when it is open
 
 
-def _where(result: Result, used: UsedScene) -> str:
+def _where(result: ClassifiedLayer, used: RecordedScene) -> str:
     if not is_local(used.path):
         raise InputError(
             f"{result.path}: its scene {display_name(used.path)} is no local file", "give its address with --scene"
@@ -235,7 +237,7 @@ def _where(result: Result, used: UsedScene) -> str:
     raise InputError(f"{result.path}: its scene {used.path} is not there", "say where it is with --scene")
 
 
-def _check_same(info: SceneInfo, used: UsedScene, layer: Path) -> None:
+def _check_same(info: SceneInfo, used: RecordedScene, layer: Path) -> None:
     hint = "give the scene that the layer was made from with --scene"
     then = (used.grid.scene_width, used.grid.scene_height)
     if (info.width, info.height) != then:
@@ -255,7 +257,7 @@ def _check_same(info: SceneInfo, used: UsedScene, layer: Path) -> None:
         raise SceneError(f"{info.path} has another CRS than the scene of {layer} had", hint)
 
 
-def _other(result: Result, used: UsedScene) -> str:
+def _other(result: ClassifiedLayer, used: RecordedScene) -> str:
     others = [other.name for other in result.scenes if other.name != used.name]
     return f"choose another with --scene: {', '.join(others)}" if others else "was every tile left out, or deleted?"
 

@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.errors import CRSError
 from rasterio.windows import Window
 
-from bimors_cli.provenance import UsedScene
+from bimors_cli.provenance import RecordedScene
 from bimors_cli.scene.gdal import GDAL_ERRORS, reason_of
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import Scene, SceneInfo
@@ -83,7 +83,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Overview:
     """How a scene becomes a picture.
 
     Attributes
@@ -101,7 +101,7 @@ class Picture:
     turn: Turn
 
     @classmethod
-    def within(cls, info: SceneInfo, *, side: float = math.inf, pixels: float = math.inf) -> Picture:
+    def within(cls, info: SceneInfo, *, side: float = math.inf, pixels: float = math.inf) -> Overview:
         """Return the picture whose longer side and number of pixels are no larger than this; never enlarged."""
         shrink = max(1.0, max(info.width, info.height) / side, math.sqrt(info.width * info.height / pixels))
         return cls(info, math.ceil(PIECE * shrink), Turn.north_up(info.transform))
@@ -130,7 +130,7 @@ class Picture:
         y = transform.d * corners[..., 0] + transform.e * corners[..., 1] + transform.f
         return np.stack([x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)], axis=1)
 
-    def pieces(self, scene: Scene, used: UsedScene) -> Iterator[Piece]:
+    def pieces(self, scene: Scene, used: RecordedScene) -> Iterator[Piece]:
         """Read the picture piece by piece, with the bands and the stretch of the run.
 
         What cannot be read is grey, and a warning says so.
@@ -151,7 +151,7 @@ class Picture:
 class _Reader:
     """Reads windows of a scene as they were shown to the model; ``reason`` is why some part could not be read."""
 
-    def __init__(self, scene: Scene, used: UsedScene) -> None:
+    def __init__(self, scene: Scene, used: RecordedScene) -> None:
         self._dataset, self._used = scene.dataset, used
         self._bands = used.bands_of(scene.info)
         self.reason: str | None = None
@@ -192,13 +192,13 @@ class Ground:
     north: float | None = None
 
 
-def measure_ground(picture: Picture) -> Ground:
+def measure_ground(picture: Overview) -> Ground:
     """Measure a picture at its centre: on the CRS's ellipsoid, or in its plane where it has no ellipsoid."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
     info = picture.info
-    if not info.is_placed:
+    if not info.has_geotransform:
         return Ground()
     to_map = info.transform @ ~picture.transform
     width, height = picture.size

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.output.atomic import check_target, replacing
-from bimors_cli.provenance import UsedScene
-from bimors_cli.results.classified_layer import check_not_scene, open_used, read_result, read_tiles
-from bimors_cli.results.overview import EMPTY, Picture, measure_ground
+from bimors_cli.provenance import RecordedScene
+from bimors_cli.results.classified_layer import check_not_scene, open_used, read_classified_layer, read_tiles
+from bimors_cli.results.overview import EMPTY, Overview, measure_ground
 from bimors_cli.results.preview_image import MapNotes, draw_quicklook
 from bimors_cli.scene.raster import Scene
 
@@ -56,11 +56,11 @@ def preview(
     if output.suffix.lower() != ".png":
         raise InputError(f"{output}: the picture is a PNG", f"-o {output.with_suffix('.png')}")
     check_target(output, overwrite=overwrite)
-    result = read_result(layer_file, layer)
+    result = read_classified_layer(layer_file, layer)
     with open_used(result, scene, allow_drivers) as (used, opened):
         check_not_scene(output, opened)
         tiles = read_tiles(result, used)
-        picture = Picture.within(opened.info, side=LONGEST_SIDE)
+        picture = Overview.within(opened.info, side=LONGEST_SIDE)
         background = _whole(picture, opened, used)
         ground = measure_ground(picture)
     left, top, right, bottom = picture.boxes(tiles.windows).T
@@ -80,7 +80,7 @@ def preview(
             raise OutputError(f"{output}: {error.strerror or error}", "is the disk full?") from error
 
 
-def _whole(picture: Picture, scene: Scene, used: UsedScene) -> npt.NDArray[np.uint8]:
+def _whole(picture: Overview, scene: Scene, used: RecordedScene) -> npt.NDArray[np.uint8]:
     """Read the whole picture: uint8 [h, w, 3]."""
     width, height = (math.ceil(side) for side in picture.size)
     sheet = np.full((height, width, 3), EMPTY, np.uint8)

@@ -16,9 +16,16 @@ from bimors_cli.labels import Labels, places
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.palette import NO_LABEL, colours
 from bimors_cli.output.predictions import read_predictions
-from bimors_cli.provenance import UsedScene
-from bimors_cli.results.classified_layer import Result, Tiles, check_not_scene, open_used, read_result, read_tiles
-from bimors_cli.results.overview import Picture, measure_ground
+from bimors_cli.provenance import RecordedScene
+from bimors_cli.results.classified_layer import (
+    ClassifiedLayer,
+    ClassifiedTiles,
+    check_not_scene,
+    open_used,
+    read_classified_layer,
+    read_tiles,
+)
+from bimors_cli.results.overview import Overview, measure_ground
 from bimors_cli.results.report_page import Report, ReportClass, ReportPiece, ReportTile, check_page_name, write_report
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.grid import Grid
@@ -66,11 +73,11 @@ def report(
     """
     check_page_name(output)
     check_target(output, overwrite=overwrite)
-    result = read_result(layer_file, layer)
+    result = read_classified_layer(layer_file, layer)
     with open_used(result, scene, allow_drivers) as (used, opened):
         check_not_scene(output, opened)
         found = read_tiles(result, used)
-        picture = Picture.within(opened.info, pixels=MAX_PIXELS)
+        picture = Overview.within(opened.info, pixels=MAX_PIXELS)
         ground = measure_ground(picture)
         tiles, classes = _tiles(result, found, picture)
         page = Report(
@@ -87,12 +94,14 @@ def report(
         write_report(output, page, _pieces(picture, opened, used), overwrite=overwrite)
 
 
-def _pieces(picture: Picture, scene: Scene, used: UsedScene) -> Iterator[ReportPiece]:
+def _pieces(picture: Overview, scene: Scene, used: RecordedScene) -> Iterator[ReportPiece]:
     for piece in picture.pieces(scene, used):
         yield ReportPiece(piece.box, piece.image)
 
 
-def _tiles(result: Result, found: Tiles, picture: Picture) -> tuple[tuple[ReportTile, ...], tuple[ReportClass, ...]]:
+def _tiles(
+    result: ClassifiedLayer, found: ClassifiedTiles, picture: Overview
+) -> tuple[tuple[ReportTile, ...], tuple[ReportClass, ...]]:
     labels, text = found.text["label"], found.text
     names = _all_names([label for label in labels if label], result.labels)
     number = {name: place for place, name in enumerate(names)}
@@ -122,7 +131,7 @@ def _tiles(result: Result, found: Tiles, picture: Picture) -> tuple[tuple[Report
     return tuple(tiles), tuple(ReportClass(name, palette.get(name, NO_LABEL)) for name in names)
 
 
-def _areas(found: Tiles) -> npt.NDArray[np.float64]:
+def _areas(found: ClassifiedTiles) -> npt.NDArray[np.float64]:
     if found.crs_wkt is None:
         return np.full(len(found.windows), np.nan)
     return ground_areas(found.polygons, CRS.from_wkt(found.crs_wkt))
@@ -155,7 +164,7 @@ def _before(predicted: dict[str, str | None] | None, tile_id: str | None, label:
     return None if before.casefold() == (label or "").casefold() else before
 
 
-def _runners_up(found: Tiles) -> list[tuple[tuple[str, float | None], ...]]:
+def _runners_up(found: ClassifiedTiles) -> list[tuple[tuple[str, float | None], ...]]:
     ranks = sorted(int(match[1]) for match in map(_RANK.fullmatch, found.text) if match)
     result: list[list[tuple[str, float | None]]] = [[] for _ in found.windows]
     unknown = np.full(len(found.windows), np.nan)
@@ -167,7 +176,7 @@ def _runners_up(found: Tiles) -> list[tuple[tuple[str, float | None], ...]]:
     return [tuple(runners) for runners in result]
 
 
-def _facts(result: Result, used: UsedScene, scene: Scene) -> tuple[tuple[str, str], ...]:
+def _facts(result: ClassifiedLayer, used: RecordedScene, scene: Scene) -> tuple[tuple[str, str], ...]:
     run, info, grid = result.run, scene.info, used.grid
     code = info.crs.to_epsg()
     adapter = run.get("adapter") or {}
@@ -206,7 +215,7 @@ def _tiling(run: Mapping[str, Any], grid: Grid) -> list[tuple[str, object]]:
     return [("Tile", f"{size} ({run.get('tile size')})"), ("Overlap", run.get("overlap")), settled]
 
 
-def _notes(result: Result, used: UsedScene, picture: Picture) -> tuple[str, ...]:
+def _notes(result: ClassifiedLayer, used: RecordedScene, picture: Overview) -> tuple[str, ...]:
     notes = []
     if len(result.scenes) > 1:
         others = ", ".join(other.name for other in result.scenes if other.name != used.name)

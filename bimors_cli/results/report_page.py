@@ -153,7 +153,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
     check_page_name(path)
     # Labels, captions and file names come from anywhere: the template escapes all but its own script, style and JPEG.
     environment = Environment(
-        loader=PackageLoader("bimors_cli.output", "page"),
+        loader=PackageLoader("bimors_cli.results", "page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

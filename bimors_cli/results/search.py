@@ -22,11 +22,11 @@ from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import STDOUT, WGS84, Format, check_layer, guess_format, write_layer
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.output.image_features import read_features
-from bimors_cli.output.layer_schema import PLACE, PlainLayer
+from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style, score_qml
 from bimors_cli.provenance import origin
-from bimors_cli.results.classified_layer import Result, read_result
+from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     OutputError
         The output cannot be written.
     """
-    result = read_result(options.file, options.layer)
+    result = read_classified_layer(options.file, options.layer)
     output = None if options.output is None else Path(options.output)
     form = None if output is None else guess_format(output, options.format)
     if output is not None and form is not None and output != STDOUT:
@@ -165,7 +165,7 @@ def best_tiles(
     return best, scores
 
 
-def _bundle(result: Result, model: str | None) -> Bundle:
+def _bundle(result: ClassifiedLayer, model: str | None) -> Bundle:
     """Open the bundle that made the features."""
     made_by = result.run["model"]
     try:
@@ -202,7 +202,7 @@ def _text_feature(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
     return feature
 
 
-def _rows(result: Result, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _rows(result: ClassifiedLayer, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return what the layer has now of tiles, by their ids."""
     found: dict[str, dict[str, Any]] = {}
     names = ["scene", "row", "col", "label", "caption"]
@@ -218,25 +218,25 @@ def _rows(result: Result, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _spec(
-    result: Result, options: SearchOptions, form: Format, hits: Sequence[Hit], command: Sequence[str]
-) -> PlainLayer:
+    result: ClassifiedLayer, options: SearchOptions, form: Format, hits: Sequence[Hit], command: Sequence[str]
+) -> TileSchema:
     crs = _crs(result, form)
     scores = [hit.score for hit in hits] or [0.0]
-    return PlainLayer(
+    return TileSchema(
         options.into,
         crs.to_wkt(),
-        {**PLACE, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
+        {**TILE_COLUMNS, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
         Style("score", score_qml(min(scores), max(scores)), "how much like the query, by bimors"),
         {**origin(command), "query": options.query, "model": json.dumps(result.run["model"], ensure_ascii=False)},
         crs.is_geographic,
     )
 
 
-def _crs(result: Result, form: Format) -> CRS:
+def _crs(result: ClassifiedLayer, form: Format) -> CRS:
     return CRS.from_user_input(WGS84 if form.wgs84 else result.run["crs"])
 
 
-def _frame(result: Result, hits: Sequence[Hit], spec: PlainLayer) -> geopandas.GeoDataFrame:
+def _frame(result: ClassifiedLayer, hits: Sequence[Hit], spec: TileSchema) -> geopandas.GeoDataFrame:
     scenes = {used.name: used for used in result.scenes}
     crs = CRS.from_wkt(spec.crs_wkt)
     polygons: Polygons = np.full(len(hits), None, object)

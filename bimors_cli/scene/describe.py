@@ -45,7 +45,7 @@ def describe(
         bands = choose_bands(info, bidx)
         grid = make_grid(info, parse_tile_size(tile_size), parse_overlap(overlap))
         settled = compute_stretch(scene.dataset, bands, parse_stretch(stretch), rule)
-        valid_share = sample_scene(scene.dataset, bands, rule).valid_share
+        valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
     place = (info.transform, info.crs, info.width, info.height)
     pixel = pixel_size_metres(*place)
     scale = ground_scale(*place)
@@ -69,7 +69,7 @@ def describe(
         "bands_used": list(bands.indexes),
         "colour_interpretation": list(info.colorinterp),
         "stretch": str(settled),
-        "valid_share": valid_share,
+        "valid_share": valid_fraction,
         "tile_size_px": [grid.tile_width, grid.tile_height],
         "tile_size_m": [grid.tile_width * pixel[0], grid.tile_height * pixel[1]],
         "stride_px": [grid.stride_x, grid.stride_y],

@@ -96,7 +96,7 @@ class SceneInfo:
     allowed: tuple[str, ...] = ()
 
     @property
-    def is_placed(self) -> bool:
+    def has_geotransform(self) -> bool:
         """Whether the scene has a position; without, pixels are taken for map units (only where a CRS is assumed)."""
         return bool(self.transform != Affine.identity())
 

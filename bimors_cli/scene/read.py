@@ -50,7 +50,7 @@ class TilePixels:
     """
 
     image: npt.NDArray[np.uint8]
-    valid_share: float
+    valid_fraction: float
     cells: npt.NDArray[np.float64] | None = None
 
 

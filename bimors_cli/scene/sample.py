@@ -27,10 +27,10 @@ _PATCH: Final = 64  # pixels a side of the patches that are read instead
 
 @dataclass(frozen=True, slots=True)
 class SceneSample:
-    """Valid pixels ``values`` [channels, n], any real dtype, and ``valid_share``, their share of all that were read."""
+    """Valid pixels ``values`` [channels, n], any real dtype, and ``valid_fraction``, their part of those read."""
 
     values: npt.NDArray[Any]
-    valid_share: float
+    valid_fraction: float
 
 
 def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneSample:

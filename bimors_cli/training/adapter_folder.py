@@ -17,7 +17,7 @@ from bimors_cli.metrics.scores import Scores, score
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.card import card
 from bimors_cli.training.examples.base import Examples
-from bimors_cli.training.examples.few_shot import Sample
+from bimors_cli.training.examples.few_shot import FewShotSplit
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import Training
@@ -37,7 +37,7 @@ class Results:
     temperature: float
     answers: Answers
     parameters: int
-    sample: Sample
+    sample: FewShotSplit
     seconds: Mapping[str, float]
 
     @cached_property

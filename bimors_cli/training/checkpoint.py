@@ -21,7 +21,7 @@ from bimors_cli.training.train import EpochFigures, Training
 PLAN, CHECKPOINT, LOCK = "plan.json", "checkpoint.safetensors", "lock"
 
 
-class Workshop:
+class TrainingCheckpoint:
     """Holds evidence and the last whole epoch of a run beside its output, ``<output>.training/``, until it is finished.
 
     Parameters

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from bimors_cli.errors import InputError
-from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.tensor_file import write_tensors
 
@@ -52,7 +52,7 @@ class SilentPictures:
 
 def gather_whole(
     models: FrozenModels, examples: Examples, side: int, advance: Callable[[int], None] = lambda count: None
-) -> Evidence:
+) -> EncoderOutputs:
     """Gather evidence of whole pictures, as `classify` would.
 
     Parameters
@@ -85,7 +85,7 @@ def gather_whole(
 
 def gather_readable(
     models: FrozenModels, examples: Examples, side: int, advance: Callable[[int], None] = lambda count: None
-) -> tuple[Evidence, list[int]]:
+) -> tuple[EncoderOutputs, list[int]]:
     """Gather evidence of the pictures that can be read, and tell which these are.
 
     Raises
@@ -108,12 +108,12 @@ def gather_readable(
 def gather_views(
     models: FrozenModels,
     examples: Examples,
-    whole: Evidence,
+    whole: EncoderOutputs,
     side: int,
     views: int,
     seed: int,
     advance: Callable[[int], None] = lambda count: None,
-) -> tuple[Evidence, ...]:
+) -> tuple[EncoderOutputs, ...]:
     """Gather evidence of random crops, mirrored by chance; captions are those of the whole pictures.
 
     Fewer views than asked where they would take more than 2 GiB of memory, which is said.
@@ -160,7 +160,7 @@ def gather_views(
             parts.append(models.clip.see(torch.stack(cut).to(models.device)))
             advance(len(rows))
     return tuple(
-        Evidence(
+        EncoderOutputs(
             torch.cat([feature for feature, _ in parts]),
             torch.cat([tokens for _, tokens in parts]),
             whole.captions,
@@ -175,7 +175,7 @@ def targets(examples: Examples) -> torch.Tensor:
     return torch.tensor([example.label for example in examples.examples], dtype=torch.int64)
 
 
-def save_evidence(path: Path, key: str, views: Sequence[Evidence]) -> None:
+def save_evidence(path: Path, key: str, views: Sequence[EncoderOutputs]) -> None:
     """Keep evidence on disk under a key that says what it is of. Written whole or not at all. Raises OutputError."""
     tensors = {"caption_embedding": views[0].caption_embedding}
     for i, view in enumerate(views):
@@ -184,7 +184,7 @@ def save_evidence(path: Path, key: str, views: Sequence[Evidence]) -> None:
     write_tensors(path, tensors, {"key": key, "captions": json.dumps(views[0].captions)})
 
 
-def load_evidence(path: Path, key: str, device: torch.device) -> tuple[Evidence, ...] | None:
+def load_evidence(path: Path, key: str, device: torch.device) -> tuple[EncoderOutputs, ...] | None:
     """Load what `save_evidence` kept; None where there is nothing, or something of another key or cut off."""
     if not path.exists():
         return None
@@ -197,7 +197,7 @@ def load_evidence(path: Path, key: str, device: torch.device) -> tuple[Evidence,
             embedding = file.get_tensor("caption_embedding")
             count = sum(name.endswith(".image_feature") for name in list(file.keys()))
             return tuple(
-                Evidence(
+                EncoderOutputs(
                     file.get_tensor(f"{i}.image_feature"), file.get_tensor(f"{i}.patch_tokens"), captions, embedding
                 )
                 for i in range(count)

@@ -12,7 +12,7 @@ RATES: Final[Mapping[str, float]] = {"bimors": 0.009, "coop": 0.002, "cocoop": 0
 
 
 @dataclass(frozen=True)
-class HeadChoice:
+class HeadConfig:
     """Which head learns, and what it begins with.
 
     Attributes
@@ -37,7 +37,7 @@ class HeadChoice:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """One training run. The defaults are those of the published implementation of BiMoRS.
 
     ``rate`` is reached after the warm-up epochs at ``warm_rate`` and falls to nothing along half a cosine.

@@ -8,7 +8,7 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.classify import SceneOptions
-from bimors_cli.training.hyperparameters import RATES, HeadChoice, Recipe
+from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,12 @@ class FinetuneOptions(SceneOptions):
             raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
 
     @property
-    def choice(self) -> HeadChoice:
+    def choice(self) -> HeadConfig:
         """The head that learns."""
-        return HeadChoice(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
+        return HeadConfig(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> TrainConfig:
         """The training run that these options ask for."""
         rate = RATES[self.head] if self.rate is None else self.rate
-        return Recipe(epochs=self.epochs, rate=rate, batch_size=self.batch_size, seed=self.seed)
+        return TrainConfig(epochs=self.epochs, rate=rate, batch_size=self.batch_size, seed=self.seed)

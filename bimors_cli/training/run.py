@@ -17,18 +17,18 @@ from bimors_cli.bundle.adapter import MANIFEST
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import Interrupted
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
-from bimors_cli.pipeline.progress import Silent as SilentStop
-from bimors_cli.pipeline.progress import Stop
+from bimors_cli.pipeline.progress import NullProgress as SilentStop
+from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
-from bimors_cli.training.checkpoint import Workshop
+from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
-from bimors_cli.training.examples.few_shot import Sample, few_shot
+from bimors_cli.training.examples.few_shot import FewShotSplit, few_shot
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.extract_features import (
     PictureProgress,
@@ -42,7 +42,16 @@ from bimors_cli.training.extract_features import (
 )
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.summary import FinetuneSummary
-from bimors_cli.training.train import EpochFigures, Lesson, Material, Training, answer, begin, learn, learned_parameters
+from bimors_cli.training.train import (
+    EpochFigures,
+    Lesson,
+    Training,
+    TrainViews,
+    answer,
+    begin,
+    learn,
+    learned_parameters,
+)
 
 log = logging.getLogger("bimors")
 
@@ -66,11 +75,11 @@ class _Parts:
     """Evidence of all three parts; targets int64."""
 
     lesson: Lesson
-    test: tuple[Evidence, torch.Tensor] | None
+    test: tuple[EncoderOutputs, torch.Tensor] | None
 
 
 def finetune(
-    options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: Stop | None = None
+    options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: StopRequest | None = None
 ) -> FinetuneSummary:
     """Train an adapter and write its folder.
 
@@ -96,11 +105,11 @@ def finetune(
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
     # A run that is gone on with may have begun with --overwrite, or may have been killed when all was written.
-    replace = options.overwrite or (options.resume and Workshop.was_begun(output))
+    replace = options.overwrite or (options.resume and TrainingCheckpoint.was_begun(output))
     check_folder(output, marker=MANIFEST, overwrite=replace)
     sample = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, sample)
-    work = Workshop(output, plan, resume=options.resume, overwrite=options.overwrite)
+    work = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)
     try:
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
@@ -118,7 +127,7 @@ def finetune(
     return FinetuneSummary.of(str(output), examples, results)
 
 
-def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: Sample) -> Mapping[str, Any]:
+def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: FewShotSplit) -> Mapping[str, Any]:
     """All that decides the adapter, for the workshop."""
     synonyms = [examples.labels.synonyms] if examples.labels.synonyms else []
 
@@ -147,10 +156,10 @@ def _gather(
     models: FrozenModels,
     bundle: Bundle,
     examples: Examples,
-    sample: Sample,
+    sample: FewShotSplit,
     options: FinetuneOptions,
     plan: Mapping[str, Any],
-    work: Workshop,
+    work: TrainingCheckpoint,
     progress: FinetuneProgress,
 ) -> _Parts:
     side, device = bundle.image_size, models.device
@@ -174,7 +183,7 @@ def _gather(
         views = tuple(rest)
         found = load_evidence(work.folder / "validation.safetensors", key, device) if len(checked) else None
         seen = found[0] if found else (gather_whole(models, checked, side) if len(checked) else None)
-    material = Material(
+    material = TrainViews(
         views,
         targets(learned).to(device),
         torch.tensor([example.weight for example in learned.examples], dtype=torch.float32, device=device),
@@ -196,9 +205,9 @@ def _train(
     examples: Examples,
     parts: _Parts,
     options: FinetuneOptions,
-    work: Workshop,
+    work: TrainingCheckpoint,
     progress: FinetuneProgress,
-    stop: Stop,
+    stop: StopRequest,
 ) -> tuple[Training, Head, float]:
     recipe = options.recipe
     training, head = begin(options.choice, models, bundle, examples.labels, parts.lesson, recipe)

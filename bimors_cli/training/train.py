@@ -11,24 +11,24 @@ from torch.nn import functional
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner
-from bimors_cli.model.heads.registry import make_head, new_learner
-from bimors_cli.model.heads.tip_adapter import Cache, search
+from bimors_cli.model.heads.registry import make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache, search
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.hyperparameters import HeadChoice, Recipe
+from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainViews:
     """Examples as the loop wants them.
 
     ``views`` are the evidence of N examples, seen a little differently in each; epoch e learns from view e, round and
     round. ``target`` int64 [N], ``weight`` float32 [N].
     """
 
-    views: tuple[Evidence, ...]
+    views: tuple[EncoderOutputs, ...]
     target: torch.Tensor
     weight: torch.Tensor
 
@@ -59,7 +59,7 @@ class Training:
     best_epoch: int = 0
 
     @classmethod
-    def begin(cls, learner: nn.Module, recipe: Recipe) -> Training:
+    def begin(cls, learner: nn.Module, recipe: TrainConfig) -> Training:
         """Begin with a fresh learner."""
         trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
         optimiser = torch.optim.SGD(
@@ -69,7 +69,7 @@ class Training:
 
 
 @torch.no_grad()
-def answer(head: Head, evidence: Evidence, batch_size: int = 64) -> torch.Tensor:
+def answer(head: Head, evidence: EncoderOutputs, batch_size: int = 64) -> torch.Tensor:
     """Logits of all examples, float32 [N, K]."""
     rows = torch.arange(len(evidence)).split(batch_size)
     return torch.cat([head.logits(evidence.take(some)).float() for some in rows])
@@ -78,9 +78,9 @@ def answer(head: Head, evidence: Evidence, batch_size: int = 64) -> torch.Tensor
 def train(
     head: Head,
     training: Training,
-    material: Material,
-    validation: tuple[Evidence, torch.Tensor] | None,
-    recipe: Recipe,
+    material: TrainViews,
+    validation: tuple[EncoderOutputs, torch.Tensor] | None,
+    recipe: TrainConfig,
     sharpness: float = 1.0,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> None:
@@ -135,7 +135,7 @@ def train(
         after_epoch(training)
 
 
-def _check(head: Head, evidence: Evidence, target: torch.Tensor, sharpness: float) -> tuple[float, float]:
+def _check(head: Head, evidence: EncoderOutputs, target: torch.Tensor, sharpness: float) -> tuple[float, float]:
     logits = answer(head, evidence)
     loss = functional.cross_entropy(logits / sharpness, target)
     return float(loss), float((logits.argmax(dim=1) == target).float().mean())
@@ -163,13 +163,13 @@ class Lesson:
     cache's numbers and the temperature; targets int64 [M].
     """
 
-    material: Material
-    whole: Evidence
-    validation: tuple[Evidence, torch.Tensor] | None
+    material: TrainViews
+    whole: EncoderOutputs
+    validation: tuple[EncoderOutputs, torch.Tensor] | None
 
 
 def begin(
-    choice: HeadChoice, models: FrozenModels, bundle: Bundle, labels: Labels, lesson: Lesson, recipe: Recipe
+    choice: HeadConfig, models: FrozenModels, bundle: Bundle, labels: Labels, lesson: Lesson, recipe: TrainConfig
 ) -> tuple[Training, Head]:
     """Make an untrained head and its training, at epoch 0.
 
@@ -178,7 +178,7 @@ def begin(
     LabelsError, BundleError
         See `make_head`.
     """
-    learner: nn.Module = new_learner(
+    learner: nn.Module = make_learner(
         choice.head, models, bundle.context, classes=len(labels), tokens=choice.tokens, seed=recipe.seed
     )
     if isinstance(learner, PromptLearner):
@@ -189,7 +189,7 @@ def begin(
         learner.half()
     if choice.cache or choice.head == "cache":
         scale = float(models.clip.scale) / bundle.zero_shot_temperature
-        cache = Cache.of(lesson.whole.image_feature, lesson.material.target, len(labels), scale)
+        cache = TipAdapterCache.of(lesson.whole.image_feature, lesson.material.target, len(labels), scale)
         learner.add_module("cache", cache.to(models.device))
     head = make_head(choice.head, models.clip, labels, learner, words=bundle.context, trained=labels.names)
     return Training.begin(learner, recipe), head
@@ -199,7 +199,7 @@ def learn(
     training: Training,
     head: Head,
     lesson: Lesson,
-    recipe: Recipe,
+    recipe: TrainConfig,
     bundle: Bundle,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> float:
@@ -228,7 +228,7 @@ def learn(
         return sharpness
     evidence, target = lesson.validation
     cache = dict(learner.named_children()).get("cache")
-    if isinstance(cache, Cache):
+    if isinstance(cache, TipAdapterCache):
         base = answer(head, evidence) - cache(evidence.image_feature)
         alpha, beta = search(base, evidence.image_feature, target, cache.keys, cache.values)
         cache.alpha.fill_(alpha)

@@ -22,7 +22,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.inference.tile_reader import read_ahead
 from bimors_cli.pipeline.make_plan import make_plan, plan_scenes
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames
 from bimors_cli.pipeline.write_layer import write_rows
 from tests.conftest import NORTH_UP
@@ -113,13 +113,13 @@ def test_a_hundred_thousand_tiles_are_written_in_a_minute(tmp_path: Path, tiny_b
     assert count > 100_000
     caption = "many green trees and some buildings are in two sides of a curved river"
     records = [
-        TileRecord(
+        TileResult(
             0, i, None, ((i % 6, round(0.5 + (i % 4999) / 10_000, 4)), ((i + 1) % 6, 0.1)), f"{caption} {i % 997}"
         )
         for i in range(count)
     ]
     clock = time.perf_counter()
-    with Journal(journal_path(output), plan.decides_rows(), [count], resume=False) as journal:
+    with Journal(journal_path(output), plan.run_key(), [count], resume=False) as journal:
         for first in range(0, count, 32):  # as many as a CPU's run writes at a time
             journal.append(records[first : first + 32])
         journalled = time.perf_counter() - clock
@@ -127,5 +127,5 @@ def test_a_hundred_thousand_tiles_are_written_in_a_minute(tmp_path: Path, tiny_b
         journal.delete()
     seconds = time.perf_counter() - clock
     print(f"\n{count:,} tiles: journal {journalled:.1f} s, layer and style {seconds - journalled:.1f} s")
-    assert rows == count and json.loads(read_provenance(output)["run"]) == plan.decides_rows()
+    assert rows == count and json.loads(read_provenance(output)["run"]) == plan.run_key()
     assert seconds < 60

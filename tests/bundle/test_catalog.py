@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import bimors_cli.bundle
-from bimors_cli.bundle.catalog import Entry, check_against_catalogue, entries, entry_of
+from bimors_cli.bundle.catalog import CatalogEntry, check_against_catalogue, entries, entry_of
 from bimors_cli.bundle.files import CODE_SUFFIXES, FileEntry, is_plain_name
 from bimors_cli.bundle.manifest import PARTS
 from bimors_cli.bundle.schemas import check_form
@@ -21,8 +21,8 @@ CATALOGUE = Path(bimors_cli.bundle.__file__).parent / "catalogue.json"
 
 
 @pytest.fixture(params=entries(), ids=lambda entry: entry.name)
-def entry(request: pytest.FixtureRequest) -> Entry:
-    found: Entry = request.param
+def entry(request: pytest.FixtureRequest) -> CatalogEntry:
+    found: CatalogEntry = request.param
     return found
 
 
@@ -38,7 +38,7 @@ def test_names_are_single_and_none_is_the_embedded_one() -> None:
         entry_of("bimors")
 
 
-def test_the_configuration_is_open_clips_own(entry: Entry) -> None:
+def test_the_configuration_is_open_clips_own(entry: CatalogEntry) -> None:
     assert entry.model_cfg == open_clip.get_model_config(entry.architecture)
     assert tuple(entry.preprocess_cfg["mean"]) == open_clip.OPENAI_DATASET_MEAN
     assert tuple(entry.preprocess_cfg["std"]) == open_clip.OPENAI_DATASET_STD
@@ -46,7 +46,7 @@ def test_the_configuration_is_open_clips_own(entry: Entry) -> None:
     assert entry.context_length == 77
 
 
-def test_sizes_are_those_of_the_architecture(entry: Entry) -> None:
+def test_sizes_are_those_of_the_architecture(entry: CatalogEntry) -> None:
     """Float32 weights and little else; a zip file of unknown size aside."""
     (file,) = entry.parts["clip"].files
     size = file.size or file.about
@@ -56,7 +56,7 @@ def test_sizes_are_those_of_the_architecture(entry: Entry) -> None:
     assert size is None or abs(size / (4 * numbers) - 1) < 2e-3
 
 
-def test_every_part_becomes_safetensors_and_no_pickle(entry: Entry) -> None:
+def test_every_part_becomes_safetensors_and_no_pickle(entry: CatalogEntry) -> None:
     assert set(entry.parts) == set(PARTS)
     for source in entry.parts.values():
         targets = [file.target for file in source.files]
@@ -67,7 +67,7 @@ def test_every_part_becomes_safetensors_and_no_pickle(entry: Entry) -> None:
     assert entry.parts["captioner"].licence and entry.licences.keys() == entry.parts.keys()
 
 
-def test_a_repository_is_pinned(entry: Entry) -> None:
+def test_a_repository_is_pinned(entry: CatalogEntry) -> None:
     """All revisions are confirmed; what is not confirmed of the files is null and told."""
     for part, source in entry.parts.items():
         assert (source.repository is None) == (source.url is not None)

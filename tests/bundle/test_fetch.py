@@ -23,7 +23,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from bimors_cli.bundle import hub as network
-from bimors_cli.bundle.catalog import Entry, Source, SourceFile
+from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
 from bimors_cli.bundle.fetch import fetch_bundle
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
 from bimors_cli.bundle.store import record_of, remove_bundle, staging, verify_bundle
@@ -35,7 +35,7 @@ from tests.bundle.hub_server import COMMIT, Hub, serve
 REPOSITORIES = {CLIP: "tiny/clip", CAPTIONER: "tiny/captioner", CAPTION_ENCODER: "tiny/bert"}
 
 
-def entry_for(bundle: Bundle, *, revision: str | None = COMMIT, known: bool = True) -> Entry:
+def entry_for(bundle: Bundle, *, revision: str | None = COMMIT, known: bool = True) -> CatalogEntry:
     """The tiny bundle as an entry of a catalogue, with or without sizes and hashes."""
     config = json.loads((bundle.part(CLIP) / "open_clip_config.json").read_text())
 
@@ -53,7 +53,7 @@ def entry_for(bundle: Bundle, *, revision: str | None = COMMIT, known: bool = Tr
         ]
         return Source("none", tuple(files), repository=REPOSITORIES[part], revision=revision, optional=("extra.json",))
 
-    return Entry(
+    return CatalogEntry(
         name="tiny",
         description="random weights, for tests",
         context=bundle.context,
@@ -94,7 +94,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "bundles"
 
 
-def fetch(entry: Entry, target: Path, told: list[str] | None = None) -> Bundle:
+def fetch(entry: CatalogEntry, target: Path, told: list[str] | None = None) -> Bundle:
     return fetch_bundle(entry, target, pickle_to_safetensors, (told if told is not None else []).append, progress=False)
 
 
@@ -327,7 +327,7 @@ def pickled(bundle: Bundle, **beside: object) -> bytes:
     return stream.getvalue()
 
 
-def with_clip(entry: Entry, change: Callable[[Source], Source]) -> Entry:
+def with_clip(entry: CatalogEntry, change: Callable[[Source], Source]) -> CatalogEntry:
     return replace(entry, parts={**entry.parts, CLIP: change(entry.parts[CLIP])})
 
 

@@ -14,7 +14,7 @@ from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.model.heads.registry import make_learner
 from tests.bundles import save_adapter
 
 
@@ -28,7 +28,7 @@ def shelf(tiny_bundle: Bundle, tiny_models: FrozenModels, tmp_path: Path) -> Pat
     for name, head, labels in (("coast", "bimors", ["beach", "forest"]), ("town", "linear", ["park", "road", "roof"])):
         folder = tmp_path / "adapters" / name
         folder.mkdir(parents=True)
-        learner = new_learner(head, tiny_models, tiny_bundle.context, classes=len(labels))
+        learner = make_learner(head, tiny_models, tiny_bundle.context, classes=len(labels))
         save_adapter(folder, tiny_bundle, head, learner, labels, name=name)
         figures = {"validation": {head: {"accuracy": {"right": 3, "of": 4, "value": 0.75}}}}
         (folder / "metrics.json").write_text(json.dumps(figures))

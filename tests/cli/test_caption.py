@@ -19,7 +19,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli import caption
 from bimors_cli.cli.main import app
 from bimors_cli.errors import Interrupted
-from bimors_cli.options.classify import LookOptions
+from bimors_cli.options.classify import InferenceOptions
 from bimors_cli.pipeline import caption as captions
 from tests.conftest import MakeRaster
 
@@ -100,7 +100,7 @@ class StopAfter:
 
 def test_an_interrupted_run_goes_on(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "captions.gpkg"
-    options = LookOptions(
+    options = InferenceOptions(
         scenes=(str(scene),),
         output=str(output),
         layer="captions",

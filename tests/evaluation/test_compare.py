@@ -19,14 +19,14 @@ from bimors_cli.evaluation import compare as compare_module
 from bimors_cli.evaluation import trials as trials_module
 from bimors_cli.evaluation.compare import Comparison, compare
 from bimors_cli.evaluation.datasets import open_data_sets
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.trial_log import trial_key
 from bimors_cli.evaluation.trials import trials_of
-from bimors_cli.evaluation.variants import parse_contestants
+from bimors_cli.evaluation.variants import parse_variants
 from bimors_cli.options.classify import SceneOptions
 from bimors_cli.pipeline.inference.load import load_models
-from bimors_cli.training.train import Material
+from bimors_cli.training.train import TrainViews
 from tests.training.test_run import draw_pictures
 
 LEVELS = {"beach": 220, "forest": 60, "meadow": 110, "river": 150}
@@ -61,12 +61,12 @@ def coast(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_pictures(tmp_path_factory.mktemp("evaluation") / "coast", LEVELS, count=40)
 
 
-def options(coast: Path, bundle: Bundle, output: Path, **other: Any) -> CompareOptions:
+def options(coast: Path, bundle: Bundle, output: Path, **other: Any) -> EvaluateOptions:
     chosen = {"epochs": 2, "shots": (4,), "seeds": (1, 2), "heads": HEADS, **other}
-    return CompareOptions(sources=(str(coast),), model=str(bundle.folder), output=str(output), **chosen)
+    return EvaluateOptions(sources=(str(coast),), model=str(bundle.folder), output=str(output), **chosen)
 
 
-def run(chosen: CompareOptions, watch: Watch | None = None) -> Comparison:
+def run(chosen: EvaluateOptions, watch: Watch | None = None) -> Comparison:
     watch = watch or Watch()
     return compare(chosen, progress=watch, stop=watch)
 
@@ -121,7 +121,7 @@ def test_test_pictures_are_never_learned_from(
     begin = trials_module.begin
 
     def watched(choice: Any, models: Any, bundle: Any, labels: Any, lesson: Any, recipe: Any) -> Any:
-        assert isinstance(lesson.material, Material)
+        assert isinstance(lesson.material, TrainViews)
         checked = [] if lesson.validation is None else [lesson.validation[0].image_feature]
         seen.extend([lesson.whole.image_feature, *checked])
         return begin(choice, models, bundle, labels, lesson, recipe)
@@ -324,7 +324,7 @@ def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -
     models = load_models(tiny_bundle, "cpu")
     pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     seen = models.gather(pictures)
-    deaf, blind, whole = parse_contestants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
+    deaf, blind, whole = parse_variants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
     muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
     heard = trials_module._blinded(seen, deaf, models)
     assert torch.equal(heard.caption_embedding, muted.caption_embedding) and heard.captions == muted.captions
@@ -348,8 +348,8 @@ def test_official_quirks_choose_on_test_pictures_and_train_in_half(
     chosen_on_test = quirky["trials"][1]
     assert chosen_on_test["validation_accuracy"] == pytest.approx(chosen_on_test["answers"][0]["accuracy"]["value"])
     assert "deviations of the published implementation" in (tmp_path / "b" / "results.md").read_text()
-    (row,) = [row for row in parse_contestants(["coop"]) if row.choice]
-    assert row.officially() == row
+    (row,) = [row for row in parse_variants(["coop"]) if row.choice]
+    assert row.with_official_quirks() == row
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bimors_cli.evaluation.options import CompareOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Question, questions
 from bimors_cli.evaluation.tables import Cell, Table, markdown, tables
 from bimors_cli.evaluation.trials import Outcome, Trial, learning, trials_of
@@ -17,7 +17,7 @@ CLASSES = {"a": ("1", "2", "3", "4"), "b": ("5", "6", "7", "8")}
 
 def laid_out(protocol: str, right: Any, **chosen: Any) -> tuple[Table, ...]:
     """Tables of a protocol in which trial t answers what `right(t, asked)` says."""
-    options = CompareOptions(sources=("x",), protocols=(protocol,), **chosen)
+    options = EvaluateOptions(sources=("x",), protocols=(protocol,), **chosen)
     asked = questions(protocol, CLASSES)
     outcomes = {trial: outcome(trial, right) for trial in trials_of(asked, options)}
     return tables(asked, options, outcomes)
@@ -76,7 +76,7 @@ def test_cross_dataset_has_a_table_a_source() -> None:
 
 def test_trials_that_differ_in_how_answers_are_refined_learn_alike() -> None:
     heads = ("zero-shot", "zero-shot:one-template", "zero-shot:transductive", "coop", "coop:transductive", "coop:lr=1")
-    options = CompareOptions(sources=("x",), protocols=("plain",), heads=heads, seeds=(1,))
+    options = EvaluateOptions(sources=("x",), protocols=("plain",), heads=heads, seeds=(1,))
     found = trials_of(questions("plain", {"a": CLASSES["a"]}), options)
     alike: dict[Trial, list[str]] = {}
     for trial in found:
@@ -90,7 +90,7 @@ def test_trials_that_differ_in_how_answers_are_refined_learn_alike() -> None:
 
 
 def test_what_is_learned_once_serves_all_protocols() -> None:
-    options = CompareOptions(
+    options = EvaluateOptions(
         sources=("x",), protocols=("plain", "cross-dataset"), heads=("coop", "zero-shot"), seeds=(1, 2)
     )
     asked: tuple[Question, ...] = (*questions("plain", CLASSES), *questions("cross-dataset", CLASSES))

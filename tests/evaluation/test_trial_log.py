@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bimors_cli.errors import JournalError, OutputError
-from bimors_cli.evaluation.trial_log import Ledger
+from bimors_cli.evaluation.trial_log import TrialLog
 from bimors_cli.evaluation.trials import Outcome, Trial
-from bimors_cli.evaluation.variants import Contestant
+from bimors_cli.evaluation.variants import HeadVariant
 
-TRIAL = Trial(Contestant("zero-shot", None), None, 0, 0, ())
+TRIAL = Trial(HeadVariant("zero-shot", None), None, 0, 0, ())
 
 
 def outcome(seconds: float) -> Outcome:
@@ -20,40 +20,40 @@ def outcome(seconds: float) -> Outcome:
 
 def test_what_is_added_is_there_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = Ledger(path)
+    ledger = TrialLog(path)
     for i in range(3):
         ledger.add(f"key {i}", TRIAL, outcome(i))
-    again = Ledger(path)
+    again = TrialLog(path)
     assert [again[f"key {i}"] for i in range(3)] == [outcome(i) for i in range(3)]
     assert "key 3" not in again
 
 
 def test_a_line_cut_anywhere_costs_that_trial_alone(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = Ledger(path)
+    ledger = TrialLog(path)
     ledger.add("first", TRIAL, outcome(1))
     whole = path.stat().st_size
     ledger.add("second", TRIAL, outcome(2))
     content = path.read_bytes()
     for size in range(whole, len(content) - 1):
         path.write_bytes(content[:size])
-        cut = Ledger(path)
+        cut = TrialLog(path)
         assert "first" in cut and "second" not in cut
     cut.add("third", TRIAL, outcome(3))
-    again = Ledger(path)
+    again = TrialLog(path)
     assert again["third"] == outcome(3) and again["first"] == outcome(1) and "second" not in again
 
 
 def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = Ledger(path)
+    ledger = TrialLog(path)
     for i in range(2):
         ledger.add(f"key {i}", TRIAL, outcome(i))
     path.write_bytes(b"x" + path.read_bytes())
     with pytest.raises(JournalError, match="line 1: damaged"):
-        Ledger(path)
+        TrialLog(path)
 
 
 def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        Ledger(tmp_path / "missing" / "trials.jsonl").add("key", TRIAL, outcome(1))
+        TrialLog(tmp_path / "missing" / "trials.jsonl").add("key", TRIAL, outcome(1))

@@ -5,29 +5,29 @@ from __future__ import annotations
 import pytest
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.variants import Contestant, parse_contestants
-from bimors_cli.training.hyperparameters import HeadChoice
+from bimors_cli.evaluation.variants import HeadVariant, parse_variants
+from bimors_cli.training.hyperparameters import HeadConfig
 
 
 def test_plain_names() -> None:
-    zero, bimors, both = parse_contestants(["zero-shot", " bimors", "bimors+cache"])
-    assert zero == Contestant("zero-shot", None)
-    assert bimors.choice == HeadChoice("bimors") and bimors.listens
-    assert both.choice == HeadChoice("bimors", cache=True)
+    zero, bimors, both = parse_variants(["zero-shot", " bimors", "bimors+cache"])
+    assert zero == HeadVariant("zero-shot", None)
+    assert bimors.choice == HeadConfig("bimors") and bimors.listens
+    assert both.choice == HeadConfig("bimors", cache=True)
 
 
 def test_changes() -> None:
-    (one,) = parse_contestants(["bimors+cache:no-captions:tokens=8:lr=0.05:epochs=3:random-start:frozen-projection"])
-    assert one.choice == HeadChoice("bimors", True, 8, freeze_caption_projection=True, start_at_random=True)
+    (one,) = parse_variants(["bimors+cache:no-captions:tokens=8:lr=0.05:epochs=3:random-start:frozen-projection"])
+    assert one.choice == HeadConfig("bimors", True, 8, freeze_caption_projection=True, start_at_random=True)
     assert (one.captions, one.patch_tokens, one.rate, one.epochs) == (False, True, 0.05, 3)
     assert not one.listens
     assert one.recipe(10, 4, 2).epochs == 3 and one.recipe(10, 4, 2).rate == 0.05
-    (blind,) = parse_contestants(["bimors:no-patch-tokens"])
+    (blind,) = parse_variants(["bimors:no-patch-tokens"])
     assert not blind.patch_tokens and blind.recipe(10, 4, 2).rate == 0.009
 
 
 def test_how_answers_are_refined_and_what_zero_shot_reads() -> None:
-    plain, refined, one, both, learned = parse_contestants(
+    plain, refined, one, both, learned = parse_variants(
         [
             "zero-shot",
             "zero-shot:transductive",
@@ -38,15 +38,15 @@ def test_how_answers_are_refined_and_what_zero_shot_reads() -> None:
     )
     assert not (plain.transductive or plain.one_template or one.transductive or refined.one_template)
     assert refined.transductive and one.one_template and both.transductive and both.one_template
-    assert plain.unrefined == refined.unrefined != one.unrefined == both.unrefined
-    assert learned.transductive and learned.choice == HeadChoice("bimors", True, 8) and learned.listens
-    assert learned.officially().transductive
+    assert plain.without_refinement == refined.without_refinement != one.without_refinement == both.without_refinement
+    assert learned.transductive and learned.choice == HeadConfig("bimors", True, 8) and learned.listens
+    assert learned.with_official_quirks().transductive
 
 
 def test_official_quirks_are_those_of_bimors_alone() -> None:
-    zero, coop, bimors = (one.officially() for one in parse_contestants(["zero-shot", "coop", "bimors"]))
-    assert zero.choice is None and coop.choice == HeadChoice("coop")
-    assert bimors.choice == HeadChoice("bimors", freeze_caption_projection=True, start_at_random=True, half=True)
+    zero, coop, bimors = (one.with_official_quirks() for one in parse_variants(["zero-shot", "coop", "bimors"]))
+    assert zero.choice is None and coop.choice == HeadConfig("coop")
+    assert bimors.choice == HeadConfig("bimors", freeze_caption_projection=True, start_at_random=True, half=True)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_official_quirks_are_those_of_bimors_alone() -> None:
 )
 def test_what_is_no_head_is_refused_with_its_name(text: str, told: str) -> None:
     with pytest.raises(InputError, match=told.replace("+", r"\+").replace("(", r"\(")):
-        parse_contestants([text])
+        parse_variants([text])
 
 
 def test_a_head_twice() -> None:
     with pytest.raises(InputError, match="coop is there twice"):
-        parse_contestants(["coop", "bimors", "coop"])
+        parse_variants(["coop", "bimors", "coop"])

@@ -21,7 +21,7 @@ from bimors_cli.bundle.manifest import bundle_of, read_bundle
 from bimors_cli.errors import BimorsError, LabelsError
 from bimors_cli.labels import parse_labels, reading
 from bimors_cli.pipeline.checkpoint.journal import Journal
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.redact import redact
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import parse_nodata
@@ -60,8 +60,8 @@ def test_labels(content: bytes) -> None:
         labels = parse_labels(content, "labels.txt")
     except LabelsError as error:
         return one_line(error)
-    assert len(labels) >= 2 and len({reading(name) for name in labels.every_name}) == len(labels.every_name)
-    assert len(labels.owners) == len(labels.every_name) and set(labels.owners) == set(range(len(labels)))
+    assert len(labels) >= 2 and len({reading(name) for name in labels.all_names}) == len(labels.all_names)
+    assert len(labels.label_of_name) == len(labels.all_names) and set(labels.label_of_name) == set(range(len(labels)))
     # What was read can be written and read again.
     lines = "".join(f"{' | '.join(item.names)}\t{item.colour or ''}\n" for item in labels.items)
     if not any(name.startswith("#") for name in labels.names):
@@ -182,8 +182,8 @@ def test_journals(tmp_path: Path, lines: list[bytes], header: Any) -> None:
     try:
         with Journal(path, RUN, SIZES, resume=True) as journal:
             records = list(journal.records())
-            assert journal.count() == len(records) and all(isinstance(record, TileRecord) for record in records)
-            journal.append([TileRecord(1, 1, "nodata")])
+            assert journal.count() == len(records) and all(isinstance(record, TileResult) for record in records)
+            journal.append([TileResult(1, 1, "nodata")])
             assert journal.is_done(1, 1)
     except BimorsError as error:
         one_line(error)

@@ -19,9 +19,9 @@ from tests.training.test_run import draw_pictures
 KILLED = -9
 EPOCHS = 4
 TRIALS = 5
-SAVE = "bimors_cli.training.checkpoint:Workshop.save"
+SAVE = "bimors_cli.training.checkpoint:TrainingCheckpoint.save"
 FILE = "bimors_cli.training.tensor_file:save_file"
-LEDGER_ADD = "bimors_cli.evaluation.trial_log:Ledger.add"
+LEDGER_ADD = "bimors_cli.evaluation.trial_log:TrialLog.add"
 WRITE_RESULTS = "bimors_cli.evaluation.compare:write_results"
 
 
@@ -123,7 +123,7 @@ def test_finetune_killed_again_and_again_on_the_way(lessons: Lessons, tmp_path: 
         Fault(SAVE, nth=1, act="kill after"),
         Fault(SAVE, nth=3),
         Fault("os:replace", nth=2, about="adapter.tmp-"),
-        Fault("bimors_cli.training.checkpoint:Workshop.finish"),
+        Fault("bimors_cli.training.checkpoint:TrainingCheckpoint.finish"),
     ):
         assert go_on_training(lessons, tmp_path, [fault]).code == KILLED, str(fault)
     # It is finished but for the removal of what it worked with.

@@ -22,9 +22,9 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
 from bimors_cli.model import device
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import probabilities
-from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.pipeline.inference import load as models_module
 from bimors_cli.pipeline.inference import tile_reader as reading
 from bimors_cli.pipeline.summary import Summary
@@ -79,7 +79,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, field: str, value: float, picture: b
     """Let the evidence of one picture hold a number that is not finite, as float16 does that overflows."""
     gather = FrozenModels.gather
 
-    def poisoned(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> Evidence:
+    def poisoned(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> EncoderOutputs:
         evidence = gather(models, images, keys)
         tensor = getattr(evidence, field).clone()
         for place, image in enumerate(images):
@@ -96,7 +96,7 @@ def picture(classify: Classify, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes,
     seen: list[torch.Tensor] = []
     gather = FrozenModels.gather
 
-    def watched(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> Evidence:
+    def watched(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> EncoderOutputs:
         seen.extend(images.clone())
         return gather(models, images, keys)
 
@@ -164,7 +164,7 @@ def test_models_whose_numbers_overflow_label_nothing(
 def test_an_adapter_whose_numbers_are_not_finite_labels_nothing(
     tiny_bundle: Bundle, tiny_models: FrozenModels, classify: Classify, tmp_path: Path
 ) -> None:
-    learner = new_learner("bimors", tiny_models, tiny_bundle.context, classes=2)
+    learner = make_learner("bimors", tiny_models, tiny_bundle.context, classes=2)
     with torch.no_grad():
         learner.context.view(-1)[0] = torch.nan
     save_adapter(tmp_path / "adapter", tiny_bundle, "bimors", learner, ["forest", "river"])

@@ -18,7 +18,7 @@ from bimors_cli.model.batching import (
     ON_CPU,
     ON_CUDA,
     STAGES,
-    Batches,
+    BatchSizer,
     fits,
     is_shortage,
     power_of_two,
@@ -55,15 +55,15 @@ class Small:
 
 
 def test_batches_cover_all_tiles_in_order() -> None:
-    batches = Batches(CPU, limit=4)
+    batches = BatchSizer(CPU, limit=4)
     assert batches.over(HEAD, 10, lambda part: (part.start, part.stop)) == [(0, 4), (4, 8), (8, 10)]
     assert batches.over(HEAD, 0, lambda part: part) == []
     assert batches.most == 4
-    assert Batches(CPU).sizes == ON_CPU and set(ON_CPU) == set(ON_CUDA) == set(STAGES)
+    assert BatchSizer(CPU).sizes == ON_CPU and set(ON_CPU) == set(ON_CUDA) == set(STAGES)
 
 
 def test_out_of_memory_halves_from_there_on() -> None:
-    batches, asked = Batches(CPU, limit=16), list[int]()
+    batches, asked = BatchSizer(CPU, limit=16), list[int]()
 
     def work(part: slice) -> list[int]:
         asked.append(part.stop - part.start)
@@ -131,7 +131,7 @@ def test_other_faults_go_through() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
-        Batches(CPU).over(HEAD, 3, work)
+        BatchSizer(CPU).over(HEAD, 3, work)
     with pytest.raises(RuntimeError, match="mat1"), fits("the models", CPU):
         work(slice(0))
     assert not is_shortage(ValueError("out of memory"))
@@ -154,7 +154,7 @@ def test_parts_of_evidence_share_memory(models: FrozenModels) -> None:
 @pytest.mark.gpu
 def test_a_full_gpu_halves_and_goes_on(tiny_bundle: Bundle) -> None:
     cuda = torch.device("cuda")
-    batches, asked = Batches(cuda), list[int]()
+    batches, asked = BatchSizer(cuda), list[int]()
 
     def work(part: slice) -> int:
         asked.append(part.stop - part.start)

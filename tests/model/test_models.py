@@ -89,13 +89,13 @@ def test_a_tower_that_cannot_take_learned_prompts_reads_templates_as_well(
     tiny_models: FrozenModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, texts = tiny_models.clip, ["a forest.", "a dense residential area from above"]
-    short = clip.read_short(texts)
+    short = clip.encode_short_text(texts)
 
     def refuse() -> None:
         raise BundleError("not causal")
 
     monkeypatch.setattr(clip, "text_tower", refuse)
-    assert torch.equal(clip.read_short(texts), clip.read(texts))
+    assert torch.equal(clip.encode_short_text(texts), clip.read(texts))
     torch.testing.assert_close(short, clip.read(texts), rtol=0, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from bimors_cli.labels import Labels, parse_labels
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
 
 # Quotes of both kinds, a comma, mark-up, an emoji, a script from right to left, a colour of the user's.
 HARD_NAMES = ("forest", 'river "big" & <wide>', "it's, 🌲", "المدينة القديمة", "=1+1", "red roofs")
@@ -31,9 +31,9 @@ def labels() -> Labels:
 
 
 @pytest.fixture
-def spec(labels: Labels) -> LayerSpec:
+def spec(labels: Labels) -> ClassifiedSchema:
     metadata = {"version": "0.1.0", "labels": '["a", "b"]'}
-    return LayerSpec("tiles", "EPSG:32633", labels, top_k=3, probabilities=True, metadata=metadata)
+    return ClassifiedSchema("tiles", "EPSG:32633", labels, top_k=3, probabilities=True, metadata=metadata)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def make_frame() -> MakeFrame:
     Labels come in turn; after the last label there is one row without a label.
     """
 
-    def make(spec: LayerSpec, count: int = 14, first: int = 0, scale: float = 64.0) -> geopandas.GeoDataFrame:
+    def make(spec: ClassifiedSchema, count: int = 14, first: int = 0, scale: float = 64.0) -> geopandas.GeoDataFrame:
         numbers = np.arange(first, first + count)
         rows = [_row(int(number), spec) for number in numbers]
         x, y = numbers % 10 * scale, -(numbers // 10) * scale
@@ -53,7 +53,7 @@ def make_frame() -> MakeFrame:
     return make
 
 
-def _row(number: int, spec: LayerSpec) -> TileRow:
+def _row(number: int, spec: ClassifiedSchema) -> TileRow:
     names = spec.labels.names
     row, col = divmod(number, 10)
     place = number % (len(names) + 1)

@@ -14,18 +14,25 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.labels import Label, Labels
-from bimors_cli.output.classified_schema import MAX_COLUMN_NAME, LayerSpec, TileRow, check_frame, clean_text, to_frame
+from bimors_cli.output.classified_schema import (
+    MAX_COLUMN_NAME,
+    ClassifiedSchema,
+    TileRow,
+    check_frame,
+    clean_text,
+    to_frame,
+)
 from tests.output.conftest import MakeFrame, with_odd_geometries
 
 
-def test_columns_are_those_of_the_contract(spec: LayerSpec) -> None:
+def test_columns_are_those_of_the_contract(spec: ClassifiedSchema) -> None:
     fixed = ["tile_id", "scene", "row", "col", "label", "confidence", "reason", "label_2", "confidence_2"]
     classes = [f"p_{name}" for name in spec.labels.names]
     assert list(spec.columns()) == [*fixed, "label_3", "confidence_3", "caption", *classes]
     assert list(replace(spec, top_k=2, probabilities=False).columns()) == [*fixed, "caption"]
 
 
-def test_a_frame_has_exactly_these_columns_and_dtypes(spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_frame_has_exactly_these_columns_and_dtypes(spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     for count in (0, 1, 14):
         frame = make_frame(spec, count)
         assert dict(frame.drop(columns="geometry").dtypes) == spec.columns()
@@ -33,7 +40,7 @@ def test_a_frame_has_exactly_these_columns_and_dtypes(spec: LayerSpec, make_fram
         check_frame(frame, spec)
 
 
-def test_what_is_missing_is_none_in_text_and_nan_in_numbers(spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_what_is_missing_is_none_in_text_and_nan_in_numbers(spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     empty = make_frame(spec).iloc[len(spec.labels)]
     assert empty["label"] is None
     assert empty["label_2"] is None
@@ -44,7 +51,7 @@ def test_what_is_missing_is_none_in_text_and_nan_in_numbers(spec: LayerSpec, mak
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=30))
 def test_probability_columns_are_unique_in_any_case(names: list[str]) -> None:
-    spec = LayerSpec("tiles", "EPSG:4326", Labels(tuple(Label(name) for name in names)), probabilities=True)
+    spec = ClassifiedSchema("tiles", "EPSG:4326", Labels(tuple(Label(name) for name in names)), probabilities=True)
     found = [name.casefold() for name in spec.columns()]
     assert len(set(found)) == len(found) == 10 + len(names)
     assert max(map(len, spec.columns())) <= MAX_COLUMN_NAME
@@ -52,11 +59,11 @@ def test_probability_columns_are_unique_in_any_case(names: list[str]) -> None:
 
 def test_names_that_clash_get_a_number() -> None:
     labels = Labels(tuple(Label(name) for name in ("Lake", "lake", "x" * 200, "x" * 201)))
-    names = list(LayerSpec("tiles", "EPSG:4326", labels, probabilities=True).columns())[-4:]
+    names = list(ClassifiedSchema("tiles", "EPSG:4326", labels, probabilities=True).columns())[-4:]
     assert names == ["p_Lake", "p_lake_2", "p_" + "x" * 98, "p_" + "x" * 96 + "_2"]
 
 
-def test_odd_characters_are_replaced(spec: LayerSpec) -> None:
+def test_odd_characters_are_replaced(spec: ClassifiedSchema) -> None:
     # How Python hands on a file name that is not UTF-8, and what no XML can hold.
     assert clean_text("caf\udce9\x00\x0b 🌲\n") == "caf\ufffd\ufffd\ufffd 🌲\n"
     row = TileRow("caf\udce9/0/0", "caf\udce9.tif", 0, 0, label="forest", confidence=1.0)
@@ -67,19 +74,19 @@ def test_odd_characters_are_replaced(spec: LayerSpec) -> None:
 @pytest.mark.parametrize(
     "name", ["", "  ", "gpkg_contents", "RTree_x", "sqlite_master", "Layer_Styles", "bimors_predictions", "a\x00b"]
 )
-def test_layer_names_that_a_geopackage_keeps_for_itself_are_refused(spec: LayerSpec, name: str) -> None:
+def test_layer_names_that_a_geopackage_keeps_for_itself_are_refused(spec: ClassifiedSchema, name: str) -> None:
     with pytest.raises(InputError, match="name of a layer"):
         replace(spec, name=name)
 
 
-def test_more_columns_than_sqlite_has_are_refused(spec: LayerSpec) -> None:
+def test_more_columns_than_sqlite_has_are_refused(spec: ClassifiedSchema) -> None:
     many = Labels.of([f"class {i}" for i in range(2000)])
     with pytest.raises(InputError, match="1998"):
         replace(spec, labels=many)
     replace(spec, labels=many, probabilities=False)
 
 
-def test_mistakes_of_the_caller(spec: LayerSpec) -> None:
+def test_mistakes_of_the_caller(spec: ClassifiedSchema) -> None:
     with pytest.raises(ValueError, match="top_k"):
         replace(spec, top_k=1)
     with pytest.raises(ValueError, match="metadata key"):
@@ -97,7 +104,7 @@ def test_mistakes_of_the_caller(spec: LayerSpec) -> None:
         to_frame([row], np.empty(0, dtype=object), spec)
 
 
-def test_a_frame_that_does_not_fit_is_refused(spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_frame_that_does_not_fit_is_refused(spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     frame = make_frame(spec)
     with pytest.raises(OutputError, match="columns"):
         check_frame(frame.drop(columns="caption"), spec)
@@ -112,7 +119,7 @@ def test_a_frame_that_does_not_fit_is_refused(spec: LayerSpec, make_frame: MakeF
 
 
 def test_parts_are_taken_where_the_layer_says_so_and_no_geometry_everywhere(
-    spec: LayerSpec, make_frame: MakeFrame
+    spec: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     frame = with_odd_geometries(make_frame(spec))
     with pytest.raises(OutputError, match="a MultiPolygon in"):

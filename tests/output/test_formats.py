@@ -15,7 +15,7 @@ import geopandas
 import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.formats import (
     FLATGEOBUF,
     FORMATS,
@@ -97,7 +97,9 @@ def test_a_style_is_not_a_layer() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.suffix)
-def test_writing_and_the_trial_before_it(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, form: Format) -> None:
+def test_writing_and_the_trial_before_it(
+    tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame, form: Format
+) -> None:
     spec = replace(spec, crs_wkt="EPSG:4326")
     target = tmp_path / f"out{form.suffix}"
     check_layer(target, form, spec, overwrite=False)
@@ -112,7 +114,7 @@ def test_writing_and_the_trial_before_it(tmp_path: Path, spec: LayerSpec, make_f
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.suffix)
 def test_the_style_lies_beside_what_cannot_hold_it(
-    tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, form: Format
+    tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame, form: Format
 ) -> None:
     spec = replace(spec, crs_wkt="EPSG:4326")
     target, style = tmp_path / f"out{form.suffix}", tmp_path / "out.qml"
@@ -134,7 +136,9 @@ def test_the_style_lies_beside_what_cannot_hold_it(
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.suffix)
-def test_after_an_error_all_is_as_it_was(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, form: Format) -> None:
+def test_after_an_error_all_is_as_it_was(
+    tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame, form: Format
+) -> None:
     spec = replace(spec, crs_wkt="EPSG:4326")
     target = tmp_path / f"out{form.suffix}"
     write_layer(target, [make_frame(spec, 3, 0, 0.1)], form, spec, overwrite=False)
@@ -187,7 +191,7 @@ except OutputError as error:
 """
 
 
-def test_the_trial_finds_what_would_fail_at_the_end(tmp_path: Path, spec: LayerSpec) -> None:
+def test_the_trial_finds_what_would_fail_at_the_end(tmp_path: Path, spec: ClassifiedSchema) -> None:
     with pytest.raises(InputError, match="WGS 84"):
         check_layer(tmp_path / "out.geojsonl", GEOJSONSEQ, spec, overwrite=False)
     with pytest.raises(OutputError, match="no folder"):
@@ -214,7 +218,7 @@ os._exit(0)  # QGIS falls over its own feet when it tidies up
 
 
 @pytest.mark.qgis
-def test_qgis_finds_the_style_beside_the_file(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_qgis_finds_the_style_beside_the_file(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     python = shutil.which("python3", path="/usr/bin") or "python3"
     if subprocess.run([python, "-c", "import qgis.core"], capture_output=True, check=False).returncode:
         pytest.skip("no PyQGIS")

@@ -28,7 +28,7 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Labels
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.geopackage import read_provenance, write_geopackage
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
@@ -45,7 +45,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "out.gpkg"
 
 
-def write(path: Path, chunks: Any, spec: LayerSpec, *, overwrite: bool = False) -> int:
+def write(path: Path, chunks: Any, spec: ClassifiedSchema, *, overwrite: bool = False) -> int:
     return write_geopackage(path, chunks, spec, overwrite=overwrite)
 
 
@@ -54,7 +54,7 @@ def query(path: Path, sql: str) -> list[Any]:
         return database.execute(sql).fetchall()
 
 
-def assert_same(path: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec) -> None:
+def assert_same(path: Path, frame: geopandas.GeoDataFrame, spec: ClassifiedSchema) -> None:
     """Compare a layer with a frame: columns, dtypes, values, NULLs, corners."""
     read = pyogrio.read_dataframe(path, layer=spec.name)
     assert list(read.columns) == list(frame.columns)
@@ -70,7 +70,7 @@ def assert_same(path: Path, frame: geopandas.GeoDataFrame, spec: LayerSpec) -> N
     ).all()
 
 
-def test_every_column_and_null_comes_back(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_every_column_and_null_comes_back(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     frame = make_frame(spec, 21)
     assert write(target, [frame], spec) == 21
     assert os.listdir(target.parent) == ["out.gpkg"]
@@ -80,7 +80,7 @@ def test_every_column_and_null_comes_back(target: Path, spec: LayerSpec, make_fr
     assert query(target, f"SELECT count(*) FROM tiles WHERE {nulls} AND reason = 'nodata'") == [(3,)]
 
 
-def test_chunks_make_one_layer_in_their_order(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_chunks_make_one_layer_in_their_order(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     chunks = [make_frame(spec, 10, 0), make_frame(spec, 0), make_frame(spec, 3, 10), make_frame(spec, 8, 13)]
     assert write(target, iter(chunks), spec) == 21
     assert_same(target, make_frame(spec, 21), spec)
@@ -89,7 +89,7 @@ def test_chunks_make_one_layer_in_their_order(target: Path, spec: LayerSpec, mak
     assert box["tile_id"].tolist() == ["scene/0/0"]
 
 
-def test_no_chunk_at_all_gives_an_empty_layer_with_all_columns(target: Path, spec: LayerSpec) -> None:
+def test_no_chunk_at_all_gives_an_empty_layer_with_all_columns(target: Path, spec: ClassifiedSchema) -> None:
     assert write(target, [], spec) == 0
     info = pyogrio.read_info(target, layer="tiles")
     assert info["features"] == 0
@@ -100,13 +100,13 @@ def test_no_chunk_at_all_gives_an_empty_layer_with_all_columns(target: Path, spe
 
 def test_a_hundred_labels_with_probabilities(target: Path, make_frame: MakeFrame) -> None:
     names = Labels.of([f"{'Class' if i % 2 else 'class'} '{i}\", `x`" for i in range(100)])
-    spec = LayerSpec("tiles", "EPSG:32633", names, top_k=2, probabilities=True)
+    spec = ClassifiedSchema("tiles", "EPSG:32633", names, top_k=2, probabilities=True)
     frame = make_frame(spec, 120)
     write(target, [frame], spec)
     assert_same(target, frame, spec)
 
 
-def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     spec = replace(spec, multipart=True)
     frame = with_odd_geometries(make_frame(spec))
     write(target, [frame], spec)
@@ -117,7 +117,7 @@ def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: LayerSpec,
     assert shapely.equals(read[1:], frame.geometry.to_numpy()[1:]).all()
 
 
-def test_a_layer_name_with_quotes(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_layer_name_with_quotes(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     spec = replace(spec, name="tiles \"of\" 'it'; DROP TABLE 🌲")
     frame = make_frame(spec)
     write(target, [frame], spec)
@@ -140,7 +140,7 @@ def test_a_layer_name_with_quotes(target: Path, spec: LayerSpec, make_frame: Mak
         "+proj=geos +h=35785831 +sweep=y +R=6378137",
     ],
 )
-def test_any_crs_comes_back(target: Path, spec: LayerSpec, make_frame: MakeFrame, crs: str) -> None:
+def test_any_crs_comes_back(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, crs: str) -> None:
     spec = replace(spec, crs_wkt=pyproj.CRS(crs).to_wkt())
     frame = make_frame(spec, scale=1.0)
     write(target, [frame], spec)
@@ -150,7 +150,7 @@ def test_any_crs_comes_back(target: Path, spec: LayerSpec, make_frame: MakeFrame
 
 
 @pytest.mark.filterwarnings("ignore:Passed SRS uses EPSG")
-def test_a_northing_first_code_without_axes_is_no_other_crs(target: Path, spec: LayerSpec) -> None:
+def test_a_northing_first_code_without_axes_is_no_other_crs(target: Path, spec: ClassifiedSchema) -> None:
     # So GDAL before 3 wrote LAEA Europe; pyproj takes it for another than EPSG:3035.
     old = pyproj.CRS(3035).to_wkt("WKT1_GDAL")
     assert 'AUTHORITY["EPSG","3035"]' in old
@@ -160,7 +160,7 @@ def test_a_northing_first_code_without_axes_is_no_other_crs(target: Path, spec: 
 
 @pytest.mark.shared
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_the_crs_of_every_real_scene_comes_back(target: Path, spec: LayerSpec, scenes: Path) -> None:
+def test_the_crs_of_every_real_scene_comes_back(target: Path, spec: ClassifiedSchema, scenes: Path) -> None:
     found = set()
     for path in sorted(scenes.glob("*.tif")):
         try:
@@ -175,7 +175,7 @@ def test_the_crs_of_every_real_scene_comes_back(target: Path, spec: LayerSpec, s
 
 
 def test_a_crs_that_changes_on_the_way_is_found(
-    target: Path, spec: LayerSpec, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = pyogrio.raw.write
     monkeypatch.setattr(pyogrio.raw, "write", lambda *a, **k: real(*a, **{**k, "crs": "EPSG:32634"}))
@@ -185,7 +185,7 @@ def test_a_crs_that_changes_on_the_way_is_found(
 
 
 def test_rows_that_get_lost_are_found(
-    target: Path, spec: LayerSpec, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = pyogrio.raw.write
     lost = iter([False, False, True])
@@ -195,7 +195,7 @@ def test_rows_that_get_lost_are_found(
     assert os.listdir(target.parent) == []
 
 
-def test_provenance_of_many_kilobytes(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_provenance_of_many_kilobytes(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     config = json.dumps({"labels": [*HARD_NAMES, "a=b:c\n<&>"] * 500}, ensure_ascii=False)
     command = "bimors classify 'a b.tif' --labels x\ty caf\udce9"
     spec = replace(spec, metadata={"config": config, "command": command, "adapter": ""})
@@ -207,14 +207,14 @@ def test_provenance_of_many_kilobytes(target: Path, spec: LayerSpec, make_frame:
     assert pyogrio.read_info(target, layer="tiles")["layer_metadata"]["bimors_config"] == config
 
 
-def test_provenance_of_other_files(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_provenance_of_other_files(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     make_frame(spec).to_file(tmp_path / "other.gpkg")
     assert read_provenance(tmp_path / "other.gpkg") == {}
     with pytest.raises(InputError, match="no layer"):
         read_provenance(tmp_path / "missing.gpkg")
 
 
-def test_the_style_is_the_layers_default(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_the_style_is_the_layers_default(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     write(target, [make_frame(spec)], spec)
     ((*place, name, style), (*other_place, other, _)) = query(
         target,
@@ -231,7 +231,9 @@ def test_the_style_is_the_layers_default(target: Path, spec: LayerSpec, make_fra
     assert pyogrio.list_layers(target).tolist() == [["tiles", "Polygon"], ["layer_styles", None]]
 
 
-def test_the_database_is_sound_and_needs_no_companion(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_the_database_is_sound_and_needs_no_companion(
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     write(target, [make_frame(spec)], spec)
     assert query(target, "PRAGMA integrity_check") == [("ok",)]
     assert query(target, "PRAGMA foreign_key_check") == []
@@ -242,7 +244,7 @@ def test_the_database_is_sound_and_needs_no_companion(target: Path, spec: LayerS
 
 
 def test_a_journal_mode_from_the_environment_does_not_stay(
-    target: Path, spec: LayerSpec, make_frame: MakeFrame
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     before = pyogrio.get_gdal_config_option("OGR_SQLITE_JOURNAL")
     pyogrio.set_gdal_config_options({"OGR_SQLITE_JOURNAL": "WAL"})
@@ -254,7 +256,7 @@ def test_a_journal_mode_from_the_environment_does_not_stay(
     assert os.listdir(target.parent) == ["out.gpkg"]
 
 
-def test_the_same_rows_give_the_same_tables(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_the_same_rows_give_the_same_tables(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2026-01-01T00:00:00.000Z"})
     try:
         for name in ("a.gpkg", "b.gpkg"):
@@ -269,7 +271,7 @@ def test_the_same_rows_give_the_same_tables(tmp_path: Path, spec: LayerSpec, mak
 
 
 def test_an_error_of_the_rows_passes_and_the_old_file_stays(
-    target: Path, spec: LayerSpec, make_frame: MakeFrame
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     write(target, [make_frame(spec, 5)], spec)
     before = target.read_bytes()
@@ -284,7 +286,7 @@ def test_an_error_of_the_rows_passes_and_the_old_file_stays(
     assert os.listdir(target.parent) == ["out.gpkg"]
 
 
-def test_overwriting_is_asked_for(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_overwriting_is_asked_for(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     write(target, [make_frame(spec, 5)], spec)
     with pytest.raises(OutputExistsError):
         write(target, [make_frame(spec, 6)], spec)
@@ -292,7 +294,9 @@ def test_overwriting_is_asked_for(target: Path, spec: LayerSpec, make_frame: Mak
     assert query(target, "SELECT count(*) FROM tiles") == [(7,)]
 
 
-def test_a_later_chunk_that_does_not_fit_is_refused(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_later_chunk_that_does_not_fit_is_refused(
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     good = make_frame(spec)
     for bad in (good.set_crs("EPSG:3857", allow_override=True), good.assign(more=1), good.drop(columns="caption")):
         with pytest.raises(OutputError):
@@ -332,7 +336,7 @@ def run_writer(target: Path, fate: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_killed_writer_leaves_the_old_file_whole(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_killed_writer_leaves_the_old_file_whole(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     write(target, [make_frame(spec, 5)], spec)
     before = target.read_bytes()
     assert run_writer(target, "die").returncode == -signal.SIGKILL
@@ -352,7 +356,7 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(target: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="no programs of GDAL")
-def test_gdals_own_programs_read_it(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_gdals_own_programs_read_it(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     write(target, [make_frame(spec)], spec)
     shown = subprocess.run(["ogrinfo", "-so", str(target), "tiles"], capture_output=True, text=True, check=True)
     assert shown.stderr == ""  # GDAL before 3.7 warns about the newest GeoPackages

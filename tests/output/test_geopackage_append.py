@@ -19,7 +19,7 @@ import pyogrio
 import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.geopackage import (
     append_geopackage,
     check_append,
@@ -31,7 +31,7 @@ from tests.output.conftest import HARD_NAMES, MakeFrame
 
 
 @pytest.fixture
-def other(spec: LayerSpec) -> LayerSpec:
+def other(spec: ClassifiedSchema) -> ClassifiedSchema:
     """A second layer: another CRS, other columns, another provenance."""
     return replace(
         spec, name='later "one"', crs_wkt="EPSG:3857", top_k=2, probabilities=False, metadata={"version": "2"}
@@ -39,7 +39,7 @@ def other(spec: LayerSpec) -> LayerSpec:
 
 
 @pytest.fixture
-def target(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> Path:
+def target(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> Path:
     """A GeoPackage with a layer of bimors and one of another program."""
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
@@ -47,7 +47,7 @@ def target(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> Path:
     return path
 
 
-def append(path: Path, chunks: Any, spec: LayerSpec, *, replace: bool = False) -> int:
+def append(path: Path, chunks: Any, spec: ClassifiedSchema, *, replace: bool = False) -> int:
     return append_geopackage(path, chunks, spec, replace=replace)
 
 
@@ -60,7 +60,9 @@ def tables(path: Path, names: tuple[str, ...]) -> list[list[Any]]:
     return [query(path, f'SELECT * FROM "{name}"') for name in names]
 
 
-def test_the_layers_that_are_there_stay(target: Path, spec: LayerSpec, other: LayerSpec, make_frame: MakeFrame) -> None:
+def test_the_layers_that_are_there_stay(
+    target: Path, spec: ClassifiedSchema, other: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     before = tables(target, ("tiles", "roads", "rtree_tiles_geom"))
     styles = query(target, "SELECT * FROM layer_styles")
     assert append(target, [make_frame(other, 10), make_frame(other, 5, 10)], other) == 15
@@ -73,7 +75,7 @@ def test_the_layers_that_are_there_stay(target: Path, spec: LayerSpec, other: La
 
 
 def test_the_new_layer_is_as_one_of_its_own_file(
-    target: Path, tmp_path: Path, other: LayerSpec, make_frame: MakeFrame
+    target: Path, tmp_path: Path, other: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     frame, alone = make_frame(other, 15), tmp_path / "alone.gpkg"
     append(target, [frame], other)
@@ -85,7 +87,7 @@ def test_the_new_layer_is_as_one_of_its_own_file(
 
 
 def test_each_layer_has_its_own_provenance(
-    target: Path, spec: LayerSpec, other: LayerSpec, make_frame: MakeFrame
+    target: Path, spec: ClassifiedSchema, other: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     append(target, [make_frame(other, 3)], other)
     assert read_provenance(target) == read_provenance(target, "tiles") == dict(spec.metadata)
@@ -95,7 +97,7 @@ def test_each_layer_has_its_own_provenance(
 
 
 def test_of_several_layers_one_must_be_named(
-    target: Path, tmp_path: Path, other: LayerSpec, make_frame: MakeFrame
+    target: Path, tmp_path: Path, other: ClassifiedSchema, make_frame: MakeFrame
 ) -> None:
     assert choose_layer(target, None) == "tiles"  # the other one is not of bimors
     assert choose_layer(target, "roads") == "roads"
@@ -112,7 +114,7 @@ def test_of_several_layers_one_must_be_named(
         choose_layer(tmp_path / "text.gpkg", None)
 
 
-def test_a_file_that_is_not_there_is_made(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_file_that_is_not_there_is_made(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     path = tmp_path / "new.gpkg"
     check_append(path, "tiles", replace=False)
     assert append(path, [make_frame(spec, 3)], spec) == 3
@@ -120,7 +122,9 @@ def test_a_file_that_is_not_there_is_made(tmp_path: Path, spec: LayerSpec, make_
 
 
 @pytest.mark.parametrize("name", ["tiles", "TILES", "roads", "bimors_Predictions", "rtree_tiles_geom"])
-def test_a_name_that_is_taken_is_refused(target: Path, spec: LayerSpec, make_frame: MakeFrame, name: str) -> None:
+def test_a_name_that_is_taken_is_refused(
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, name: str
+) -> None:
     before = target.read_bytes()
     with pytest.raises(OutputExistsError, match="already") as caught:
         check_append(target, name, replace=False)
@@ -130,11 +134,11 @@ def test_a_name_that_is_taken_is_refused(target: Path, spec: LayerSpec, make_fra
     assert target.read_bytes() == before
 
 
-def replace_name(spec: LayerSpec, name: str) -> LayerSpec:
+def replace_name(spec: ClassifiedSchema, name: str) -> ClassifiedSchema:
     return replace(spec, name=name)
 
 
-def test_a_layer_is_replaced_on_request(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_layer_is_replaced_on_request(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     before = tables(target, ("roads",))
     assert append(target, [make_frame(spec, 9)], spec, replace=True) == 9
     assert tables(target, ("roads",)) == before
@@ -146,7 +150,7 @@ def test_a_layer_is_replaced_on_request(target: Path, spec: LayerSpec, make_fram
         check_append(target, "Tiles", replace=True)
 
 
-def test_what_is_no_geopackage_is_refused(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_what_is_no_geopackage_is_refused(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     (tmp_path / "text.gpkg").write_text("not a database, not at all " * 100)
     (tmp_path / "empty.gpkg").write_bytes(b"")
     with closing(sqlite3.connect(tmp_path / "plain.gpkg")) as database, database:
@@ -158,13 +162,15 @@ def test_what_is_no_geopackage_is_refused(tmp_path: Path, spec: LayerSpec, make_
         assert (tmp_path / name).read_bytes() == before
 
 
-def test_a_file_that_is_open_elsewhere_is_refused(target: Path, other: LayerSpec) -> None:
+def test_a_file_that_is_open_elsewhere_is_refused(target: Path, other: ClassifiedSchema) -> None:
     Path(f"{target}-wal").write_text("")
     with pytest.raises(OutputError, match="open in another program"):
         check_append(target, other.name, replace=False)
 
 
-def test_an_error_of_the_rows_leaves_the_file_as_it_was(target: Path, other: LayerSpec, make_frame: MakeFrame) -> None:
+def test_an_error_of_the_rows_leaves_the_file_as_it_was(
+    target: Path, other: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     before = target.read_bytes()
 
     def chunks() -> Iterator[geopandas.GeoDataFrame]:
@@ -176,7 +182,9 @@ def test_an_error_of_the_rows_leaves_the_file_as_it_was(target: Path, other: Lay
     assert target.read_bytes() == before and os.listdir(target.parent) == ["out.gpkg"]
 
 
-def test_what_others_change_in_the_meantime_is_kept(target: Path, other: LayerSpec, make_frame: MakeFrame) -> None:
+def test_what_others_change_in_the_meantime_is_kept(
+    target: Path, other: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     def chunks() -> Iterator[geopandas.GeoDataFrame]:
         yield make_frame(other, 10)
         with closing(sqlite3.connect(target)) as database, database:
@@ -189,7 +197,7 @@ def test_what_others_change_in_the_meantime_is_kept(target: Path, other: LayerSp
 
 
 def test_a_disk_without_room_for_the_copy(
-    target: Path, other: LayerSpec, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
+    target: Path, other: ClassifiedSchema, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -215,7 +223,9 @@ append_geopackage(Path(sys.argv[1]), chunks(), LayerSpec("x", "EPSG:3857", Label
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_killed_append_leaves_the_file_as_it_was(target: Path, other: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_killed_append_leaves_the_file_as_it_was(
+    target: Path, other: ClassifiedSchema, make_frame: MakeFrame
+) -> None:
     before = target.read_bytes()
     done = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
     assert done.returncode == -signal.SIGKILL and target.read_bytes() == before

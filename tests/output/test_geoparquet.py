@@ -16,7 +16,7 @@ import pytest
 import shapely
 
 from bimors_cli.errors import InputError
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.formats import GEOPARQUET, check_layer
 from bimors_cli.output.geoparquet import build_geoparquet
 from tests.output.conftest import MakeFrame, with_odd_geometries
@@ -33,7 +33,7 @@ def metadata(path: Path) -> dict[str, str]:
     return {key.decode(): text.decode() for key, text in (parquet.read_metadata(path).metadata or {}).items()}
 
 
-def test_every_column_and_null_comes_back(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_every_column_and_null_comes_back(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     chunks = [make_frame(spec, 10, 0), make_frame(spec, 0), make_frame(spec, 11, 10)]
     assert build_geoparquet(target, iter(chunks), spec) == 21
     wanted, read = make_frame(spec, 21), geopandas.read_parquet(target)
@@ -51,7 +51,7 @@ def test_every_column_and_null_comes_back(target: Path, spec: LayerSpec, make_fr
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", "OGC:CRS84", "EPSG:2193", 'LOCAL_CS["site",UNIT["metre",1]]'])
 def test_the_metadata_are_those_of_geopandas(
-    target: Path, tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, crs: str
+    target: Path, tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame, crs: str
 ) -> None:
     spec = replace(spec, crs_wkt=crs)
     build_geoparquet(target, [make_frame(spec, 10), make_frame(spec, 4, 10)], spec)
@@ -60,13 +60,13 @@ def test_the_metadata_are_those_of_geopandas(
     assert ours == theirs
 
 
-def test_it_tells_its_provenance(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_it_tells_its_provenance(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     build_geoparquet(target, [make_frame(spec)], spec)
     found = metadata(target)
     assert (found["bimors_version"], found["bimors_labels"]) == ("0.1.0", '["a", "b"]')
 
 
-def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     spec = replace(spec, multipart=True)
     nowhere = make_frame(spec, 3)
     nowhere = nowhere.set_geometry(np.full(3, None), crs=nowhere.crs)
@@ -78,13 +78,13 @@ def test_tiles_in_parts_and_tiles_without_a_place(target: Path, spec: LayerSpec,
     np.testing.assert_array_equal(column["bbox"], with_odd_geometries(make_frame(spec)).total_bounds)
 
 
-def test_no_row_at_all(target: Path, spec: LayerSpec) -> None:
+def test_no_row_at_all(target: Path, spec: ClassifiedSchema) -> None:
     assert build_geoparquet(target, [], spec) == 0
     read = geopandas.read_parquet(target)
     assert len(read) == 0 and read.crs == "EPSG:32633" and list(read.columns)[:-1] == list(spec.columns())
 
 
-def test_a_chunk_is_a_row_group(target: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_chunk_is_a_row_group(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     """So memory is that of a chunk: each is on the disk before the next one is asked for."""
     sizes = []
 
@@ -99,7 +99,7 @@ def test_a_chunk_is_a_row_group(target: Path, spec: LayerSpec, make_frame: MakeF
 
 
 def test_without_pyarrow_it_says_what_to_install(
-    tmp_path: Path, spec: LayerSpec, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, spec: ClassifiedSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = builtins.__import__
 

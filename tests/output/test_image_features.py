@@ -12,7 +12,7 @@ import pytest
 
 from bimors_cli.errors import InputError
 from bimors_cli.output import image_features as features
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.image_features import DTYPE, TABLE, add_features, read_features
 from tests.output.conftest import MakeFrame
@@ -29,7 +29,7 @@ def read(path: Path, layer: str = "tiles") -> list[tuple[str, bytes]]:
 
 
 def test_they_come_back_in_blocks(
-    spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False, features=iter(made(7)))
@@ -42,9 +42,9 @@ def test_they_come_back_in_blocks(
     assert pyogrio.list_layers(path)[:, 0].tolist() == ["tiles", "layer_styles"]
 
 
-def test_layers_have_their_own_and_replace_them(spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path) -> None:
+def test_layers_have_their_own_and_replace_them(spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
-    other = LayerSpec("other", "EPSG:32633", spec.labels)
+    other = ClassifiedSchema("other", "EPSG:32633", spec.labels)
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False, features=made(7))
     append_geopackage(path, [make_frame(other, 2)], other, replace=False, features=made(2, first=50))
     assert read(path) == made(7) and read(path, "other") == made(2, first=50)
@@ -55,7 +55,7 @@ def test_layers_have_their_own_and_replace_them(spec: LayerSpec, make_frame: Mak
         read(path, "other")
 
 
-def test_a_layer_that_was_renamed_is_found(spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path) -> None:
+def test_a_layer_that_was_renamed_is_found(spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False, features=made(7))
     with closing(sqlite3.connect(path)) as database, database:
@@ -65,7 +65,7 @@ def test_a_layer_that_was_renamed_is_found(spec: LayerSpec, make_frame: MakeFram
     assert read(path, "harbour") == made(7)
 
 
-def test_a_file_without_any_has_no_table(spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path) -> None:
+def test_a_file_without_any_has_no_table(spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     with closing(sqlite3.connect(path)) as database:
@@ -75,7 +75,9 @@ def test_a_file_without_any_has_no_table(spec: LayerSpec, make_frame: MakeFrame,
     assert raised.value.hint is not None and "--keep-features" in raised.value.hint
 
 
-def test_an_error_of_whoever_gives_them_leaves_nothing(spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path) -> None:
+def test_an_error_of_whoever_gives_them_leaves_nothing(
+    spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path
+) -> None:
     def broken() -> object:
         yield from made(2)
         raise InputError("the source is gone")
@@ -86,7 +88,7 @@ def test_an_error_of_whoever_gives_them_leaves_nothing(spec: LayerSpec, make_fra
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 6, b"\0" * 9])
-def test_damage_is_named(spec: LayerSpec, make_frame: MakeFrame, tmp_path: Path, damage: bytes) -> None:
+def test_damage_is_named(spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     add_features(path, "tiles", [*made(3), ("scene/0/3", damage)])

@@ -12,14 +12,14 @@ import pyogrio
 import pytest
 
 from bimors_cli.errors import InputError
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.classified_schema import ClassifiedSchema
 from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.predictions import read_predictions
 from tests.output.conftest import MakeFrame
 
 
 @pytest.mark.parametrize("name", ["tiles", "tiles \"of\" 'it'; DROP TABLE 🌲"])
-def test_labels_as_written(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame, name: str) -> None:
+def test_labels_as_written(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame, name: str) -> None:
     spec = replace(spec, name=name)
     path, frame = tmp_path / "a ?#%.gpkg", make_frame(spec, 21)
     write_geopackage(path, [frame.iloc[:10], frame.iloc[10:]], spec, overwrite=False)
@@ -32,13 +32,13 @@ def test_labels_as_written(tmp_path: Path, spec: LayerSpec, make_frame: MakeFram
     assert read_predictions(path) == expected
 
 
-def test_no_program_takes_it_for_a_layer(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_no_program_takes_it_for_a_layer(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec)], spec, overwrite=False)
     assert pyogrio.list_layers(path)[:, 0].tolist() == ["tiles", "layer_styles"]
 
 
-def test_files_without_the_record(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_files_without_the_record(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     make_frame(spec).to_file(tmp_path / "other.gpkg")
     assert read_predictions(tmp_path / "other.gpkg") is None
     (tmp_path / "text.gpkg").write_text("not a database, not at all " * 100)
@@ -48,14 +48,14 @@ def test_files_without_the_record(tmp_path: Path, spec: LayerSpec, make_frame: M
     assert not (tmp_path / "missing.gpkg").exists()
 
 
-def test_one_label_a_tile(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_one_label_a_tile(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec)], spec, overwrite=False)
     with closing(sqlite3.connect(path)) as database, pytest.raises(sqlite3.IntegrityError):
         database.execute("INSERT INTO bimors_predictions VALUES ('tiles', 'scene/0/0', 'twice')")
 
 
-def test_each_layer_has_its_own(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_each_layer_has_its_own(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     path, other = tmp_path / "out.gpkg", replace(spec, name="other")
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     changed = make_frame(other, 9).assign(label=pandas.Series(["forest"] * 9, dtype=object))
@@ -69,7 +69,7 @@ def test_each_layer_has_its_own(tmp_path: Path, spec: LayerSpec, make_frame: Mak
     assert read_predictions(path, "layer_styles") is None
 
 
-def test_a_renamed_layer_is_found(tmp_path: Path, spec: LayerSpec, make_frame: MakeFrame) -> None:
+def test_a_renamed_layer_is_found(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     path, other = tmp_path / "out.gpkg", replace(spec, name="other")
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     append_geopackage(path, [make_frame(other, 9)], other, replace=False)

@@ -13,20 +13,20 @@ from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.engines.local import take_up
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.plan import Todo
-from bimors_cli.pipeline.progress import Silent
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.plan import TileIndices
+from bimors_cli.pipeline.progress import NullProgress
+from bimors_cli.pipeline.tile_result import TileResult
 
 LABELS = parse_labels(b"forest | woodland\t#00ff00\nriver\nport\n", "labels.txt")
 
 
-def answer(scene: int, index: int) -> TileRecord:
+def answer(scene: int, index: int) -> TileResult:
     """Label tiles in turn; every seventh has no data."""
     if index % 7 == 6:
-        return TileRecord(scene, index, "nodata")
+        return TileResult(scene, index, "nodata")
     best = (scene + index) % 3
     ranked = ((best, 0.5 + index % 50 / 100), ((best + 1) % 3, 0.25))
-    return TileRecord(scene, index, None, ranked, f"tile {index} of scene {scene}")
+    return TileResult(scene, index, None, ranked, f"tile {index} of scene {scene}")
 
 
 class Shards:
@@ -49,13 +49,13 @@ class Shards:
         shard: str,
         *,
         leave: int = 0,
-        answer: Callable[[int, int], TileRecord] = answer,
+        answer: Callable[[int, int], TileResult] = answer,
         inside: Callable[[Journal], None] = lambda journal: None,
         **options: Any,
     ) -> Path:
         """Do a shard, but for some tiles at its end; ``inside`` is called while it is held."""
         job = self.job(shard, **options)
-        with take_up(job, Silent()) as (journal, todo):
+        with take_up(job, NullProgress()) as (journal, todo):
             records = _records(todo, answer)
             journal.append(records[: len(records) - leave])
             inside(journal)
@@ -65,10 +65,10 @@ class Shards:
         """Do all of so many shards."""
         return [self.work(f"{number}/{count}", **how) for number in range(1, count + 1)]
 
-    def whole(self, **options: Any) -> list[TileRecord]:
+    def whole(self, **options: Any) -> list[TileResult]:
         """Return the records of the run without shards."""
         return _records(self.job(None, **options).todo(), answer)
 
 
-def _records(todo: Todo, answer: Callable[[int, int], TileRecord]) -> list[TileRecord]:
+def _records(todo: TileIndices, answer: Callable[[int, int], TileResult]) -> list[TileResult]:
     return [answer(scene, int(index)) for scene, places in enumerate(todo) for index in places]

@@ -287,7 +287,7 @@ def test_other_labels_need_neither_captioner_nor_image_tower(
     gather = FrozenModels.gather
     monkeypatch.setattr(FrozenModels, "gather", lambda *args: looked.append(args) or gather(*args))
     summary = classify(scene, "second.gpkg", other)
-    assert not looked and summary.captions_known == 9 and summary.captions_described == 0
+    assert not looked and summary.caption_hits == 9 and summary.caption_misses == 0
     assert_geodataframe_equal(rows(summary.output), whole)
     # Some tiles are known, and some are not.
     classify(make_raster(noise(3, 96, 64), name="part.tif"), "part.gpkg")

@@ -41,13 +41,13 @@ def plan(scene: str, tiny_bundle: Bundle) -> MakePlan:
 
 
 def test_runs_without_either_say_what_they_always_said(plan: MakePlan) -> None:
-    rows = plan().decides_rows()
+    rows = plan().run_key()
     assert rows["labels"] == ["forest", "river"] and not {"synonyms", "templates"} & set(rows)
 
 
 def test_synonyms_decide_rows(plan: MakePlan) -> None:
     found = [
-        plan(*labels).decides_rows()
+        plan(*labels).run_key()
         for labels in (["forest", "river"], ["forest | woodland", "river"], ["forest", "river | woodland"])
     ]
     assert all(rows["labels"] == ["forest", "river"] for rows in found)
@@ -55,19 +55,19 @@ def test_synonyms_decide_rows(plan: MakePlan) -> None:
 
 
 def test_templates_decide_rows_of_zero_shot(plan: MakePlan, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    assert plan(head="zero-shot").decides_rows()["templates"] == list(REMOTE_SENSING)
+    assert plan(head="zero-shot").run_key()["templates"] == list(REMOTE_SENSING)
     asked = plan(head="zero-shot", templates=("{}", "a {}."))
-    assert asked.decides_rows()["templates"] == ["{}", "a {}."] == list(asked.templates)
+    assert asked.run_key()["templates"] == ["{}", "a {}."] == list(asked.templates)
     # As runs were before there were templates.
-    assert "templates" not in plan(head="zero-shot", templates=("a photo of a {}.",)).decides_rows()
+    assert "templates" not in plan(head="zero-shot", templates=("a photo of a {}.",)).run_key()
     shutil.copytree(tiny_bundle.folder, tmp_path / "own")
     manifest = json.loads((tmp_path / "own" / MANIFEST).read_text())
     (tmp_path / "own" / MANIFEST).write_text(json.dumps({**manifest, "templates": ["a photo of a {}."]}))
-    assert "templates" not in plan(head="zero-shot", model=tmp_path / "own").decides_rows()
+    assert "templates" not in plan(head="zero-shot", model=tmp_path / "own").run_key()
 
 
 def test_the_embedded_bundle_says_what_it_always_said(plan: MakePlan) -> None:
-    rows = plan(model=Path("mini"), head="zero-shot").decides_rows()
+    rows = plan(model=Path("mini"), head="zero-shot").run_key()
     assert rows["head"] == "zero-shot" and "templates" not in rows
 
 

@@ -27,11 +27,11 @@ from bimors_cli.options.shard import Shard
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import line
-from bimors_cli.pipeline.checkpoint.shard_header import options_of, origin_of
+from bimors_cli.pipeline.checkpoint.shard_header import options_of, shard_header
 from bimors_cli.pipeline.engines.local import take_up
 from bimors_cli.pipeline.merge import MergeOptions, merge
-from bimors_cli.pipeline.progress import Silent
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.progress import NullProgress
+from bimors_cli.pipeline.tile_result import TileResult
 from tests.conftest import NORTH_UP, MakeRaster
 from tests.pipeline.sharded import LABELS, Shards
 
@@ -141,7 +141,7 @@ def test_any_number_of_shards(shards: Shards, tmp_path: Path, count: int) -> Non
     records = [record for record in shards.whole() if record.reason is None]
     assert rows["caption"].tolist() == [record.caption for record in records]
     assert read_provenance(tmp_path / "out.gpkg", "tiles")["run"] == json.dumps(
-        shards.job(None).plan.decides_rows(), ensure_ascii=False
+        shards.job(None).plan.run_key(), ensure_ascii=False
     )
 
 
@@ -204,7 +204,7 @@ def test_shards_of_other_runs(shards: Shards, tmp_path: Path, other: dict[str, A
 def test_files_that_are_no_shards(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(2)
     plan = shards.job(None).plan
-    with Journal(tmp_path / "whole.bimors-journal", plan.decides_rows(), [36], resume=False):
+    with Journal(tmp_path / "whole.bimors-journal", plan.run_key(), [36], resume=False):
         pass
     told = refused(tmp_path / "out.gpkg", [*journals, tmp_path / "whole.bimors-journal"])
     assert "whole.bimors-journal: the journal of a whole run" in told
@@ -237,7 +237,7 @@ def test_unfinished_and_torn(shards: Shards, tmp_path: Path) -> None:
 def test_records_of_another_shard(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(2)
     with journals[0].open("ab") as file:
-        file.write(line(TileRecord(0, 35, None, ((0, 0.5),), "stray").to_json()))
+        file.write(line(TileResult(0, 35, None, ((0, 0.5),), "stray").to_json()))
     assert "holds what no run has written" in refused(tmp_path / "out.gpkg", journals, JournalError)
 
 
@@ -264,7 +264,7 @@ def test_a_journal_by_the_name_of_another_shard(shards: Shards, tmp_path: Path) 
     first.rename(tmp_path / "out.gpkg.bimors-journal")
     with (
         pytest.raises(InputError, match=r'shard \("2/2", now null\)'),
-        take_up(shards.job(None, resume=True), Silent()),
+        take_up(shards.job(None, resume=True), NullProgress()),
     ):
         pass
     (tmp_path / "out.gpkg.bimors-journal").rename(tmp_path / "b")
@@ -315,11 +315,11 @@ def test_copies_of_a_scene(shards: Shards, tmp_path: Path, scene: str, caplog: p
 
 def test_a_whole_run_still_sees_when_its_scene_was_modified(shards: Shards, tmp_path: Path, scene: str) -> None:
     path = tmp_path / "out.gpkg.bimors-journal"
-    with Journal(path, shards.job(None).plan.decides_rows(), [36], resume=False):
+    with Journal(path, shards.job(None).plan.run_key(), [36], resume=False):
         pass
     os.utime(scene, ns=(1, 1))
     with pytest.raises(InputError, match="other options: scenes"):
-        Journal(path, shards.job(None).plan.decides_rows(), [36], resume=True)
+        Journal(path, shards.job(None).plan.run_key(), [36], resume=True)
 
 
 def test_a_scene_that_is_elsewhere(shards: Shards, tmp_path: Path, scene: str, make_raster: MakeRaster) -> None:
@@ -360,7 +360,7 @@ def test_options_come_back_as_they_were(tiny_bundle: Bundle, scene: str) -> None
         "probabilities": True, "dst_crs": "EPSG:4326", "shard": "2/3",
     }  # fmt: skip
     options = ClassifyOptions(scenes=(scene, "/vsicurl/https://host/b.tif"), labels=LABELS, **other)
-    origin = origin_of(options, Shard(2, 3), ("bimors", "classify"))
+    origin = shard_header(options, Shard(2, 3), ("bimors", "classify"))
     assert options_of(json.loads(json.dumps(origin.options))) == options
     assert options_of(origin.options, shard=None).shard is None
     assert options.labels.items[0].synonyms == ("woodland",) and options.labels.items[0].colour == "#00ff00"
@@ -371,7 +371,7 @@ def test_addresses_keep_their_secrets(shards: Shards, scene: str) -> None:
         shards.job("1/1").plan.options, scenes=("https://user:hush@host/a.tif?sig=hush", scene)
     )
     command = ("bimors", "classify", "https://user:hush@host/a.tif?sig=hush")
-    origin = origin_of(options, Shard(1, 1), command)
+    origin = shard_header(options, Shard(1, 1), command)
     assert "hush" not in repr(origin) and "https://host/a.tif" in origin.options["scenes"]
 
 
@@ -455,9 +455,9 @@ def test_a_signal_leaves_the_journals(shards: Shards, tmp_path: Path) -> None:
 def test_tiles_that_failed_are_tried_again(shards: Shards, tmp_path: Path) -> None:
     """The layer says which; the journals stay; a shard that was resumed is merged over it without being asked for."""
 
-    def failing(scene: int, index: int) -> TileRecord:
-        failed = TileRecord(scene, index, "read_error")
-        return failed if index == 20 else TileRecord(scene, index, None, ((0, 0.5), (1, 0.2)), "x")
+    def failing(scene: int, index: int) -> TileResult:
+        failed = TileResult(scene, index, "read_error")
+        return failed if index == 20 else TileResult(scene, index, None, ((0, 0.5), (1, 0.2)), "x")
 
     journals = shards.all(3, answer=failing)
     summary = bimors_cli.merge(tmp_path / "out.gpkg", journals)

@@ -23,10 +23,10 @@ from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.dry_run import estimate
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.progress import Silent
+from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.pipeline.run import run
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.refine.spatial import spatial
 from bimors_cli.refine.transductive import transductive
 from tests.cli.test_caption import StopAfter
@@ -55,25 +55,25 @@ REFINEMENTS = {"transductive": transductive, "spatial": spatial}
     "kept", [{}, {"feature": b"ab"}, {"shares": b"cd"}, {"cells": b"e"}, {"feature": b"a", "cells": b""}]
 )
 def test_a_record_comes_back_from_the_journal(kept: dict[str, bytes]) -> None:
-    record = TileRecord(1, 2, None, ((0, 0.5), (1, 0.25)), "a port", (0.5, 0.25), **kept)
-    assert TileRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+    record = TileResult(1, 2, None, ((0, 0.5), (1, 0.25)), "a port", (0.5, 0.25), **kept)
+    assert TileResult.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
 def test_a_record_of_an_earlier_version_is_read() -> None:
     old = [1, 2, None, [[0, 0.5]], "a port", None]
-    assert TileRecord.from_json(old) == TileRecord(1, 2, None, ((0, 0.5),), "a port")
-    assert TileRecord.from_json([*old, "YWI="]).feature == b"ab"
-    assert TileRecord(1, 2, None, ((0, 0.5),), "a port").to_json() == [1, 2, None, ((0, 0.5),), "a port", None]
+    assert TileResult.from_json(old) == TileResult(1, 2, None, ((0, 0.5),), "a port")
+    assert TileResult.from_json([*old, "YWI="]).feature == b"ab"
+    assert TileResult(1, 2, None, ((0, 0.5),), "a port").to_json() == [1, 2, None, ((0, 0.5),), "a port", None]
 
 
 def test_runs_that_do_not_settle_are_as_they_were(scene: str, options: Callable[..., ClassifyOptions]) -> None:
-    plain = make_plan(options(scene)).decides_rows()
+    plain = make_plan(options(scene)).run_key()
     assert not {"refine", "vote"} & set(plain)
-    refined = make_plan(options(scene, refine="spatial")).decides_rows()
+    refined = make_plan(options(scene, refine="spatial")).run_key()
     assert refined == {**plain, "refine": "spatial"}
     overlap = {"overlap": "50%"}
-    voted = make_plan(options(scene, vote=True, **overlap)).decides_rows()
-    assert voted == {**make_plan(options(scene, **overlap)).decides_rows(), "vote": True}
+    voted = make_plan(options(scene, vote=True, **overlap)).run_key()
+    assert voted == {**make_plan(options(scene, **overlap)).run_key(), "vote": True}
 
 
 # --- --refine
@@ -209,7 +209,7 @@ def test_one_label_everywhere_stays(make_raster: MakeRaster, classify: Classify)
         assert refined["label"].equals(plain["label"])
 
 
-class StopWhenAsked(Silent):
+class StopWhenAsked(NullProgress):
     """Asks to stop when it was asked so often whether to."""
 
     def __init__(self, often: int) -> None:
@@ -251,7 +251,7 @@ def test_too_little_memory_is_one_line(scene: str, classify: Classify, monkeypat
 def test_a_full_disk_is_one_line(scene: str, classify: Classify, disk: Callable[[str], Disk]) -> None:
     small = disk("3m")
 
-    class FillAtTheEnd(Silent):
+    class FillAtTheEnd(NullProgress):
         left = 70
 
         def advance(self, tiles: int) -> None:
@@ -270,8 +270,8 @@ def test_a_full_disk_is_one_line(scene: str, classify: Classify, disk: Callable[
 def test_a_record_that_no_such_run_has_written(scene: str, options: Callable[..., ClassifyOptions]) -> None:
     chosen = options(scene, refine="transductive", resume=True)
     plan = make_plan(chosen)
-    with Journal(journal_path(plan.output), plan.decides_rows(), [len(plan)], resume=False) as journal:
-        journal.append([TileRecord(0, i, shares=b"short", feature=b"ab") for i in range(len(plan))])
+    with Journal(journal_path(plan.output), plan.run_key(), [len(plan)], resume=False) as journal:
+        journal.append([TileResult(0, i, shares=b"short", feature=b"ab") for i in range(len(plan))])
     with pytest.raises(JournalError, match="not of this run"):
         run(chosen)
 

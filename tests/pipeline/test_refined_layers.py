@@ -28,9 +28,9 @@ def test_preview_and_report_of_cells(voted: Summary, tmp_path: Path) -> None:
 
 
 def test_result_knows_the_grid_of_the_rows(voted: Summary, scene: str) -> None:
-    from bimors_cli.results.classified_layer import read_result, read_tiles
+    from bimors_cli.results.classified_layer import read_classified_layer, read_tiles
 
-    result = read_result(Path(str(voted.output)))
+    result = read_classified_layer(Path(str(voted.output)))
     assert len(result.scenes[0].grid) == 14 * 20
     tiles = read_tiles(result, result.scenes[0])
     assert len(tiles.windows) == len(rows(voted))

@@ -21,7 +21,7 @@ from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.summary import Summary
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
@@ -154,8 +154,8 @@ def test_tiles_that_failed_are_tried_again_in_their_layer(
 
     real = tiles.classify_tiles
 
-    def failing(*args: Any) -> Iterator[list[TileRecord]]:
-        return ([TileRecord(record.scene, record.index, "model_error") for record in batch] for batch in real(*args))
+    def failing(*args: Any) -> Iterator[list[TileResult]]:
+        return ([TileResult(record.scene, record.index, "model_error") for record in batch] for batch in real(*args))
 
     path = tmp_path / "out.gpkg"
     classify(scene)

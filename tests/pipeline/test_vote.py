@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.errors import JournalError
-from bimors_cli.pipeline.tile_result import SHARES, TileRecord
-from bimors_cli.pipeline.vote import NOBODY, Ballot, pack_cells
+from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult
+from bimors_cli.pipeline.vote import NOBODY, VoteAccumulator, pack_cells
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.vote_cells import cell_shares, cells_of, held
 from tests.scene.test_vote_cells import grids
@@ -35,8 +35,8 @@ class Scene:
             enough = cell_shares(grid, tile, part.astype(np.float32))
             cells = None if fate == "read_error" else pack_cells(enough, min_valid)
             answered = fate in (None, "low_confidence")
-            shares = self.shares[index].astype(SHARES).tobytes() if answered else None
-            self.records.append(TileRecord(0, index, fate, shares=shares, cells=cells))
+            shares = self.shares[index].astype(PROBABILITIES).tobytes() if answered else None
+            self.records.append(TileResult(0, index, fate, shares=shares, cells=cells))
             self.rows.append(len(answers) if answered else NOBODY)
             if answered:
                 answers.append(self.shares[index])
@@ -73,8 +73,8 @@ class Scene:
         return None, mean, self.rows[min(near)[1]]
 
 
-def ballot_of(scene: Scene) -> Ballot:
-    ballot = Ballot(scene.grid)
+def ballot_of(scene: Scene) -> VoteAccumulator:
+    ballot = VoteAccumulator(scene.grid)
     for record, row in zip(scene.records, scene.rows, strict=True):
         ballot.add(record, row)
     return ballot
@@ -142,9 +142,9 @@ def test_a_voted_map_is_nearer_to_the_truth_than_tiles_are() -> None:
     seen = np.array([truth[t.y : t.y + t.height, t.x : t.x + t.width].mean() for t in grid])
     seen = np.clip(seen + random.normal(0, 0.25, len(seen)), 0.01, 0.99)
     answers = np.stack([1 - seen, seen], axis=1).astype(np.float32)
-    ballot = Ballot(grid)
+    ballot = VoteAccumulator(grid)
     for index in range(len(grid)):
-        ballot.add(TileRecord(0, index, shares=b"1234"), index)
+        ballot.add(TileResult(0, index, shares=b"1234"), index)
     cells = cells_of(grid)
     (votes,) = ballot.count(np.arange(len(cells)), answers)
     voted = np.kron(votes.shares[:, 1].reshape(cells.rows, cells.cols) > 0.5, np.ones((24, 24), bool))
@@ -160,7 +160,7 @@ def test_a_voted_map_is_nearer_to_the_truth_than_tiles_are() -> None:
 
 def test_a_record_of_another_grid_is_refused() -> None:
     grid = Grid(64, 64, 32, 32, 8, 8)
-    ballot = Ballot(grid)
+    ballot = VoteAccumulator(grid)
     assert held(grid, grid[0]) == (4, 4)
     with pytest.raises(JournalError, match="not of this run"):
-        ballot.add(TileRecord(0, 0, cells=b"1"), 0)
+        ballot.add(TileResult(0, 0, cells=b"1"), 0)

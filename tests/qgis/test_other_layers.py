@@ -12,7 +12,7 @@ import shapely
 
 from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import GPKG, write_layer
-from bimors_cli.output.layer_schema import PLACE, PlainLayer
+from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, Style, caption_qml, outline_qml, score_qml
 from tests.qgis.conftest import InQgis
 
@@ -26,8 +26,11 @@ def look(
     in_qgis: InQgis, folder: Path, style: str, more: Mapping[str, Sequence[Any]], **options: Any
 ) -> dict[str, Any]:
     kinds = {"caption": TEXT, "label": TEXT, "reason": TEXT, "rank": INTEGER, "score": REAL}
-    spec = PlainLayer(
-        "found", "EPSG:32633", {**PLACE, **{name: kinds[name] for name in more}}, Style("theirs", style, "of the test")
+    spec = TileSchema(
+        "found",
+        "EPSG:32633",
+        {**TILE_COLUMNS, **{name: kinds[name] for name in more}},
+        Style("theirs", style, "of the test"),
     )
     places: dict[str, Sequence[Any]] = {
         "tile_id": [f"scene/0/{i}" for i in range(3)],

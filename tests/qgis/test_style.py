@@ -12,7 +12,7 @@ from affine import Affine
 from PIL import Image
 
 from bimors_cli.labels import Label, Labels
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
 from bimors_cli.output.formats import GPKG, write_layer
 from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, NO_LABEL_ALPHA, colours
 from bimors_cli.scene.grid import Grid
@@ -47,7 +47,7 @@ class Map:
         self.answers = [labels.names[i % len(labels)] for i in range(len(grid) - 1)] + [None]
         self.confidence = [round(0.03 + 0.9 * i / len(grid), 3) for i in range(len(grid) - 1)] + [None]
         tiles = [self._row(number, tile.row, tile.col) for number, tile in enumerate(grid)]
-        spec = LayerSpec(name, "EPSG:32633", labels)
+        spec = ClassifiedSchema(name, "EPSG:32633", labels)
         self.file = folder / "out.gpkg"
         write_layer(self.file, [to_frame(tiles, polygons, spec)], GPKG, spec, overwrite=False)
         self.centres = [[polygon.centroid.x, polygon.centroid.y] for polygon in polygons]

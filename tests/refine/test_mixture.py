@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bimors_cli.refine.mixture import weight_of_others
+from bimors_cli.refine.mixture import neighbour_weight
 from bimors_cli.refine.transductive import transductive
 from tests.refine.scenes import Array, right, softmax
 
@@ -16,7 +16,7 @@ def weight(features: Array, text: Array) -> float:
     centred = features - features.mean(axis=0)
     logs = np.log(text) - np.log(text).mean(axis=1, keepdims=True)
     logs -= logs.mean(axis=0)
-    return weight_of_others(logs.T @ logs, logs.T @ centred, np.linalg.eigvalsh(centred.T @ centred))
+    return neighbour_weight(logs.T @ logs, logs.T @ centred, np.linalg.eigvalsh(centred.T @ centred))
 
 
 def made(seed: int, *, unread: float, tiles: int = 600, labels: int = 5) -> tuple[Array, Array, Array]:

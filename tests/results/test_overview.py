@@ -12,18 +12,18 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bimors_cli.provenance import UsedScene
-from bimors_cli.results.overview import PIECE, Picture, Turn, measure_ground
+from bimors_cli.provenance import RecordedScene
+from bimors_cli.results.overview import PIECE, Overview, Turn, measure_ground
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA
 from bimors_cli.scene.raster import SceneInfo, open_scene, scene_info
 from bimors_cli.scene.stretch import Stretch
 
 
-def used(info: SceneInfo) -> UsedScene:
+def used(info: SceneInfo) -> RecordedScene:
     grid = Grid(info.width, info.height, info.width, info.height, info.width, info.height)
     wkt = info.crs.to_wkt()
-    return UsedScene(info.name, info.path, grid, wkt, info.transform, (1, 2, 3), Stretch("none"), FILE_NODATA)
+    return RecordedScene(info.name, info.path, grid, wkt, info.transform, (1, 2, 3), Stretch("none"), FILE_NODATA)
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.integers(1, 6), st.integers(1, 6))
@@ -50,7 +50,7 @@ def test_pieces_make_up_the_picture(make_raster: Any) -> None:
     data = rng.integers(1, 255, (3, 700, 1300), dtype=np.uint8)
     path = make_raster(data, transform=Affine(1, 0, 500_000, 0, 1, 4_600_000))  # south-up
     with open_scene(path) as scene:
-        picture = Picture.within(scene.info)
+        picture = Overview.within(scene.info)
         sheet = np.zeros((700, 1300, 3), np.uint8)
         for piece in picture.pieces(scene, used(scene.info)):
             assert max(piece.image.shape) <= PIECE
@@ -61,10 +61,10 @@ def test_pieces_make_up_the_picture(make_raster: Any) -> None:
 
 def test_a_large_scene_is_reduced(make_raster: Any) -> None:
     info = scene_info(make_raster(np.zeros((3, 700, 1300), np.uint8)))
-    assert Picture.within(info, side=2000).scale == 1
-    reduced = Picture.within(info, side=130)
+    assert Overview.within(info, side=2000).scale == 1
+    reduced = Overview.within(info, side=130)
     assert max(reduced.size) <= 130 and reduced.scale == pytest.approx(10, rel=0.01)
-    assert math.prod(Picture.within(info, pixels=9100).size) <= 9100
+    assert math.prod(Overview.within(info, pixels=9100).size) <= 9100
     with open_scene(info.path) as scene:
         (piece,) = reduced.pieces(scene, used(info))
     assert piece.image.shape == (70, 130, 3)
@@ -78,12 +78,12 @@ def test_nodata_is_white_and_what_cannot_be_read_is_told(
     data[:, :, :300] = 0
     path = make_raster(data, nodata=0, tiled=True, blockxsize=128, blockysize=128, interleave="pixel")
     with open_scene(path) as scene:
-        first = next(Picture.within(scene.info).pieces(scene, used(scene.info)))
+        first = next(Overview.within(scene.info).pieces(scene, used(scene.info)))
     assert (first.image[:, :300] == 255).all() and (first.image[:, 300:] == 90).all()
     broken = tmp_path / "broken.tif"
     broken.write_bytes(Path(path).read_bytes()[: -7 * 128 * 128 * 3])
     with open_scene(str(broken)) as scene:
-        pieces = list(Picture.within(scene.info).pieces(scene, used(scene.info)))
+        pieces = list(Overview.within(scene.info).pieces(scene, used(scene.info)))
     # 7 of 25 blocks are cut off, whichever GDAL wrote last: no more than these is lost.
     grey = sum(int((piece.image == 217).all(axis=2).sum()) for piece in pieces)
     assert 88 * 88 <= grey <= 7 * 128 * 128
@@ -104,7 +104,7 @@ def test_nodata_is_white_and_what_cannot_be_read_is_told(
 )
 def test_ground(make_raster: Any, crs: str, transform: Affine, metres: float, north: float) -> None:
     info = scene_info(make_raster(np.zeros((3, 100, 100), np.uint8), crs=crs, transform=transform))
-    found = measure_ground(Picture.within(info))
+    found = measure_ground(Overview.within(info))
     assert found.metres == pytest.approx(metres, rel=0.04)
     assert found.north == pytest.approx(north, abs=1)
 
@@ -114,4 +114,4 @@ def test_around_a_pole_there_is_no_north(make_raster: Any, left: int) -> None:
     info = scene_info(
         make_raster(np.zeros((3, 100, 100), np.uint8), crs="EPSG:3031", transform=Affine(10, 0, left, 0, -10, 500))
     )
-    assert measure_ground(Picture.within(info)).north is None
+    assert measure_ground(Overview.within(info)).north is None

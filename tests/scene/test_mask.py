@@ -39,12 +39,12 @@ def test_dtype_mask_bands(make_raster: MakeRaster, dtype: str, kind: str, count:
         options["mask"] = ~empty
     left, right = read_all(reader_of(make_raster(data, **options), 16, stretch="0,255"))
     shown = values[:3] if count >= 3 else values[:1].repeat(3, axis=0)
-    assert (right.image == shown[:, :, 16:]).all() and right.valid_share == 1
+    assert (right.image == shown[:, :, 16:]).all() and right.valid_fraction == 1
     if kind == "none":
-        assert (left.image == shown[:, :, :16]).all() and left.valid_share == 1
+        assert (left.image == shown[:, :, :16]).all() and left.valid_fraction == 1
         return
     valid = ~empty[:, :16]
-    assert left.valid_share == 0.75
+    assert left.valid_fraction == 0.75
     assert (left.image[:, valid] == shown[:, :, :16][:, valid]).all()
     mean = np.rint(left.image[:, valid].mean(axis=1))
     assert (left.image[:, ~valid] == mean[:, None]).all()
@@ -59,7 +59,7 @@ def test_nothing_valid(make_raster: MakeRaster) -> None:
     ):
         for limit in (8, 3):
             tiles = read_all(reader_of(path, 8), limit)
-            assert [tile.valid_share for tile in tiles] == [0, 0]
+            assert [tile.valid_fraction for tile in tiles] == [0, 0]
             assert all(tile.image.max() == 0 for tile in tiles)
 
 
@@ -68,12 +68,12 @@ def test_one_black_band_is_a_colour(make_raster: MakeRaster) -> None:
     data = rgb(4, 4)
     data[0, 0, 0] = 0
     data[:, 1, 1] = 0
-    assert read_all(reader_of(make_raster(data, nodata=0), 4))[0].valid_share == 15 / 16
+    assert read_all(reader_of(make_raster(data, nodata=0), 4))[0].valid_fraction == 15 / 16
     four = np.concatenate([data, data[:1] * 0 + 50])  # near infrared has data there, but is not used
-    assert read_all(reader_of(make_raster(four, nodata=0), 4))[0].valid_share == 15 / 16
+    assert read_all(reader_of(make_raster(four, nodata=0), 4))[0].valid_fraction == 15 / 16
     floats = data.astype(np.float32)
     floats[2, 3, 3] = np.inf
-    assert read_all(reader_of(make_raster(floats, nodata=0), 4))[0].valid_share == 14 / 16
+    assert read_all(reader_of(make_raster(floats, nodata=0), 4))[0].valid_fraction == 14 / 16
 
 
 def test_nodata_a_band(make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_nodata_a_band(make_raster: MakeRaster, tmp_path: Path) -> None:
         text = text.replace(f'band="{band}">', f'band="{band}"><NoDataValue>{value}</NoDataValue>')
     Path(path).write_text(text)
     assert scene_info(path).nodata == (1, 2, 3)
-    assert read_all(reader_of(path, 4))[0].valid_share == 15 / 16
+    assert read_all(reader_of(path, 4))[0].valid_fraction == 15 / 16
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_nodata_override(make_raster: MakeRaster) -> None:
     data[:, 1] = 9
 
     def share(path: str, text: str | None) -> float:
-        return read_all(reader_of(path, 4, nodata=parse_nodata(text)))[0].valid_share
+        return read_all(reader_of(path, 4, nodata=parse_nodata(text)))[0].valid_fraction
 
     tagged = make_raster(data, nodata=0)
     assert share(tagged, None) == share(tagged, "9") == 0.75

@@ -23,11 +23,11 @@ def test_palette(make_raster: MakeRaster) -> None:
     assert image[:, 0, 0].tolist() == [10, 20, 30] and image[:, 0, 7].tolist() == [110, 120, 130]
     data[0, 0] = 1
     path = make_raster(data, nodata=1, palette=table)
-    assert read_all(reader_of(path, 8))[0].valid_share == 7 / 8
+    assert read_all(reader_of(path, 8))[0].valid_fraction == 7 / 8
     table[2] = (0, 0, 0, 0)  # of a single transparent entry GDAL would make nodata
     transparent = make_raster(data, name="transparent.png", palette=table, driver="PNG")
     assert scene_info(transparent).nodata == (None,)
-    assert read_all(reader_of(transparent, 8))[0].valid_share == 7 / 8
+    assert read_all(reader_of(transparent, 8))[0].valid_fraction == 7 / 8
     small = read_all(reader_of(path, 8), 1)[0]
     assert small.image.ravel() == pytest.approx([60, 70, 80], abs=1)
 
@@ -85,7 +85,7 @@ def test_emptiness_does_not_bleed_when_decimated(make_raster: MakeRaster, how: s
         options["colorinterp"] = ["red", "green", "blue", "alpha"]
     tile = read_all(reader_of(make_raster(data, **options), 256, stretch="0,255", nodata=nodata), 32)[0]
     assert (tile.image == 200).all()
-    assert tile.valid_share == pytest.approx((~empty).mean(), abs=0.02)
+    assert tile.valid_fraction == pytest.approx((~empty).mean(), abs=0.02)
 
 
 def test_a_large_tile_is_not_read_in_full(make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch) -> None:

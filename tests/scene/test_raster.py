@@ -175,7 +175,7 @@ def test_no_position(make_raster: MakeRaster) -> None:
     message, hint = refusal(make_raster(GREY, crs=None, transform=None))
     assert "no CRS and no position" in message and "-a_ullr" in hint and "--assume-crs" in hint
     info = scene_info(make_raster(GREY, crs=None, transform=None), assume_crs="EPSG:32618")
-    assert not info.is_placed and info.crs_assumed and info.crs.to_epsg() == 32618
+    assert not info.has_geotransform and info.crs_assumed and info.crs.to_epsg() == 32618
     message, hint = refusal(make_raster(GREY, transform=None))
     assert "no position" in message and "-a_ullr" in hint
 

@@ -31,7 +31,7 @@ def test_a_whole_tile_is_its_pixels(make_raster: MakeRaster) -> None:
     for index, tile in enumerate(tiles):
         row, col = divmod(index, 3)
         assert (tile.image == data[:, 20 * row : 20 * row + 20, 20 * col : 20 * col + 20]).all()
-        assert tile.image.dtype == np.uint8 and tile.valid_share == 1
+        assert tile.image.dtype == np.uint8 and tile.valid_fraction == 1
 
 
 def test_band_order(make_raster: MakeRaster) -> None:
@@ -53,13 +53,13 @@ def test_edge_tiles_are_mirrored(make_raster: MakeRaster) -> None:
     assert (images[1][:, 5:, :5] == data[:, 2:, 8:][:, ::-1]).all()
     sliver = read_all(reader_of(make_raster(rgb(8, 9)), 8))[1]
     assert sliver.image.shape == (3, 8, 8) and (sliver.image == sliver.image[:, :, :1]).all()
-    assert sliver.valid_share == 1
+    assert sliver.valid_fraction == 1
 
 
 def test_scene_smaller_than_a_tile(make_raster: MakeRaster) -> None:
     """One pixel fills a tile."""
     tile = read_all(reader_of(make_raster(rgb(1, 1)), 16))[0]
-    assert tile.image.shape == (3, 16, 16) and len(np.unique(tile.image[0])) == 1 and tile.valid_share == 1
+    assert tile.image.shape == (3, 16, 16) and len(np.unique(tile.image[0])) == 1 and tile.valid_fraction == 1
 
 
 def test_one_bit(make_raster: MakeRaster) -> None:
@@ -163,7 +163,7 @@ def test_real_scenes(scenes: Path, name: str, tile: int, share: tuple[float, flo
     side = min(tile, 224)
     assert {t.image.shape for t in tiles} == {(3, side, side)}
     areas = [t.width * t.height for t in reader.grid]
-    mean = np.average([t.valid_share for t in tiles], weights=areas)
+    mean = np.average([t.valid_fraction for t in tiles], weights=areas)
     assert share[0] <= mean <= share[1]
     with open_scene(str(scenes / name)) as scene:
         if scene.info.dtypes[0] != "float32" and scene.info.width < 8000:

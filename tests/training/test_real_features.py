@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads.base import Gist, Head
+from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
-from bimors_cli.model.heads.tip_adapter import Cache, CacheHead
-from bimors_cli.training.hyperparameters import RATES, Recipe
-from bimors_cli.training.train import Material, Training, answer, train
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
+from bimors_cli.training.hyperparameters import RATES, TrainConfig
+from bimors_cli.training.train import Training, TrainViews, answer, train
 
 SHOTS, CHECKED = 16, 4
 
@@ -27,16 +27,16 @@ class Known(Head):
     def __init__(self, text: torch.Tensor) -> None:
         self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         return 100 * gist.image_feature @ self._text.T
 
 
-def evidence(features: torch.Tensor) -> Evidence:
+def evidence(features: torch.Tensor) -> EncoderOutputs:
     count = len(features)
-    return Evidence(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
+    return EncoderOutputs(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
 
 
-def right(head: object, seen: Evidence, target: torch.Tensor) -> float:
+def right(head: object, seen: EncoderOutputs, target: torch.Tensor) -> float:
     return float((answer(head, seen).argmax(dim=1) == target).float().mean())  # type: ignore[arg-type]
 
 
@@ -58,19 +58,19 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
     checked = torch.cat([rows[SHOTS : SHOTS + CHECKED] for rows in of_class])
     tested = torch.cat([rows[SHOTS + CHECKED :] for rows in of_class])
     labels = Labels.of([f"class {label}" for label in range(count)])
-    material = Material((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
+    material = TrainViews((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
     validation = evidence(features[checked]), target[checked]
     base = right(plain, evidence(features[tested]), target[tested])
     own = [[label] for label in range(count)]
     for head in ("cache", "linear"):
         learner: nn.Module = nn.Module()
         if head == "cache":
-            learner.add_module("cache", Cache.of(features[learned], target[learned], count))
-            answerer: object = CacheHead(plain, learner.get_submodule("cache"), own)  # type: ignore[arg-type]
+            learner.add_module("cache", TipAdapterCache.of(features[learned], target[learned], count))
+            answerer: object = TipAdapterHead(plain, learner.get_submodule("cache"), own)  # type: ignore[arg-type]
         else:
             learner = LinearLearner(features.shape[1], count)
             answerer = LinearHead(labels, learner, own)
-        recipe = Recipe(rate=RATES[head])
+        recipe = TrainConfig(rate=RATES[head])
         training = Training.begin(learner, recipe)
         train(answerer, training, material, validation, recipe)  # type: ignore[arg-type]
         learner.load_state_dict(training.best)

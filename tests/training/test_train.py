@@ -12,41 +12,41 @@ import torch
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import JournalError, OutputExistsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
-from bimors_cli.model.heads.registry import KINDS, make_head, new_learner
-from bimors_cli.model.heads.tip_adapter import Cache
+from bimors_cli.model.heads.registry import HEADS, make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.checkpoint import Workshop
-from bimors_cli.training.hyperparameters import RATES, Recipe
-from bimors_cli.training.train import Material, Training, answer, train
+from bimors_cli.training.checkpoint import TrainingCheckpoint
+from bimors_cli.training.hyperparameters import RATES, TrainConfig
+from bimors_cli.training.train import Training, TrainViews, answer, train
 
 LABELS = Labels.of(["forest", "river", "beach"])
-RECIPE = Recipe(epochs=4, rate=0.05, batch_size=4)
+RECIPE = TrainConfig(epochs=4, rate=0.05, batch_size=4)
 
 
 @pytest.fixture(scope="module")
-def evidence(tiny_models: FrozenModels) -> Evidence:
+def evidence(tiny_models: FrozenModels) -> EncoderOutputs:
     pictures = torch.randint(0, 256, (12, 3, 40, 40), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
     return tiny_models.gather(pictures)
 
 
 @pytest.fixture(scope="module")
-def material(evidence: Evidence) -> Material:
+def material(evidence: EncoderOutputs) -> TrainViews:
     other = dataclasses.replace(evidence, patch_tokens=evidence.patch_tokens * 1.01)
-    return Material((evidence, other), torch.arange(12) % 3, torch.ones(12))
+    return TrainViews((evidence, other), torch.arange(12) % 3, torch.ones(12))
 
 
-def begin(kind: str, models: FrozenModels, bundle: Bundle, material: Material) -> tuple[Training, Head]:
-    learner = new_learner(kind, models, bundle.context, classes=3, seed=1)
+def begin(kind: str, models: FrozenModels, bundle: Bundle, material: TrainViews) -> tuple[Training, Head]:
+    learner = make_learner(kind, models, bundle.context, classes=3, seed=1)
     if kind == "cache":
-        learner.add_module("cache", Cache.of(material.views[0].image_feature, material.target, 3))
+        learner.add_module("cache", TipAdapterCache.of(material.views[0].image_feature, material.target, 3))
     head = make_head(kind, models.clip, LABELS, learner, words=bundle.context, trained=LABELS.names)
     return Training.begin(learner, RECIPE), head
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_head_learns(kind: str, tiny_models: FrozenModels, tiny_bundle: Bundle, material: Material) -> None:
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head_learns(kind: str, tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews) -> None:
     # Random pictures of random towers: that most of them are of one class is all that every head can learn.
     material = dataclasses.replace(material, target=torch.tensor([0] * 9 + [1, 1, 2]))
     training, head = begin(kind, tiny_models, tiny_bundle, material)
@@ -55,7 +55,9 @@ def test_every_head_learns(kind: str, tiny_models: FrozenModels, tiny_bundle: Bu
     assert training.best_epoch == 12  # without validation the last one
 
 
-def test_the_frozen_models_stay_as_they_are(tiny_models: FrozenModels, tiny_bundle: Bundle, material: Material) -> None:
+def test_the_frozen_models_stay_as_they_are(
+    tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews
+) -> None:
     before = {name: value.clone() for name, value in tiny_models.clip.state_dict().items()}
     training, head = begin("bimors", tiny_models, tiny_bundle, material)
     train(head, training, material, None, RECIPE)
@@ -68,14 +70,19 @@ class Cut(Exception):
 
 @pytest.mark.parametrize("kind", ["bimors", "cache"])
 def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
-    kind: str, tiny_models: FrozenModels, tiny_bundle: Bundle, material: Material, evidence: Evidence, tmp_path: Path
+    kind: str,
+    tiny_models: FrozenModels,
+    tiny_bundle: Bundle,
+    material: TrainViews,
+    evidence: EncoderOutputs,
+    tmp_path: Path,
 ) -> None:
     validation = evidence.take(torch.arange(6)), material.target[:6]
     whole, head = begin(kind, tiny_models, tiny_bundle, material)
     train(head, whole, material, validation, RECIPE)
 
     cut, head = begin(kind, tiny_models, tiny_bundle, material)
-    work = Workshop(tmp_path / "coast", {"lr": 1}, resume=False, overwrite=False)
+    work = TrainingCheckpoint(tmp_path / "coast", {"lr": 1}, resume=False, overwrite=False)
 
     def die(training: Training) -> None:
         work.save(training)
@@ -87,7 +94,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     work.release()
 
     resumed, head = begin(kind, tiny_models, tiny_bundle, material)
-    Workshop(tmp_path / "coast", {"lr": 1}, resume=True, overwrite=False).restore(resumed)
+    TrainingCheckpoint(tmp_path / "coast", {"lr": 1}, resume=True, overwrite=False).restore(resumed)
     assert len(resumed.epochs) == 2
     train(head, resumed, material, validation, RECIPE)
     assert resumed.epochs == whole.epochs and resumed.best_epoch == whole.best_epoch
@@ -95,7 +102,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
 
 
 def test_the_best_epoch_is_the_first_of_the_best_on_validation(
-    tiny_models: FrozenModels, tiny_bundle: Bundle, material: Material, evidence: Evidence
+    tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews, evidence: EncoderOutputs
 ) -> None:
     training, head = begin("bimors", tiny_models, tiny_bundle, material)
     states = []
@@ -113,20 +120,20 @@ def test_the_best_epoch_is_the_first_of_the_best_on_validation(
 
 
 def test_an_example_of_more_weight_pulls_more(
-    tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: Evidence
+    tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: EncoderOutputs
 ) -> None:
     # One picture under two labels: the heavier one wins.
-    twice = Material((evidence.take(torch.tensor([0, 0])),), torch.tensor([0, 1]), torch.tensor([1.0, 20.0]))
+    twice = TrainViews((evidence.take(torch.tensor([0, 0])),), torch.tensor([0, 1]), torch.tensor([1.0, 20.0]))
     training, head = begin("linear", tiny_models, tiny_bundle, twice)
     train(head, training, twice, None, RECIPE)
     assert answer(head, twice.views[0]).argmax(dim=1).tolist() == [1, 1]
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
-    rates = [Recipe().rate_in(epoch) for epoch in range(10)]
+    rates = [TrainConfig().rate_in(epoch) for epoch in range(10)]
     assert rates[0] == 1e-5 and rates[1] == 0.009
     assert all(a > b for a, b in pairwise(rates[1:])) and rates[-1] > 0
-    assert set(RATES) == set(KINDS)
+    assert set(RATES) == set(HEADS)
 
 
 def test_the_temperature_is_the_one_that_was_put_in() -> None:
@@ -142,28 +149,28 @@ def test_a_perfect_answer_does_not_freeze_the_temperature() -> None:
 
 class TestWorkshop:
     def test_a_run_that_was_cut_off_is_not_passed_over(self, tmp_path: Path) -> None:
-        Workshop(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False).release()
+        TrainingCheckpoint(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False).release()
         with pytest.raises(OutputExistsError, match="not finished"):
-            Workshop(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False)
+            TrainingCheckpoint(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False)
 
     def test_another_plan_is_refused_and_named(self, tmp_path: Path) -> None:
-        Workshop(tmp_path / "a", {"lr": 1, "seed": 2}, resume=False, overwrite=False).release()
+        TrainingCheckpoint(tmp_path / "a", {"lr": 1, "seed": 2}, resume=False, overwrite=False).release()
         with pytest.raises(JournalError, match="differs in lr"):
-            Workshop(tmp_path / "a", {"lr": 3, "seed": 2}, resume=True, overwrite=False)
-        Workshop(tmp_path / "a", {"lr": 3, "seed": 2}, resume=False, overwrite=True).release()
+            TrainingCheckpoint(tmp_path / "a", {"lr": 3, "seed": 2}, resume=True, overwrite=False)
+        TrainingCheckpoint(tmp_path / "a", {"lr": 3, "seed": 2}, resume=False, overwrite=True).release()
 
     def test_two_at_once_are_refused(self, tmp_path: Path) -> None:
-        first = Workshop(tmp_path / "a", {}, resume=False, overwrite=False)
+        first = TrainingCheckpoint(tmp_path / "a", {}, resume=False, overwrite=False)
         with pytest.raises(JournalError, match="another run"):
-            Workshop(tmp_path / "a", {}, resume=True, overwrite=False)
+            TrainingCheckpoint(tmp_path / "a", {}, resume=True, overwrite=False)
         first.finish()
         assert not (tmp_path / "a.training").exists()
 
     def test_a_damaged_checkpoint_is_said(
-        self, tmp_path: Path, tiny_models: FrozenModels, tiny_bundle: Bundle, material: Material
+        self, tmp_path: Path, tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews
     ) -> None:
         training, _ = begin("bimors", tiny_models, tiny_bundle, material)
-        work = Workshop(tmp_path / "a", {}, resume=False, overwrite=False)
+        work = TrainingCheckpoint(tmp_path / "a", {}, resume=False, overwrite=False)
         work.save(training)
         (work.folder / "checkpoint.safetensors").write_bytes(b"\0" * 20)
         with pytest.raises(JournalError, match="damaged"):

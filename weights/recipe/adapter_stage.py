@@ -21,9 +21,9 @@ from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner
-from bimors_cli.model.heads.registry import new_learner
+from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.text_encoder import NameTokens
 from bimors_cli.pipeline.inference.load import load_models
@@ -47,13 +47,13 @@ class Lessons:
     ``names`` are the tokens of every name of every class; ``rows`` the places of a class's names in them.
     """
 
-    evidence: Evidence
+    evidence: EncoderOutputs
     target: torch.Tensor
     names: NameTokens
     rows: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, clip: Clip, evidence: Evidence, pictures: data.Pictures, target: torch.Tensor) -> Lessons:
+    def of(cls, clip: Clip, evidence: EncoderOutputs, pictures: data.Pictures, target: torch.Tensor) -> Lessons:
         words = [(RSICD.get(kind) or RSSCN7[kind]) for kind in pictures.classes]
         known = list(dict.fromkeys(name for some in words for name in some))
         rows = tuple(tuple(known.index(name) for name in some) for some in words)
@@ -67,7 +67,7 @@ class Lessons:
         return NameTokens(self.names.ids[some, : int(end.max()) + 1], end)
 
 
-def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> Evidence:
+def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> EncoderOutputs:
     """Evidence of one random view of each picture; the captions are those of the views as well."""
     side = frozen.clip.preprocessing.size
     parts = []
@@ -83,7 +83,7 @@ def learn(frozen: FrozenModels, lessons: Sequence[Lessons], sharp: float, settin
     ``sharp`` is the zero-shot head's temperature: a full-size CLIP ends its training with a scale of 100 and so does
     not need it; this one's scale is far too soft, and the loss would bend the prompts only to make up for that.
     """
-    learner = new_learner("bimors", frozen, CONTEXT, classes=0, seed=settings.seed)
+    learner = make_learner("bimors", frozen, CONTEXT, classes=0, seed=settings.seed)
     assert isinstance(learner, PromptLearner)
     tower = frozen.clip.text_tower()
     scale = frozen.clip.scale / sharp
@@ -127,7 +127,10 @@ def weakened(learner: PromptLearner, start: torch.Tensor, strength: float) -> Pr
 
 
 def choose_strength(
-    frozen: FrozenModels, learner: PromptLearner, checks: Sequence[tuple[Labels, Evidence, torch.Tensor]], sharp: float
+    frozen: FrozenModels,
+    learner: PromptLearner,
+    checks: Sequence[tuple[Labels, EncoderOutputs, torch.Tensor]],
+    sharp: float,
 ) -> tuple[float, dict[str, list[float]]]:
     """The strength with the least loss on held-out pictures, each set with the same weight; and what all came to."""
     start = frozen.clip.embed_words(CONTEXT)
@@ -148,7 +151,7 @@ def build(settings: Settings) -> None:
     shots, fitting, known = parts["shots"], parts["fitting"], data.training_pictures(settings)
     labels = names_of(shots)
 
-    def kept(name: str, make: Callable[[], Evidence]) -> Evidence:
+    def kept(name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
         return keep(settings, bundle, name, make)
 
     unseen = kept("fitting", lambda: gather(frozen, fitting))

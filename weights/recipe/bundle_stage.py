@@ -12,7 +12,7 @@ from pathlib import Path
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle, write_bundle_manifest
 from bimors_cli.labels import Labels
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.evidence import Evidence, FrozenModels, concatenate
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
@@ -39,12 +39,12 @@ def names_of(pictures: data.Pictures) -> Labels:
     return Labels.of([spoken(kind) for kind in pictures.classes])
 
 
-def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> Evidence:
+def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> EncoderOutputs:
     """Evidence of all pictures, as the program gathers it."""
     return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
 
 
-def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], Evidence]) -> Evidence:
+def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
     """Evidence is gathered once: a stage that was cut off, or learns anew, finds it in the work folder."""
     path = settings.work / "evidence" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.evaluation.compare import Comparison, compare
-from bimors_cli.evaluation.options import HEADS, CompareOptions
+from bimors_cli.evaluation.options import HEADS, EvaluateOptions
 from bimors_cli.evaluation.results import PICTURES
 from bimors_cli.evaluation.tables import Table, markdown
 from recipe.common import Settings, write_json
@@ -119,7 +119,7 @@ def compare_on(settings: Settings, bundle: Bundle, run: Run) -> Comparison:
     watch = Lines()
     work = settings.work / "heads" / bundle.name
     work.mkdir(parents=True, exist_ok=True)
-    options = CompareOptions(
+    options = EvaluateOptions(
         sources=run.sources,
         images=(str(settings.imagery / "rsicd" / "images"),),
         protocols=run.protocols,

@@ -14,7 +14,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.accuracy.layer import NO_ANSWER, MapLayer, distinct, find_places, read_map_layer
 from bimors_cli.evaluation.accuracy.reference import (
     Reference,
-    Truth,
+    ReferenceSamples,
     read_reference,
     truth_of_points,
     truth_of_polygons,
@@ -169,7 +169,7 @@ def _unknown(layer: MapLayer, reference: Reference, field: str) -> tuple[str, ..
     return unknown
 
 
-def _truth(layer: MapLayer, reference: Reference, labels: tuple[str, ...], min_overlap: float) -> Truth:
+def _truth(layer: MapLayer, reference: Reference, labels: tuple[str, ...], min_overlap: float) -> ReferenceSamples:
     classes = find_places([str(name) for name in reference.classes], labels)
     if reference.kind == "points":
         truth = truth_of_points(layer.polygons, reference.geometries, classes)

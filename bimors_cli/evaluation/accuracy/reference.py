@@ -58,7 +58,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Truth:
+class ReferenceSamples:
     """M samples: of polygons, the tiles that they cover enough; of points, those that lie in a tile.
 
     Attributes
@@ -125,7 +125,7 @@ def read_reference(spec: str, field: str, place: Place, layer: str | None = None
 
 def truth_of_polygons(
     tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp], count: int, min_overlap: float
-) -> Truth:
+) -> ReferenceSamples:
     """Give each tile the class that covers most of it, where the reference covers enough of it.
 
     Polygons of one class that overlap count once, and of equal classes the first is taken.
@@ -161,10 +161,10 @@ def truth_of_polygons(
         total[doubtful] = covered(tree, joined("polygons", geometries[near])) / whole[doubtful]
     result[total < least] = NO_ANSWER
     rows = np.flatnonzero(result != NO_ANSWER)
-    return Truth(rows, result[rows])
+    return ReferenceSamples(rows, result[rows])
 
 
-def truth_of_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp]) -> Truth:
+def truth_of_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp]) -> ReferenceSamples:
     """Find the tile that each point lies in; on a border, and where tiles overlap, the first.
 
     Parameters
@@ -181,4 +181,4 @@ def truth_of_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[
     first = np.full(len(points), len(tiles), np.intp)
     np.minimum.at(first, point, tile)
     inside = first < len(tiles)
-    return Truth(first[inside], classes[feature[inside]], int((~inside).sum()))
+    return ReferenceSamples(first[inside], classes[feature[inside]], int((~inside).sum()))

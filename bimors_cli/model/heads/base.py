@@ -10,11 +10,11 @@ import torch
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.evidence import EncoderOutputs
 
 
 @dataclass(frozen=True)
-class Gist:
+class HeadFeatures:
     """What a head keeps of B tiles, whatever the labels: normalised ``image_feature`` float32 [B, E], and the
     ``context`` [B, M, D] that its prompts have for each tile, None where prompts do not depend on the tile or follow
     from the image feature.
@@ -26,20 +26,20 @@ class Gist:
     def __len__(self) -> int:
         return len(self.image_feature)
 
-    def part(self, which: slice) -> Gist:
+    def part(self, which: slice) -> HeadFeatures:
         """The gist of neighbouring tiles; shares memory with this."""
-        return Gist(self.image_feature[which], None if self.context is None else self.context[which])
+        return HeadFeatures(self.image_feature[which], None if self.context is None else self.context[which])
 
-    def take(self, rows: torch.Tensor) -> Gist:
+    def take(self, rows: torch.Tensor) -> HeadFeatures:
         """The gist of some of the tiles; ``rows`` int64 [n]."""
-        return Gist(self.image_feature[rows], None if self.context is None else self.context[rows])
+        return HeadFeatures(self.image_feature[rows], None if self.context is None else self.context[rows])
 
-    def followed_by(self, other: Gist) -> Gist:
+    def followed_by(self, other: HeadFeatures) -> HeadFeatures:
         """Put another's tiles behind these."""
         feature = torch.cat((self.image_feature, other.image_feature))
         if self.context is None or other.context is None:
-            return Gist(feature)
-        return Gist(feature, torch.cat((self.context, other.context)))
+            return HeadFeatures(feature)
+        return HeadFeatures(feature, torch.cat((self.context, other.context)))
 
 
 class Head(ABC):
@@ -53,17 +53,17 @@ class Head(ABC):
     def context_shape(self) -> tuple[int, int] | None:
         return None
 
-    def condense(self, evidence: Evidence) -> Gist:
+    def encode(self, evidence: EncoderOutputs) -> HeadFeatures:
         """Keep what the answer needs of B tiles."""
-        return Gist(evidence.image_feature)
+        return HeadFeatures(evidence.image_feature)
 
     @abstractmethod
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         """Answer for B tiles and K labels: float32 [B, K], scaled, before the temperature."""
 
-    def logits(self, evidence: Evidence) -> torch.Tensor:
+    def logits(self, evidence: EncoderOutputs) -> torch.Tensor:
         """Both steps."""
-        return self.answer(self.condense(evidence))
+        return self.answer(self.encode(evidence))
 
 
 class Prompts:
@@ -97,7 +97,7 @@ class Prompts:
         return features
 
 
-def cosines(clip: Clip, labels: Labels, gist: Gist, text: torch.Tensor) -> torch.Tensor:
+def cosine_logits(clip: Clip, labels: Labels, gist: HeadFeatures, text: torch.Tensor) -> torch.Tensor:
     """Scaled cosines [B, K] of B image features with the names of K labels: of a label's names the nearest counts.
 
     ``text`` are the text features of all N names for each tile [B, N, E], or for all tiles [1, N, E].
@@ -113,10 +113,10 @@ def cosines(clip: Clip, labels: Labels, gist: Gist, text: torch.Tensor) -> torch
     # true synonyms either does: with one more name a label 90.1 (0.314) and 90.4 (0.314), with all that mini was
     # taught 90.3 (0.316) and 90.6 (0.318), with none 90.6 (0.313). The sum of their probabilities makes labels with
     # many names too strong: where half of the labels have all names, 89.7 (0.395) against 90.7 (0.318).
-    return found if found.shape[1] == len(labels) else best_of(found, labels.owners, len(labels))
+    return found if found.shape[1] == len(labels) else max_over_synonyms(found, labels.label_of_name, len(labels))
 
 
-def best_of(values: torch.Tensor, owners: Sequence[int], count: int) -> torch.Tensor:
+def max_over_synonyms(values: torch.Tensor, label_of_name: Sequence[int], count: int) -> torch.Tensor:
     """Return the largest of each owner's columns.
 
     Parameters
@@ -133,7 +133,7 @@ def best_of(values: torch.Tensor, owners: Sequence[int], count: int) -> torch.Te
     torch.Tensor
         [B, K]
     """
-    place = torch.tensor(owners, device=values.device).expand(len(values), -1)
+    place = torch.tensor(label_of_name, device=values.device).expand(len(values), -1)
     nothing = values.new_full((len(values), count), -torch.inf)
     return nothing.scatter_reduce(1, place, values, "amax")
 

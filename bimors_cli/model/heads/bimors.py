@@ -13,8 +13,8 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads.base import Gist, Head, Prompts, cosines
+from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.heads.base import Head, HeadFeatures, Prompts, cosine_logits
 
 ATTENTION_HEADS = 4
 META_NET_REDUCTION = 16
@@ -117,11 +117,11 @@ class BimorsHead(Head):
     def context_shape(self) -> tuple[int, int] | None:
         return self._learner.widths.context, self._learner.widths.text
 
-    def condense(self, evidence: Evidence) -> Gist:
+    def encode(self, evidence: EncoderOutputs) -> HeadFeatures:
         dtype = self._learner.context.dtype
         context = self._learner(evidence.patch_tokens.to(dtype), evidence.caption_embedding.to(dtype))
-        return Gist(evidence.image_feature, context)
+        return HeadFeatures(evidence.image_feature, context)
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         assert gist.context is not None  # of this head's own condensing
-        return cosines(self._clip, self._labels, gist, self._prompts.read(gist.context))
+        return cosine_logits(self._clip, self._labels, gist, self._prompts.read(gist.context))

@@ -10,7 +10,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.heads.base import Gist, Head, Prompts, cosines
+from bimors_cli.model.heads.base import Head, HeadFeatures, Prompts, cosine_logits
 
 META_NET_REDUCTION = 16
 
@@ -54,6 +54,6 @@ class CocoopHead(Head):
         self._learner = learner
         self._prompts = Prompts(clip, labels, len(learner.context))
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         context = self._learner(gist.image_feature.to(self._learner.context.dtype))
-        return cosines(self._clip, self._labels, gist, self._prompts.read(context))
+        return cosine_logits(self._clip, self._labels, gist, self._prompts.read(context))

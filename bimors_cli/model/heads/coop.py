@@ -11,7 +11,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.heads.base import Gist, Head, Prompts, cosines
+from bimors_cli.model.heads.base import Head, HeadFeatures, Prompts, cosine_logits
 
 
 class CoopLearner(nn.Module):
@@ -38,7 +38,7 @@ class CoopHead(Head):
         self._prompts = Prompts(clip, labels, len(learner.context))
         self._text: torch.Tensor | None = None
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         if self._learner.context.requires_grad:
             self._text = None
             text = self._prompts.read(self._learner.context.unsqueeze(0))
@@ -46,4 +46,4 @@ class CoopHead(Head):
             if self._text is None:
                 self._text = self._prompts.read(self._learner.context.unsqueeze(0))
             text = self._text
-        return cosines(self._clip, self._labels, gist, text)
+        return cosine_logits(self._clip, self._labels, gist, text)

@@ -10,7 +10,7 @@ from torch import nn
 
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.heads.base import Gist, Head, best_of
+from bimors_cli.model.heads.base import Head, HeadFeatures, max_over_synonyms
 
 
 class LinearLearner(nn.Module):
@@ -50,7 +50,7 @@ class LinearHead(Head):
     learner : LinearLearner
         The trained probe.
     places : sequence of sequence of int
-        The places of each label among the learner's rows, see `bimors_cli.labels.label_places`; of several the
+        The places of each label among the learner's rows, see `bimors_cli.labels.match_labels`; of several the
         row that answers loudest counts.
 
     Raises
@@ -71,8 +71,8 @@ class LinearHead(Head):
         self._rows = torch.tensor([place for some in places for place in some])
         self._owners = [owner for owner, some in enumerate(places) for _ in some]
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         answer: torch.Tensor = self._learner(gist.image_feature.to(self._learner.linear.weight.dtype))
         rows = answer[:, self._rows.to(answer.device)]
         count = self._owners[-1] + 1
-        return rows if len(self._owners) == count else best_of(rows, self._owners, count)
+        return rows if len(self._owners) == count else max_over_synonyms(rows, self._owners, count)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bimors_cli.labels import Labels, label_places
+from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads.base import Head
@@ -23,7 +23,7 @@ from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner, PromptLearn
 from bimors_cli.model.heads.cocoop import CocoopHead, CocoopLearner
 from bimors_cli.model.heads.coop import CoopHead, CoopLearner
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
-from bimors_cli.model.heads.tip_adapter import Cache, CacheHead
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 
 # CoOp's, for context tokens that start without a word.
@@ -31,7 +31,7 @@ WORDLESS_STD = 0.02
 
 
 @dataclass(frozen=True)
-class Start:
+class HeadInit:
     """What a new learner follows from: ``words`` that the prompt begins with, ``tokens`` of context, K ``classes``."""
 
     models: FrozenModels
@@ -51,42 +51,42 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Kind:
+class HeadEntry:
     """A kind of head: ``begin`` makes its learner, ``answer`` the head.
 
     ``answer`` takes CLIP, the user's labels, the learner, the words that the zero-shot prompt begins with, and the
     places of the labels among those trained on.
     """
 
-    begin: Callable[[Start], nn.Module]
+    begin: Callable[[HeadInit], nn.Module]
     answer: Callable[[Clip, Labels, Any, str, Sequence[Sequence[int]]], Head]
 
 
-KINDS: Mapping[str, Kind] = {
-    "bimors": Kind(
+HEADS: Mapping[str, HeadEntry] = {
+    "bimors": HeadEntry(
         lambda start: _prompt_learner(start),
         lambda clip, labels, learner, words, known: BimorsHead(clip, labels, learner),
     ),
-    "coop": Kind(
+    "coop": HeadEntry(
         lambda start: CoopLearner(start.context()),
         lambda clip, labels, learner, words, known: CoopHead(clip, labels, learner),
     ),
-    "cocoop": Kind(
+    "cocoop": HeadEntry(
         lambda start: CocoopLearner(start.context(), _image_width(start.models)),
         lambda clip, labels, learner, words, known: CocoopHead(clip, labels, learner),
     ),
-    "cache": Kind(  # nothing but the cache is learned, on top of zero-shot with the words that others begin with
+    "cache": HeadEntry(  # nothing but the cache is learned, on top of zero-shot with the words that others begin with
         lambda start: nn.Module(),
         lambda clip, labels, learner, words, known: ZeroShotHead(clip, labels, [f"{words} {{}}."]),
     ),
-    "linear": Kind(
+    "linear": HeadEntry(
         lambda start: LinearLearner(_image_width(start.models), start.classes),
         lambda clip, labels, learner, words, known: LinearHead(labels, learner, known),
     ),
 }
 
 
-def new_learner(
+def make_learner(
     head: str, models: FrozenModels, words: str, *, classes: int, tokens: int | None = None, seed: int = 0
 ) -> nn.Module:
     """Make an untrained learner, in float32 on the models' device.
@@ -94,7 +94,7 @@ def new_learner(
     Parameters
     ----------
     head : str
-        A key of `KINDS`. The learner of ``cache`` is empty: give it its cache.
+        A key of `HEADS`. The learner of ``cache`` is empty: give it its cache.
     models : FrozenModels
         Their widths shape it.
     words : str
@@ -109,14 +109,14 @@ def new_learner(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learner = KINDS[head].begin(Start(models, words, tokens, classes))
+        learner = HEADS[head].begin(HeadInit(models, words, tokens, classes))
     return learner.to(models.device)
 
 
-def empty_cache(models: FrozenModels, examples: int, classes: int) -> Cache:
+def empty_cache(models: FrozenModels, examples: int, classes: int) -> TipAdapterCache:
     """Return a cache of zeros, to be loaded."""
     shape = torch.zeros(examples, _image_width(models)), torch.zeros(examples, classes)
-    return Cache(*shape).to(models.device)
+    return TipAdapterCache(*shape).to(models.device)
 
 
 def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, words: str, trained: Sequence[str]) -> Head:
@@ -125,15 +125,15 @@ def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, word
     Parameters
     ----------
     head : str
-        A key of `KINDS`.
+        A key of `HEADS`.
     clip : Clip
         The frozen CLIP.
     labels : Labels
         The user's.
     learner : nn.Module
-        Of `new_learner` with this head; gradients flow to it.
+        Of `make_learner` with this head; gradients flow to it.
     words : str
-        As for `new_learner`.
+        As for `make_learner`.
     trained : sequence of str
         The labels that the learner was trained on, in its order.
 
@@ -144,22 +144,22 @@ def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, word
     BundleError
         The text tower cannot take learned prompts.
     """
-    known = label_places(labels, trained)
-    answer = KINDS[head].answer(clip, labels, learner, words, known)
+    known = match_labels(labels, trained)
+    answer = HEADS[head].answer(clip, labels, learner, words, known)
     cache = dict(learner.named_children()).get("cache")
-    if isinstance(cache, Cache):
-        return CacheHead(answer, cache, known)
+    if isinstance(cache, TipAdapterCache):
+        return TipAdapterHead(answer, cache, known)
     if head == "cache":
         raise ValueError("the head cache needs a learner with a cache")
     return answer
 
 
-def learnable_parameters(module: nn.Module) -> int:
+def count_trained(module: nn.Module) -> int:
     """Count the numbers that training changes."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _prompt_learner(start: Start) -> PromptLearner:
+def _prompt_learner(start: HeadInit) -> PromptLearner:
     context = start.context()
     widths = PromptLearnerWidths(
         context=len(context),

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads.base import Gist, Head, best_of
+from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.heads.base import Head, HeadFeatures, max_over_synonyms
 
 # Where there is nothing to search on: near the best of the paper's ablation on ImageNet, for cosines times 100.
 ALPHA, BETA, SCALE = 1.0, 5.5, 100.0
@@ -51,7 +51,7 @@ def cache_logits(
     return alpha * torch.exp(-beta * (1 - features @ keys.T)) @ values
 
 
-class Cache(nn.Module):
+class TipAdapterCache(nn.Module):
     """Keys [N, E], which may be trained, values [N, K], alpha and beta, which stay as they are set."""
 
     values: torch.Tensor
@@ -66,7 +66,7 @@ class Cache(nn.Module):
         self.register_buffer("beta", torch.tensor(beta, device=keys.device))
 
     @classmethod
-    def of(cls, features: torch.Tensor, target: torch.Tensor, classes: int, scale: float = SCALE) -> Cache:
+    def of(cls, features: torch.Tensor, target: torch.Tensor, classes: int, scale: float = SCALE) -> TipAdapterCache:
         """Make a cache of examples, with alpha and beta as they are before any search.
 
         Parameters
@@ -88,7 +88,7 @@ class Cache(nn.Module):
         return cache_logits(features.to(self.keys.dtype), self.keys, self.values, self.alpha, self.beta)
 
 
-class CacheHead(Head):
+class TipAdapterHead(Head):
     """Another head's logits with those of a cache added.
 
     A cache compares the labels that it knows with each other. Beside a label that it does not know it would only push
@@ -101,12 +101,12 @@ class CacheHead(Head):
     cache : Cache
         For the labels that it was made with.
     places : sequence of sequence of int
-        The places of each of the user's labels among the cache's columns, see `bimors_cli.labels.label_places`;
+        The places of each of the user's labels among the cache's columns, see `bimors_cli.labels.match_labels`;
         none for a label that it does not know. Of several the column that votes loudest counts: their sum would give
         the label the votes of twice as many examples, however far away these are.
     """
 
-    def __init__(self, base: Head, cache: Cache, places: Sequence[Sequence[int]]) -> None:
+    def __init__(self, base: Head, cache: TipAdapterCache, places: Sequence[Sequence[int]]) -> None:
         self._base = base
         self._cache = cache
         self._known = torch.tensor([label for label, some in enumerate(places) if some], dtype=torch.int64)
@@ -118,10 +118,10 @@ class CacheHead(Head):
     def context_shape(self) -> tuple[int, int] | None:
         return self._base.context_shape
 
-    def condense(self, evidence: Evidence) -> Gist:
-        return self._base.condense(evidence)
+    def encode(self, evidence: EncoderOutputs) -> HeadFeatures:
+        return self._base.encode(evidence)
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         base = self._base.answer(gist)
         if not len(self._known):
             return base
@@ -129,7 +129,7 @@ class CacheHead(Head):
         before = base[:, known]
         votes: torch.Tensor = self._cache(gist.image_feature)[:, self._columns.to(base.device)]
         if len(self._owners) > len(known):
-            votes = best_of(votes, self._owners, len(known))
+            votes = max_over_synonyms(votes, self._owners, len(known))
         after = before + votes
         if self._knows_all:
             return after

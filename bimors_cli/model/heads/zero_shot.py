@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.heads.base import Gist, Head, cosines
+from bimors_cli.model.heads.base import Head, HeadFeatures, cosine_logits
 
 
 class ZeroShotHead(Head):
@@ -40,9 +40,9 @@ class ZeroShotHead(Head):
         if len(templates) == 1:
             text = clip.read(prompts)
         else:
-            each = clip.read_short(prompts).unflatten(0, (-1, len(templates)))
+            each = clip.encode_short_text(prompts).unflatten(0, (-1, len(templates)))
             text = functional.normalize(each.mean(dim=1), dim=-1)
         self._text = text.unsqueeze(0)
 
-    def answer(self, gist: Gist) -> torch.Tensor:
-        return cosines(self._clip, self._labels, gist, self._text)
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
+        return cosine_logits(self._clip, self._labels, gist, self._text)

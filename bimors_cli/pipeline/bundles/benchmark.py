@@ -21,8 +21,8 @@ from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
 from bimors_cli.model.device import choose_dtype, wait_for
-from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CaptionCache, Remembered
-from bimors_cli.pipeline.inference.load import Classifier, caption_source, load_models, make_classifier
+from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
+from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
 from bimors_cli.pipeline.inference.predict import group_size
 from bimors_cli.scene.grid import Grid
 
@@ -184,8 +184,8 @@ def bench(options: BenchOptions) -> Figures:
     work = _operations(classifier, pictures)
     if models.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(models.device)
-    with CaptionCache(None, BYTES_IN_MEMORY) as cache:
-        memory = Remembered(cache, caption_source(bundle, choose_dtype(models.device)))
+    with CaptionCacheFile(None, BYTES_IN_MEMORY) as cache:
+        memory = CachedCaptioner(cache, captioner_id(bundle, choose_dtype(models.device)))
         keys = [memory.key(picture) for picture in pictures.numpy()]  # classify's reading threads make them
         models.memory = memory
         stages, seconds = _classify(classifier, pictures, keys)

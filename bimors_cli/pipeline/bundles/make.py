@@ -20,7 +20,7 @@ from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import CONFIG, WEIGHTS, Clip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.evidence import Evidence
+from bimors_cli.model.evidence import EncoderOutputs
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.loading import INDEX, read_json, weight_files
 from bimors_cli.options.templates import check_templates
@@ -206,7 +206,7 @@ def _try_out(folder: Path, templates: Sequence[str], device: torch.device) -> in
     side = clip.preprocessing.size
     picture = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     feature, tokens = clip.see(picture.to(device))
-    nothing = Evidence(feature, tokens, ("",), torch.zeros(1, 0))
+    nothing = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
     answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(nothing)
     _finite(folder / CLIP, tokens, answer)
     del clip

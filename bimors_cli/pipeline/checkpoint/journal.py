@@ -22,19 +22,19 @@ from bimors_cli.errors import InputError, JournalError
 from bimors_cli.output.atomic import sync
 from bimors_cli.pipeline.checkpoint.journal_format import (
     Header,
-    ShardOrigin,
-    as_copies,
+    ShardHeader,
     differences,
     entries,
+    ignoring_file_times,
     line,
     read_header,
     records_at,
     session,
     to_record,
 )
-from bimors_cli.pipeline.checkpoint.lock import hold_journal
-from bimors_cli.pipeline.plan import Todo
-from bimors_cli.pipeline.tile_result import RETRIED, TileRecord
+from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
+from bimors_cli.pipeline.plan import TileIndices
+from bimors_cli.pipeline.tile_result import RETRIED, TileResult
 
 NOT_DONE = -1
 
@@ -73,7 +73,7 @@ class Journal:
         sizes: Sequence[int],
         *,
         resume: bool,
-        origin: ShardOrigin | None = None,
+        origin: ShardHeader | None = None,
     ) -> None:
         self.path = path
         self._header = Header(run, origin)
@@ -81,7 +81,7 @@ class Journal:
         self._offsets = [np.full(size, NOT_DONE, dtype=np.int64) for size in sizes]
         self._part = path.with_name(path.name + ".part")
         what = "this output" if origin is None else f"shard {origin.shard} of this output"
-        self._hold = hold_journal(path, path.name, what)
+        self._hold = acquire_run_lock(path, path.name, what)
         self._end: int | None = None
         self._is_new = not (resume and path.exists())
         try:
@@ -105,16 +105,16 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._is_new and self._hold.is_held and not self.count():
+        if error is not None and self._is_new and self._hold.is_locked and not self.count():
             self.delete()  # nothing was finished: nothing to go on with
         self.close()
 
     def close(self) -> None:
         """Let go of the journal and keep it."""
-        if not self._hold.is_held:
+        if not self._hold.is_locked:
             return
         self._close_file()
-        self._hold.let_go()
+        self._hold.release()
 
     def delete(self) -> None:
         """Remove the journal: the output holds everything."""
@@ -123,7 +123,7 @@ class Journal:
         self._part.unlink(missing_ok=True)  # of a run that was killed when it began
         self.close()
 
-    def append(self, records: Sequence[TileRecord]) -> None:
+    def append(self, records: Sequence[TileResult]) -> None:
         """Add finished tiles; they are on disk when this returns. Raises JournalError when the disk refuses."""
         try:
             offsets = self._write([record.to_json() for record in records])
@@ -139,7 +139,7 @@ class Journal:
         """Tell whether a tile has a record."""
         return bool(self._offsets[scene][index] != NOT_DONE)
 
-    def missing(self, todo: Todo) -> Todo:
+    def missing(self, todo: TileIndices) -> TileIndices:
         """Return the tiles that have no record."""
         return tuple(places[offsets[places] == NOT_DONE] for offsets, places in zip(self._offsets, todo, strict=True))
 
@@ -147,7 +147,7 @@ class Journal:
         """Count the tiles that have a record."""
         return sum(int((offsets != NOT_DONE).sum()) for offsets in self._offsets)
 
-    def records(self) -> Iterator[TileRecord]:
+    def records(self) -> Iterator[TileResult]:
         """Yield all records, scene by scene, in the order of the grid."""
         places = (int(offset) for offsets in self._offsets for offset in offsets[offsets != NOT_DONE])
         yield from records_at(self.path, places)
@@ -193,7 +193,7 @@ class Journal:
         old, new = ({**header.run, "shard": _shard(header)} for header in (found, self._header))
         if found.origin is not None and self._header.origin is not None:
             changed = old != new
-            old, new = as_copies(old, new)
+            old, new = ignoring_file_times(old, new)
             if changed and old == new:
                 log.warning("%s was begun on another copy of a scene: it was modified at another time", self.path.name)
         different = differences(old, new)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from bimors_cli.errors import JournalError
 from bimors_cli.options.shard import Shard
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 
 SCHEMA = 1
 SUFFIX = ".bimors-journal"
@@ -25,7 +25,7 @@ def journal_path(output: Path, shard: Shard | None = None) -> Path:
 
 
 @dataclass(frozen=True)
-class ShardOrigin:
+class ShardHeader:
     """What makes a shard's run again on another machine: which shard, the options as JSON values, and the command."""
 
     shard: Shard
@@ -38,7 +38,7 @@ class Header:
     """The first line: everything that decides the rows, and for a shard where it comes from."""
 
     run: Mapping[str, Any]
-    origin: ShardOrigin | None = None
+    origin: ShardHeader | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Make JSON values."""
@@ -58,7 +58,7 @@ class Header:
         number, count = map(int, value["shard"])
         if not 1 <= number <= count or not isinstance(value["options"], dict):
             raise ValueError
-        origin = ShardOrigin(Shard(number, count), value["options"], tuple(map(str, value["command"])))
+        origin = ShardHeader(Shard(number, count), value["options"], tuple(map(str, value["command"])))
         return cls(value["run"], origin)
 
 
@@ -86,7 +86,7 @@ def entries(file: BinaryIO) -> Iterator[tuple[int, Any]]:
             return
 
 
-def to_record(value: Sequence[Any], sizes: Sequence[int], path: Path) -> TileRecord:
+def to_record(value: Sequence[Any], sizes: Sequence[int], path: Path) -> TileResult:
     """Take a record out of a line whose checksum is right.
 
     Raises
@@ -95,7 +95,7 @@ def to_record(value: Sequence[Any], sizes: Sequence[int], path: Path) -> TileRec
         No run has written this.
     """
     try:
-        record = TileRecord.from_json(value)
+        record = TileResult.from_json(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise damaged(path) from error
     known = 0 <= record.scene < len(sizes) and 0 <= record.index < sizes[record.scene]
@@ -109,7 +109,7 @@ def damaged(path: Path) -> JournalError:
     return JournalError(f"{path}: holds what no run has written", "remove it to start anew")
 
 
-def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileRecord]:
+def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileResult]:
     """Read the records of a journal that begin at ``offsets``.
 
     Raises
@@ -124,7 +124,7 @@ def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileRecord]:
                 value = parse(file.readline())
                 if not isinstance(value, list):
                     raise JournalError(f"{path}: changed by somebody else while the run was going on")
-                yield TileRecord.from_json(value)
+                yield TileResult.from_json(value)
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror or error}") from error
 
@@ -150,7 +150,7 @@ def parse(line: bytes) -> Any:
         return None
 
 
-def holder(path: Path) -> str:
+def lock_owner(path: Path) -> str:
     """Name the process that writes a journal, if it tells."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -171,7 +171,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def as_copies(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def ignoring_file_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return two runs without what copies of one scene may differ in: machines may have copies of their own.
 
     That is when it was modified, and its size where one of them is asked of a server.

@@ -9,10 +9,10 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from bimors_cli.errors import JournalError
-from bimors_cli.pipeline.checkpoint.journal_format import holder
+from bimors_cli.pipeline.checkpoint.journal_format import lock_owner
 
 
-class Hold:
+class RunLock:
     """A lock beside a file or folder, held until it is let go or the process ends; ``PATH.lock``.
 
     Raises
@@ -28,20 +28,20 @@ class Hold:
         self._lock.acquire(timeout=wait)
 
     @property
-    def is_held(self) -> bool:
+    def is_locked(self) -> bool:
         return bool(self._lock.is_locked)
 
-    def __enter__(self) -> Hold:
+    def __enter__(self) -> RunLock:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let it go, if it is held."""
-        if not self.is_held:
+        if not self.is_locked:
             return
         # Removed while it is still held: whoever comes next makes a new one.
         with suppress(OSError):
@@ -49,9 +49,9 @@ class Hold:
         self._lock.release()
 
 
-def hold_journal(
+def acquire_run_lock(
     path: Path, name: object, what: str = "this output", *, other: str = "use another -o", wait: float = 0.0
-) -> Hold:
+) -> RunLock:
     """Hold a journal for a run that writes ``what``; ``name`` is what the user knows it by, ``other`` the way out.
 
     Raises
@@ -60,19 +60,21 @@ def hold_journal(
         Another run holds it, for all of the seconds to ``wait``; or its folder cannot be written.
     """
     try:
-        return Hold(path, wait)
+        return RunLock(path, wait)
     except Timeout:
-        raise JournalError(f"{name}: another run is writing {what}{holder(path)}", f"wait for it, or {other}") from None
+        raise JournalError(
+            f"{name}: another run is writing {what}{lock_owner(path)}", f"wait for it, or {other}"
+        ) from None
     except OSError as error:
         raise JournalError(f"{path.parent}: cannot be written: {error.strerror or error}", other) from error
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Tell whether a run holds ``path``; nothing is left of the question, or of a lock that a killed run left."""
     if not _lock_file(path).exists():
         return False
     try:
-        Hold(path).let_go()
+        RunLock(path).release()
     except Timeout:
         return True
     except OSError:  # a folder that nobody can write

@@ -20,7 +20,7 @@ _OBJECT_STORES: Final = frozenset({"s3", "gcs", "abfs"})
 _PART: Final = ".part-"
 
 
-class Place:
+class ObjectStore:
     """A folder, which need not be there yet.
 
     Parameters
@@ -39,7 +39,7 @@ class Place:
         self.name = redact(url)
         self._files, self._path = _file_system(url)
 
-    def is_at(self, other: Place) -> bool:
+    def is_at(self, other: ObjectStore) -> bool:
         """Tell whether this is the same folder as another."""
         return bool(self._path == other._path and self._files.type_name == other._files.type_name)
 

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.geoparquet import build_geoparquet
-from bimors_cli.output.layer_schema import PLACE, PlainLayer
+from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
-from bimors_cli.pipeline.plan import LookPlan, Todo, count
-from bimors_cli.pipeline.tile_result import RETRIED, TileRecord
+from bimors_cli.pipeline.plan import InferencePlan, TileIndices, count
+from bimors_cli.pipeline.tile_result import RETRIED, TileResult
 from bimors_cli.pipeline.tile_rows import frames, is_multipart, places
 from bimors_cli.scene.polygons import Polygons
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 BLOCKS_A_WORKER: Final = 16
 LEAST_TILES, MOST_TILES = 32, 8192
 _FIELDS: Final = {
-    **PLACE, "label": TEXT, "confidence": REAL, "reason": TEXT, "caption": TEXT, "tile": INTEGER, "record": TEXT,
+    **TILE_COLUMNS, "label": TEXT, "confidence": REAL, "reason": TEXT, "caption": TEXT, "tile": INTEGER, "record": TEXT,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TileTask:
     """Tiles of a scene, as runs [first, end) of places in its grid, ascending."""
 
     number: int
@@ -58,13 +58,13 @@ class Block:
         return json.dumps([self.number, self.scene, self.runs])
 
     @classmethod
-    def from_json(cls, text: str) -> Block:
+    def from_json(cls, text: str) -> TileTask:
         """Undo `to_json`."""
         number, scene, runs = json.loads(text)
         return cls(number, scene, tuple((first, end) for first, end in runs))
 
 
-def cut(todo: Todo, workers: int) -> Iterator[Block]:
+def cut(todo: TileIndices, workers: int) -> Iterator[TileTask]:
     """Cut tiles into blocks for so many workers, in the order of the grid."""
     size = min(max(math.ceil(count(todo) / (workers * BLOCKS_A_WORKER)), LEAST_TILES), MOST_TILES)
     number = 0
@@ -74,13 +74,13 @@ def cut(todo: Todo, workers: int) -> Iterator[Block]:
             ends = np.flatnonzero(np.diff(part) != 1)
             firsts, lasts = part[np.append(0, ends + 1)], part[np.append(ends, len(part) - 1)]
             runs = zip(firsts.tolist(), (lasts + 1).tolist(), strict=True)
-            yield Block(number, scene, tuple(runs))
+            yield TileTask(number, scene, tuple(runs))
             number += 1
 
 
-def to_parquet(plan: LookPlan, records: Sequence[TileRecord]) -> bytes:
+def to_parquet(plan: InferencePlan, records: Sequence[TileResult]) -> bytes:
     """Make a file of records, which are of one scene and in the order of its grid."""
-    spec = PlainLayer(
+    spec = TileSchema(
         "block",
         plan.crs.to_wkt(),
         _FIELDS,
@@ -94,7 +94,7 @@ def to_parquet(plan: LookPlan, records: Sequence[TileRecord]) -> bytes:
 
 
 def _frame(
-    plan: LookPlan, spec: PlainLayer, records: Sequence[TileRecord], polygons: Polygons
+    plan: InferencePlan, spec: TileSchema, records: Sequence[TileResult], polygons: Polygons
 ) -> geopandas.GeoDataFrame:
     names = plan.options.labels.names if isinstance(plan.options, ClassifyOptions) else ()
     best = [record.ranked[0] if record.ranked else (None, None) for record in records]
@@ -123,10 +123,10 @@ def read_state(file: pyarrow.NativeFile) -> tuple[npt.NDArray[np.int64], npt.NDA
     return tiles, np.array([reason in RETRIED for reason in table["reason"].to_pylist()], dtype=bool)
 
 
-def read_records(file: pyarrow.NativeFile) -> dict[int, TileRecord]:
+def read_records(file: pyarrow.NativeFile) -> dict[int, TileResult]:
     """Read the records of a file, by their places in the grid. Raises ValueError as `read_state`."""
     texts = _table(file, ["record"])["record"].to_pylist()
-    records = (TileRecord.from_json(json.loads(text)) for text in texts)
+    records = (TileResult.from_json(json.loads(text)) for text in texts)
     return {record.index: record for record in records}
 
 

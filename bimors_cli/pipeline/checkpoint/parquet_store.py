@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 from bimors_cli.errors import InputError, JournalError, OutputExistsError, WorkerError
 from bimors_cli.pipeline.checkpoint.journal_format import differences, journal_path
-from bimors_cli.pipeline.checkpoint.lock import hold_journal
-from bimors_cli.pipeline.checkpoint.object_store import Place
-from bimors_cli.pipeline.checkpoint.parquet_part import Block, read_records, read_state, to_parquet
+from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
+from bimors_cli.pipeline.checkpoint.object_store import ObjectStore
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, read_records, read_state, to_parquet
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
-from bimors_cli.pipeline.plan import LookPlan, Todo
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.plan import InferencePlan, TileIndices
+from bimors_cli.pipeline.tile_result import TileResult
 
 SCHEMA: Final = 1
 RUN: Final = "run.json"
@@ -50,18 +50,18 @@ _NAME: Final = re.compile(rf"{TILES}/s(?P<session>\d+)-\d+/(?P<scene>\d+)-\d+-\w
 log = logging.getLogger("bimors")
 
 
-def blocks_place(plan: LookPlan) -> Place:
-    """Return where the blocks of a run lie. Raises InputError as `Place`."""
-    return Place(plan.options.blocks or str(blocks_path(plan.output)))
+def blocks_place(plan: InferencePlan) -> ObjectStore:
+    """Return where the blocks of a run lie. Raises InputError as `ObjectStore`."""
+    return ObjectStore(plan.options.blocks or str(blocks_path(plan.output)))
 
 
-class BlockWriter:
+class ParquetWriter:
     """Writes the files of one session, and knows which tiles of a block are in them; each worker has its own."""
 
-    def __init__(self, place: Place, plan: LookPlan, session: int) -> None:
+    def __init__(self, place: ObjectStore, plan: InferencePlan, session: int) -> None:
         self._place, self._plan, self._session = place, plan, session
 
-    def begin(self, block: Block) -> npt.NDArray[np.int64]:
+    def begin(self, block: TileTask) -> npt.NDArray[np.int64]:
         """Note that a worker begins a block, and return the places of the tiles that no file has.
 
         Of a worker that was killed some files may be there.
@@ -88,18 +88,18 @@ class BlockWriter:
             done += [] if state is None else [state[0]]
         return np.setdiff1d(block.places(), np.concatenate(done))
 
-    def write(self, block: Block, records: Sequence[TileRecord]) -> None:
+    def write(self, block: TileTask, records: Sequence[TileResult]) -> None:
         """Write a file of a block's records. Raises OutputError."""
         records = sorted(records, key=lambda record: record.index)
         # No two files have one name: who was given up for dead may still be writing.
         name = f"{block.scene:03d}-{records[0].index:010d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         self._place.write(f"{self._folder(block)}/{name}", to_parquet(self._plan, records))
 
-    def _folder(self, block: Block) -> str:
+    def _folder(self, block: TileTask) -> str:
         return f"{TILES}/s{self._session:03d}-{block.number:06d}"
 
 
-class Blocks:
+class ParquetStore:
     """The blocks of one run, held against a second one on this machine.
 
     Parameters
@@ -127,7 +127,7 @@ class Blocks:
         The folder cannot be read or written.
     """
 
-    def __init__(self, plan: LookPlan) -> None:
+    def __init__(self, plan: InferencePlan) -> None:
         self.path = Path(plan.options.blocks or blocks_path(plan.output))
         self._place = blocks_place(plan)
         # Which file a tile's record is in, per scene: 4 bytes a tile, and one more.
@@ -135,10 +135,10 @@ class Blocks:
         self._again = [np.zeros(len(scene.grid), dtype=bool) for scene in plan.scenes]
         self._names: list[str] = []
         self._told: dict[int, int] = {}
-        beside = Place(str(blocks_path(plan.output)))
+        beside = ObjectStore(str(blocks_path(plan.output)))
         self._beside = None if self._place.is_at(beside) else beside
         # That of the journal: no two runs write one output, whatever their engines.
-        self._hold = hold_journal(journal_path(plan.output), plan.output)
+        self._hold = acquire_run_lock(journal_path(plan.output), plan.output)
         try:
             self._is_new = not self._take_up(plan)
         except BaseException:
@@ -151,13 +151,13 @@ class Blocks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._is_new and self._hold.is_held and not self._has_any():
+        if error is not None and self._is_new and self._hold.is_locked and not self._has_any():
             self.delete()  # nothing was finished: nothing to go on with
         self.close()
 
     def close(self) -> None:
         """Let go of the blocks and keep them."""
-        self._hold.let_go()
+        self._hold.release()
 
     def delete(self) -> None:
         """Remove the blocks: the output holds everything."""
@@ -177,14 +177,14 @@ class Blocks:
         done = zip(self._where, self._again, strict=True)
         return sum(int(((where != _NOT_DONE) & ~again).sum()) for where, again in done) + sum(self._told.values())
 
-    def missing(self, todo: Todo) -> Todo:
+    def missing(self, todo: TileIndices) -> TileIndices:
         """Return the tiles that have no record, or are to be tried again."""
         return tuple(
             places[(where[places] == _NOT_DONE) | again[places]]
             for where, again, places in zip(self._where, self._again, todo, strict=True)
         )
 
-    def absent(self, todo: Todo) -> Todo:
+    def absent(self, todo: TileIndices) -> TileIndices:
         """Return the tiles that have no record."""
         return tuple(places[where[places] == _NOT_DONE] for where, places in zip(self._where, todo, strict=True))
 
@@ -199,7 +199,7 @@ class Blocks:
                     self._note_file(name, *state)
         self._told.clear()
 
-    def records(self) -> Iterator[TileRecord]:
+    def records(self) -> Iterator[TileResult]:
         """Yield all records, scene by scene, in the order of the grid. Raises JournalError."""
         read = lru_cache(OPEN_FILES)(self._records)
         for where in self._where:
@@ -207,7 +207,7 @@ class Blocks:
             for place in done.tolist():
                 yield read(int(where[place]))[place]
 
-    def _records(self, number: int) -> dict[int, TileRecord]:
+    def _records(self, number: int) -> dict[int, TileResult]:
         name = self._names[number]
         try:
             with self._place.open(name) as file:
@@ -219,9 +219,9 @@ class Blocks:
         """Tell whether there is a record, or a file that no worker has told of yet."""
         return bool(self.count() or self._place.names(TILES, SUFFIX))
 
-    def _take_up(self, plan: LookPlan) -> bool:
+    def _take_up(self, plan: InferencePlan) -> bool:
         """Begin, or go on; tells whether a run was there."""
-        run = plan.decides_rows()
+        run = plan.run_key()
         self._check_place()
         content = self._place.read(RUN)
         found = None if content is None else self._parse(content)
@@ -293,7 +293,7 @@ def _session(name: str) -> int:
     return int(match["session"])
 
 
-def _state(place: Place, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None:
+def _state(place: ObjectStore, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None:
     try:
         with place.open(name) as file:
             return read_state(file)

@@ -9,12 +9,12 @@ from typing import Any
 from bimors_cli.errors import InputError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.shard import Shard
-from bimors_cli.pipeline.checkpoint.journal_format import ShardOrigin
+from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
 from bimors_cli.redact import redact
 from bimors_cli.scene.gdal import is_local
 
 
-def origin_of(options: ClassifyOptions, shard: Shard, command: Sequence[str]) -> ShardOrigin:
+def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str]) -> ShardHeader:
     """Tell where a shard's journal comes from: the options and the command of its run."""
     from pydantic import TypeAdapter
 
@@ -23,7 +23,7 @@ def origin_of(options: ClassifyOptions, shard: Shard, command: Sequence[str]) ->
         options, scenes=tuple(map(_shown, options.scenes)), aoi=None if options.aoi is None else _shown(options.aoi)
     )
     values = TypeAdapter(type(options)).dump_python(shown, mode="json")
-    return ShardOrigin(shard, values, tuple(map(redact, command)))
+    return ShardHeader(shard, values, tuple(map(redact, command)))
 
 
 def options_of(values: Mapping[str, Any], **other: Any) -> ClassifyOptions:
@@ -44,7 +44,7 @@ def options_of(values: Mapping[str, Any], **other: Any) -> ClassifyOptions:
         raise InputError(f"the options of the shards cannot be used here: {where}: {first['msg']}") from error
 
 
-def command_of(origin: ShardOrigin, shard: Shard, *more: str) -> list[str]:
+def command_of(origin: ShardHeader, shard: Shard, *more: str) -> list[str]:
     """Return the command that makes another shard of the same run, as words; ``more`` are options to add."""
     old, new = str(origin.shard), str(shard)
     words = ["bimors", *(origin.command[1:] or ("classify", "..."))]

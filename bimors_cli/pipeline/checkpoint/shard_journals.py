@@ -19,7 +19,7 @@ from bimors_cli.pipeline.checkpoint.journal import NOT_DONE
 from bimors_cli.pipeline.checkpoint.journal_format import (
     SUFFIX,
     Header,
-    ShardOrigin,
+    ShardHeader,
     damaged,
     entries,
     line,
@@ -28,9 +28,9 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
     records_at,
     to_record,
 )
-from bimors_cli.pipeline.checkpoint.lock import Hold
-from bimors_cli.pipeline.plan import Todo, count
-from bimors_cli.pipeline.tile_result import RETRIED, TileRecord
+from bimors_cli.pipeline.checkpoint.lock import RunLock
+from bimors_cli.pipeline.plan import TileIndices, count
+from bimors_cli.pipeline.tile_result import RETRIED, TileResult
 
 log = logging.getLogger("bimors")
 
@@ -48,7 +48,7 @@ class ShardJournal:
 
     path: Path
     header: Header
-    origin: ShardOrigin
+    origin: ShardHeader
 
     @property
     def shard(self) -> Shard:
@@ -56,7 +56,7 @@ class ShardJournal:
 
 
 class ShardJournals:
-    """A `bimors_cli.pipeline.checkpoint.store.Finished` of all shards of a run.
+    """A `bimors_cli.pipeline.checkpoint.store.TileStore` of all shards of a run.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class ShardJournals:
     """
 
     def __init__(
-        self, journals: Sequence[ShardJournal], todo: Todo, sizes: Sequence[int], output: Path, *, keep: bool
+        self, journals: Sequence[ShardJournal], todo: TileIndices, sizes: Sequence[int], output: Path, *, keep: bool
     ) -> None:
         first = journals[0]
         self.path = first.path.with_name(_pattern(first))
@@ -122,7 +122,7 @@ class ShardJournals:
         """Count the tiles that have a record."""
         return sum(int((offsets != NOT_DONE).sum()) for offsets in self._offsets)
 
-    def records(self) -> Iterator[TileRecord]:
+    def records(self) -> Iterator[TileResult]:
         """Yield all records, scene by scene, in the order of the grid: that of the shards."""
         for journal, share in zip(self._journals, self._shares, strict=True):
             places = (int(offset) for scene, tiles in enumerate(share) for offset in self._offsets[scene][tiles])
@@ -140,7 +140,7 @@ class ShardJournals:
         if self._keep:
             return
         # Where nothing can be written, a merge that was killed begins anew.
-        with suppress(OSError, Timeout), Hold(self._journals[0].path), self._journals[0].path.open("r+b") as file:
+        with suppress(OSError, Timeout), RunLock(self._journals[0].path), self._journals[0].path.open("r+b") as file:
             file.truncate(self._end)  # what a kill has torn
             file.seek(self._end)
             file.write(line({_NOTE: [state, str(self._output.absolute())]}))
@@ -148,7 +148,7 @@ class ShardJournals:
             os.fsync(file.fileno())
             self._end = file.tell()
 
-    def _read(self, journal: ShardJournal, share: Todo, advance: Callable[[int], None]) -> int:
+    def _read(self, journal: ShardJournal, share: TileIndices, advance: Callable[[int], None]) -> int:
         sizes = [len(offsets) for offsets in self._offsets]
         bounds = [(places[0], places[-1]) if len(places) else (0, -1) for places in share]
         again: set[tuple[int, int]] = set()
@@ -190,7 +190,7 @@ def open_journal(path: Path) -> ShardJournal | Header:
     return header if header.origin is None else ShardJournal(path, header, header.origin)
 
 
-def noted(journal: ShardJournal, output: Path) -> State | None:
+def merge_state(journal: ShardJournal, output: Path) -> State | None:
     """Return how far a merge of these journals into ``output`` is, as `ShardJournals.note` has it; None before it."""
     state: State | None = None
     with journal.path.open("rb") as file:
@@ -206,7 +206,7 @@ def remove(paths: Sequence[Path]) -> None:
     """Remove merged journals, that with the note last; what somebody has taken up again stays."""
     for path in reversed(paths):
         try:
-            with suppress(Timeout), Hold(path):
+            with suppress(Timeout), RunLock(path):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the layer is there
             log.warning("%s cannot be removed: %s", path, error.strerror or error)

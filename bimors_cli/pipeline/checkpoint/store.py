@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 
 
-class Finished(Protocol):
+class TileStore(Protocol):
     """Records of finished tiles on disk, such as a `Journal`: what is in ``path`` outlives a kill."""
 
     path: Path
@@ -17,7 +17,7 @@ class Finished(Protocol):
     def count(self) -> int:
         """Count the tiles that have a record."""
 
-    def records(self) -> Iterator[TileRecord]:
+    def records(self) -> Iterator[TileResult]:
         """Yield all records, scene by scene, in the order of the grid."""
 
     def delete(self) -> None:

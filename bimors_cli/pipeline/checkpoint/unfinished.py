@@ -14,11 +14,11 @@ from pathlib import Path
 from bimors_cli.errors import JournalError, OutputExistsError
 from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.checkpoint.journal_format import SUFFIX, journal_path
-from bimors_cli.pipeline.checkpoint.lock import hold_journal
+from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 
 
 @dataclass(frozen=True)
-class Leftover:
+class UnfinishedRun:
     """Finished tiles at ``path``, of one shard or of a whole run; ``ray`` for those of that engine."""
 
     path: Path
@@ -56,15 +56,15 @@ def blocks_path(output: Path) -> Path:
     return output.with_name(output.name + ".bimors-blocks")
 
 
-def leftovers(output: Path) -> list[Leftover]:
+def unfinished_runs(output: Path) -> list[UnfinishedRun]:
     """List what runs left of an output: its journal, the journals of its shards in their order, Ray's folder."""
-    found = [Leftover(path) for path in [journal_path(output)] if path.exists()]
+    found = [UnfinishedRun(path) for path in [journal_path(output)] if path.exists()]
     found += sorted(_shards(output), key=lambda left: (left.shard.count, left.shard.number) if left.shard else (0, 0))
-    return found + [Leftover(path, ray=True) for path in [blocks_path(output)] if path.exists()]
+    return found + [UnfinishedRun(path, ray=True) for path in [blocks_path(output)] if path.exists()]
 
 
 @contextmanager
-def alone(output: Path, wait: float = 0.0) -> Iterator[None]:
+def exclusive(output: Path, wait: float = 0.0) -> Iterator[None]:
     """Hold an output as a whole run of it does.
 
     Raises
@@ -72,11 +72,11 @@ def alone(output: Path, wait: float = 0.0) -> Iterator[None]:
     JournalError
         Another run holds it, for all of the seconds to ``wait``; or its folder cannot be written.
     """
-    with hold_journal(journal_path(output), output.name, other="name a file elsewhere", wait=wait):
+    with acquire_run_lock(journal_path(output), output.name, other="name a file elsewhere", wait=wait):
         yield
 
 
-def remove(left: Leftover) -> None:
+def remove(left: UnfinishedRun) -> None:
     """Remove finished tiles of an output that nobody wants any more; by who holds the output.
 
     Raises
@@ -85,7 +85,7 @@ def remove(left: Leftover) -> None:
         A run is at work there.
     """
     # A shard is written by whoever holds its journal, all else of an output by whoever holds that of the whole run.
-    with nullcontext() if left.shard is None else hold_journal(left.path, left.path.name):
+    with nullcontext() if left.shard is None else acquire_run_lock(left.path, left.path.name):
         try:
             if left.path.is_dir():
                 shutil.rmtree(left.path)
@@ -95,9 +95,9 @@ def remove(left: Leftover) -> None:
             raise JournalError(f"{left.path}: cannot be removed: {error.strerror or error}") from error
 
 
-def _shards(output: Path) -> Iterator[Leftover]:
+def _shards(output: Path) -> Iterator[UnfinishedRun]:
     named = re.compile(re.escape(output.name) + r"\.(\d{1,9})-of-(\d{1,9})" + re.escape(SUFFIX), re.ASCII)
     for path in output.parent.glob(f"{glob.escape(output.name)}.*-of-*{SUFFIX}"):
         match = named.fullmatch(path.name)
         if match is not None:
-            yield Leftover(path, Shard(int(match[1]), int(match[2])))
+            yield UnfinishedRun(path, Shard(int(match[1]), int(match[2])))

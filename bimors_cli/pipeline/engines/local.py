@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.job import Batches, Job
-from bimors_cli.pipeline.plan import Todo, count
-from bimors_cli.pipeline.progress import Progress, Stop
-from bimors_cli.pipeline.write_layer import stop_here
+from bimors_cli.pipeline.plan import TileIndices, count
+from bimors_cli.pipeline.progress import Progress, StopRequest
+from bimors_cli.pipeline.write_layer import raise_if_stopped
 
 
 @contextmanager
-def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
+def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[Journal]:
     """Look at all tiles of a job that are not done, into its journal, which is held until the end of the context.
 
     Raises
@@ -29,16 +29,18 @@ def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
         for batch in batches(job, todo):
             journal.append(batch)
             progress.advance(len(batch))
-            stop_here(stop, journal)
+            raise_if_stopped(stop, journal)
         yield journal
 
 
 @contextmanager
-def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, Todo]]:
+def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, TileIndices]]:
     """Begin a job's journal, or go on with it; gives the journal, and the tiles that are still to be looked at."""
     plan = job.plan
     sizes = [len(scene.grid) for scene in plan.scenes]
-    with Journal(job.kept_at, plan.decides_rows(), sizes, resume=plan.options.resume, origin=job.origin()) as journal:
+    with Journal(
+        job.checkpoint_path, plan.run_key(), sizes, resume=plan.options.resume, origin=job.origin()
+    ) as journal:
         total = job.todo()
         todo = journal.missing(total)
         job.summary.resumed = count(total) - count(todo)
@@ -46,7 +48,7 @@ def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, Todo]]:
         yield journal, todo
 
 
-def batches(job: Job, todo: Todo) -> Batches:
+def batches(job: Job, todo: TileIndices) -> Batches:
     """Load a job's models, look at tiles, and yield their records, batch by batch."""
     # A resumed run that lacks only its layer needs no model; torch takes seconds to import.
     if not count(todo):
@@ -61,5 +63,5 @@ def batches(job: Job, todo: Todo) -> Batches:
         summary.seconds["loading the model"] = time.perf_counter() - clock
         models.seconds = summary.seconds
         for records in work(todo, summary.seconds):
-            summary.captions_known, summary.captions_described = cache.known, cache.described
+            summary.caption_hits, summary.caption_misses = cache.known, cache.described
             yield records

@@ -30,11 +30,11 @@ from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.engines.local import batches, take_up
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.plan import Todo, count
-from bimors_cli.pipeline.progress import Progress, Stop
+from bimors_cli.pipeline.plan import TileIndices, count
+from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.summary import RunSummary
-from bimors_cli.pipeline.tile_result import TileRecord
-from bimors_cli.pipeline.write_layer import stop_here
+from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.pipeline.write_layer import raise_if_stopped
 
 START: Final = "spawn"
 LOOK_SECONDS: Final = 0.1  # how soon a signal is seen
@@ -45,7 +45,7 @@ log = logging.getLogger("bimors")
 
 
 @contextmanager
-def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
+def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[Journal]:
     """Look at all tiles of a job that are not done, by the devices of its options; else as that of the local engine.
 
     Raises
@@ -65,7 +65,7 @@ def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Journal]:
             for batch in found:
                 journal.append(batch)
                 progress.advance(len(batch))
-        stop_here(stop, journal)
+        raise_if_stopped(stop, journal)
         yield journal
 
 
@@ -79,8 +79,8 @@ class _Child:
 
 
 def _looked_at(
-    job: Job, todo: Todo, names: Sequence[str], stop: Stop, journal: str
-) -> Generator[list[TileRecord], None, None]:
+    job: Job, todo: TileIndices, names: Sequence[str], stop: StopRequest, journal: str
+) -> Generator[list[TileResult], None, None]:
     """Start the processes, and yield their records as they come, until all have ended, one fails, or ``stop`` asks."""
     children = _start(job, todo, names)
     busy = {child.pipe: child for child in children}
@@ -119,7 +119,7 @@ def _looked_at(
         raise failure
 
 
-def _start(job: Job, todo: Todo, names: Sequence[str]) -> list[_Child]:
+def _start(job: Job, todo: TileIndices, names: Sequence[str]) -> list[_Child]:
     import torch
 
     context = multiprocessing.get_context(START)
@@ -197,8 +197,8 @@ class _Total:
     def add(self, other: RunSummary) -> None:
         """Add the captions of a process, and take its seconds where they are more: the processes run side by side."""
         mine = self._summary
-        mine.captions_known += other.captions_known
-        mine.captions_described += other.captions_described
+        mine.caption_hits += other.caption_hits
+        mine.caption_misses += other.caption_misses
         for stage, seconds in other.seconds.items():
             mine.seconds[stage] = max(mine.seconds.get(stage, 0.0), seconds)
 
@@ -211,7 +211,7 @@ class _Total:
         logging.getLogger(record.name).handle(record)
 
 
-def _work(pipe: Connection, job: Job, share: Todo, device: str, threads: int, level: int) -> None:
+def _work(pipe: Connection, job: Job, share: TileIndices, device: str, threads: int, level: int) -> None:
     """Look at a share of the tiles, in a process of its own."""
     # A terminal asks all processes of a run to end: the first of them says how. (Windows blocks no signals.)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

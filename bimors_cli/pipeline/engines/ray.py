@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from bimors_cli import errors
 from bimors_cli.errors import BimorsError, DeviceError, InputError, JournalError, WorkerError
-from bimors_cli.options.classify import LookOptions
-from bimors_cli.pipeline.checkpoint.parquet_part import Block, cut
-from bimors_cli.pipeline.checkpoint.parquet_store import Blocks
+from bimors_cli.options.classify import InferenceOptions
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.engines.ray_cluster import check_installed, cluster
 from bimors_cli.pipeline.engines.ray_worker import Worker
-from bimors_cli.pipeline.engines.worker_spec import Errand, Told, adapter_files, carried_environment
+from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate, adapter_files, forwarded_environment
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.plan import Plan, Todo, count, every_tile
-from bimors_cli.pipeline.progress import Progress, Stop
-from bimors_cli.pipeline.write_layer import stop_here
+from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, count
+from bimors_cli.pipeline.progress import Progress, StopRequest
+from bimors_cli.pipeline.write_layer import raise_if_stopped
 from bimors_cli.redact import redact
 from bimors_cli.version import __version__
 
@@ -51,7 +51,7 @@ class Share:
 
 
 @contextmanager
-def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Blocks]:
+def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[ParquetStore]:
     """Look at all tiles of a job that are not done, by the workers of a Ray cluster.
 
     Raises
@@ -65,8 +65,8 @@ def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Blocks]:
     """
     check_installed()
     plan = job.plan
-    with Blocks(plan) as blocks:
-        total = every_tile(plan)
+    with ParquetStore(plan) as blocks:
+        total = all_tiles(plan)
         todo = blocks.missing(total)
         job.summary.resumed = count(total) - count(todo)
         progress.begin(count(total), job.summary.resumed)
@@ -81,12 +81,12 @@ def look(job: Job, progress: Progress, stop: Stop) -> Iterator[Blocks]:
         yield blocks
 
 
-def _look(job: Job, todo: Todo, blocks: Blocks, progress: Progress, stop: Stop) -> None:
+def _look(job: Job, todo: TileIndices, blocks: ParquetStore, progress: Progress, stop: StopRequest) -> None:
     """Have Ray work, and note what its workers tell."""
     options, clock = job.plan.options, time.perf_counter()
-    told: queue.SimpleQueue[Told | BaseException | None] = queue.SimpleQueue()
+    told: queue.SimpleQueue[WorkerUpdate | BaseException | None] = queue.SimpleQueue()
     with cluster(options.ray_address) as ray:
-        stop_here(stop, blocks)
+        raise_if_stopped(stop, blocks)
         share = _share(ray, options)
         parts = list(cut(todo, share.workers))
         share = replace(share, workers=min(share.workers, len(parts)))
@@ -95,7 +95,7 @@ def _look(job: Job, todo: Todo, blocks: Blocks, progress: Progress, stop: Stop) 
         # Ray answers when a block is done, and knows no signals: these are waited for here.
         threading.Thread(target=_work, args=(ray, errand, parts, share, told), name="ray", daemon=True).start()
         while True:
-            stop_here(stop, blocks)
+            raise_if_stopped(stop, blocks)
             try:
                 message = told.get(timeout=LISTEN_SECONDS)
             except queue.Empty:
@@ -108,7 +108,7 @@ def _look(job: Job, todo: Todo, blocks: Blocks, progress: Progress, stop: Stop) 
     job.summary.seconds[f"tiles, by {share}"] = time.perf_counter() - clock
 
 
-def _note(told: Told, job: Job, blocks: Blocks, progress: Progress) -> None:
+def _note(told: WorkerUpdate, job: Job, blocks: ParquetStore, progress: Progress) -> None:
     if told.error is not None:
         kind: type[BimorsError] = getattr(errors, told.error, WorkerError) if told.error else WorkerError
         message = told.message if told.error else f"this should not have happened: {told.message}"
@@ -117,18 +117,18 @@ def _note(told: Told, job: Job, blocks: Blocks, progress: Progress) -> None:
     for stage, seconds in told.seconds.items():
         name = f"{stage}, all workers"
         summary.seconds[name] = summary.seconds.get(name, 0.0) + seconds
-    summary.captions_known += told.captions_known
-    summary.captions_described += told.captions_described
+    summary.caption_hits += told.caption_hits
+    summary.caption_misses += told.caption_misses
     if fresh := blocks.note(told.block, told.done):
         progress.advance(fresh)
 
 
 def _work(
     ray: Any,
-    errand: Errand,
-    blocks: Sequence[Block],
+    errand: WorkerSpec,
+    blocks: Sequence[TileTask],
     share: Share,
-    told: queue.SimpleQueue[Told | BaseException | None],
+    told: queue.SimpleQueue[WorkerUpdate | BaseException | None],
 ) -> None:
     """Put what the workers tell into ``told``; None at the end, or the error that ended it."""
     try:
@@ -148,7 +148,7 @@ def _work(
         )
         for batch in answers.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for text in batch["told"]:
-                told.put(Told.from_json(str(text)))
+                told.put(WorkerUpdate.from_json(str(text)))
         told.put(None)
     except BaseException as error:  # it belongs to whoever waits
         told.put(error)
@@ -160,15 +160,15 @@ def _failure(error: BaseException) -> BimorsError:
     return WorkerError(f"Ray failed: {type(error).__name__}: {why}", _GO_ON)
 
 
-def _errand(job: Job, session: int, share: Share) -> Errand:
+def _errand(job: Job, session: int, share: Share) -> WorkerSpec:
     sent = copy.copy(job)
     sent.raster = None  # written here
     adapter = job.plan.adapter if isinstance(job.plan, Plan) else None
-    return Errand(
+    return WorkerSpec(
         version=__version__,
         job=sent,
         adapter=None if adapter is None else adapter_files(adapter),
-        environment=carried_environment(),
+        environment=forwarded_environment(),
         folder=os.getcwd(),
         session=session,
         device="cuda" if share.gpus else "cpu",
@@ -176,7 +176,7 @@ def _errand(job: Job, session: int, share: Share) -> Errand:
     )
 
 
-def _share(ray: Any, options: LookOptions) -> Share:
+def _share(ray: Any, options: InferenceOptions) -> Share:
     """Part the processors or the GPUs of a cluster among workers."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
@@ -193,7 +193,7 @@ def _share(ray: Any, options: LookOptions) -> Share:
     return _checked(Share(options.workers, 1, 0), sum(processors), "processors", options)
 
 
-def _checked(share: Share, have: int, what: str, options: LookOptions) -> Share:
+def _checked(share: Share, have: int, what: str, options: InferenceOptions) -> Share:
     """Refuse more workers than a machine can ever have; a cluster may still grow."""
     if share.workers > have and options.ray_address is None:
         raise InputError(f"--workers {share.workers}: this machine has {have} {what}", f"--workers {have} at most")

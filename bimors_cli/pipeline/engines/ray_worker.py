@@ -25,13 +25,13 @@ from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import BimorsError, BundleError, InputError
-from bimors_cli.pipeline.checkpoint.parquet_part import Block
-from bimors_cli.pipeline.checkpoint.parquet_store import BlockWriter, blocks_place
-from bimors_cli.pipeline.engines.worker_spec import Errand, Told
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_place
+from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.job import Batches, Work
-from bimors_cli.pipeline.plan import LookPlan, Plan
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.plan import InferencePlan, Plan
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.redact import redact
 from bimors_cli.scene.raster import open_scene
 from bimors_cli.version import __version__
@@ -48,7 +48,7 @@ log = logging.getLogger("bimors")
 class Worker:
     """Looks at blocks; whatever is wrong, it says so in what it returns, and never to Ray, which would log it all."""
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: WorkerSpec) -> None:
         _speak_without_secrets()
         self._errand = errand
         self._site: _Site | None = None
@@ -57,28 +57,28 @@ class Worker:
         return "Worker(...)"
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Look at the blocks of a batch, and tell after each file what was done: a column of `Told` as JSON."""
+        """Look at the blocks of a batch, and tell after each file what was done: a column of `WorkerUpdate` as JSON."""
         for text in batch["block"]:
-            for told in self._tell(Block.from_json(str(text))):
+            for told in self._tell(TileTask.from_json(str(text))):
                 yield {"told": np.array([told.to_json()], dtype=object)}
 
-    def _tell(self, block: Block) -> Iterator[Told]:
+    def _tell(self, block: TileTask) -> Iterator[WorkerUpdate]:
         try:
             if self._site is None:
                 self._site = _Site(self._errand)
             yield from self._site.look(block)
         except BimorsError as error:
             kind, hint = type(error).__name__, error.hint and redact(error.hint)
-            yield Told(error=kind, message=redact(f"{error.message} (on {NODE})"), hint=hint)
+            yield WorkerUpdate(error=kind, message=redact(f"{error.message} (on {NODE})"), hint=hint)
         except Exception as error:  # the program's own fault: here it leaves the process, without what it may tell
             log.error("%s", traceback.format_exc())
-            yield Told(error="", message=redact(f"{type(error).__name__}: {error} (on {NODE})"))
+            yield WorkerUpdate(error="", message=redact(f"{type(error).__name__}: {error} (on {NODE})"))
 
 
 class _Site:
     """The machine that a worker is on: its bundle, its caption cache, and what it sees of the scenes."""
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: WorkerSpec) -> None:
         if errand.version != __version__:
             raise InputError(
                 f"bimors is {__version__} here, and {errand.version} where the run was started",
@@ -89,24 +89,24 @@ class _Site:
             os.chdir(errand.folder)
         self._errand = errand
         plan = errand.job.plan
-        self._plan: LookPlan = replace(plan, bundle=_same_bundle(plan))
-        self._writer = BlockWriter(blocks_place(plan), plan, errand.session)
+        self._plan: InferencePlan = replace(plan, bundle=_same_bundle(plan))
+        self._writer = ParquetWriter(blocks_place(plan), plan, errand.session)
         self._model: _Model | None = None
         self._checked: set[int] = set()
 
-    def look(self, block: Block) -> Iterator[Told]:
+    def look(self, block: TileTask) -> Iterator[WorkerUpdate]:
         """Look at the tiles of a block that no file has yet."""
         missing = self._writer.begin(block)  # before anything that may kill this process
         left = len(missing)
         done = len(block.places()) - left
         if done:
-            yield Told(block=block.number, done=done)
+            yield WorkerUpdate(block=block.number, done=done)
         self._check_scene(block.scene)
         if self._model is None:
             clock = time.perf_counter()
             self._model = _Model(self._errand, self._plan)
-            yield Told(seconds={"loading the model": time.perf_counter() - clock})
-        fresh: list[TileRecord] = []
+            yield WorkerUpdate(seconds={"loading the model": time.perf_counter() - clock})
+        fresh: list[TileResult] = []
         clock = time.monotonic()
         for records in self._model.look(block.scene, missing):
             fresh += records
@@ -133,7 +133,7 @@ class _Site:
 class _Model:
     """The models of a worker, ready to look at tiles, and what it has counted since it told last."""
 
-    def __init__(self, errand: Errand, plan: LookPlan) -> None:
+    def __init__(self, errand: WorkerSpec, plan: InferencePlan) -> None:
         from bimors_cli.pipeline.inference.load import load_models
 
         job, options = errand.job, plan.options
@@ -159,22 +159,22 @@ class _Model:
         none = np.empty(0, dtype=np.int64)
         return self._work(tuple(places if n == scene else none for n in range(self._scenes)), self._seconds)
 
-    def told(self, block: int, done: int) -> Told:
+    def told(self, block: int, done: int) -> WorkerUpdate:
         """Say what was done since this was asked last."""
         known, described = self._cache.known, self._cache.described
-        told = Told(
+        told = WorkerUpdate(
             block=block,
             done=done,
             seconds=dict(self._seconds),
-            captions_known=known - self._known,
-            captions_described=described - self._described,
+            caption_hits=known - self._known,
+            caption_misses=described - self._described,
         )
         self._known, self._described = known, described
         self._seconds.clear()
         return told
 
 
-def _same_bundle(plan: LookPlan) -> Bundle:
+def _same_bundle(plan: InferencePlan) -> Bundle:
     """Open the bundle of that name on this machine. Raises BundleError where it is not there, or another."""
     try:
         bundle = open_bundle(find_bundle(plan.options.model))

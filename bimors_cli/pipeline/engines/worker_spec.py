@@ -24,7 +24,7 @@ _LEFT_HERE: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Errand:
+class WorkerSpec:
     """All that a worker needs to look at tiles.
 
     Its repr says nothing: it holds addresses and keys, and Ray writes what it is given into its logs.
@@ -42,7 +42,7 @@ class Errand:
     folder : str
         Where relative paths begin.
     session : int
-        See `bimors_cli.pipeline.checkpoint.parquet_store.Blocks`.
+        See `bimors_cli.pipeline.checkpoint.parquet_store.ParquetStore`.
     device : str
         ``cpu`` or ``cuda``.
     threads : int
@@ -63,7 +63,7 @@ class Errand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class WorkerUpdate:
     """What a worker tells: what it has done since it told last, or why it cannot go on.
 
     ``done`` counts all tiles of the block of this number that are in files by now. ``error`` is the name of a class of
@@ -73,8 +73,8 @@ class Told:
     block: int = 0
     done: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    captions_known: int = 0
-    captions_described: int = 0
+    caption_hits: int = 0
+    caption_misses: int = 0
     error: str | None = None
     message: str = ""
     hint: str | None = None
@@ -84,12 +84,12 @@ class Told:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Told:
+    def from_json(cls, text: str) -> WorkerUpdate:
         """Undo `to_json`."""
         return cls(**json.loads(text))
 
 
-def carried_environment() -> dict[str, str]:
+def forwarded_environment() -> dict[str, str]:
     """Return the variables of this process that a worker must have as well."""
     return {k: v for k, v in os.environ.items() if k.startswith(_CARRIED) and k not in _LEFT_HERE}
 

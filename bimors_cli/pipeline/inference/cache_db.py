@@ -47,7 +47,7 @@ ON id = source ORDER BY newest DESC
 
 
 @dataclass(frozen=True)
-class Source:
+class CaptionerId:
     """Who says a caption, and how: another source may say something else of the same picture.
 
     ``captioner`` is the SHA-256 of the captioner's files, ``settings`` how it generates, in words. ``bundle`` is the
@@ -124,7 +124,7 @@ def find(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, str]:
     return _find(db, "SELECT key, caption, used FROM captions", "UPDATE captions", keys)
 
 
-def find_gists(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, bytes]:
+def get_features(db: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, bytes]:
     """Look gists up, as `find` does captions."""
     return _find(db, "SELECT key, gist, used FROM gists", "UPDATE gists", keys)
 
@@ -143,7 +143,7 @@ def _find(db: sqlite3.Connection, select: str, update: str, keys: list[bytes]) -
     return found
 
 
-def keep(db: sqlite3.Connection, source: Source, captions: Mapping[bytes, str]) -> None:
+def keep(db: sqlite3.Connection, source: CaptionerId, captions: Mapping[bytes, str]) -> None:
     """Add captions by their keys; of a key that is there, its caption stays."""
     now = int(time.time())
     who = (source.id, source.bundle, source.captioner, source.settings)
@@ -155,7 +155,7 @@ def keep(db: sqlite3.Connection, source: Source, captions: Mapping[bytes, str]) 
         )
 
 
-def keep_gists(db: sqlite3.Connection, gists: Mapping[bytes, bytes]) -> None:
+def put_features(db: sqlite3.Connection, gists: Mapping[bytes, bytes]) -> None:
     """Add gists by their keys; of a key that is there, its gist stays."""
     now = int(time.time())
     with db:
@@ -179,10 +179,10 @@ def make_room(db: sqlite3.Connection, limit: int) -> None:
                 break
 
 
-def count(db: sqlite3.Connection) -> list[tuple[Source, int, datetime, datetime]]:
+def count(db: sqlite3.Connection) -> list[tuple[CaptionerId, int, datetime, datetime]]:
     """Count the captions of each source, with the first and the last time that one was used; the last used first."""
     return [
-        (Source(*who), entries, datetime.fromtimestamp(oldest, UTC), datetime.fromtimestamp(newest, UTC))
+        (CaptionerId(*who), entries, datetime.fromtimestamp(oldest, UTC), datetime.fromtimestamp(newest, UTC))
         for *who, entries, oldest, newest in db.execute(_COUNT)
     ]
 

@@ -27,16 +27,16 @@ from platformdirs import user_cache_path
 
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.pipeline.inference.cache_db import (
-    Source,
+    CaptionerId,
     count,
     count_gists,
     empty,
     find,
-    find_gists,
+    get_features,
     keep,
-    keep_gists,
     make_room,
     open_store,
+    put_features,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ Describe = Callable[["torch.Tensor"], list[str | None]]
 log = logging.getLogger("bimors")
 
 
-class CaptionCache:
+class CaptionCacheFile:
     """The captions that are known, for one run; to be closed, or entered. Any thread may ask.
 
     Parameters
@@ -95,7 +95,7 @@ class CaptionCache:
         """Look captions up; keys that are not known are left out."""
         return self._safely(lambda db: find(db, list(keys)))
 
-    def keep(self, source: Source, captions: Mapping[bytes, str]) -> None:
+    def keep(self, source: CaptionerId, captions: Mapping[bytes, str]) -> None:
         """Keep captions by their keys; of a key that is known, the caption that is there."""
         self._safely(lambda db: keep(db, source, captions))
         self._safely(lambda db: make_room(db, self._limit))
@@ -105,13 +105,13 @@ class CaptionCache:
         """Whether what is kept now is there for later runs."""
         return self._path is not None
 
-    def find_gists(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+    def get_features(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Look gists up; keys that are not known are left out."""
-        return self._safely(lambda db: find_gists(db, list(keys)))
+        return self._safely(lambda db: get_features(db, list(keys)))
 
-    def keep_gists(self, gists: Mapping[bytes, bytes]) -> None:
+    def put_features(self, gists: Mapping[bytes, bytes]) -> None:
         """Keep gists by their keys."""
-        self._safely(lambda db: keep_gists(db, gists))
+        self._safely(lambda db: put_features(db, gists))
         self._safely(lambda db: make_room(db, self._limit))
 
     def tally(self, known: int, described: int = 0) -> None:
@@ -139,11 +139,11 @@ class CaptionCache:
 
 
 @dataclass(frozen=True)
-class Remembered:
+class CachedCaptioner:
     """The captions of one source: what `bimors_cli.model.evidence.FrozenModels` asks before its captioner."""
 
-    cache: CaptionCache
-    source: Source
+    cache: CaptionCacheFile
+    source: CaptionerId
 
     def describe(
         self, images: torch.Tensor, describe: Describe, keys: Sequence[bytes] | None = None
@@ -173,7 +173,7 @@ class Remembered:
         return content.digest()
 
 
-def open_caption_cache(keep: bool = True) -> CaptionCache:
+def open_caption_cache(keep: bool = True) -> CaptionCacheFile:
     """Open the user's cache; unless ``keep``, one in memory that knows nothing yet.
 
     Raises
@@ -182,7 +182,7 @@ def open_caption_cache(keep: bool = True) -> CaptionCache:
         BIMORS_CACHE_SIZE is no size.
     """
     limit = cache_limit()
-    return CaptionCache(cache_file(), limit) if keep and limit else CaptionCache(None, BYTES_IN_MEMORY)
+    return CaptionCacheFile(cache_file(), limit) if keep and limit else CaptionCacheFile(None, BYTES_IN_MEMORY)
 
 
 def cache_file() -> Path:
@@ -221,7 +221,7 @@ class CacheFacts:
     bytes: int
     limit: int
     gists: int
-    sources: tuple[tuple[Source, int, datetime, datetime], ...]
+    sources: tuple[tuple[CaptionerId, int, datetime, datetime], ...]
 
     @property
     def entries(self) -> int:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bimors_cli.model.heads.base import Gist
-from bimors_cli.pipeline.inference.caption_cache import CaptionCache
+from bimors_cli.model.heads.base import HeadFeatures
+from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile
 
 
 @dataclass(frozen=True)
-class Kept:
+class FeatureSpec:
     """One of the tensors of a gist: ``source`` tells what it follows from beside the picture and its caption, ``shape``
     is that of a tile.
     """
@@ -36,14 +36,14 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class GistMemory:
+class FeatureCache:
     """What a head keeps of pictures, by the keys of their captions. All heads of a CLIP share its image features."""
 
-    cache: CaptionCache
-    feature: Kept
-    context: Kept | None
+    cache: CaptionCacheFile
+    feature: FeatureSpec
+    context: FeatureSpec | None
 
-    def find(self, pictures: Sequence[bytes], device: torch.device) -> tuple[list[int], list[str], Gist | None]:
+    def find(self, pictures: Sequence[bytes], device: torch.device) -> tuple[list[int], list[str], HeadFeatures | None]:
         """Look pictures up.
 
         Returns
@@ -52,7 +52,7 @@ class GistMemory:
             The places among ``pictures`` of those that are known, their captions, and their gist; None for none.
         """
         captions = self.cache.find(set(pictures))
-        found = self.cache.find_gists({part.key(picture) for part in self._parts for picture in captions})
+        found = self.cache.get_features({part.key(picture) for part in self._parts for picture in captions})
         known: list[int] = []
         values: list[list[bytes]] = []
         for place, picture in enumerate(pictures):
@@ -65,9 +65,9 @@ class GistMemory:
         self.cache.tally(len(known))
         columns = zip(*values, strict=True)
         tensors = [part.read(column).to(device) for part, column in zip(self._parts, columns, strict=True)]
-        return known, [captions[pictures[place]] for place in known], Gist(*tensors)
+        return known, [captions[pictures[place]] for place in known], HeadFeatures(*tensors)
 
-    def keep(self, pictures: Sequence[bytes], gist: Gist) -> None:
+    def keep(self, pictures: Sequence[bytes], gist: HeadFeatures) -> None:
         """Keep the gist of as many pictures as there are keys; numbers that are not finite are left out."""
         kept: dict[bytes, bytes] = {}
         for part, tensor in zip(self._parts, (gist.image_feature, gist.context), strict=False):
@@ -78,8 +78,8 @@ class GistMemory:
                 for picture, row in zip(pictures, rows, strict=True)
                 if np.isfinite(row).all()
             }
-        self.cache.keep_gists(kept)
+        self.cache.put_features(kept)
 
     @property
-    def _parts(self) -> list[Kept]:
+    def _parts(self) -> list[FeatureSpec]:
         return [self.feature] if self.context is None else [self.feature, self.context]

@@ -21,16 +21,16 @@ from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, Mute
+from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads.base import Gist, Head, probabilities
-from bimors_cli.model.heads.registry import empty_cache, make_head, new_learner
+from bimors_cli.model.heads.base import Head, HeadFeatures, probabilities
+from bimors_cli.model.heads.registry import empty_cache, make_head, make_learner
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
-from bimors_cli.pipeline.inference.cache_db import Source
-from bimors_cli.pipeline.inference.caption_cache import CaptionCache, Remembered
-from bimors_cli.pipeline.inference.feature_cache import GistMemory, Kept
+from bimors_cli.pipeline.inference.cache_db import CaptionerId
+from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
+from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class Classifier:
     models: FrozenModels
     head: Head
     temperature: float
-    memory: GistMemory | None = None
+    memory: FeatureCache | None = None
 
     @torch.no_grad()
-    def look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None) -> tuple[list[str | None], Gist]:
+    def look(
+        self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None
+    ) -> tuple[list[str | None], HeadFeatures]:
         """Look at pictures, uint8 [B, 3, h, w] on the CPU; ``keys`` are what a memory knows them by.
 
         Returns
@@ -83,10 +85,10 @@ class Classifier:
             return [said[place] for place in order.tolist()], gist
         return list(remembered), gist
 
-    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str | None], Gist]:
+    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str | None], HeadFeatures]:
         evidence = self.models.gather(pictures, keys)
         clock = time.perf_counter()
-        gist = self.head.condense(evidence)
+        gist = self.head.encode(evidence)
         # An infinite number need not show in the answer: a ReLU turns it into a zero.
         feature = gist.image_feature.masked_fill(~evidence.finite[:, None], torch.nan)
         gist = replace(gist, image_feature=feature)
@@ -94,7 +96,7 @@ class Classifier:
         return list(evidence.captions), gist
 
     @torch.no_grad()
-    def answer(self, gist: Gist) -> npt.NDArray[np.float32]:
+    def answer(self, gist: HeadFeatures) -> npt.NDArray[np.float32]:
         """Probabilities of K labels for B tiles: float32 [B, K].
 
         Raises
@@ -112,7 +114,7 @@ class Classifier:
 
 
 def load_models(
-    bundle: Bundle, device_name: str, *, captions: bool = True, caption_cache: CaptionCache | None = None
+    bundle: Bundle, device_name: str, *, captions: bool = True, caption_cache: CaptionCacheFile | None = None
 ) -> FrozenModels:
     """Load a bundle's frozen models onto a device; without captions the captioner stays on disk.
 
@@ -129,19 +131,19 @@ def load_models(
     dtype = choose_dtype(device)
     models = FrozenModels(
         Clip.load(bundle.part(CLIP)),
-        Captioner.load(bundle.part(CAPTIONER), dtype) if captions else Mute(),
+        Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
         CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
-        memory=Remembered(caption_cache, caption_source(bundle, dtype)) if captions and caption_cache else None,
+        memory=CachedCaptioner(caption_cache, captioner_id(bundle, dtype)) if captions and caption_cache else None,
     )
     return models.place(device, dtype)
 
 
-def caption_source(bundle: Bundle, dtype: torch.dtype) -> Source:
+def captioner_id(bundle: Bundle, dtype: torch.dtype) -> CaptionerId:
     """What a caption follows from beside the picture: the captioner's files, how it generates, and its precision."""
     files = [entry for entry in bundle.files if entry.path.startswith(f"{CAPTIONER}/")]
     precision = str(dtype).removeprefix("torch.")
-    return Source(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
+    return CaptionerId(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
 
 
 def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:
@@ -156,7 +158,7 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
         state = load_file(adapter.weights)
         # An adapter may have been trained with another number of context tokens than the bundle's words have.
         tokens = len(state["context"]) if "context" in state else None
-        learner = new_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
+        learner = make_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
         if adapter.cache:
             learner.add_module("cache", empty_cache(models, len(state["cache.keys"]), len(adapter.labels)))
         learner.load_state_dict(state, strict=True)
@@ -192,9 +194,9 @@ def make_classifier(
     return Classifier(models, head, temperature, _gist_memory(models, bundle, adapter, head))
 
 
-def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> GistMemory | None:
+def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> FeatureCache | None:
     """Where gists are kept: in the cache that captions are kept in, if it outlasts the run."""
-    if not isinstance(models.memory, Remembered) or not models.memory.cache.lasts:
+    if not isinstance(models.memory, CachedCaptioner) or not models.memory.cache.lasts:
         return None
     clip, encoder = (
         sha256_of_files(entry for entry in bundle.files if entry.path.startswith(f"{part}/"))
@@ -202,11 +204,11 @@ def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, 
     )
     precision = next(models.clip.parameters()).dtype
     width = models.clip.read(["a"]).shape[1]
-    feature = Kept(_hashed("image feature", clip, precision), (width,))
+    feature = FeatureSpec(_hashed("image feature", clip, precision), (width,))
     if adapter is None or head.context_shape is None:
-        return GistMemory(models.memory.cache, feature, None)
+        return FeatureCache(models.memory.cache, feature, None)
     context = _hashed("context", clip, encoder, adapter.sha256, precision)
-    return GistMemory(models.memory.cache, feature, Kept(context, head.context_shape))
+    return FeatureCache(models.memory.cache, feature, FeatureSpec(context, head.context_shape))
 
 
 def _hashed(*parts: object) -> bytes:

@@ -24,8 +24,8 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
 from bimors_cli.pipeline.inference.load import Classifier
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
-from bimors_cli.pipeline.plan import LookPlan, Plan, Todo
-from bimors_cli.pipeline.tile_result import SHARES, TileRecord, decide
+from bimors_cli.pipeline.plan import InferencePlan, Plan, TileIndices
+from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult, rank_labels
 from bimors_cli.pipeline.vote import pack_cells
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
@@ -38,7 +38,7 @@ WAITING_BYTES = 256 * 1024**2
 log = logging.getLogger("bimors")
 
 # Makes records of the pictures of a group, in a scene of this number.
-Look = Callable[[int, "_Group"], list[TileRecord]]
+Look = Callable[[int, "_Group"], list[TileResult]]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class _Group:
     ``pictures`` uint8 [B, 3, h, w], ``cells`` of a record and ``keys`` are in the order of ``indexes``.
     """
 
-    records: list[TileRecord]
+    records: list[TileResult]
     indexes: list[int]
     cells: list[bytes | None]
     pictures: torch.Tensor
@@ -56,8 +56,8 @@ class _Group:
 
 
 def classify_tiles(
-    plan: Plan, classifier: Classifier, todo: Todo, seconds: dict[str, float]
-) -> Iterator[list[TileRecord]]:
+    plan: Plan, classifier: Classifier, todo: TileIndices, seconds: dict[str, float]
+) -> Iterator[list[TileResult]]:
     """Classify tiles of a plan, group by group, in the order of the grid.
 
     Parameters
@@ -76,28 +76,28 @@ def classify_tiles(
     list of TileRecord
         Finished tiles.
     """
-    yield from _look_at_tiles(plan, classifier.models, partial(_classify, plan, classifier), todo, seconds)
+    yield from _predict_tiles(plan, classifier.models, partial(_classify, plan, classifier), todo, seconds)
 
 
 def caption_tiles(
-    plan: LookPlan, models: FrozenModels, todo: Todo, seconds: dict[str, float]
-) -> Iterator[list[TileRecord]]:
+    plan: InferencePlan, models: FrozenModels, todo: TileIndices, seconds: dict[str, float]
+) -> Iterator[list[TileResult]]:
     """Describe tiles of a plan; else as `classify_tiles`. Only the captioner looks at them."""
-    yield from _look_at_tiles(plan, models, partial(_caption, models), todo, seconds)
+    yield from _predict_tiles(plan, models, partial(_caption, models), todo, seconds)
 
 
-def _look_at_tiles(
-    plan: LookPlan,
+def _predict_tiles(
+    plan: InferencePlan,
     models: FrozenModels,
     look: Look,
-    todo: Todo,
+    todo: TileIndices,
     seconds: dict[str, float],
-) -> Iterator[list[TileRecord]]:
+) -> Iterator[list[TileResult]]:
     models.limit_batches(plan.options.batch_size)
     for number, (scene, places) in enumerate(zip(plan.scenes, todo, strict=True)):
         if scene.inside is not None:
             outside = iter(places[~scene.inside[places]].tolist())
-            while records := [TileRecord(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
+            while records := [TileResult(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
                 yield records
             places = places[scene.inside[places]]
         if len(places):
@@ -106,13 +106,13 @@ def _look_at_tiles(
 
 
 def _look_at_scene(
-    plan: LookPlan,
+    plan: InferencePlan,
     models: FrozenModels,
     look: Look,
     number: int,
     todo: Iterator[tuple[int, Tile]],
     seconds: dict[str, float],
-) -> Iterator[list[TileRecord]]:
+) -> Iterator[list[TileResult]]:
     ended = threading.Event()
     with (
         shared_among_workers(models.device) as models.workers,
@@ -121,7 +121,7 @@ def _look_at_scene(
     ):
         groups = _groups(plan, models, number, todo, ended)
         coming = reader.submit(next, groups, None)
-        asked: deque[Future[list[TileRecord]]] = deque()
+        asked: deque[Future[list[TileResult]]] = deque()
         try:
             while (group := _wait(coming, seconds)) is not None:
                 coming = reader.submit(next, groups, None)
@@ -146,13 +146,13 @@ def _wait(coming: Future[_Group | None], seconds: dict[str, float]) -> _Group | 
 
 
 def _groups(
-    plan: LookPlan, models: FrozenModels, number: int, todo: Iterator[tuple[int, Tile]], ended: threading.Event
+    plan: InferencePlan, models: FrozenModels, number: int, todo: Iterator[tuple[int, Tile]], ended: threading.Event
 ) -> Generator[_Group, None, None]:
     """Read tiles into groups until there are no more, or ``ended``; in the thread that calls."""
     scene, side = plan.scenes[number], plan.bundle.image_size
     size = group_size(models.batches.most, image_shape(scene.grid, side), models.workers)
     fingerprint = None if models.memory is None else models.memory.key
-    records: list[TileRecord] = []
+    records: list[TileResult] = []
     shown: list[ReadTile] = []
     for tile in read_ahead(scene, todo, side, size, fingerprint, cells=plan.votes):
         if ended.is_set():
@@ -160,9 +160,9 @@ def _groups(
         pixels = tile.pixels
         if isinstance(pixels, ReadError):
             log.info("%s", pixels.message)
-            records.append(TileRecord(number, tile.index, "read_error"))
-        elif pixels.valid_share < plan.options.min_valid or pixels.valid_share == 0:
-            records.append(TileRecord(number, tile.index, "nodata", cells=_cells(plan, pixels)))
+            records.append(TileResult(number, tile.index, "read_error"))
+        elif pixels.valid_fraction < plan.options.min_valid or pixels.valid_fraction == 0:
+            records.append(TileResult(number, tile.index, "nodata", cells=_cells(plan, pixels)))
         else:
             shown.append(tile)
         if len(shown) >= size or len(records) >= RECORDS_AT_ONCE:
@@ -177,11 +177,11 @@ def group_size(most: int, shape: tuple[int, int], workers: int = 1) -> int:
     return max(1, min(most, WAITING_BYTES // ((3 + workers) * 3 * math.prod(shape))))
 
 
-def _cells(plan: LookPlan, pixels: TilePixels) -> bytes | None:
+def _cells(plan: InferencePlan, pixels: TilePixels) -> bytes | None:
     return None if pixels.cells is None else pack_cells(pixels.cells, plan.options.min_valid)
 
 
-def _group(plan: LookPlan, records: list[TileRecord], shown: list[ReadTile], device: torch.device) -> _Group:
+def _group(plan: InferencePlan, records: list[TileResult], shown: list[ReadTile], device: torch.device) -> _Group:
     read = [tile.pixels for tile in shown if isinstance(tile.pixels, TilePixels)]
     images = [pixels.image for pixels in read]
     shape = images[0].shape if images else (3, 0, 0)
@@ -194,29 +194,29 @@ def _group(plan: LookPlan, records: list[TileRecord], shown: list[ReadTile], dev
     return _Group(records, [tile.index for tile in shown], cells, pictures, keys or None)
 
 
-def _finish(look: Look, number: int, group: _Group) -> list[TileRecord]:
+def _finish(look: Look, number: int, group: _Group) -> list[TileResult]:
     records = group.records
     if group.indexes:
         records += look(number, group)
     return sorted(records, key=lambda record: record.index)
 
 
-def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileRecord]:
+def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileResult]:
     captions = models.describe(group.pictures, group.keys)
     return [
-        TileRecord(number, index, "model_error" if caption is None else None, caption=caption)
+        TileResult(number, index, "model_error" if caption is None else None, caption=caption)
         for index, caption in zip(group.indexes, captions, strict=True)
     ]
 
 
-def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) -> list[TileRecord]:
+def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) -> list[TileResult]:
     captions, gist = classifier.look(group.pictures, group.keys)
     shares = classifier.answer(gist)
     kept: list[bytes | None] = [None] * len(captions)
     if plan.options.keep_features or plan.options.refine:
         kept = [row.tobytes() for row in gist.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
     return [
-        _record(plan.options, TileRecord(number, index, caption=caption, feature=feature, cells=cells), share)
+        _record(plan.options, TileResult(number, index, caption=caption, feature=feature, cells=cells), share)
         for index, caption, feature, cells, share in zip(
             group.indexes,
             captions if plan.options.captions else [None] * len(captions),
@@ -228,12 +228,12 @@ def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) ->
     ]
 
 
-def _record(options: ClassifyOptions, record: TileRecord, share: npt.NDArray[np.float32]) -> TileRecord:
+def _record(options: ClassifyOptions, record: TileResult, share: npt.NDArray[np.float32]) -> TileResult:
     if not np.isfinite(share).all():
         return replace(record, reason="model_error", feature=None)
     if options.refine or options.vote:
-        record = replace(record, shares=share.astype(SHARES).tobytes())
-    return decide(record, share, options)
+        record = replace(record, shares=share.astype(PROBABILITIES).tobytes())
+    return rank_labels(record, share, options)
 
 
 def _add(seconds: dict[str, float], stage: str, since: float) -> None:

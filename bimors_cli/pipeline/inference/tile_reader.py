@@ -159,7 +159,7 @@ def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, fingerprint: Finge
 def _settle(job: _Job, reader: SceneReader, size_limit: int, fingerprint: Fingerprint | None, cells: bool) -> None:
     try:
         pixels = read_tile(reader, job.tile, size_limit, cells=cells)
-        wanted = fingerprint is not None and pixels.valid_share > 0
+        wanted = fingerprint is not None and pixels.valid_fraction > 0
         key = fingerprint(pixels.image) if fingerprint is not None and wanted else None
         job.done.set_result(ReadTile(job.index, pixels, key))
     except ReadError as error:

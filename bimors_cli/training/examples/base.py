@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import Labels, label_places
+from bimors_cli.labels import Labels, match_labels
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
@@ -105,7 +105,7 @@ def choose(examples: Examples, labels: Labels) -> Examples:
     InputError
         A label is no class of the source.
     """
-    known = label_places(labels, examples.labels.names)
+    known = match_labels(labels, examples.labels.names)
     unknown = [name for name, some in zip(labels.names, known, strict=True) if not some]
     if unknown:
         raise InputError(

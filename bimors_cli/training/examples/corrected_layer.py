@@ -201,7 +201,7 @@ def reopen(run: Mapping[str, Any], paths: Sequence[str], layer: Path) -> tuple[S
     Parameters
     ----------
     run : mapping
-        ``run`` of the provenance, see `Plan.decides_rows`.
+        ``run`` of the provenance, see `Plan.run_key`.
     paths : sequence of str
         Where they were.
     layer : Path

@@ -21,7 +21,7 @@ log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
-class Sample:
+class FewShotSplit:
     """A draw of examples.
 
     Attributes
@@ -40,7 +40,7 @@ class Sample:
     short: Mapping[str, int]
 
 
-def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float = 0.1) -> Sample:
+def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float = 0.1) -> FewShotSplit:
     """Draw examples of each class.
 
     Training gets ``shots`` examples of a class, validation min(shots, 4); with ``shots`` 0 training gets all and
@@ -101,7 +101,7 @@ def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float 
         train += chosen
         validation += checked
     reader.check()
-    return Sample(tuple(train), tuple(validation), tuple(reader.skipped), short)
+    return FewShotSplit(tuple(train), tuple(validation), tuple(reader.skipped), short)
 
 
 class _Reader:

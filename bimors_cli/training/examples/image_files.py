@@ -60,7 +60,7 @@ class PictureFiles:
         except (SceneError, ReadError) as error:
             log.warning("skipped: %s", error.message)
             return None
-        if pixels.valid_share == 0:
+        if pixels.valid_fraction == 0:
             log.warning("skipped: %s holds no data", self.paths[index])
             return None
         return pixels.image

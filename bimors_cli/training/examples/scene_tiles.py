@@ -104,7 +104,7 @@ def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid
     kept = []
     for read in read_ahead(scene, wanted, image_size, _AHEAD):
         pixels = read.pixels
-        kept.append(isinstance(pixels, ReadError) or (pixels.valid_share >= min_valid and pixels.valid_share > 0))
+        kept.append(isinstance(pixels, ReadError) or (pixels.valid_fraction >= min_valid and pixels.valid_fraction > 0))
     return np.array(kept, np.bool_)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 
 from bimors_cli.labels import Labels
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
 from bimors_cli.output.geopackage import write_geopackage
 
 LABELS = ("forest", "river", "bare land")
@@ -55,7 +55,7 @@ def write_layer(
     made = Labels.literal(labels)
     run = {"layer": name} | ({} if synonyms is None else {"synonyms": synonyms})
     told = {"run": json.dumps(run), "labels": json.dumps(dict.fromkeys(labels))} if provenance else {}
-    spec = LayerSpec(name, f"EPSG:{crs}", made, metadata=told)
+    spec = ClassifiedSchema(name, f"EPSG:{crs}", made, metadata=told)
     shapes = [tile(*divmod(i, COLUMNS)) for i in range(len(answers))] if polygons is None else polygons
     geometries = np.empty(len(shapes), object)
     geometries[:] = shapes

@@ -13,14 +13,14 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence, FrozenModels
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
 from bimors_cli.model.heads.cocoop import CocoopLearner
 from bimors_cli.model.heads.coop import CoopHead, CoopLearner
 from bimors_cli.model.heads.linear_probe import LinearLearner
-from bimors_cli.model.heads.registry import KINDS, learnable_parameters, make_head, new_learner
-from bimors_cli.model.heads.tip_adapter import Cache
+from bimors_cli.model.heads.registry import HEADS, count_trained, make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.text_encoder import TextTower
 from bimors_cli.pipeline.inference.load import load_models
@@ -34,11 +34,13 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def learner_of(head: str, models: FrozenModels, *, cache: bool = False, **options: int) -> nn.Module:
-    learner = new_learner(head, models, WORDS, classes=len(LABELS), **options)
+    learner = make_learner(head, models, WORDS, classes=len(LABELS), **options)
     if cache or head == "cache":
         generator = torch.Generator().manual_seed(5)
         width = models.clip.read(["a"]).shape[1]
-        learner.add_module("cache", Cache.of(torch.randn(8, width, generator=generator), torch.arange(8) % 4, 4))
+        learner.add_module(
+            "cache", TipAdapterCache.of(torch.randn(8, width, generator=generator), torch.arange(8) % 4, 4)
+        )
     return learner
 
 
@@ -58,12 +60,12 @@ def head_of(head: str, models: FrozenModels, learner: nn.Module, labels: Labels 
 
 
 @pytest.fixture(scope="module")
-def evidence(tiny_models: FrozenModels) -> Evidence:
+def evidence(tiny_models: FrozenModels) -> EncoderOutputs:
     return tiny_models.gather(pictures(3))
 
 
 @pytest.fixture(scope="module")
-def zero_shot(tiny_models: FrozenModels, evidence: Evidence) -> torch.Tensor:
+def zero_shot(tiny_models: FrozenModels, evidence: EncoderOutputs) -> torch.Tensor:
     return ZeroShotHead(tiny_models.clip, LABELS, [f"{WORDS} {{}}."]).logits(evidence)
 
 
@@ -73,26 +75,26 @@ def exact_models(tiny_bundle: Bundle) -> FrozenModels:
 
 
 def test_the_table_has_the_heads_that_an_adapter_may_name() -> None:
-    assert tuple(KINDS) == TRAINABLE_HEADS
+    assert tuple(HEADS) == TRAINABLE_HEADS
 
 
 def test_parameters_are_those_of_the_papers_at_full_size() -> None:
     """ViT-B/16: text and features 512 wide, patch tokens 768, captions 768; four context tokens."""
     context = torch.zeros(4, 512)
-    assert learnable_parameters(CoopLearner(context)) == 2_048
-    assert learnable_parameters(CoopLearner(torch.zeros(16, 512))) == 8_192
-    assert learnable_parameters(CocoopLearner(context, 512)) == 35_360
+    assert count_trained(CoopLearner(context)) == 2_048
+    assert count_trained(CoopLearner(torch.zeros(16, 512))) == 8_192
+    assert count_trained(CocoopLearner(context, 512)) == 35_360
     bimors = PromptLearner(PromptLearnerWidths(4, 512, 768, 768), context)
-    assert learnable_parameters(bimors) == 1_116_720 + 393_728
+    assert count_trained(bimors) == 1_116_720 + 393_728
     bimors.caption_projection.requires_grad_(False)
-    assert learnable_parameters(bimors) == 1_116_720
-    assert learnable_parameters(LinearLearner(512, 30)) == 513 * 30
-    assert learnable_parameters(Cache.of(torch.ones(480, 512), torch.arange(480) % 30, 30)) == 480 * 512
+    assert count_trained(bimors) == 1_116_720
+    assert count_trained(LinearLearner(512, 30)) == 513 * 30
+    assert count_trained(TipAdapterCache.of(torch.ones(480, 512), torch.arange(480) % 30, 30)) == 480 * 512
 
 
 @pytest.mark.parametrize("head", ["bimors", "coop"])
 def test_untrained_prompts_give_the_zero_shot_answer(
-    head: str, tiny_models: FrozenModels, evidence: Evidence, zero_shot: torch.Tensor
+    head: str, tiny_models: FrozenModels, evidence: EncoderOutputs, zero_shot: torch.Tensor
 ) -> None:
     with torch.no_grad():
         answer = head_of(head, tiny_models, learner_of(head, tiny_models)).logits(evidence)
@@ -101,7 +103,7 @@ def test_untrained_prompts_give_the_zero_shot_answer(
 
 
 def test_cocoop_without_its_meta_net_is_coop(
-    tiny_models: FrozenModels, evidence: Evidence, zero_shot: torch.Tensor
+    tiny_models: FrozenModels, evidence: EncoderOutputs, zero_shot: torch.Tensor
 ) -> None:
     learner = learner_of("cocoop", tiny_models)
     assert isinstance(learner, CocoopLearner)
@@ -113,7 +115,7 @@ def test_cocoop_without_its_meta_net_is_coop(
         torch.testing.assert_close(head.logits(evidence), zero_shot, rtol=0, atol=1e-5)
 
 
-def test_an_untrained_probe_prefers_no_label(tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_an_untrained_probe_prefers_no_label(tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     answer = head_of("linear", tiny_models, learner_of("linear", tiny_models)).logits(evidence)
     assert bool((answer == 0).all())
 
@@ -153,7 +155,7 @@ def test_gradients_are_the_slopes_of_the_answer(head: str, cache: bool, exact_mo
 
 
 @pytest.mark.parametrize("head", TRAINABLE_HEADS)
-def test_a_few_steps_in_float32_lower_the_loss(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_a_few_steps_in_float32_lower_the_loss(head: str, tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     learner = learner_of(head, tiny_models)
     answers, target = head_of(head, tiny_models, learner), torch.tensor([0, 3, 2])
     optimiser = torch.optim.SGD(learner.parameters(), lr=0.02)
@@ -169,7 +171,7 @@ def test_a_few_steps_in_float32_lower_the_loss(head: str, tiny_models: FrozenMod
 
 @pytest.mark.parametrize("head", TRAINABLE_HEADS)
 def test_a_tiles_answer_does_not_depend_on_its_neighbours(
-    head: str, tiny_models: FrozenModels, evidence: Evidence
+    head: str, tiny_models: FrozenModels, evidence: EncoderOutputs
 ) -> None:
     answers = head_of(head, tiny_models, stirred(learner_of(head, tiny_models, cache=True)))
     with torch.no_grad():
@@ -181,7 +183,9 @@ def test_a_tiles_answer_does_not_depend_on_its_neighbours(
 
 
 @pytest.mark.parametrize("head", [head for head in TRAINABLE_HEADS if head != "linear"])
-def test_labels_at_work_need_not_be_those_of_training(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_labels_at_work_need_not_be_those_of_training(
+    head: str, tiny_models: FrozenModels, evidence: EncoderOutputs
+) -> None:
     """How one label stands to another does not depend on the others, on their order or on spelling."""
     learner = stirred(learner_of(head, tiny_models))
     other = Labels.of(["river", "PORT", "meadow", "Forest"])
@@ -194,7 +198,7 @@ def test_labels_at_work_need_not_be_those_of_training(head: str, tiny_models: Fr
 
 
 @pytest.mark.parametrize("head", [head for head in TRAINABLE_HEADS if head not in ("linear", "cache")])
-def test_of_a_labels_names_the_nearest_answers(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_of_a_labels_names_the_nearest_answers(head: str, tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     learner = stirred(learner_of(head, tiny_models))
     names = ["forest", "bare land", "port", "river", "meadow"]
     with torch.no_grad():
@@ -207,7 +211,7 @@ def test_of_a_labels_names_the_nearest_answers(head: str, tiny_models: FrozenMod
 
 @pytest.mark.parametrize("head", ["linear", "cache"])
 def test_a_label_that_several_classes_were_trained_for(
-    head: str, tiny_models: FrozenModels, evidence: Evidence
+    head: str, tiny_models: FrozenModels, evidence: EncoderOutputs
 ) -> None:
     """Each of them speaks for it; a name that nobody trained takes no part."""
     learner = stirred(learner_of(head, tiny_models))
@@ -225,7 +229,7 @@ def test_a_label_that_several_classes_were_trained_for(
 
 
 @pytest.mark.parametrize("head", TRAINABLE_HEADS)
-def test_a_label_with_synonyms_can_be_learned(head: str, tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_a_label_with_synonyms_can_be_learned(head: str, tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     labels = Labels.of(["forest | woodland", "bare land", "dense_residential", "port | harbour"])
     learner = learner_of(head, tiny_models)
     logits = make_head(head, tiny_models.clip, labels, learner, words=WORDS, trained=labels.names).logits(evidence)
@@ -234,14 +238,14 @@ def test_a_label_with_synonyms_can_be_learned(head: str, tiny_models: FrozenMode
     assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in learner.parameters())
 
 
-def test_numbers_that_are_none_stay_none_among_synonyms(tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_numbers_that_are_none_stay_none_among_synonyms(tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     head = ZeroShotHead(tiny_models.clip, Labels.of(["forest | woodland", "port"]), ["{}"])
     lost = replace(evidence, image_feature=torch.full_like(evidence.image_feature, torch.nan))
     assert not torch.isfinite(head.logits(lost)).any()
 
 
 def test_a_probe_answers_with_some_of_its_labels_and_refuses_others(
-    tiny_models: FrozenModels, evidence: Evidence
+    tiny_models: FrozenModels, evidence: EncoderOutputs
 ) -> None:
     learner = stirred(learner_of("linear", tiny_models))
     with torch.no_grad():
@@ -253,7 +257,7 @@ def test_a_probe_answers_with_some_of_its_labels_and_refuses_others(
     assert "another head" in str(caught.value.hint)
 
 
-def test_a_cache_adds_to_any_head(tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_a_cache_adds_to_any_head(tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     cached, plain = (stirred(learner_of("bimors", tiny_models, cache=cache)) for cache in (True, False))
     cache = cached.get_submodule("cache")
     names = set(plain.state_dict())
@@ -268,11 +272,11 @@ def test_a_cache_adds_to_any_head(tiny_models: FrozenModels, evidence: Evidence)
 
 def test_a_cache_head_without_a_cache_is_refused(tiny_models: FrozenModels) -> None:
     with pytest.raises(ValueError, match="needs a learner with a cache"):
-        head_of("cache", tiny_models, new_learner("cache", tiny_models, WORDS, classes=4))
+        head_of("cache", tiny_models, make_learner("cache", tiny_models, WORDS, classes=4))
 
 
 def test_frozen_coop_reads_its_text_once(
-    tiny_models: FrozenModels, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+    tiny_models: FrozenModels, evidence: EncoderOutputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 0
     forward = TextTower.forward
@@ -297,7 +301,7 @@ def test_frozen_coop_reads_its_text_once(
     torch.testing.assert_close(torch.cat(frozen), head.logits(evidence))
 
 
-def test_cocoop_goes_by_the_image_feature_alone(tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_cocoop_goes_by_the_image_feature_alone(tiny_models: FrozenModels, evidence: EncoderOutputs) -> None:
     head = head_of("cocoop", tiny_models, stirred(learner_of("cocoop", tiny_models)))
     other = replace(
         evidence, patch_tokens=evidence.patch_tokens.flip(0), caption_embedding=evidence.caption_embedding + 1
@@ -308,7 +312,9 @@ def test_cocoop_goes_by_the_image_feature_alone(tiny_models: FrozenModels, evide
 
 @pytest.mark.parametrize("head", ["bimors", "coop", "cocoop"])
 @pytest.mark.parametrize("tokens", [1, 2, 4, 7])
-def test_any_number_of_context_tokens(head: str, tokens: int, tiny_models: FrozenModels, evidence: Evidence) -> None:
+def test_any_number_of_context_tokens(
+    head: str, tokens: int, tiny_models: FrozenModels, evidence: EncoderOutputs
+) -> None:
     words = tiny_models.clip.embed_words(WORDS)
     learner = learner_of(head, tiny_models, tokens=tokens)
     context = learner.get_parameter("context")

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from bimors_cli.model.evidence import Evidence
-from bimors_cli.model.heads.base import Gist, Head
-from bimors_cli.model.heads.tip_adapter import ALPHAS, BETAS, Cache, CacheHead, cache_logits, search
+from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.heads.base import Head, HeadFeatures
+from bimors_cli.model.heads.tip_adapter import ALPHAS, BETAS, TipAdapterCache, TipAdapterHead, cache_logits, search
 
 E, N, K = 6, 12, 3
 PARTS = (slice(0, 16), slice(16, 20), slice(20, None))  # shots, validation, test of each class
@@ -23,9 +23,9 @@ def rows(count: int, seed: int = 0) -> torch.Tensor:
     return functional.normalize(torch.randn(count, E, generator=generator), dim=-1)
 
 
-def evidence(features: torch.Tensor) -> Evidence:
+def evidence(features: torch.Tensor) -> EncoderOutputs:
     count = len(features)
-    return Evidence(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
+    return EncoderOutputs(features, torch.zeros(count, 1, 1), ("",) * count, torch.zeros(count, 1))
 
 
 class Fixed(Head):
@@ -34,7 +34,7 @@ class Fixed(Head):
     def __init__(self, always: torch.Tensor) -> None:
         self._always = always
 
-    def answer(self, gist: Gist) -> torch.Tensor:
+    def answer(self, gist: HeadFeatures) -> torch.Tensor:
         return self._always[: len(gist)]
 
 
@@ -53,17 +53,19 @@ def test_an_example_that_is_seen_again_counts_in_full() -> None:
     exact = functional.normalize(rows(N).double(), dim=-1)
     again = cache_logits(exact, exact, torch.eye(N).double(), 1.0, 1e4)
     torch.testing.assert_close(again, torch.eye(N).double())
-    torch.testing.assert_close(Cache.of(5 * rows(N), torch.arange(N) % K, K).keys, rows(N))  # keys are normalised
+    torch.testing.assert_close(
+        TipAdapterCache.of(5 * rows(N), torch.arange(N) % K, K).keys, rows(N)
+    )  # keys are normalised
 
 
 def test_the_default_alpha_follows_the_scale_of_the_cosines() -> None:
     target = torch.arange(N) % K
-    sharp, soft = Cache.of(rows(N), target, K), Cache.of(rows(N), target, K, scale=10.0)
+    sharp, soft = TipAdapterCache.of(rows(N), target, K), TipAdapterCache.of(rows(N), target, K, scale=10.0)
     torch.testing.assert_close(soft(rows(4)), sharp(rows(4)) / 10)
 
 
 def test_only_its_keys_are_trained_and_all_of_it_is_saved() -> None:
-    cache = Cache.of(rows(N), torch.arange(N) % K, K)
+    cache = TipAdapterCache.of(rows(N), torch.arange(N) % K, K)
     assert {name for name, _ in cache.named_parameters()} == {"keys"}
     assert set(cache.state_dict()) == {"keys", "values", "alpha", "beta"}
     cache(rows(4)).sum().backward()
@@ -71,20 +73,20 @@ def test_only_its_keys_are_trained_and_all_of_it_is_saved() -> None:
 
 
 def test_labels_that_the_cache_does_not_know_keep_the_other_heads_probability() -> None:
-    cache = Cache.of(rows(N), torch.arange(N) % K, K)
+    cache = TipAdapterCache.of(rows(N), torch.arange(N) % K, K)
     base = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     features = rows(4, seed=1)
-    answer = CacheHead(Fixed(base), cache, [[2], [], [0], [1]]).logits(evidence(features))
+    answer = TipAdapterHead(Fixed(base), cache, [[2], [], [0], [1]]).logits(evidence(features))
     torch.testing.assert_close(answer.softmax(dim=1)[:, 1], base.softmax(dim=1)[:, 1])
     # Among its own it says what it says without the other.
-    own = CacheHead(Fixed(base[:, [0, 2, 3]]), cache, [[2], [0], [1]]).logits(evidence(features))
+    own = TipAdapterHead(Fixed(base[:, [0, 2, 3]]), cache, [[2], [0], [1]]).logits(evidence(features))
     torch.testing.assert_close(answer[:, [0, 2, 3]].softmax(dim=1), own.softmax(dim=1))
     torch.testing.assert_close(own, base[:, [0, 2, 3]] + cache(features)[:, [2, 0, 1]])
 
 
 def test_a_cache_that_knows_none_of_the_labels_is_silent() -> None:
     base = torch.randn(4, 2, generator=torch.Generator().manual_seed(3))
-    head = CacheHead(Fixed(base), Cache.of(rows(N), torch.arange(N) % K, K), [[], []])
+    head = TipAdapterHead(Fixed(base), TipAdapterCache.of(rows(N), torch.arange(N) % K, K), [[], []])
     assert torch.equal(head.logits(evidence(rows(4))), base)
 
 
@@ -133,7 +135,7 @@ def test_sixteen_real_examples_a_class_beat_zero_shot(shared: Path, model: str, 
         shuffled = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))
         of_class = [shuffled[target[shuffled] == k] for k in range(classes)]
         shots, fitting, test = (torch.cat([rows[part] for rows in of_class]) for part in PARTS)
-        cache = Cache.of(features[shots], target[shots], classes)
+        cache = TipAdapterCache.of(features[shots], target[shots], classes)
         with torch.no_grad():
             alpha, beta = search(base[fitting], features[fitting], target[fitting], cache.keys, cache.values)
             found = base + cache_logits(features, cache.keys, cache.values, alpha, beta)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import InputError, JournalError
 from bimors_cli.pipeline.checkpoint.journal import Journal
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.tile_result import TileResult
 
 RUN = {"labels": ["forest", "river"], "tile size": "224"}
 SIZES = [10, 5]
 
 
-def records(*places: tuple[int, int]) -> list[TileRecord]:
-    return [TileRecord(s, i, None, ((0, 0.75), (1, 0.25)), f"a caption of {i} é") for s, i in places]
+def records(*places: tuple[int, int]) -> list[TileResult]:
+    return [TileResult(s, i, None, ((0, 0.75), (1, 0.25)), f"a caption of {i} é") for s, i in places]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_without_resume_it_starts_anew(path: Path) -> None:
 
 def test_failed_tiles_are_tried_again_and_the_new_answer_counts(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append([TileRecord(0, 1, "read_error"), TileRecord(0, 2, "nodata")])
+        journal.append([TileResult(0, 1, "read_error"), TileResult(0, 2, "nodata")])
         assert [r.reason for r in journal.records()] == ["read_error", "nodata"]
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert not journal.is_done(0, 1) and journal.is_done(0, 2)

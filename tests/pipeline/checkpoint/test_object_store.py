@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bimors_cli.errors import InputError, OutputError
-from bimors_cli.pipeline.checkpoint.object_store import Place
+from bimors_cli.pipeline.checkpoint.object_store import ObjectStore
 
 pytest.importorskip("pyarrow")
 
@@ -22,11 +22,11 @@ URLS: dict[str, Callable[[Path], str]] = {
 
 
 @pytest.fixture(params=URLS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(URLS[request.param](tmp_path / "run 1"))
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return ObjectStore(URLS[request.param](tmp_path / "run 1"))
 
 
-def test_files_come_and_go(place: Place, tmp_path: Path) -> None:
+def test_files_come_and_go(place: ObjectStore, tmp_path: Path) -> None:
     assert place.read("run.json") is None and place.names("tiles", "") == []
     place.write("tiles/b/2.parquet", b"two")
     place.write("tiles/a/1.parquet", b"one")
@@ -41,7 +41,7 @@ def test_files_come_and_go(place: Place, tmp_path: Path) -> None:
     place.remove("tiles")
 
 
-def test_what_is_of_others_stays(place: Place, tmp_path: Path) -> None:
+def test_what_is_of_others_stays(place: ObjectStore, tmp_path: Path) -> None:
     place.write("run.json", b"")
     (tmp_path / "run 1" / "mine").touch()
     place.remove("run.json")
@@ -49,7 +49,7 @@ def test_what_is_of_others_stays(place: Place, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_whole_has_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(str(tmp_path))
+    place = ObjectStore(str(tmp_path))
 
     def killed(path: str, content: bytes) -> None:
         Path(path).write_bytes(content[:3])
@@ -67,7 +67,7 @@ def test_a_file_that_is_not_whole_has_another_name(tmp_path: Path, monkeypatch: 
 )
 def test_a_url_that_nothing_opens(url: str, why: str) -> None:
     with pytest.raises(InputError, match=why) as error:
-        Place(url)
+        ObjectStore(url)
     assert "hush" not in error.value.message and error.value.hint
 
 
@@ -75,11 +75,11 @@ def test_a_url_that_nothing_opens(url: str, why: str) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="ermission"):
-        Place(str(tmp_path / "run")).write("run.json", b"")
+        ObjectStore(str(tmp_path / "run")).write("run.json", b"")
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(OutputError) as error:
-        Place(str(tmp_path / "run")).write("run.json", b"")
+        ObjectStore(str(tmp_path / "run")).write("run.json", b"")
     assert error.value.hint

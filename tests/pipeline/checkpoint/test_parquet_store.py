@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, JournalError, OutputExistsError, WorkerError
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
-from bimors_cli.pipeline.checkpoint.parquet_part import LEAST_TILES, MOST_TILES, Block, cut
-from bimors_cli.pipeline.checkpoint.parquet_store import ATTEMPTS, Blocks, BlockWriter, blocks_place
+from bimors_cli.pipeline.checkpoint.parquet_part import LEAST_TILES, MOST_TILES, TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_store import ATTEMPTS, ParquetStore, ParquetWriter, blocks_place
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
-from bimors_cli.pipeline.plan import Plan, Todo, count, every_tile
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, count
+from bimors_cli.pipeline.tile_result import TileResult
 from tests.conftest import MakeRaster
 from tests.pipeline.planned import planned
 
@@ -36,31 +36,31 @@ def make(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> MakePl
     return lambda **options: planned(make_raster, tiny_bundle, tmp_path / "out.gpkg", **options).plan
 
 
-def record(scene: int, index: int, reason: str | None = None) -> TileRecord:
+def record(scene: int, index: int, reason: str | None = None) -> TileResult:
     """Make a record with a value in every field."""
     ranked = () if reason else ((index % 3, 0.1 + index / 1000), ((index + 1) % 3, 1e-4))
     some = bytes([index, 0, 255])
-    return TileRecord(scene, index, reason, ranked, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some)
+    return TileResult(scene, index, reason, ranked, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some)
 
 
-def whole(plan: Plan) -> list[TileRecord]:
+def whole(plan: Plan) -> list[TileResult]:
     return [record(n, i) for n, scene in enumerate(plan.scenes) for i in range(len(scene.grid))]
 
 
 def write(plan: Plan, session: int = 1, skip: int = 0, reason: str | None = None) -> None:
     """Write the files of a session, all but the first blocks."""
-    writer = BlockWriter(blocks_place(plan), plan, session)
-    for block in list(cut(every_tile(plan), 1))[skip:]:
+    writer = ParquetWriter(blocks_place(plan), plan, session)
+    for block in list(cut(all_tiles(plan), 1))[skip:]:
         missing = writer.begin(block)
         writer.write(block, [record(block.scene, int(i), reason) for i in reversed(missing)])
 
 
 @given(places, st.integers(1, 40))
 def test_blocks_have_each_tile_once(tiles: list[list[int]], workers: int) -> None:
-    todo: Todo = tuple(np.array(part, dtype=np.int64) for part in tiles)
+    todo: TileIndices = tuple(np.array(part, dtype=np.int64) for part in tiles)
     blocks = list(cut(todo, workers))
     assert [block.number for block in blocks] == list(range(len(blocks)))
-    assert [Block.from_json(block.to_json()) for block in blocks] == blocks
+    assert [TileTask.from_json(block.to_json()) for block in blocks] == blocks
     for scene, part in enumerate(todo):
         held = [block.places() for block in blocks if block.scene == scene]
         np.testing.assert_array_equal(np.concatenate([np.empty(0, np.int64), *held]), part)
@@ -75,17 +75,17 @@ def test_ten_million_tiles_are_few_objects() -> None:
 
 def test_records_come_back_as_they_were(make: MakePlan) -> None:
     plan = make()
-    with Blocks(plan) as blocks:
+    with ParquetStore(plan) as blocks:
         write(plan)
         blocks.look()
         assert list(blocks.records()) == whole(plan) == list(blocks.records())
         assert blocks.count() == len(whole(plan)) == 63
-    assert all(getattr(record(0, 1), field.name) is not None for field in fields(TileRecord) if field.name != "reason")
+    assert all(getattr(record(0, 1), field.name) is not None for field in fields(TileResult) if field.name != "reason")
 
 
 def test_a_file_is_geoparquet_that_others_read(make: MakePlan) -> None:
     plan = make(dst_crs="EPSG:4326")
-    with Blocks(plan):
+    with ParquetStore(plan):
         write(plan)
     files = sorted(blocks_path(plan.output).rglob("*.parquet"))
     frame = geopandas.read_parquet(files[0])
@@ -95,16 +95,16 @@ def test_a_file_is_geoparquet_that_others_read(make: MakePlan) -> None:
 
 def test_a_run_goes_on(make: MakePlan) -> None:
     plan = make()
-    with pytest.raises(RuntimeError), Blocks(plan) as blocks:
+    with pytest.raises(RuntimeError), ParquetStore(plan) as blocks:
         write(plan, skip=1)
         assert blocks.note(1, 5) == 5 and blocks.note(1, 3) == 0 and blocks.note(1, 7) == 2 and blocks.count() == 7
         raise RuntimeError
     with pytest.raises(OutputExistsError, match="not finished"):
-        Blocks(plan)
+        ParquetStore(plan)
     resumed = replace(plan, options=replace(plan.options, resume=True))
-    with Blocks(resumed) as blocks:
+    with ParquetStore(resumed) as blocks:
         assert blocks.session == 2
-        missing = blocks.missing(every_tile(plan))
+        missing = blocks.missing(all_tiles(plan))
         assert [part.tolist() for part in missing] == [list(range(32)), []]
         blocks.delete()
     assert not blocks_path(plan.output).exists() and not list(plan.output.parent.glob("*.lock"))
@@ -113,47 +113,47 @@ def test_a_run_goes_on(make: MakePlan) -> None:
 def test_nothing_is_left_of_a_run_that_finished_nothing(make: MakePlan, tmp_path: Path) -> None:
     plan = make()
     before = set(tmp_path.iterdir())
-    with pytest.raises(RuntimeError), Blocks(plan):
+    with pytest.raises(RuntimeError), ParquetStore(plan):
         raise RuntimeError
     assert set(tmp_path.iterdir()) == before
 
 
 def test_tiles_that_failed_are_done_again_and_the_last_answer_counts(make: MakePlan) -> None:
     plan = make()
-    with Blocks(plan) as blocks:
+    with ParquetStore(plan) as blocks:
         write(plan, reason="read_error")
         blocks.look()
-        assert count(blocks.missing(every_tile(plan))) == 63 and count(blocks.absent(every_tile(plan))) == 0
+        assert count(blocks.missing(all_tiles(plan))) == 63 and count(blocks.absent(all_tiles(plan))) == 0
     resumed = replace(plan, options=replace(plan.options, resume=True))
-    with Blocks(resumed) as blocks:
+    with ParquetStore(resumed) as blocks:
         assert {each.reason for each in blocks.records()} == {"read_error"} and blocks.session == 2
         write(plan, session=2, skip=1)
         blocks.look()
         assert [each.reason for each in blocks.records()] == ["read_error"] * 32 + [None] * 31
-        assert count(blocks.missing(every_tile(plan))) == 32
+        assert count(blocks.missing(all_tiles(plan))) == 32
 
 
 def test_half_a_file_is_not_taken(make: MakePlan, caplog: pytest.LogCaptureFixture) -> None:
     plan = make()
-    with Blocks(plan):
+    with ParquetStore(plan):
         write(plan)
     first = sorted(blocks_path(plan.output).rglob("*.parquet"))[0]
     content = first.read_bytes()
     for torn in (content[: len(content) // 2], b"", content[:-1], b"PAR1" + bytes(100) + b"PAR1"):
         first.write_bytes(torn)
-        with Blocks(replace(plan, options=replace(plan.options, resume=True))) as blocks:
-            assert count(blocks.missing(every_tile(plan))) == 32 == count(blocks.absent(every_tile(plan)))
+        with ParquetStore(replace(plan, options=replace(plan.options, resume=True))) as blocks:
+            assert count(blocks.missing(all_tiles(plan))) == 32 == count(blocks.absent(all_tiles(plan)))
         assert "cannot be read" in caplog.text
         caplog.clear()
     (first.parent / "x.parquet.part-1").write_bytes(content)
     (first.parent / "of somebody else.parquet").write_bytes(content)
-    with Blocks(replace(plan, options=replace(plan.options, resume=True))) as blocks:
-        assert count(blocks.missing(every_tile(plan))) == 32
+    with ParquetStore(replace(plan, options=replace(plan.options, resume=True))) as blocks:
+        assert count(blocks.missing(all_tiles(plan))) == 32
 
 
 def test_what_was_changed_meanwhile_is_said(make: MakePlan) -> None:
     plan = make()
-    with Blocks(plan) as blocks:
+    with ParquetStore(plan) as blocks:
         write(plan)
         blocks.look()
         next(blocks_path(plan.output).rglob("*.parquet")).write_bytes(b"?")
@@ -162,20 +162,20 @@ def test_what_was_changed_meanwhile_is_said(make: MakePlan) -> None:
 
 
 def test_another_run_is_named_by_what_differs(make: MakePlan) -> None:
-    with Blocks(make()):
+    with ParquetStore(make()):
         pass
     with pytest.raises(InputError, match=r"that run had other options: min valid \(0.5, now 0.7\)"):
-        Blocks(make(min_valid=0.7, resume=True))
-    with Blocks(make(workers=3, device="auto", batch_size=3, resume=True)):
+        ParquetStore(make(min_valid=0.7, resume=True))
+    with ParquetStore(make(workers=3, device="auto", batch_size=3, resume=True)):
         pass
-    with Blocks(make(min_valid=0.7, overwrite=True)) as blocks:
+    with ParquetStore(make(min_valid=0.7, overwrite=True)) as blocks:
         assert blocks.session == 1
 
 
 def test_one_run_at_a_time_whatever_its_engine(make: MakePlan) -> None:
     plan = make()
     with FileLock(str(journal_path(plan.output)) + ".lock"), pytest.raises(JournalError, match="another run"):
-        Blocks(plan)
+        ParquetStore(plan)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"bimors_blocks": 99, "run": {}}', b"\xff"])
@@ -184,42 +184,42 @@ def test_a_folder_of_something_else_is_left_alone(make: MakePlan, tmp_path: Path
     (tmp_path / "data" / "run.json").write_bytes(content)
     for options in ({}, {"overwrite": True}, {"resume": True}):
         with pytest.raises(JournalError, match="not the blocks"):
-            Blocks(make(blocks=str(tmp_path / "data"), **options))
+            ParquetStore(make(blocks=str(tmp_path / "data"), **options))
     (tmp_path / "data" / "run.json").unlink()
     (tmp_path / "data" / "tiles").mkdir()
     (tmp_path / "data" / "tiles" / "photo.tif").touch()
     with pytest.raises(InputError, match="somebody else"):
-        Blocks(make(blocks=str(tmp_path / "data"), overwrite=True))
+        ParquetStore(make(blocks=str(tmp_path / "data"), overwrite=True))
     assert (tmp_path / "data" / "tiles" / "photo.tif").exists()
 
 
 def test_blocks_elsewhere_are_remembered_beside_the_output(make: MakePlan, tmp_path: Path) -> None:
     url = (tmp_path / "store").as_uri()
     plan = make(blocks=url)
-    with Blocks(plan):
+    with ParquetStore(plan):
         write(plan)
     assert blocks_path(plan.output).exists()
     with pytest.raises(InputError, match="are in file://"):
-        Blocks(make(resume=True))
+        ParquetStore(make(resume=True))
     (blocks_path(plan.output) / "elsewhere.txt").unlink()  # the machine was lost, and the store was not
-    with Blocks(make(blocks=url, resume=True)) as blocks:
+    with ParquetStore(make(blocks=url, resume=True)) as blocks:
         assert list(blocks.records()) == whole(plan) and (blocks_path(plan.output) / "elsewhere.txt").exists()
         blocks.delete()
     assert not (tmp_path / "store").exists() and not blocks_path(plan.output).exists()
-    with Blocks(make()):
+    with ParquetStore(make()):
         pass
     with pytest.raises(InputError, match="the blocks of that run are there"):
-        Blocks(make(blocks=url, resume=True))
+        ParquetStore(make(blocks=url, resume=True))
 
 
 def test_a_block_that_kills_its_workers_is_given_up(make: MakePlan) -> None:
     plan = make()
-    block, *_ = cut(every_tile(plan), 1)
-    writer = BlockWriter(blocks_place(plan), plan, 1)
+    block, *_ = cut(all_tiles(plan), 1)
+    writer = ParquetWriter(blocks_place(plan), plan, 1)
     assert len(writer.begin(block)) == 32
     writer.write(block, [record(0, i) for i in range(10)])
     for _ in range(ATTEMPTS - 1):
         assert writer.begin(block).tolist() == list(range(10, 32))
     with pytest.raises(WorkerError, match="5 workers died over the tiles 0 to 31"):
         writer.begin(block)
-    assert len(BlockWriter(blocks_place(plan), plan, 2).begin(block)) == 32
+    assert len(ParquetWriter(blocks_place(plan), plan, 2).begin(block)) == 32

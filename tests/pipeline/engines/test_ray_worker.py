@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.pipeline.checkpoint.parquet_part import Block, cut
-from bimors_cli.pipeline.checkpoint.parquet_store import Blocks
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.engines import local
 from bimors_cli.pipeline.engines import ray_worker as worker
 from bimors_cli.pipeline.engines.ray_worker import Worker
-from bimors_cli.pipeline.engines.worker_spec import Errand, Told, adapter_files, carried_environment
-from bimors_cli.pipeline.plan import every_tile
+from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate, adapter_files, forwarded_environment
+from bimors_cli.pipeline.plan import all_tiles
 from tests.bundles import make_bundle
 from tests.conftest import MakeRaster
 from tests.pipeline.planned import planned
@@ -51,33 +51,33 @@ def same_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
 
 
-def errand(job: Classification, **other: Any) -> Errand:
+def errand(job: Classification, **other: Any) -> WorkerSpec:
     """Make what the driver would send, by way of a pickle."""
     from bimors_cli.version import __version__
 
     files = None if job.plan.adapter is None else adapter_files(job.plan.adapter)
-    sent = Errand(
+    sent = WorkerSpec(
         version=__version__, job=job, adapter=files, environment={}, folder="/", session=1, device="cpu", threads=1
     )
     return pickle.loads(pickle.dumps(replace(sent, **other)))  # type: ignore[no-any-return]
 
 
-def ask(worker: Worker, blocks: list[Block]) -> list[Told]:
+def ask(worker: Worker, blocks: list[TileTask]) -> list[WorkerUpdate]:
     rows = worker({"block": np.array([block.to_json() for block in blocks])})
-    return [Told.from_json(text) for row in rows for text in row["told"]]
+    return [WorkerUpdate.from_json(text) for row in rows for text in row["told"]]
 
 
 def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
     job = make(batch_size=1)
-    tiles = every_tile(job.plan)
+    tiles = all_tiles(job.plan)
     expected = sorted(
         (record for batch in local.batches(job, tiles) for record in batch), key=lambda r: (r.scene, r.index)
     )
-    with Blocks(job.plan) as blocks:
+    with ParquetStore(job.plan) as blocks:
         told = ask(Worker(errand(job)), list(cut(tiles, 2)))
         assert not [each for each in told if each.error is not None]
         assert sum(blocks.note(each.block, each.done) for each in told) == len(expected)
-        assert sum(each.captions_known + each.captions_described for each in told) == 63 - 2
+        assert sum(each.caption_hits + each.caption_misses for each in told) == 63 - 2
         assert any("cache" in each.seconds for each in told)
         blocks.look()
         assert list(blocks.records()) == expected
@@ -86,8 +86,8 @@ def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
 def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     job = make(batch_size=4)
-    (first, *_) = blocks = list(cut(every_tile(job.plan), 1))
-    with Blocks(job.plan):
+    (first, *_) = blocks = list(cut(all_tiles(job.plan), 1))
+    with ParquetStore(job.plan):
         done = [told.done for told in ask(Worker(errand(job)), blocks) if told.block == first.number and told.done]
         assert done[-1] == 32 and len(done) >= 7 and done == sorted(done)
         files = [*blocks_path(job.plan.output).rglob("*.parquet")]
@@ -99,10 +99,10 @@ def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.Monk
 def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     job = make(batch_size=4)
-    (first, *_) = cut(every_tile(job.plan), 1)
-    with Blocks(job.plan) as blocks:
+    (first, *_) = cut(all_tiles(job.plan), 1)
+    with ParquetStore(job.plan) as blocks:
         rows = Worker(errand(job))({"block": [first.to_json()]})
-        while Told.from_json(next(rows)["told"][0]).done < 8:
+        while WorkerUpdate.from_json(next(rows)["told"][0]).done < 8:
             pass
         rows.close()  # type: ignore[attr-defined]
         before = {path: path.read_bytes() for path in blocks_path(job.plan.output).rglob("*.parquet")}
@@ -113,9 +113,9 @@ def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: py
         assert [record.index for record in blocks.records()] == list(range(32))
 
 
-def error_of(job: Classification, **other: Any) -> Told:
-    with Blocks(job.plan):
-        told = ask(Worker(errand(job, **other)), list(cut(every_tile(job.plan), 1)))
+def error_of(job: Classification, **other: Any) -> WorkerUpdate:
+    with ParquetStore(job.plan):
+        told = ask(Worker(errand(job, **other)), list(cut(all_tiles(job.plan), 1)))
     return next(each for each in told if each.error is not None)
 
 
@@ -155,12 +155,12 @@ def test_the_adapter_is_that_of_whoever_sent_it(make: Make, tiny_bundle: Bundle,
     job = make(adapter=str(folder))
     sent = errand(job)
     shutil.rmtree(folder)
-    with Blocks(job.plan):
-        assert not [told.message for told in ask(Worker(sent), list(cut(every_tile(job.plan), 1))) if told.error]
+    with ParquetStore(job.plan):
+        assert not [told.message for told in ask(Worker(sent), list(cut(all_tiles(job.plan), 1))) if told.error]
     assert sent.adapter is not None and "adapter.safetensors" in sent.adapter
     broken = {**sent.adapter, "adapter.safetensors": b"?"}
-    with Blocks(replace_plan(job).plan):
-        (told, *_) = ask(Worker(replace(sent, adapter=broken)), list(cut(every_tile(job.plan), 1)))
+    with ParquetStore(replace_plan(job).plan):
+        (told, *_) = ask(Worker(replace(sent, adapter=broken)), list(cut(all_tiles(job.plan), 1)))
     assert told.error == "BundleError" and "adapter.safetensors" in told.message
 
 
@@ -191,10 +191,10 @@ def test_the_environment_that_travels(monkeypatch: pytest.MonkeyPatch) -> None:
     stays = {"GDAL_DATA": "/d", "CPL_DEBUG": "ON", "CPL_CURL_VERBOSE": "1", "PATH": "/b", "RAY_AUTH_TOKEN": "hush"}
     for name, value in {**carried, **stays}.items():
         monkeypatch.setenv(name, value)
-    found = carried_environment()
+    found = forwarded_environment()
     assert carried.items() <= found.items() and not stays.keys() & found.keys()
 
 
 def test_what_it_tells_is_json() -> None:
-    told = Told(block=3, done=5, seconds={"head": 0.5}, error="BundleError", message="é", hint=None)
-    assert Told.from_json(json.dumps(json.loads(told.to_json()))) == told
+    told = WorkerUpdate(block=3, done=5, seconds={"head": 0.5}, error="BundleError", message="é", hint=None)
+    assert WorkerUpdate.from_json(json.dumps(json.loads(told.to_json()))) == told

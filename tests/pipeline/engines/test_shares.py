@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bimors_cli.errors import DeviceError, InputError
-from bimors_cli.options.classify import LookOptions
+from bimors_cli.options.classify import InferenceOptions
 from bimors_cli.pipeline.engines.ray import Share, _share
 
 TWO, HEAD, GPU = {"CPU": 2.0}, {"CPU": 0.0}, {"CPU": 8.0, "GPU": 4.0}
@@ -16,7 +16,7 @@ TWO, HEAD, GPU = {"CPU": 2.0}, {"CPU": 0.0}, {"CPU": 8.0, "GPU": 4.0}
 
 def share(nodes: list[dict[str, float]], **options: Any) -> Share:
     listed = [{"Alive": True, "Resources": node} for node in nodes] + [{"Alive": False, "Resources": {"CPU": 64.0}}]
-    chosen = LookOptions(scenes=("a.tif",), engine="ray", **options)
+    chosen = InferenceOptions(scenes=("a.tif",), engine="ray", **options)
     return _share(SimpleNamespace(nodes=lambda: listed), chosen)
 
 

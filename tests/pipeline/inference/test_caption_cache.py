@@ -31,21 +31,21 @@ from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import MOST_WORKERS
 from bimors_cli.pipeline.inference import cache_db as caption_store
-from bimors_cli.pipeline.inference.cache_db import Source
+from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import (
-    CaptionCache,
-    Remembered,
+    CachedCaptioner,
+    CaptionCacheFile,
     cache_facts,
     cache_limit,
     clear_cache,
     open_caption_cache,
 )
-from bimors_cli.pipeline.inference.load import caption_source, load_models
+from bimors_cli.pipeline.inference.load import captioner_id, load_models
 from bimors_cli.pipeline.summary import Summary
 from tests.bundles import make_bundle
 
 LIMIT = 10**9
-SOURCE = Source("tiny", "ab" * 32, "4 beams")
+SOURCE = CaptionerId("tiny", "ab" * 32, "4 beams")
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
 
@@ -66,9 +66,9 @@ class Speaker:
         return [f"a sum of {int(image.sum())}" for image in images]
 
 
-def ask(cache: CaptionCache, images: torch.Tensor, source: Source = SOURCE) -> tuple[list[str], list[int]]:
+def ask(cache: CaptionCacheFile, images: torch.Tensor, source: CaptionerId = SOURCE) -> tuple[list[str], list[int]]:
     speaker = Speaker()
-    return Remembered(cache, source).describe(images, speaker), speaker.batches
+    return CachedCaptioner(cache, source).describe(images, speaker), speaker.batches
 
 
 def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache: Path) -> None:
@@ -93,21 +93,21 @@ def test_the_key_is_pixels_shape_captioner_and_settings() -> None:
         changed = images.clone()
         changed[0, 2, 7, 7] ^= 1
         assert ask(cache, changed)[1] == [1]
-        assert ask(cache, images, Source("tiny", "cd" * 32, "4 beams"))[1] == [1]
-        assert ask(cache, images, Source("tiny", "ab" * 32, "5 beams"))[1] == [1]
-        assert ask(cache, images, Source("renamed", "ab" * 32, "4 beams"))[1] == []
+        assert ask(cache, images, CaptionerId("tiny", "cd" * 32, "4 beams"))[1] == [1]
+        assert ask(cache, images, CaptionerId("tiny", "ab" * 32, "5 beams"))[1] == [1]
+        assert ask(cache, images, CaptionerId("renamed", "ab" * 32, "4 beams"))[1] == []
         assert ask(cache, images.transpose(2, 3).contiguous().transpose(2, 3))[1] == []  # the same, otherwise in memory
 
 
 def test_the_source_is_the_captioner_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    source = caption_source(tiny_bundle, torch.float32)
+    source = captioner_id(tiny_bundle, torch.float32)
     assert source.settings == "4 beams, 15 new tokens, float32"
-    assert caption_source(tiny_bundle, torch.bfloat16).id != source.id
+    assert captioner_id(tiny_bundle, torch.bfloat16).id != source.id
     elsewhere = [FileEntry(entry.path, 1, "0" * 64) for entry in tiny_bundle.files if entry.path.startswith("clip/")]
     rest = [entry for entry in tiny_bundle.files if not entry.path.startswith("clip/")]
-    assert caption_source(replace(tiny_bundle, files=(*elsewhere, *rest)), torch.float32) == source
+    assert captioner_id(replace(tiny_bundle, files=(*elsewhere, *rest)), torch.float32) == source
     other = make_bundle(tmp_path / "other", seed=1)
-    assert caption_source(other, torch.float32).id != source.id
+    assert captioner_id(other, torch.float32).id != source.id
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,14 +147,14 @@ def test_what_was_not_used_for_longest_goes_first(caption_cache: Path, monkeypat
     clock = [1_000_000.0]
     monkeypatch.setattr(caption_store.time, "time", lambda: clock[0])
     captions = [{(100 * i + j).to_bytes(32): "so " * 20 for j in range(100)} for i in range(60)]
-    with CaptionCache(caption_cache, limit) as cache:
+    with CaptionCacheFile(caption_cache, limit) as cache:
         for some in captions:
             cache.keep(SOURCE, some)
             assert cache.find(captions[0]) == captions[0]  # used all the time
             clock[0] += 2 * caption_store.USE_SECONDS
         assert cache.find(captions[1]) == {} and cache.find(captions[59]) == captions[59]
     assert caption_cache.stat().st_size <= 1.2 * limit
-    with CaptionCache(caption_cache, limit // 4) as cache:  # the user made it smaller
+    with CaptionCacheFile(caption_cache, limit // 4) as cache:  # the user made it smaller
         cache.keep(SOURCE, {b"new": "one"})
         assert cache.find([b"new"]) == {b"new": "one"}
     assert caption_cache.stat().st_size <= 1.2 * limit / 4
@@ -196,7 +196,7 @@ def wrong(path: Path, how: str) -> None:
         with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE places (url TEXT)")
     else:
-        with CaptionCache(path, LIMIT) as cache:
+        with CaptionCacheFile(path, LIMIT) as cache:
             cache.keep(SOURCE, {i.to_bytes(32): "word " * 20 for i in range(500)})
         if how == "torn":
             content = bytearray(path.read_bytes())
@@ -303,7 +303,7 @@ def test_a_killed_run_leaves_what_it_had_finished(caption_cache: Path, caplog: p
 
 def test_facts_and_clearing(caption_cache: Path) -> None:
     assert cache_facts().entries == 0 and clear_cache() == (0, 0) and not caption_cache.exists()
-    other = Source("large", "cd" * 32, "4 beams")
+    other = CaptionerId("large", "cd" * 32, "4 beams")
     with open_caption_cache() as cache:
         ask(cache, pictures(40))
         ask(cache, pictures(30), other)
@@ -348,11 +348,11 @@ def rows(summary: Summary) -> geopandas.GeoDataFrame:
 def test_rows_are_the_same_with_and_without(make_raster, classify: Classify, described: list[int]) -> None:  # type: ignore[no-untyped-def]
     scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 130, 130), dtype=np.uint8))
     without = classify(scene, "a.gpkg", caption_cache=False, probabilities=True)
-    assert sum(described) == 25 and without.captions_known == 0
+    assert sum(described) == 25 and without.caption_hits == 0
     filling = classify(scene, "b.gpkg", probabilities=True, batch_size=7)
-    assert sum(described) == 50 and filling.captions_described == 25
+    assert sum(described) == 50 and filling.caption_misses == 25
     filled = classify(scene, "c.gpkg", probabilities=True, batch_size=4)
-    assert sum(described) == 50 and (filled.captions_known, filled.captions_described) == (25, 0)
+    assert sum(described) == 50 and (filled.caption_hits, filled.caption_misses) == (25, 0)
     assert "25 of 25 captions came from the cache" in list(filled.lines(str))
     exact = ["tile_id", "label", "reason", "label_2", "caption", "geometry"]
     numbers = [c for c in rows(without) if c.startswith(("p_", "confidence"))]
@@ -360,7 +360,7 @@ def test_rows_are_the_same_with_and_without(make_raster, classify: Classify, des
         assert_geodataframe_equal(rows(summary)[exact], rows(without)[exact])
         np.testing.assert_allclose(rows(summary)[numbers], rows(without)[numbers], atol=1.01e-4, rtol=0)
     other_labels = classify(scene, "d.gpkg", labels=["meadow", "pond", "residential"])
-    assert sum(described) == 50 and other_labels.captions_known == 25
+    assert sum(described) == 50 and other_labels.caption_hits == 25
     assert rows(other_labels)["caption"].tolist() == rows(without)["caption"].tolist()
 
 
@@ -369,13 +369,13 @@ def test_equal_tiles_are_described_once_in_a_run(make_raster, classify: Classify
     data[:, :32, :32] = np.random.default_rng(0).integers(1, 256, (3, 32, 32), dtype=np.uint8)
     summary = classify(make_raster(data), "a.gpkg", caption_cache=False, batch_size=5, stretch="none")
     # Workers that meet it at the same moment each describe it.
-    assert 2 <= sum(described) == summary.captions_described <= 1 + MOST_WORKERS
-    assert summary.captions_known + summary.captions_described == 16
+    assert 2 <= sum(described) == summary.caption_misses <= 1 + MOST_WORKERS
+    assert summary.caption_hits + summary.caption_misses == 16
 
 
 def test_without_captions_nothing_is_kept(make_raster, classify: Classify, caption_cache: Path) -> None:  # type: ignore[no-untyped-def]
     summary = classify(make_raster(np.full((3, 64, 64), 40, np.uint8)), "a.gpkg", captions=False)
-    assert summary.captions_known == summary.captions_described == 0
+    assert summary.caption_hits == summary.caption_misses == 0
     assert not caption_cache.parent.exists()
 
 

@@ -18,9 +18,9 @@ from bimors_cli.bundle.adapter import TRAINABLE_HEADS, WEIGHTS
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import Evidence, FrozenModels
-from bimors_cli.model.heads.registry import make_head, new_learner
-from bimors_cli.model.heads.tip_adapter import Cache
+from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.heads.registry import make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.inference.load import make_classifier
@@ -33,11 +33,11 @@ def trained(
     head: str, models: FrozenModels, bundle: Bundle, *, cache: bool = False, tokens: int | None = None
 ) -> nn.Module:
     """A learner that is far from its start."""
-    learner = new_learner(head, models, bundle.context, classes=len(TRAINED), tokens=tokens)
+    learner = make_learner(head, models, bundle.context, classes=len(TRAINED), tokens=tokens)
     generator = torch.Generator().manual_seed(3)
     if cache or head == "cache":
         keys = torch.randn(6, models.clip.read(["a"]).shape[1], generator=generator)
-        learner.add_module("cache", Cache.of(keys, torch.arange(6) % 3, 3))
+        learner.add_module("cache", TipAdapterCache.of(keys, torch.arange(6) % 3, 3))
     with torch.no_grad():
         for parameter in learner.parameters():
             parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
@@ -45,7 +45,7 @@ def trained(
 
 
 @pytest.fixture(scope="module")
-def evidence(tiny_models: FrozenModels) -> Evidence:
+def evidence(tiny_models: FrozenModels) -> EncoderOutputs:
     noise = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
     return tiny_models.gather(torch.from_numpy(noise))
 
@@ -53,7 +53,7 @@ def evidence(tiny_models: FrozenModels) -> Evidence:
 @pytest.mark.parametrize("cache", [False, True], ids=["alone", "cached"])
 @pytest.mark.parametrize("head", TRAINABLE_HEADS)
 def test_what_was_trained_answers_from_disk(
-    head: str, cache: bool, tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: Evidence, tmp_path: Path
+    head: str, cache: bool, tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: EncoderOutputs, tmp_path: Path
 ) -> None:
     learner = trained(head, tiny_models, tiny_bundle, cache=cache)
     labels = Labels.of(["port", "Forest"] if head == "linear" else ["port", "harbour", "Forest"])
@@ -68,7 +68,7 @@ def test_what_was_trained_answers_from_disk(
 
 @pytest.mark.parametrize("head", ["bimors", "coop", "cocoop"])
 def test_an_adapter_brings_its_own_number_of_context_tokens(
-    head: str, tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: Evidence, tmp_path: Path
+    head: str, tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: EncoderOutputs, tmp_path: Path
 ) -> None:
     learner = trained(head, tiny_models, tiny_bundle, tokens=2)
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, learner, TRAINED)

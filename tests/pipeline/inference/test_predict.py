@@ -14,12 +14,12 @@ from bimors_cli.errors import DeviceError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTIONER, IMAGE_TOWER
 from bimors_cli.options.classify import ClassifyOptions
-from bimors_cli.pipeline.inference.caption_cache import Remembered, open_caption_cache
+from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, open_caption_cache
 from bimors_cli.pipeline.inference.load import Classifier, load_models, make_classifier
 from bimors_cli.pipeline.inference.predict import WAITING_BYTES, classify_tiles, group_size
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.plan import Plan, every_tile
-from bimors_cli.pipeline.tile_result import TileRecord
+from bimors_cli.pipeline.plan import Plan, all_tiles
+from bimors_cli.pipeline.tile_result import TileResult
 from tests.conftest import MakeRaster
 
 
@@ -33,8 +33,8 @@ def classifier_of(plan: Plan) -> Classifier:
     return make_classifier(load_models(plan.bundle, "cpu"), plan.bundle, plan.adapter, plan.options.labels)
 
 
-def classify(plan: Plan, classifier: Classifier) -> list[TileRecord]:
-    return [record for group in classify_tiles(plan, classifier, every_tile(plan), {}) for record in group]
+def classify(plan: Plan, classifier: Classifier) -> list[TileResult]:
+    return [record for group in classify_tiles(plan, classifier, all_tiles(plan), {}) for record in group]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def fill(module: torch.nn.Module, most: int) -> list[int]:
     return asked
 
 
-def assert_equal_records(found: list[TileRecord], expected: list[TileRecord]) -> None:
+def assert_equal_records(found: list[TileResult], expected: list[TileResult]) -> None:
     assert [(r.index, r.reason, r.caption) for r in found] == [(r.index, r.reason, r.caption) for r in expected]
     for one, other in zip(found, expected, strict=True):
         assert [label for label, _ in one.ranked] == [label for label, _ in other.ranked]
@@ -91,7 +91,7 @@ def test_batch_size_bounds_every_stage_and_every_group(scene: str, tiny_bundle: 
     plan = plan_of(scene, tiny_bundle, batch_size=6)
     classifier = classifier_of(plan)
     seen = fill(classifier.models.clip.model.visual, 100)
-    groups = list(classify_tiles(plan, classifier, every_tile(plan), {}))
+    groups = list(classify_tiles(plan, classifier, all_tiles(plan), {}))
     assert max(seen) == 6 and set(classifier.models.batches.sizes.values()) == {6}
     assert max(sum(record.reason is None for record in group) for group in groups) == 6
 
@@ -101,13 +101,13 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
 ) -> None:
     plan = plan_of(scene, tiny_bundle)
     threads = set()
-    key = Remembered.key
+    key = CachedCaptioner.key
 
-    def note(self: Remembered, image: np.ndarray) -> bytes:
+    def note(self: CachedCaptioner, image: np.ndarray) -> bytes:
         threads.add(threading.current_thread())
         return key(self, image)
 
-    monkeypatch.setattr(Remembered, "key", note)
+    monkeypatch.setattr(CachedCaptioner, "key", note)
     expected = classify(plan, classifier_of(plan))
     assert not threads
     for known in (0, 44):
@@ -122,7 +122,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
 def test_who_stops_early_leaves_no_thread(scene: str, tiny_bundle: Bundle) -> None:
     plan = plan_of(scene, tiny_bundle, batch_size=2)
     before = threading.active_count()
-    groups = classify_tiles(plan, classifier_of(plan), every_tile(plan), {})
+    groups = classify_tiles(plan, classifier_of(plan), all_tiles(plan), {})
     next(groups)
     assert threading.active_count() > before
     groups.close()  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.training.examples.base import Example, Examples
-from bimors_cli.training.examples.few_shot import Sample, few_shot
+from bimors_cli.training.examples.few_shot import FewShotSplit, few_shot
 
 
 class Painted:
@@ -198,7 +198,7 @@ def test_a_class_without_examples() -> None:
 
 def test_an_only_example_goes_to_training(caplog: pytest.LogCaptureFixture) -> None:
     sample = few_shot(plain({"a": 1, "b": 5}), 2, 0)
-    assert sample == Sample(sample.train, sample.validation, (), {"a": 1})
+    assert sample == FewShotSplit(sample.train, sample.validation, (), {"a": 1})
     assert 0 in sample.train and "'a' has no example to validate with" in caplog.text
 
 
