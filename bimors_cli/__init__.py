@@ -1,12 +1,21 @@
 """bimors: label a georeferenced raster tile by tile with your own words.
 
-The functions here are the commands: the same names, the same options. `transductive` and `spatial` work on arrays
-instead.
+Every command is a function of the same name here, with the same options: a frozen dataclass, whose fields are
+documented by ``bimors COMMAND --help``.
+
+    import bimors_cli
+    from bimors_cli import ClassifyOptions
+
+    bimors_cli.classify("scene.tif", "labels.txt", "out.gpkg", ClassifyOptions(tile_size="500m", top_k=3))
+
+`transductive` and `spatial` refine arrays of any other classifier.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,34 +26,95 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bimors_cli.evaluation.accuracy.assess import MapCheck
     from bimors_cli.evaluation.compare import Comparison
+    from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
-    from bimors_cli.pipeline.summary import Summary
+    from bimors_cli.options.accuracy import AssessOptions
+    from bimors_cli.options.classify import ClassifyOptions
+    from bimors_cli.options.inference import CaptionOptions
+    from bimors_cli.options.layer import TilesOptions
+    from bimors_cli.options.merge import MergeOptions
+    from bimors_cli.options.search import SearchOptions
+    from bimors_cli.options.view import PreviewOptions, ReportOptions
+    from bimors_cli.pipeline.plan import LayerPlan
+    from bimors_cli.pipeline.summary import RunSummary, Summary
+    from bimors_cli.results.search import Hit
+    from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
 
-__all__ = ["__version__", "classify", "compare", "finetune", "merge", "spatial", "transductive"]
+__all__ = [
+    "AssessOptions",
+    "CaptionOptions",
+    "ClassifyOptions",
+    "EvaluateOptions",
+    "FinetuneOptions",
+    "Labels",
+    "MergeOptions",
+    "PreviewOptions",
+    "ReportOptions",
+    "SearchOptions",
+    "TilesOptions",
+    "__version__",
+    "assess",
+    "caption",
+    "classify",
+    "compare",
+    "evaluate",
+    "finetune",
+    "merge",
+    "preview",
+    "report",
+    "search",
+    "spatial",
+    "tiles",
+    "transductive",
+]
+
+# Where the classes of options are: they are imported when they are asked for, so that `import bimors_cli` stays quick.
+_WHERE = {
+    "EvaluateOptions": "bimors_cli.evaluation.options",
+    "Labels": "bimors_cli.labels",
+    "AssessOptions": "bimors_cli.options.accuracy",
+    "ClassifyOptions": "bimors_cli.options.classify",
+    "CaptionOptions": "bimors_cli.options.inference",
+    "TilesOptions": "bimors_cli.options.layer",
+    "MergeOptions": "bimors_cli.options.merge",
+    "SearchOptions": "bimors_cli.options.search",
+    "PreviewOptions": "bimors_cli.options.view",
+    "ReportOptions": "bimors_cli.options.view",
+    "FinetuneOptions": "bimors_cli.training.options",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
 
 StrPath = str | PathLike[str]
+StrPaths = StrPath | Sequence[StrPath]
 
 
 def classify(
-    scenes: StrPath | Sequence[StrPath],
+    scenes: StrPaths,
     labels: StrPath | Sequence[str] | Labels,
     output: StrPath | None = None,
-    **options: Any,
+    options: ClassifyOptions | None = None,
 ) -> Summary:
     """Label every tile of one or more scenes, and write a layer that opens coloured in QGIS.
 
     Parameters
     ----------
     scenes : path or sequence of paths
-        Rasters that GDAL opens.
+        Rasters that GDAL can open.
     labels : path, sequence of str, or Labels
         A labels file, or the class names themselves.
     output : path, optional
         As ``-o``.
-    **options
-        The other options of the command, see `bimors_cli.options.classify.ClassifyOptions`.
+    options : ClassifyOptions, optional
+        The other options of the command.
 
     Returns
     -------
@@ -56,29 +126,31 @@ def classify(
     bimors_cli.errors.BimorsError
         As the command.
     """
-    from bimors_cli.labels import Labels, read_labels
     from bimors_cli.options.classify import ClassifyOptions
     from bimors_cli.pipeline.run import run
 
-    if isinstance(labels, Labels):
-        names = labels
-    elif isinstance(labels, (str, PathLike)):
-        names = read_labels(Path(labels))
-    else:
-        names = Labels.of(labels)
-    paths = (scenes,) if isinstance(scenes, (str, PathLike)) else tuple(scenes)
-    return run(
-        ClassifyOptions(
-            scenes=tuple(str(path) for path in paths),
-            labels=names,
-            output=None if output is None else str(output),
-            **options,
-        )
-    )
+    chosen = options or ClassifyOptions()
+    return run(replace(chosen, scenes=_paths(scenes), labels=_labels(labels), output=_path(output)))
 
 
-def merge(output: StrPath, journals: StrPath | Sequence[StrPath], **options: Any) -> Summary:
-    """Write the layer of a run that was done in shards, ``classify(…, shard="3/16")``, and remove their journals.
+def caption(scenes: StrPaths, output: StrPath, options: CaptionOptions | None = None) -> RunSummary:
+    """Caption every tile of one or more scenes, and write a layer with the captions; parameters as `classify`."""
+    from bimors_cli.options.inference import CaptionOptions
+    from bimors_cli.pipeline.caption import caption as run
+
+    return run(replace(options or CaptionOptions(), scenes=_paths(scenes), output=str(output)))
+
+
+def tiles(scenes: StrPaths, output: StrPath, options: TilesOptions | None = None) -> LayerPlan:
+    """Write the tiles of one or more scenes as polygons; the length of what is returned is the number of tiles."""
+    from bimors_cli.options.layer import TilesOptions
+    from bimors_cli.pipeline.grid import write_grid
+
+    return write_grid(replace(options or TilesOptions(), scenes=_paths(scenes), output=str(output)))
+
+
+def merge(output: StrPath, journals: StrPaths, options: MergeOptions | None = None) -> Summary:
+    """Write the layer of a run that was done in shards (``ClassifyOptions(shard="3/16")``), and delete their journals.
 
     Parameters
     ----------
@@ -86,8 +158,8 @@ def merge(output: StrPath, journals: StrPath | Sequence[StrPath], **options: Any
         The layer's file.
     journals : path or sequence of paths
         Those of all shards.
-    **options
-        The other options of the command, see `bimors_cli.pipeline.merge.MergeOptions`.
+    options : MergeOptions, optional
+        The other options of the command.
 
     Returns
     -------
@@ -99,15 +171,16 @@ def merge(output: StrPath, journals: StrPath | Sequence[StrPath], **options: Any
     bimors_cli.errors.BimorsError
         As the command.
     """
-    from bimors_cli.pipeline.merge import MergeOptions
+    from bimors_cli.options.merge import MergeOptions
     from bimors_cli.pipeline.merge import merge as run
 
-    paths = (journals,) if isinstance(journals, (str, PathLike)) else tuple(journals)
-    return run(MergeOptions(output=str(output), journals=tuple(map(str, paths)), **options))
+    return run(replace(options or MergeOptions(), output=str(output), journals=_paths(journals)))
 
 
-def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None, **options: Any) -> FinetuneSummary:
-    """Train an adapter from a folder of classes, from features drawn on scenes, or from a corrected layer.
+def finetune(
+    sources: StrPaths, output: StrPath | None = None, options: FinetuneOptions | None = None
+) -> FinetuneSummary:
+    """Train an adapter from a folder of classes, from vector features on scenes, or from a corrected layer.
 
     Parameters
     ----------
@@ -115,8 +188,8 @@ def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None
         One folder, split file or layer; with ``polygons``, scenes.
     output : path, optional
         As ``-o``.
-    **options
-        The other options of the command, see `bimors_cli.training.options.FinetuneOptions`.
+    options : FinetuneOptions, optional
+        The other options of the command.
 
     Returns
     -------
@@ -131,25 +204,22 @@ def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.run import finetune as run
 
-    paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
-    return run(
-        FinetuneOptions(
-            sources=tuple(str(path) for path in paths), output=None if output is None else str(output), **options
-        )
-    )
+    chosen = options or FinetuneOptions()
+    paths = _paths(sources)
+    return run(replace(chosen, sources=paths, output=_path(output)))
 
 
-def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", **options: Any) -> Comparison:
-    """Let heads learn from data sets of labelled pictures and ask them about others, as `bimors evaluate` does.
+def evaluate(sources: StrPaths, output: StrPath | None = None, options: EvaluateOptions | None = None) -> Comparison:
+    """Compare heads on data sets of labelled images.
 
     Parameters
     ----------
     sources : path or sequence of paths
         Folders of classes and split files.
-    output : path
+    output : path, optional
         As ``-o``.
-    **options
-        The other options of the command, see `bimors_cli.evaluation.options.EvaluateOptions`.
+    options : EvaluateOptions, optional
+        The other options of the command.
 
     Returns
     -------
@@ -164,8 +234,80 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
     from bimors_cli.evaluation.compare import compare as run
     from bimors_cli.evaluation.options import EvaluateOptions
 
-    paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)
-    return run(EvaluateOptions(sources=tuple(str(path) for path in paths), output=str(output), **options))
+    return run(replace(options or EvaluateOptions(), sources=_paths(sources), output=_path(output)))
+
+
+compare = evaluate  # its name in 0.1
+
+
+def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessOptions | None = None) -> MapCheck:
+    """Assess the accuracy of a classified layer against reference samples, as ``bimors evaluate --reference``.
+
+    Parameters
+    ----------
+    layer_file : path
+        A GeoPackage that `classify` wrote.
+    reference : path
+        Polygons or points, in any CRS.
+    field : str
+        Their field that holds the class name.
+    options : AssessOptions, optional
+        The other options of the command.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.evaluation.accuracy.assess import check_map as run
+    from bimors_cli.options.accuracy import AssessOptions
+
+    chosen = options or AssessOptions()
+    return run(replace(chosen, layer_file=str(layer_file), reference=str(reference), field=field))
+
+
+def search(layer_file: StrPath, query: str, options: SearchOptions | None = None) -> list[Hit]:
+    """Find the tiles that match a text best, in a layer written with ``keep_features``; best first.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.search import SearchOptions
+    from bimors_cli.results.search import search as run
+
+    return run(replace(options or SearchOptions(), file=Path(layer_file), query=query))
+
+
+def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:
+    """Draw a layer over its scene as a PNG, and return its path.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.view import PreviewOptions
+    from bimors_cli.results.preview import preview as run
+
+    target = None if output is None else Path(output)
+    return run(replace(options or PreviewOptions(), layer_file=Path(layer_file), output=target))  # type: ignore
+
+
+def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOptions | None = None) -> Path:
+    """Write an HTML page that shows a layer, and return its path.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.view import ReportOptions
+    from bimors_cli.results.report import report as run
+
+    target = None if output is None else Path(output)
+    return run(replace(options or ReportOptions(), layer_file=Path(layer_file), output=target))  # type: ignore
 
 
 def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:
@@ -219,3 +361,19 @@ def spatial(
     from bimors_cli.refine.spatial import spatial as refine
 
     return refine(image_features, text_probabilities, map_neighbours)
+
+
+def _path(path: StrPath | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _paths(paths: StrPaths) -> tuple[str, ...]:
+    return (str(paths),) if isinstance(paths, str | PathLike) else tuple(map(str, paths))
+
+
+def _labels(labels: StrPath | Sequence[str] | Labels) -> Labels:
+    from bimors_cli.labels import Labels, read_labels
+
+    if isinstance(labels, Labels):
+        return labels
+    return read_labels(Path(labels)) if isinstance(labels, str | PathLike) else Labels.of(labels)

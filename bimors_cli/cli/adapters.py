@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from bimors_cli.cli import completion, options
+from bimors_cli.cli import completion
 from bimors_cli.cli.console import set_verbosity
+from bimors_cli.cli.parameters import Json, Overwrite, Quiet, Verbose
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and carry what finetune trained.")
 EXAMPLE = "Example: bimors adapters show coast"
@@ -23,9 +24,9 @@ Zip = Annotated[
 @app.command("list", epilog="Example: bimors adapters list adapters")
 def list_(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they lie.")] = Path("adapters"),
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """List the adapters in a folder."""
     set_verbosity(verbose, quiet)
@@ -53,9 +54,7 @@ def list_(
 
 
 @app.command(epilog="Example: bimors adapters show coast")
-def show(
-    folder: Folder, json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0
-) -> None:
+def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show what an adapter is, how it was trained and what it is worth."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
@@ -87,9 +86,9 @@ def show(
 def diff(
     first: Folder,
     second: Folder,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Show what two adapters differ in; nothing if in nothing."""
     set_verbosity(verbose, quiet)
@@ -108,9 +107,9 @@ def diff(
 def export(
     folder: Folder,
     output: Zip = None,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Write an adapter as one zip file, to be unpacked on another machine."""
     set_verbosity(verbose, quiet)

@@ -1,65 +1,33 @@
-"""`bimors bench`: how fast a bundle is on this machine, and what is slow."""
+"""`bimors bench`: how fast a bundle is on this machine, and which stage is slow."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from bimors_cli.cli import options
-from bimors_cli.cli.classify import stay_off_the_network
-from bimors_cli.cli.console import duration, say, set_verbosity
+from bimors_cli.cli.command import command
+from bimors_cli.cli.console import duration, say
+from bimors_cli.cli.parameters import Json
+from bimors_cli.options.bench import BenchOptions
 
 if TYPE_CHECKING:
     from bimors_cli.pipeline.bundles.benchmark import Figures
 
 EXAMPLE = "Example: bimors bench --labels 20 --scene-size 10000x10000"
 
-Labels = Annotated[int, typer.Option("--labels", metavar="N", help="How many labels.")]
-Tiles = Annotated[
-    int | None, typer.Option("--tiles", metavar="N", help="How many pictures. Default: what takes a few seconds.")
-]
-SceneSize = Annotated[
-    str, typer.Option("--scene-size", metavar="WxH", help="In pixels: how long would a scene of that size take?")
-]
-TileSize = Annotated[int, typer.Option("--tile-size", metavar="N", help="In pixels: how that scene would be cut.")]
 
+@command(BenchOptions)
+def bench(options: BenchOptions, json_output: Json = False) -> None:
+    """Measure the stages of classify on random images, next to the best rate of the device.
 
-def bench(
-    model: options.Model = "mini",
-    device: options.Device = "auto",
-    labels: Labels = 45,
-    tiles: Tiles = None,
-    batch_size: options.BatchSize = None,
-    scene_size: SceneSize = "40000x40000",
-    tile_size: TileSize = 224,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
-) -> None:
-    """Measure the stages of classify on made-up pictures, beside the best that the device can do.
-
-    The best is measured in the same run, by a large matrix product in the same precision. Reading a scene is not
+    The best rate is measured in the same run, by a large matrix product in the same precision. Reading a scene is not
     measured: classify reads ahead while the model computes.
     """
-    set_verbosity(verbose, quiet)
-    stay_off_the_network()
-    from bimors_cli.pipeline.bundles.benchmark import BenchOptions
     from bimors_cli.pipeline.bundles.benchmark import bench as measure
 
-    chosen = BenchOptions(
-        model=model,
-        device=device,
-        labels=labels,
-        tiles=tiles,
-        batch_size=batch_size,
-        scene_size=scene_size,
-        tile_size=tile_size,
-    )
-    say("measuring; a machine that does nothing else gives the truest figures")
-    figures = measure(chosen)
+    say("measuring; close other programs for exact figures")
+    figures = measure(options)
     if json_output:
         print(json.dumps(figures.to_json(), indent=1))
         return

@@ -6,15 +6,15 @@ import json
 
 import typer
 
-from bimors_cli.cli import options
 from bimors_cli.cli.console import say, set_verbosity
+from bimors_cli.cli.parameters import Json, Quiet, Verbose
 
 app = typer.Typer(no_args_is_help=True, help="Look at what is kept of pictures for later runs, or clear it.")
 EXAMPLE = "Example: bimors cache info"
 
 
 @app.command(epilog="Example: bimors cache info")
-def info(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def info(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show where captions are kept, how many there are, of which captioner, and when they were used last.
 
     Beside them lie gists: what CLIP and an adapter made of a picture. With both, other labels need neither captioner
@@ -51,7 +51,7 @@ def info(json_output: options.Json = False, quiet: options.Quiet = False, verbos
 
 
 @app.command(epilog="Example: bimors cache clear")
-def clear(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def clear(quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Empty it; one that is damaged is deleted."""
     set_verbosity(verbose, quiet)
     from bimors_cli.pipeline.inference.caption_cache import clear_cache

@@ -1,12 +1,28 @@
-"""What the shell offers for a value: names that are known without a network, without torch and without reading models.
+"""What the shell offers for a value: names that are known without a network, without torch and without loading models.
 
-typer leaves out what does not begin as was typed. Where nothing is left, bash and zsh offer files.
+typer drops what does not start with the typed text. Where nothing is left, bash and zsh offer files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+from bimors_cli.options.option import Option
+
+Completion = Callable[[str], Any]
+
+
+def of_option(option: Option) -> Completion | None:
+    """Return the completion of an option: its choices, or the function of this module that it names."""
+    if option.choices is not None:
+        choices = option.choices
+        return lambda incomplete: list(choices.items())
+    if option.complete is None:
+        return None
+    function: Completion = globals()[option.complete]
+    return function
 
 
 def bundles(incomplete: str) -> list[tuple[str, str]]:
@@ -44,23 +60,6 @@ def adapters(incomplete: str) -> list[str]:
     return sorted(path.as_posix() for path in found)
 
 
-def heads(incomplete: str) -> list[tuple[str, str]]:
-    """Heads that classify answers with."""
-    return [("auto", "the adapter's own"), ("zero-shot", "plain CLIP, no adapter")]
-
-
-def refinements(incomplete: str) -> list[tuple[str, str]]:
-    """Ways in which tiles settle their labels together."""
-    return [("transductive", "by what looks alike"), ("spatial", "by neighbours on the map as well")]
-
-
-def trained_heads(incomplete: str) -> list[str]:
-    """Heads that finetune trains."""
-    from bimors_cli.bundle.adapter import TRAINABLE_HEADS
-
-    return list(TRAINABLE_HEADS)
-
-
 def compared_heads(incomplete: str) -> list[str]:
     """The next of the heads that evaluate compares, after those that were typed with commas."""
     from bimors_cli.evaluation.options import HEADS
@@ -77,12 +76,9 @@ def protocols(incomplete: str) -> list[str]:
 
 def stretches(incomplete: str) -> list[tuple[str, str]]:
     """Stretches of each kind."""
-    return [
-        ("auto", "8-bit colour as it is, else p2,p98"),
-        ("none", "8-bit values as they are"),
-        ("p2,p98", "percentiles of the scene"),
-        ("0,3000", "these values"),
-    ]
+    from bimors_cli.options.scene import STRETCHES
+
+    return list(STRETCHES.items())
 
 
 def formats(incomplete: str) -> list[tuple[str, str]]:
@@ -91,21 +87,6 @@ def formats(incomplete: str) -> list[tuple[str, str]]:
 
     names = dict.fromkeys(known.name for known in FORMATS)
     return [(name, " ".join(known.suffix for known in FORMATS if known.name == name)) for name in names]
-
-
-def raster_pixels(incomplete: str) -> list[tuple[str, str]]:
-    """What a pixel of the label raster is."""
-    return [("tile", "one pixel a tile"), ("scene", "pixels as those of the scene")]
-
-
-def aoi_rules(incomplete: str) -> list[tuple[str, str]]:
-    """Which tiles are in the AOI."""
-    return [("centre", "whose centre is in it"), ("any", "any part"), ("within", "all of it")]
-
-
-def engines(incomplete: str) -> list[str]:
-    """Who looks at the tiles."""
-    return ["local", "ray"]
 
 
 def devices(incomplete: str) -> list[str]:

@@ -9,9 +9,9 @@ import platform
 import sys
 from typing import Any
 
-from bimors_cli.cli import options
-from bimors_cli.cli.classify import stay_off_the_network
+from bimors_cli.cli.command import stay_off_the_network
 from bimors_cli.cli.console import err, set_verbosity
+from bimors_cli.cli.parameters import Json, Quiet, Verbose
 from bimors_cli.errors import BimorsError
 
 EXAMPLE = "Example: bimors doctor --json"
@@ -27,7 +27,7 @@ VARIABLES = (
 )  # fmt: skip
 
 
-def doctor(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def doctor(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show versions, GDAL and PROJ data, devices and bundles, and check that they work together.
 
     Ends with 1 when something would keep bimors from working.

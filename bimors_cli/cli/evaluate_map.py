@@ -6,36 +6,26 @@ import json as json_text
 from pathlib import Path
 
 from bimors_cli.cli.console import say
+from bimors_cli.options.accuracy import AssessOptions
 
 
-def evaluate_map(
-    layer_file: str,
-    *,
-    reference: str,
-    field: str,
-    layer: str | None,
-    reference_layer: str | None,
-    min_overlap: float,
-    output: Path | None,
-    json: bool,
-    overwrite: bool,
-) -> None:
-    """Check a layer, say what came of it on standard error, write what was asked for.
+def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, overwrite: bool) -> None:
+    """Assess a layer, report its accuracy on standard error, and write the results.
 
     Raises
     ------
     InputError
-        The layer, the reference or an option cannot be used; the output is there already.
+        The layer, the reference or an option cannot be used; the output exists.
     OutputError
         The output cannot be written.
     """
-    from bimors_cli.evaluation.accuracy.assess import MapCheckOptions, check_map
+    from bimors_cli.evaluation.accuracy.assess import check_map
     from bimors_cli.evaluation.accuracy.report import FIGURES, lines, save_results
     from bimors_cli.output.atomic import check_folder
 
     if output is not None:
         check_folder(output, marker=FIGURES, overwrite=overwrite)
-    check = check_map(MapCheckOptions(layer_file, reference, field, layer, reference_layer, min_overlap))
+    check = check_map(options)
     for line in lines(check):
         say(line)
     if output is not None:

@@ -22,13 +22,13 @@ from bimors_cli.cli import (
     info,
     merge,
     models,
-    options,
     preview,
     report,
     search,
     tiles,
 )
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, show_traceback, verbosity
+from bimors_cli.cli.parameters import Quiet, Verbose
 from bimors_cli.errors import BimorsError, Interrupted
 from bimors_cli.redact import redact
 from bimors_cli.version import __version__
@@ -96,8 +96,8 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     set_verbosity_before_command(verbose, quiet)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bimors_cli.cli import completion, models_import, models_new, options
+from bimors_cli.cli import completion, models_import, models_new
 from bimors_cli.cli.console import err, say, set_verbosity, verbosity
+from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, check and carry the models that bimors classifies with.")
@@ -33,7 +34,7 @@ PackOutput = Annotated[
 
 
 @app.command("list", epilog="Example: bimors models list --json")
-def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """List the bundle that comes with bimors, those that can be fetched, and those that are there."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import shelf
@@ -53,9 +54,7 @@ def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbo
 
 
 @app.command(epilog="Example: bimors models show georsclip-b32")
-def show(
-    name: NameOrFolder, json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0
-) -> None:
+def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show where a bundle comes from, its terms, what it is worth, and whether it is there."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import facts_of
@@ -74,9 +73,9 @@ def show(
 def fetch(
     name: ToFetch,
     to: To = None,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    offline: Offline = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Fetch a bundle of the catalogue and check every file of it.
 
@@ -102,7 +101,7 @@ def fetch(
 
 
 @app.command(epilog="Example: bimors models verify mini")
-def verify(name: NameOrFolder, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def verify(name: NameOrFolder, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Check every file of a bundle: size, hash, and that its weights are finite numbers."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.locate import find_bundle
@@ -115,7 +114,7 @@ def verify(name: NameOrFolder, quiet: options.Quiet = False, verbose: options.Ve
 
 
 @app.command(epilog="Example: bimors models remove georsclip-b32")
-def remove(name: Fetched, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+def remove(name: Fetched, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Remove a fetched bundle, or what an interrupted fetch of it left."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.store import remove_bundle
@@ -127,9 +126,9 @@ def remove(name: Fetched, quiet: options.Quiet = False, verbose: options.Verbose
 def pack(
     name: NameOrFolder,
     output: PackOutput = None,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Write a bundle as one file, to carry to a machine without a network."""
     set_verbosity(verbose, quiet)
@@ -149,9 +148,9 @@ def pack(
 def unpack(
     file: Pack,
     to: To = None,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Take a bundle out of the file that bimors models pack wrote, and check it."""
     set_verbosity(verbose, quiet)

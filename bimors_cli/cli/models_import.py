@@ -7,45 +7,49 @@ from typing import Annotated
 
 import typer
 
-from bimors_cli.cli import options
-from bimors_cli.cli.classify import labels_from, stay_off_the_network
+from bimors_cli.cli.command import stay_off_the_network, typer_parameter
 from bimors_cli.cli.console import say, set_verbosity
+from bimors_cli.cli.parameters import Overwrite, Quiet, Verbose
+from bimors_cli.options.common import LABELS, MODEL_NAME
+from bimors_cli.options.parse import parse_labels_file
 
 EXAMPLE = "Example: bimors models import model-best.pth.tar --model bimors-b16 -l labels.txt --official-seed 1 -o coast"
 
+LabelsFile = Annotated[str, typer_parameter(LABELS)]
+Model = Annotated[str, typer_parameter(MODEL_NAME)]
 Checkpoint = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="prompt_learner/model.pth.tar-N or model-best.pth.tar.")
 ]
-Target = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The adapter's folder.")]
+Target = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the adapter.")]
 OfficialSeed = Annotated[
     int | None,
     typer.Option(
         "--official-seed",
         metavar="N",
         min=1,
-        help="The --seed of the run that wrote it: the caption projection, which is not saved, follows from it.",
+        help="The --seed of the run that wrote the checkpoint. The caption projection follows from it.",
     ),
 ]
 
 
 def import_(
     checkpoint: Checkpoint,
-    labels: options.LabelsFile,
+    labels: LabelsFile,
     output: Target,
-    model: options.Model,
+    model: Model,
     official_seed: OfficialSeed = None,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Turn a checkpoint of the published BiMoRS code into an adapter.
 
-    The labels are the classes of its training, in their order. Without --official-seed captions have no part in the
-    answer. Writes the adapter's path to standard output.
+    The labels are the classes that it was trained on, in the same order. Without --official-seed captions have no
+    effect on the result. The path of the adapter is written to standard output.
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
-    names = labels_from(labels)
+    names = parse_labels_file(labels)
 
     from bimors_cli.bundle.locate import find_bundle
     from bimors_cli.bundle.manifest import open_bundle

@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from bimors_cli.cli import options
-from bimors_cli.cli.classify import stay_off_the_network
+from bimors_cli.cli.command import stay_off_the_network, typer_parameter
 from bimors_cli.cli.console import set_verbosity
+from bimors_cli.cli.parameters import Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
+from bimors_cli.options.common import DEVICE
 
 EXAMPLE = "Example: bimors models new -o mine --clip RemoteCLIP/ --captioner blip2/ --caption-encoder bert/"
 
+Device = Annotated[str, typer_parameter(DEVICE)]
 _PARTS, _MANIFEST = "Parts", "What the manifest says"
-Target = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle's folder.")]
+Target = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the bundle.")]
 ClipSource = Annotated[
     Path,
     typer.Option(
         "--clip",
         metavar="FOLDER|FILE",
         rich_help_panel=_PARTS,
-        help="A folder with open_clip_config.json and open_clip_model.safetensors; or a safetensors file.",
+        help="Folder with open_clip_config.json and open_clip_model.safetensors, or a safetensors file.",
     ),
 ]
 ClipConfig = Annotated[
@@ -31,26 +33,39 @@ ClipConfig = Annotated[
         "--clip-config",
         metavar="NAME|FILE",
         rich_help_panel=_PARTS,
-        help="For a safetensors file: its architecture in open_clip, as ViT-B-32, or an open_clip_config.json.",
+        help="For a safetensors file: its architecture in open_clip, such as ViT-B-32, or an open_clip_config.json.",
     ),
 ]
 CaptionerSource = Annotated[
-    Path, typer.Option("--captioner", metavar="FOLDER", rich_help_panel=_PARTS, help="BLIP-2 or BLIP, of transformers.")
+    Path,
+    typer.Option(
+        "--captioner",
+        metavar="FOLDER",
+        rich_help_panel=_PARTS,
+        help="Folder of a BLIP-2 or BLIP model of transformers.",
+    ),
 ]
 CaptionEncoderSource = Annotated[
-    Path, typer.Option("--caption-encoder", metavar="FOLDER", rich_help_panel=_PARTS, help="BERT, of transformers.")
+    Path,
+    typer.Option(
+        "--caption-encoder", metavar="FOLDER", rich_help_panel=_PARTS, help="Folder of a BERT model of transformers."
+    ),
 ]
 Link = Annotated[
     bool,
-    typer.Option("--link", rich_help_panel=_PARTS, help="Link files instead of copying them, where the disk can."),
+    typer.Option(
+        "--link", rich_help_panel=_PARTS, help="Link the files instead of copying them, where the file system can."
+    ),
 ]
 Name = Annotated[
     str | None, typer.Option("--name", metavar="N", rich_help_panel=_MANIFEST, help="Default: the folder's name.")
 ]
-Description = Annotated[str, typer.Option("--description", rich_help_panel=_MANIFEST, help="For people.")]
+Description = Annotated[str, typer.Option("--description", rich_help_panel=_MANIFEST, help="Description for readers.")]
 Context = Annotated[
     str,
-    typer.Option("--context", metavar="WORDS", rich_help_panel=_MANIFEST, help="That a learned prompt begins with."),
+    typer.Option(
+        "--context", metavar="WORDS", rich_help_panel=_MANIFEST, help="Words that a learned prompt begins with."
+    ),
 ]
 Templates = Annotated[
     list[str] | None,
@@ -58,16 +73,22 @@ Templates = Annotated[
         "--template",
         metavar="TEXT",
         rich_help_panel=_MANIFEST,
-        help="What zero-shot reads a label in, with {} for it; repeat it to average several. Default: a set for "
-        "remote sensing.",
+        help="Prompt template of the zero-shot head, with {} in place of the label. Repeat it to average several. "
+        "Default: a set for remote sensing.",
     ),
 ]
 Temperature = Annotated[
-    float, typer.Option("--temperature", rich_help_panel=_MANIFEST, help="Divides the zero-shot logits.")
+    float,
+    typer.Option("--temperature", rich_help_panel=_MANIFEST, help="Temperature that divides the zero-shot logits."),
 ]
 Licences = Annotated[
     list[str] | None,
-    typer.Option("--licence", metavar="PART=TERMS", rich_help_panel=_MANIFEST, help="As clip=MIT; once for each part."),
+    typer.Option(
+        "--licence",
+        metavar="PART=TERMS",
+        rich_help_panel=_MANIFEST,
+        help="Licence of a part, such as clip=MIT. Repeat it for each part.",
+    ),
 ]
 
 
@@ -84,15 +105,16 @@ def new(
     template: Templates = None,
     temperature: Temperature = 1.0,
     licence: Licences = None,
-    device: options.Device = "auto",
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Make a bundle from your own open_clip and transformers weights.
 
-    Safetensors only. Each part is loaded and looks at one random picture before the bundle is put in its place; the
-    bundle answers zero-shot until an adapter is trained for it. Writes the bundle's path to standard output.
+    Only safetensors are accepted. Each part is loaded and tested on one random image before the bundle is written. The
+    bundle classifies zero-shot until an adapter is trained for it. The path of the bundle is written to standard
+    output.
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
@@ -119,5 +141,5 @@ def new(
 def _part_and_terms(text: str) -> tuple[str, str]:
     part, equals, terms = text.partition("=")
     if not (part and equals and terms):
-        raise InputError(f"--licence {text}: not PART=TERMS", "as --licence clip=MIT")
+        raise InputError(f"--licence {text}: not of the form PART=TERMS", "write for example --licence clip=MIT")
     return part, terms

@@ -17,7 +17,7 @@ from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
 from bimors_cli.evaluation.feature_store import FeatureStore
-from bimors_cli.evaluation.options import EvaluateOptions
+from bimors_cli.evaluation.options import RESULTS_FOLDER, EvaluateOptions
 from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_results
 from bimors_cli.evaluation.tables import Table, tables
@@ -87,13 +87,14 @@ def compare(
     BimorsError
         Models or output fail.
     """
+    options.check_required()
     progress, stop = progress or Silent(), stop or SilentStop()
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}
     asked = tuple(question for protocol in options.protocols for question in questions(protocol, classes))
-    folder = Path(options.output)
+    folder = Path(options.output or RESULTS_FOLDER)
     _check_output(folder, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples
 from bimors_cli.training.examples.folders import from_folder
 from bimors_cli.training.examples.split_file import from_split

@@ -1,65 +1,144 @@
-"""What a user may choose for a comparison of heads."""
+"""The options of `bimors evaluate` for a comparison of heads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
 from bimors_cli.evaluation.variants import HeadVariant, parse_variants
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.common import DEVICE, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.option import COMPARISON, OUTPUT, Option
+from bimors_cli.options.scene import SceneOptions
+from bimors_cli.training.options import EPOCHS, TRAINING_BATCH
 
 HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
+RESULTS_FOLDER = "results"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(SceneOptions):
     """The options of `bimors evaluate DATA`.
 
-    ``sources`` are folders of classes and split files, ``images`` the folders of the pictures of the split files.
-    ``protocols`` are of `bimors_cli.evaluation.protocols.PROTOCOLS`. Each of ``heads`` (see `parse_variants`) learns
-    once for each of ``shots`` (0: all) and ``seeds``. ``evidence`` is a folder in which what the models saw is kept for
-    other runs; without it, it is kept until this one is finished. ``official_quirks`` repeats what the published
-    implementation does otherwise: the epoch is chosen on test pictures, and see `Contestant.with_official_quirks`.
+    Each of ``heads`` (see `parse_variants`) is trained once for each of ``shots`` (0: all) and ``seeds``. Without
+    ``evidence`` the features are deleted when the run is finished. ``official_quirks`` repeats what the published
+    implementation does differently, see `HeadVariant.with_official_quirks`. ``output`` None is ``results`` in the
+    current folder.
     """
 
-    sources: tuple[str, ...]
-    images: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = (BASE_TO_NEW,)
-    heads: tuple[str, ...] = HEADS
-    shots: tuple[int, ...] = (16,)
-    seeds: tuple[int, ...] = (1, 2, 3)
-    epochs: int = 10
-    batch_size: int = 4
-    output: str = "results"
-    evidence: str | None = None
-    model: str = "mini"
-    device: str = "auto"
-    official_quirks: bool = False
-    overwrite: bool = False
-    resume: bool = False
+    sources: Annotated[
+        tuple[str, ...],
+        Option(
+            "",
+            "Folders of classes and split files (.json) to compare heads on, or one layer that classify wrote.",
+            metavar="DATA",
+            required=True,
+            reads_scenes=True,
+        ),
+    ] = ()
+    protocols: Annotated[
+        tuple[str, ...],
+        Option(
+            "--protocol",
+            "Evaluation protocol: base-to-new, cross-dataset, domain-generalization or plain. Separate several by "
+            "commas.",
+            metavar="NAMES",
+            panel=COMPARISON,
+            commas=True,
+            complete="protocols",
+        ),
+    ] = (BASE_TO_NEW,)
+    heads: Annotated[
+        tuple[str, ...],
+        Option(
+            "--heads",
+            "Heads to compare, separated by commas, with variants such as bimors+cache, bimors:no-captions, "
+            "bimors:tokens=8, bimors:transductive, zero-shot:one-template.",
+            metavar="NAMES",
+            panel=COMPARISON,
+            commas=True,
+            complete="compared_heads",
+        ),
+    ] = HEADS
+    shots: Annotated[
+        tuple[int, ...],
+        Option(
+            "--shots",
+            "Training examples per class; 0 uses all. Separate several by commas.",
+            metavar="K,…",
+            panel=COMPARISON,
+            commas=True,
+            minimum=0,
+        ),
+    ] = (16,)
+    seeds: Annotated[
+        tuple[int, ...],
+        Option(
+            "--seeds",
+            "Random seeds, separated by commas. Each head is trained once per seed.",
+            metavar="N,…",
+            panel=COMPARISON,
+            commas=True,
+            minimum=0,
+        ),
+    ] = (1, 2, 3)
+    images: Annotated[
+        tuple[str, ...],
+        Option(
+            "--images",
+            "Folder of the images of a split file. Default: images/ next to it. Repeat it for several, in their order.",
+            metavar="DIR",
+            panel=COMPARISON,
+        ),
+    ] = ()
+    epochs: Annotated[int, EPOCHS] = 10
+    batch_size: Annotated[int, TRAINING_BATCH] = 4
+    official_quirks: Annotated[
+        bool,
+        Option(
+            "--official-quirks",
+            "Reproduce the published code: the epoch is chosen on test images, the caption projection is random and "
+            "frozen, training is in float16.",
+            panel=COMPARISON,
+        ),
+    ] = False
+    output: Annotated[
+        str | None,
+        Option(
+            "-o --output",
+            "Folder of the results. Default: results, in the current folder; none for the accuracy of a layer.",
+            metavar="DIR",
+            panel=OUTPUT,
+        ),
+    ] = None
+    evidence: Annotated[
+        str | None,
+        Option(
+            "--evidence",
+            "Folder in which captions and features are stored, so that other runs need not compute them again.",
+            metavar="DIR",
+            panel=COMPARISON,
+        ),
+    ] = None
+    model: Annotated[str, MODEL_NAME] = "mini"
+    device: Annotated[str, DEVICE] = "auto"
+    overwrite: Annotated[bool, OVERWRITE] = False
+    resume: Annotated[bool, RESUME] = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.sources:
-            raise InputError("nothing to evaluate on", "bimors evaluate data/ --protocol base-to-new")
+    def check_combination(self) -> None:
+        super().check_combination()
         for protocol in self.protocols:
             if protocol not in PROTOCOLS:
-                raise InputError(f"--protocol {protocol}: unknown", f"use one of {', '.join(PROTOCOLS)}")
+                raise InputError(f"--protocol {protocol}: unknown value", f"use one of {', '.join(PROTOCOLS)}")
         lists = {"--protocol": self.protocols, "--shots": self.shots, "--seeds": self.seeds}
         for name, values in lists.items():
             if not values:
-                raise InputError(f"{name}: none given")
+                raise InputError(f"{name}: no value")
             if len(set(values)) < len(values):
-                raise InputError(f"{name}: the same twice", "name each once")
-        for name, numbers in (("--shots", self.shots), ("--seeds", self.seeds)):
-            if min(numbers) < 0:
-                raise InputError(f"{name} {min(numbers)}: a number from 0")
-        for name, value in (("--epochs", self.epochs), ("--batch-size", self.batch_size)):
-            if value < 1:
-                raise InputError(f"{name} {value}: at least 1")
+                raise InputError(f"{name}: a value is given twice", "name each once")
         if self.overwrite and self.resume:
-            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+            raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
         parse_variants(self.heads)
 
     @property
@@ -69,11 +148,11 @@ class EvaluateOptions(SceneOptions):
 
     @property
     def views(self) -> int:
-        """The most epochs of all heads: so many random crops of each picture are made."""
+        """The most epochs of all heads: so many random crops of each image are made."""
         return max([self.epochs, *(one.epochs or 0 for one in self.contestants)])
 
     @property
     def contestants(self) -> tuple[HeadVariant, ...]:
-        """The heads, read."""
+        """The heads, parsed."""
         found = parse_variants(self.heads)
         return tuple(one.with_official_quirks() for one in found) if self.official_quirks else found

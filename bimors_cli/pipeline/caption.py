@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bimors_cli.options.classify import InferenceOptions
+from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.output.classified_schema import TEXT, make_frame
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
@@ -53,7 +53,7 @@ class _Captioning(Job):
 
 
 def caption(
-    options: InferenceOptions,
+    options: CaptionOptions,
     *,
     progress: Progress | None = None,
     stop: StopRequest | None = None,

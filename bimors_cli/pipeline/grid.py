@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bimors_cli.options.classify import LayerOptions
+from bimors_cli.options.layer import LayerOptions
 from bimors_cli.output.classified_schema import make_frame
 from bimors_cli.output.formats import STDOUT
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema

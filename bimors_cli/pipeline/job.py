@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bimors_cli.options.classify import RAY
+from bimors_cli.options.engines import RAY
 from bimors_cli.options.shard import Shard
 from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader, journal_path

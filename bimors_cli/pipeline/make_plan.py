@@ -16,7 +16,10 @@ from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import ClassifyOptions, InferenceOptions, LayerOptions, SceneOptions
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.inference import InferenceOptions
+from bimors_cli.options.layer import LayerOptions
+from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
 from bimors_cli.scene.aoi import read_aoi, tile_mask
@@ -47,6 +50,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     ReadError
         The pixels that the stretch needs cannot be read.
     """
+    options.check_required()
     output, form = _output(options)
     scenes = plan_scenes(options.scenes, options)
     cells = tuple(_inside(_in_cells(scenes, options), options)) if options.vote else None
@@ -65,6 +69,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
 
 def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     """Check everything that can be checked without a model, whatever is asked about tiles; raises as `make_plan`."""
+    options.check_required()
     output, form = _output(options)
     return _look_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
@@ -77,6 +82,7 @@ def make_layer_plan(options: LayerOptions) -> LayerPlan:
     InputError
         A scene, the AOI, a size, a CRS, a format cannot be used; scenes do not go together.
     """
+    options.check_required()
     output, form = _output(options)
     cut = tuple(_cut_scene(path, options) for path in options.scenes)
     _check_together(cut)
@@ -128,12 +134,12 @@ def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
     return ScenePlan(cut.info, cut.grid, bands=bands, stretch=stretch, nodata=nodata)
 
 
-def _cut_scene(path: str, options: SceneOptions) -> GriddedScene:
+def _cut_scene(path: str, options: GridOptions) -> GriddedScene:
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         return _cut(scene.info, options)
 
 
-def _cut(info: SceneInfo, options: SceneOptions) -> GriddedScene:
+def _cut(info: SceneInfo, options: GridOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
     if not info.has_geotransform:
         log.warning("%s has no position: its pixels are taken for map units", info.name)

@@ -7,14 +7,15 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bimors_cli.errors import InputError, Interrupted, JournalError
 from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.merge import MergeOptions
 from bimors_cli.options.shard import Shard
-from bimors_cli.output.formats import GEOJSONSEQ, STDOUT, guess_format, is_known_suffix
+from bimors_cli.output.formats import GEOJSONSEQ, guess_format, is_known_suffix
 from bimors_cli.pipeline.checkpoint.journal_format import differences, ignoring_file_times, lock_owner
 from bimors_cli.pipeline.checkpoint.lock import is_locked
 from bimors_cli.pipeline.checkpoint.shard_header import command_of, options_of
@@ -34,33 +35,6 @@ GO_ON = "run the same command again"
 NAMED = 5
 
 log = logging.getLogger("bimors")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MergeOptions:
-    """What a user may choose when shards are merged.
-
-    ``journals`` are those of all shards. ``scenes``, ``aoi``, ``model`` and ``adapter`` say where these are on this
-    machine, if they are elsewhere; scenes go by their file names. ``format`` and ``layer`` are those of the shards, if
-    None, unless the suffix of ``output`` says another format.
-    """
-
-    output: str
-    journals: tuple[str, ...]
-    format: str | None = None
-    layer: str | None = None
-    scenes: tuple[str, ...] = ()
-    aoi: str | None = None
-    model: str | None = None
-    adapter: str | None = None
-    overwrite: bool = False
-    keep_journals: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.journals:
-            raise InputError("no journal given", "name those of all shards: out.gpkg.*-of-16.bimors-journal")
-        if Path(self.output) == STDOUT:
-            raise InputError("shards are merged into a file, not a stream", "name it: bimors merge out.gpkg …")
 
 
 def merge(
@@ -93,6 +67,7 @@ def merge(
     """
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
+    options.check_required()
     output = Path(options.output)
     journals = _journals(options.journals)
     with exclusive(output):

@@ -14,7 +14,9 @@ from rasterio.crs import CRS
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import new_labels
-from bimors_cli.options.classify import ClassifyOptions, InferenceOptions, LayerOptions
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.inference import InferenceOptions
+from bimors_cli.options.layer import LayerOptions
 from bimors_cli.output.formats import Format
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
@@ -101,14 +103,10 @@ class LayerPlan:
         return dict(json.loads(json.dumps(self._run_key())))
 
     def _run_key(self) -> dict[str, Any]:
-        o = self.options
         return {
+            **self.options.row_key(),
             "scenes": [scene.identity() for scene in self.scenes],
-            "tile size": o.tile_size,
-            "overlap": o.overlap,
-            "aoi rule": o.aoi_rule,
             "format": self.format.name,
-            "layer": o.layer,
             "crs": self.crs.to_string(),
         }
 
@@ -127,12 +125,7 @@ class InferencePlan(LayerPlan):
         return False
 
     def _run_key(self) -> dict[str, Any]:
-        return {
-            **super()._run_key(),
-            "model": {"name": self.bundle.name, "sha256": self.bundle.sha256},
-            "min valid": self.options.min_valid,
-            "keep empty": self.options.keep_empty,
-        }
+        return {**super()._run_key(), "model": {"name": self.bundle.name, "sha256": self.bundle.sha256}}
 
 
 @dataclass(frozen=True)
@@ -180,13 +173,6 @@ class Plan(InferencePlan):
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),
-            "captions": o.captions,
-            "min confidence": o.min_confidence,
-            "top k": o.top_k,
-            "probabilities": o.probabilities,
-            **({"features": True} if o.keep_features else {}),
-            **({"refine": o.refine} if o.refine else {}),
-            **({"vote": True} if o.vote else {}),
         }
 
 

@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from bimors_cli.errors import Interrupted
-from bimors_cli.options.classify import RAY, ClassifyOptions, InferenceOptions
+from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.device_names import device_names
+from bimors_cli.options.engines import RAY
+from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.output.formats import STDOUT
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.pipeline.checkpoint.store import TileStore

@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
 from bimors_cli.errors import InputError
+from bimors_cli.options.search import SearchOptions
 from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import STDOUT, WGS84, Format, check_layer, guess_format, write_layer
 from bimors_cli.output.geopackage import read_layer
@@ -32,41 +33,11 @@ from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 if TYPE_CHECKING:
     import geopandas
 
-MOST: Final = 10_000
 SCORE_DECIMALS: Final = 4
 # SQLite's own bound on a statement's length is far above what so many ids take.
 IDS_AT_ONCE: Final = 500
 
 log = logging.getLogger("bimors")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions:
-    """The options of `bimors search`.
-
-    ``layer`` is that of the file to search in, ``into`` the name of the layer of the best tiles. ``output`` None writes
-    none, ``-`` writes it to standard output. ``model`` None is the bundle that made the features, by its name.
-    """
-
-    file: Path
-    query: str
-    top: int = 50
-    layer: str | None = None
-    model: str | None = None
-    output: str | None = None
-    format: str | None = None
-    into: str = "found"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.query.strip():
-            raise InputError("nothing to search for", 'say what the tiles should show: "a bridge over a river"')
-        if not 1 <= self.top <= MOST:
-            raise InputError(f"--top {self.top}: between 1 and {MOST:,}")
-        if self.format is not None and self.output is None:
-            raise InputError("--format is about --output, which is not given", "add -o FILE")
-        if self.output not in (None, "-") and Path(str(self.output)).resolve() == self.file.resolve():
-            raise InputError(f"{self.output} is the file that is searched", "use another -o")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +80,7 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     OutputError
         The output cannot be written.
     """
+    options.check_required()
     result = read_classified_layer(options.file, options.layer)
     output = None if options.output is None else Path(options.output)
     form = None if output is None else guess_format(output, options.format)
@@ -223,7 +195,7 @@ def _spec(
     crs = _crs(result, form)
     scores = [hit.score for hit in hits] or [0.0]
     return TileSchema(
-        options.into,
+        options.output_layer,
         crs.to_wkt(),
         {**TILE_COLUMNS, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
         Style("score", score_qml(min(scores), max(scores)), "how much like the query, by bimors"),

@@ -36,26 +36,6 @@ class Bands:
         return np.frombuffer(self.palette or b"", np.uint8).reshape(-1, 4)
 
 
-def parse_bidx(values: list[str]) -> tuple[int, ...] | None:
-    """Parse the values of a repeatable option such as ``-b 3 -b 2 -b 1`` or ``-b 3,2,1``.
-
-    Returns
-    -------
-    tuple of int or None
-        Band numbers in the order given; None for no values.
-
-    Raises
-    ------
-    InputError
-        Something is not a whole number from 1.
-    """
-    parts = [part.strip() for value in values for part in value.split(",")]
-    for part in parts:
-        if not (part.isascii() and part.isdigit() and int(part) > 0):
-            raise InputError(f"band {part!r} is not a number from 1", "write bands as 3,2,1")
-    return tuple(map(int, parts)) or None
-
-
 def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
     """Choose the bands of the picture.
 

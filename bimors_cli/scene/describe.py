@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bimors_cli.options.scene import InfoOptions
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.raster import open_scene
@@ -12,25 +13,8 @@ from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_
 from bimors_cli.scene.stretch import compute_stretch, parse_stretch
 
 
-def describe(
-    path: str,
-    *,
-    tile_size: str = "224",
-    overlap: str = "0",
-    bidx: tuple[int, ...] | None = None,
-    stretch: str = "auto",
-    nodata: str | None = None,
-    assume_crs: str | None = None,
-    allow_drivers: tuple[str, ...] = (),
-) -> dict[str, Any]:
+def describe(options: InfoOptions) -> dict[str, Any]:
     """Gather the facts, as JSON values.
-
-    Parameters
-    ----------
-    path : str
-        The scene.
-    tile_size, overlap, bidx, stretch, nodata, assume_crs, allow_drivers
-        As for classify.
 
     Raises
     ------
@@ -39,12 +23,13 @@ def describe(
     ReadError
         No part of the pixels can be read.
     """
-    rule = parse_nodata(nodata)
-    with open_scene(path, assume_crs=assume_crs, allow_drivers=allow_drivers) as scene:
+    options.check_required()
+    rule = parse_nodata(options.nodata)
+    with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         info = scene.info
-        bands = choose_bands(info, bidx)
-        grid = make_grid(info, parse_tile_size(tile_size), parse_overlap(overlap))
-        settled = compute_stretch(scene.dataset, bands, parse_stretch(stretch), rule)
+        bands = choose_bands(info, options.bidx or None)
+        grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
+        settled = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), rule)
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
     place = (info.transform, info.crs, info.width, info.height)
     pixel = pixel_size_metres(*place)

@@ -1,14 +1,21 @@
-"""What a user may choose for a run of finetune."""
+"""The options of `bimors finetune`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
+from bimors_cli.options.parse import expand_globs, parse_labels_file
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
+
+EPOCHS = Option("--epochs", "Number of training epochs.", metavar="N", panel=TRAINING, minimum=1)
+TRAINING_BATCH = Option("--batch-size", "Examples per training batch.", metavar="N", panel=TRAINING, minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,68 +23,143 @@ class FinetuneOptions(SceneOptions):
     """The options of `bimors finetune`.
 
     ``sources`` are one folder, one split file or one layer that `bimors classify` wrote; with ``polygons``, scenes.
-    ``labels`` are the classes to learn, by default all of the source. ``output`` None is ``adapters/<name of the
-    source>`` in the current folder. ``shots`` examples a class, 0 for all. ``rate`` None is the head's own. ``cache``
-    adds a cache's logits to those of the head.
+    ``output`` None is ``adapters/<name of the source>`` in the current folder.
     """
 
-    sources: tuple[str, ...]
-    labels: Labels | None = None
-    polygons: str | None = None
-    field: str | None = None
-    layer: str | None = None
-    images: str | None = None
-    min_overlap: float = 0.5
-    background: str | None = None
-    output: str | None = None
-    shots: int = 16
-    model: str = "mini"
-    head: str = "bimors"
-    cache: bool = False
-    captions: bool = True
-    caption_cache: bool = True
-    freeze_caption_projection: bool = False
-    epochs: int = 10
-    rate: float | None = None
-    batch_size: int = 4
-    seed: int = 1
-    device: str = "auto"
-    overwrite: bool = False
-    resume: bool = False
+    sources: Annotated[
+        tuple[str, ...],
+        Option(
+            "",
+            "A folder with one subfolder of images per class, a split file (.json), a layer that classify wrote and "
+            "that you corrected, or scenes with --polygons.",
+            metavar="SOURCE",
+            required=True,
+            reads_scenes=True,
+            parse=expand_globs,
+        ),
+    ] = ()
+    output: Annotated[
+        str | None,
+        Option(
+            "-o --output",
+            "Folder of the adapter. Default: adapters/NAME OF THE SOURCE, in the current folder.",
+            metavar="DIR",
+            panel=OUTPUT,
+        ),
+    ] = None
+    shots: Annotated[
+        int, Option("--shots", "Training examples per class; 0 uses all.", metavar="K", panel=EXAMPLES, minimum=0)
+    ] = 16
+    labels: Annotated[
+        Labels | None,
+        Option(
+            "-l --labels",
+            "Text file with the classes of the source to learn, one per line. Default: all of them.",
+            metavar="FILE",
+            panel=EXAMPLES,
+            parse=parse_labels_file,
+        ),
+    ] = None
+    polygons: Annotated[
+        str | None,
+        Option(
+            "--polygons",
+            "Vector file of polygons, lines or points that label the scenes.",
+            metavar="FILE[:LAYER]",
+            panel=EXAMPLES,
+        ),
+    ] = None
+    field: Annotated[
+        str | None,
+        Option("--field", "Vector field that holds the class name.", metavar="NAME", panel=EXAMPLES),
+    ] = None
+    min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=EXAMPLES)] = 0.5
+    background: Annotated[
+        str | None,
+        Option("--background", "Class of the tiles that no feature touches.", metavar="NAME", panel=EXAMPLES),
+    ] = None
+    layer: Annotated[
+        str | None,
+        Option("--layer", "Layer to learn from, if a corrected file has several.", metavar="NAME", panel=EXAMPLES),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(
+            "--images",
+            "Folder of the images of a split file. Default: images/ next to it.",
+            metavar="DIR",
+            panel=EXAMPLES,
+        ),
+    ] = None
+    model: Annotated[str, MODEL_NAME] = "mini"
+    head: Annotated[
+        str,
+        Option(
+            "--head",
+            f"Head to train: {', '.join(TRAINABLE_HEADS)}.",
+            panel=MODEL,
+            choices=dict.fromkeys(TRAINABLE_HEADS, ""),
+        ),
+    ] = "bimors"
+    cache: Annotated[
+        bool,
+        Option(
+            "--cache/--no-cache --tip-adapter/--no-tip-adapter",
+            "Add the logits of a Tip-Adapter cache of the training examples to those of the head.",
+            panel=MODEL,
+        ),
+    ] = False
+    captions: Annotated[bool, CAPTIONS] = True
+    caption_cache: Annotated[bool, CAPTION_CACHE] = True
+    freeze_caption_projection: Annotated[
+        bool,
+        Option(
+            "--freeze-caption-projection",
+            "Leave the caption projection at its random initial values, as the published code does.",
+            panel=TRAINING,
+        ),
+    ] = False
+    epochs: Annotated[int, EPOCHS] = 10
+    rate: Annotated[
+        float | None,
+        Option("--lr", "Highest learning rate. Default: that of the head.", metavar="RATE", panel=TRAINING),
+    ] = None
+    batch_size: Annotated[int, TRAINING_BATCH] = 4
+    seed: Annotated[
+        int,
+        Option(
+            "--seed",
+            "Random seed of the choice of examples, the crops and the training.",
+            metavar="N",
+            panel=TRAINING,
+            minimum=0,
+        ),
+    ] = 1
+    device: Annotated[str, DEVICE] = "auto"
+    overwrite: Annotated[bool, OVERWRITE] = False
+    resume: Annotated[bool, RESUME] = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.sources:
-            raise InputError("nothing to learn from", "bimors finetune --shots 16 data/")
+    def check_combination(self) -> None:
+        super().check_combination()
         if len(self.sources) > 1 and self.polygons is None:
-            raise InputError("several sources are for scenes with --polygons", "give one folder, split file or layer")
+            raise InputError("several sources need --polygons", "give one folder, split file or layer")
         if (self.polygons is None) != (self.field is None):
             given, missing = ("--polygons", "--field") if self.field is None else ("--field", "--polygons")
             raise InputError(
                 f"{given} needs {missing}", "bimors finetune scene.tif --polygons train.gpkg --field class"
             )
-        if self.head not in TRAINABLE_HEADS:
-            raise InputError(f"--head {self.head}: unknown", f"use one of {', '.join(TRAINABLE_HEADS)}")
-        for name, value, least in (
-            ("--shots", self.shots, 0),
-            ("--epochs", self.epochs, 1),
-            ("--batch-size", self.batch_size, 1),
-            ("--seed", self.seed, 0),
-        ):
-            if value < least:
-                raise InputError(f"{name} {value}: at least {least}")
         if self.rate is not None and not 0 < self.rate < 1000:
             raise InputError(
-                f"--lr {self.rate}: not a learning rate", f"the default of {self.head} is {self.recipe.rate}"
+                f"--lr {self.rate}: not a learning rate", f"the default of {self.head} is {RATES[self.head]}"
             )
         if self.freeze_caption_projection and self.head != "bimors":
-            raise InputError(f"--freeze-caption-projection has no part in --head {self.head}", "leave it out")
+            raise InputError(f"--freeze-caption-projection has no effect with --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
-            raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
+            raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
 
     @property
     def choice(self) -> HeadConfig:
-        """The head that learns."""
+        """The head that is trained."""
         return HeadConfig(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
 
     @property

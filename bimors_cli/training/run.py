@@ -99,6 +99,7 @@ def finetune(
     BimorsError
         Models or output fail.
     """
+    options.check_required()
     progress, stop = progress or Silent(), stop or SilentStop()
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))

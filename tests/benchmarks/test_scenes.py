@@ -15,7 +15,8 @@ from rasterio.windows import Window
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.options.classify import ClassifyOptions, SceneOptions
+from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path

@@ -19,7 +19,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli import caption
 from bimors_cli.cli.main import app
 from bimors_cli.errors import Interrupted
-from bimors_cli.options.classify import InferenceOptions
+from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.pipeline import caption as captions
 from tests.conftest import MakeRaster
 

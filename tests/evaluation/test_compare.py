@@ -24,7 +24,7 @@ from bimors_cli.evaluation.protocols import questions
 from bimors_cli.evaluation.trial_log import trial_key
 from bimors_cli.evaluation.trials import trials_of
 from bimors_cli.evaluation.variants import parse_variants
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.train import TrainViews
 from tests.training.test_run import draw_pictures

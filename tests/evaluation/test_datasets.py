@@ -11,7 +11,7 @@ from PIL import Image
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.datasets import open_data_sets
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 
 
 def fill(folder: Path, classes: tuple[str, ...], count: int) -> Path:

@@ -23,13 +23,14 @@ import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BimorsError, InputError, Interrupted, JournalError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.options.merge import MergeOptions
 from bimors_cli.options.shard import Shard
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import line
 from bimors_cli.pipeline.checkpoint.shard_header import options_of, shard_header
 from bimors_cli.pipeline.engines.local import take_up
-from bimors_cli.pipeline.merge import MergeOptions, merge
+from bimors_cli.pipeline.merge import merge
 from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.pipeline.tile_result import TileResult
 from tests.conftest import NORTH_UP, MakeRaster

@@ -38,12 +38,13 @@ def test_result_knows_the_grid_of_the_rows(voted: Summary, scene: str) -> None:
 
 
 def test_a_voted_layer_is_compared_with_a_reference(voted: Summary, tmp_path: Path) -> None:
-    from bimors_cli.evaluation.accuracy.assess import MapCheckOptions, check_map
+    from bimors_cli.evaluation.accuracy.assess import check_map
+    from bimors_cli.options.accuracy import AssessOptions
 
     layer = rows(voted)
     truth = layer[["label", "geometry"]].rename(columns={"label": "class"})
     truth.to_file(tmp_path / "truth.gpkg")
-    check = check_map(MapCheckOptions(str(voted.output), str(tmp_path / "truth.gpkg"), "class"))
+    check = check_map(AssessOptions(str(voted.output), str(tmp_path / "truth.gpkg"), "class"))
     accuracy = check.scores.everything.accuracy
     assert accuracy.right == accuracy.of == check.counts["tiles"] == check.counts["with_truth"] == len(layer)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bimors_cli.errors import InputError
-from bimors_cli.scene.bands import Bands, choose_bands, parse_bidx
+from bimors_cli.options.parse import parse_bidx
+from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.raster import scene_info
 from tests.conftest import MakeRaster
 

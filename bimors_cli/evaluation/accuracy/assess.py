@@ -21,34 +21,9 @@ from bimors_cli.evaluation.accuracy.reference import (
 )
 from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.labels import new_names
+from bimors_cli.options.accuracy import AssessOptions
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class MapCheckOptions:
-    """What is compared with what.
-
-    Attributes
-    ----------
-    layer_file : str
-        A layer that `classify` wrote.
-    reference : str
-        Polygons or points of known class: a vector file, or ``file:layer``, in any CRS.
-    field : str
-        Their field of the class.
-    layer, reference_layer : str, optional
-        Which layer of each file.
-    min_overlap : float
-        The share of a tile that reference polygons must cover for it to have a truth, 0..1.
-    """
-
-    layer_file: str
-    reference: str
-    field: str
-    layer: str | None = None
-    reference_layer: str | None = None
-    min_overlap: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +32,7 @@ class MapCheck:
 
     Attributes
     ----------
-    options : MapCheckOptions
+    options : AssessOptions
         What was compared.
     layer, reference_layer : str
         The layers that were found.
@@ -76,7 +51,7 @@ class MapCheck:
         Why samples have no label.
     """
 
-    options: MapCheckOptions
+    options: AssessOptions
     layer: str
     reference_layer: str
     kind: str
@@ -102,7 +77,7 @@ class MapCheck:
         }
 
 
-def check_map(options: MapCheckOptions) -> MapCheck:
+def check_map(options: AssessOptions) -> MapCheck:
     """Compare the labels of a layer with a reference.
 
     Of polygons, a tile's truth is the class that covers the largest part of it, where the reference covers at least
@@ -116,13 +91,12 @@ def check_map(options: MapCheckOptions) -> MapCheck:
         As `read_map_layer` and `read_reference`; an overlap outside 0..1; no class of the reference is a label; no tile
         has a truth.
     """
-    if not 0 <= options.min_overlap <= 1:
-        raise InputError(f"--min-overlap {options.min_overlap:g}: not between 0 and 1")
+    file, field = options.samples()
     layer = read_map_layer(options.layer_file, options.layer)
-    reference = read_reference(options.reference, options.field, layer.place, options.reference_layer)
+    reference = read_reference(file, field, layer.place, options.reference_layer)
     called = np.array([layer.called(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=called)
-    unknown = _unknown(layer, reference, options.field)
+    unknown = _unknown(layer, reference, field)
     labels = (*layer.labels, *unknown)
     truth = _truth(layer, reference, labels, options.min_overlap)
     answers = layer.answers[truth.rows]

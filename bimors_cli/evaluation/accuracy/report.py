@@ -65,7 +65,7 @@ def _fill(folder: Path, check: MapCheck) -> None:
 def _markdown(check: MapCheck) -> Iterator[str]:
     scores = check.scores
     what = "points" if check.kind == "points" else "tiles"
-    yield f"# {Path(check.options.layer_file).name} against {Path(check.options.reference).name}"
+    yield f"# {Path(check.options.layer_file).name} against {Path(check.options.samples()[0]).name}"
     yield from ("", _basis(check), "", f"| | all {what} with a truth | those with a label |", "|---|---|---|")
     for name, both in _figures(check):
         yield f"| {name} | {both[0]} | {both[1]} |"

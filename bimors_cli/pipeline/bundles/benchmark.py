@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
-from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
 from bimors_cli.model.device import choose_dtype, wait_for
+from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
 from bimors_cli.pipeline.inference.predict import group_size
@@ -35,38 +35,6 @@ NAMES = (
 # Without --tiles, as many as take about so long, captions included.
 SECONDS = 5.0
 LEAST_TILES, MOST_TILES = 8, 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """The options of `bimors bench`. ``tiles`` None is as many as take some seconds; ``scene_size`` is in pixels."""
-
-    model: str = "mini"
-    device: str = "auto"
-    labels: int = 45
-    tiles: int | None = None
-    batch_size: int | None = None
-    scene_size: str = "40000x40000"
-    tile_size: int = 224
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("--labels", self.labels, 2),
-            ("--tiles", self.tiles, 1),
-            ("--batch-size", self.batch_size, 1),
-            ("--tile-size", self.tile_size, 1),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{name} {value}: at least {least}")
-        self.grid()
-
-    def grid(self) -> Grid:
-        """Cut a scene of that size into tiles."""
-        match = re.fullmatch(r"(\d+)x(\d+)", self.scene_size.strip(), flags=re.ASCII)
-        if match is None:
-            raise InputError(f"--scene-size {self.scene_size}: not a size", "write it in pixels as 40000x40000")
-        side = self.tile_size
-        return Grid(int(match[1]), int(match[2]), side, side, side, side)
 
 
 @dataclass(frozen=True)
@@ -218,7 +186,7 @@ def bench(options: BenchOptions) -> Figures:
         ),
         memory=process_memory,
         device_memory=device_memory,
-        grid=options.grid(),
+        grid=Grid(*options.scene_pixels(), *[options.tile_size] * 4),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bimors_cli import errors
 from bimors_cli.errors import BimorsError, DeviceError, InputError, JournalError, WorkerError
-from bimors_cli.options.classify import InferenceOptions
+from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.engines.ray_cluster import check_installed, cluster

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, labels_of
 from bimors_cli.training.examples.image_files import SUFFIXES, PictureFiles
 from bimors_cli.training.examples.split_file import from_split

@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from bimors_cli.errors import ReadError, SceneError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import parse_nodata

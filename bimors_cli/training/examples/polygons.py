@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.training.examples.base import Examples, labels_of

@@ -16,10 +16,11 @@ import shapely
 import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.accuracy.assess import MapCheck, MapCheckOptions, check_map
+from bimors_cli.evaluation.accuracy.assess import MapCheck, check_map
 from bimors_cli.evaluation.accuracy.layer import read_map_layer
 from bimors_cli.evaluation.accuracy.reference import read_reference, truth_of_polygons
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.accuracy import AssessOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.training.examples.polygons import from_polygons
 from tests.conftest import MakeRaster
@@ -36,7 +37,7 @@ def layer(tmp_path: Path) -> Path:
 
 
 def check(path: Path, reference: str, **more: Any) -> MapCheck:
-    return check_map(MapCheckOptions(str(path), reference, more.pop("field", "class"), **more))
+    return check_map(AssessOptions(str(path), reference, more.pop("field", "class"), **more))
 
 
 def edit(path: Path, statement: str) -> None:

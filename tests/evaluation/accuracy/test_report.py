@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.evaluation.accuracy.assess import MapCheck, MapCheckOptions, check_map
+from bimors_cli.evaluation.accuracy.assess import MapCheck, check_map
 from bimors_cli.evaluation.accuracy.report import lines, save_results
+from bimors_cli.options.accuracy import AssessOptions
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 
 F, R, B = LABELS
@@ -22,7 +23,7 @@ def check(tmp_path: Path) -> MapCheck:
     layer = write_layer(tmp_path / "out.gpkg", [F, F, R, None, B, R, R, None])
     shapes = [tile(0, 0, 1, 4), tile(1, 0), tile(1, 1)]
     truth = write_reference(tmp_path / "truth.gpkg", shapes, [F, "moor|heath", R])
-    return check_map(MapCheckOptions(str(layer), truth, "class"))
+    return check_map(AssessOptions(str(layer), truth, "class"))
 
 
 def test_lines_show_both_columns(check: MapCheck) -> None:
@@ -40,7 +41,7 @@ def test_lines_show_both_columns(check: MapCheck) -> None:
 def test_points_are_called_points(tmp_path: Path) -> None:
     layer = write_layer(tmp_path / "out.gpkg", [F, R])
     truth = write_reference(tmp_path / "t.gpkg", [tile(0, 0).centroid, tile(5, 0).centroid], [F, R])
-    found = check_map(MapCheckOptions(str(layer), truth, "class"))
+    found = check_map(AssessOptions(str(layer), truth, "class"))
     assert next(lines(found)) == "points: 1 in 1 of 2 tiles, 1 in none"
     assert not any("by area" in line for line in lines(found))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bimors_cli.errors import DeviceError, InputError
-from bimors_cli.options.classify import InferenceOptions
+from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.pipeline.engines.ray import Share, _share
 
 TWO, HEAD, GPU = {"CPU": 2.0}, {"CPU": 0.0}, {"CPU": 8.0, "GPU": 4.0}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bimors_cli.errors import ReadError, SceneError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.inference import tile_reader as reading
 from bimors_cli.pipeline.inference.tile_reader import CACHE_BYTES, ReadTile, cache_bytes, read_ahead
 from bimors_cli.pipeline.make_plan import plan_scenes

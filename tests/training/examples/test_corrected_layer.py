@@ -19,7 +19,7 @@ import pytest
 import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.scene.read import SceneReader, read_tile

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.few_shot import few_shot
 from bimors_cli.training.examples.folders import from_folder

@@ -16,7 +16,7 @@ from affine import Affine
 from pyproj import Transformer
 
 from bimors_cli.errors import InputError, VectorError
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.read import SceneReader, read_tile

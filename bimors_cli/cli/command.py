@@ -1,0 +1,148 @@
+"""A class of options becomes a command: its signature, as typer reads it, follows from the fields.
+
+    @command(ClassifyOptions)
+    def classify(options: ClassifyOptions, dry_run: DryRun = False) -> None: ...
+
+What is not declared in the class is a parameter of the function itself; -q and -v belong to every command, --offline to
+those that read scenes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from bimors_cli.cli import completion
+from bimors_cli.cli.console import set_verbosity
+from bimors_cli.cli.parameters import Offline, Quiet, Verbose
+from bimors_cli.errors import InputError
+from bimors_cli.options.option import PANELS, Option, OptionField, Options, option_fields
+
+Command = Callable[..., None]
+
+
+def command(*classes: type[Options]) -> Callable[[Command], Command]:
+    """Make a command of a function that takes one object of each class, then parameters of its own."""
+
+    def decorate(function: Command) -> Command:
+        own = list(inspect.signature(function).parameters.values())[len(classes) :]
+        hints = get_type_hints(function, include_extras=True)
+        names = {cls: option_fields(cls) for cls in classes}
+        reads_scenes = any(field.option.reads_scenes for found in names.values() for field in found)
+
+        @wraps(function)
+        def run(**given: Any) -> None:
+            set_verbosity(given.pop("verbose"), given.pop("quiet"))
+            stay_off_the_network()
+            offline = given.pop("offline", False)
+            made = []
+            for cls, found in names.items():
+                values = {field.name: _value(field, given.pop(field.name)) for field in found}
+                if offline:
+                    for field in found:
+                        if field.option.reads_scenes:
+                            refuse_remote(values[field.name])
+                made.append(cls(**values))
+            function(*made, **given)
+
+        parameters = [_parameter(field) for found in names.values() for field in found]
+        parameters += [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+        if reads_scenes:
+            parameters.append(_console_parameter("offline", Offline, False))
+        parameters += [_console_parameter("quiet", Quiet, False), _console_parameter("verbose", Verbose, 0)]
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in sorted(parameters, key=_panel_number)]
+        )
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def typer_parameter(option: Option, *, default: Any = None) -> Any:
+    """Return what typer is told of an option: a `typer.Option`, or a `typer.Argument` where it has no flags."""
+    offered = completion.of_option(option)
+    if not option.flags:
+        return typer.Argument(metavar=option.metavar, help=option.help, autocompletion=offered)
+    return typer.Option(
+        *option.flags.split(),
+        metavar=option.metavar or ("|".join(option.choices) if option.choices else None),
+        help=option.help,
+        rich_help_panel=option.panel,
+        envvar=option.envvar,
+        autocompletion=offered,
+    )
+
+
+def _parameter(field: OptionField) -> inspect.Parameter:
+    option, kind, default = field.option, field.type, field.default
+    if option.commas:
+        kind, default = str, ",".join(map(str, default))
+    elif get_origin(kind) is tuple:
+        kind, default = (list[str], []) if option.required else (list[str] | None, None)
+    elif option.parse is not None:
+        optional = type(None) in get_args(kind)
+        kind, default = (str | None, None) if optional else (str, "")
+    if option.required:
+        default = inspect.Parameter.empty
+        kind = str if kind == str | None else kind
+    annotation = Annotated[kind, typer_parameter(option)]  # type: ignore[valid-type]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _console_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _panel_number(parameter: inspect.Parameter) -> tuple[bool, int]:
+    """Sort: arguments, options without a panel that are required, then panel by panel."""
+    info = parameter.annotation.__metadata__[-1]
+    required = parameter.default is inspect.Parameter.empty
+    return not required, PANELS.index(getattr(info, "rich_help_panel", None))
+
+
+def _value(field: OptionField, given: Any) -> Any:
+    """Make a field's value of what the command line gave."""
+    option = field.option
+    if option.commas:
+        words = (word.strip() for word in given.split(",") if word.strip())
+        return tuple(_item(option, get_args(field.type)[0], word, given) for word in words)
+    if option.parse is not None:
+        return field.default if given is None else option.parse(given)
+    if get_origin(field.type) is tuple:
+        return tuple(given or ())
+    return given
+
+
+def _item(option: Option, kind: Any, word: str, given: str) -> Any:
+    try:
+        return kind(word)
+    except ValueError:
+        raise InputError(f"{option.name} {given}: not whole numbers", f"write {option.name} 1,2,3") from None
+
+
+def refuse_remote(paths: tuple[str, ...]) -> None:
+    """Raise InputError for a scene that is not on this machine."""
+    from bimors_cli.scene.gdal import display_name, is_local
+    from bimors_cli.scene.vrt import check_vrt_file
+
+    for path in paths:
+        if not is_local(path):
+            raise InputError(f"--offline: {display_name(path)} is not on this machine", "copy it here first")
+        for source in check_vrt_file(path) if os.path.isfile(path) else ():
+            raise InputError(f"--offline: {path} refers to {display_name(source)}", "copy its sources here first")
+
+
+def stay_off_the_network() -> None:
+    """Keep the model libraries from asking their hubs; they read this when they are imported."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

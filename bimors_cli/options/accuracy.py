@@ -1,0 +1,41 @@
+"""The options of `bimors evaluate LAYER --reference FILE`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from bimors_cli.errors import InputError
+from bimors_cli.options.common import MIN_OVERLAP
+from bimors_cli.options.option import ACCURACY, Option, Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessOptions(Options):
+    """A layer that `bimors classify` wrote, and the reference samples that it is compared with, in any CRS."""
+
+    layer_file: str = ""
+    reference: Annotated[
+        str | None,
+        Option("--reference", "Polygons or points with the true class.", metavar="FILE", panel=ACCURACY),
+    ] = None
+    field: Annotated[
+        str | None,
+        Option("--field", "Field of the reference that holds the class name.", metavar="NAME", panel=ACCURACY),
+    ] = None
+    reference_layer: Annotated[
+        str | None,
+        Option("--reference-layer", "Layer of the reference, if it has several.", metavar="NAME", panel=ACCURACY),
+    ] = None
+    layer: Annotated[
+        str | None,
+        Option("--layer", "Layer to assess, if the file has several.", metavar="NAME", panel=ACCURACY),
+    ] = None
+    min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=ACCURACY)] = 0.5
+
+    def samples(self) -> tuple[str, str]:
+        """Return the reference and its field. Raises InputError if one of them is missing."""
+        if self.reference is None or self.field is None:
+            missing = "--reference" if self.reference is None else "--field"
+            raise InputError(f"{missing} is missing", "bimors evaluate out.gpkg --reference truth.gpkg --field class")
+        return self.reference, self.field

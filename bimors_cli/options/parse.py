@@ -1,0 +1,51 @@
+"""What the command line gives, as text, becomes the values of options."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bimors_cli.errors import InputError
+from bimors_cli.labels import Labels, parse_labels, read_labels
+
+
+def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
+    """Parse the values of a repeatable option such as ``-b 3 -b 2 -b 1`` or ``-b 3,2,1``: band numbers, as given.
+
+    Raises
+    ------
+    InputError
+        A value is not a whole number from 1.
+    """
+    parts = [part.strip() for value in values for part in value.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdigit() and int(part) > 0):
+            raise InputError(f"band {part!r} is not a number from 1", "write bands as 3,2,1")
+    return tuple(map(int, parts))
+
+
+def parse_labels_file(name: str) -> Labels:
+    """Read a labels file, or standard input for ``-``. Raises LabelsError."""
+    return parse_labels(sys.stdin.buffer.read(), "standard input") if name == "-" else read_labels(Path(name))
+
+
+def expand_globs(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Expand the patterns that the shell left alone; every other name stays as it is, in order, once.
+
+    Raises
+    ------
+    InputError
+        No file matches a pattern.
+    """
+    paths: list[str] = []
+    for pattern in patterns:
+        if glob.has_magic(pattern) and not Path(pattern).exists() and "://" not in pattern:
+            found = sorted(glob.glob(pattern, recursive=True))
+            if not found:
+                raise InputError(f"{pattern}: no file matches this pattern")
+            paths += found
+        else:
+            paths.append(pattern)
+    return tuple(dict.fromkeys(paths))

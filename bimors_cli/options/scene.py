@@ -1,0 +1,121 @@
+"""Options about scenes: how a grid is laid over them, and how their pixels become an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from bimors_cli.options.common import ALLOW_DRIVERS
+from bimors_cli.options.option import INPUT, RESOLVED, TILES, Option, Options, RowKey
+from bimors_cli.options.parse import parse_bidx
+
+# What completion offers of an open set.
+STRETCHES = {
+    "auto": "8-bit colour unchanged, else p2,p98",
+    "none": "8-bit values unchanged",
+    "p2,p98": "percentiles of the scene",
+    "0,3000": "these values",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelOptions(Options):
+    """How the pixels of a scene become the image that a model is given."""
+
+    bidx: Annotated[
+        tuple[int, ...],
+        Option(
+            "-b --bidx --band",
+            "Bands for red, green and blue, counted from 1: -b 4,3,2. Default: by colour interpretation, else the "
+            "first three.",
+            metavar="N",
+            panel=INPUT,
+            rows=RESOLVED,
+            parse=parse_bidx,
+        ),
+    ] = ()
+    stretch: Annotated[
+        str,
+        Option(
+            "--stretch",
+            "Range of pixel values that is stretched to 8 bits, the same for a whole scene: auto, none, MIN,MAX, or "
+            "percentiles such as p2,p98.",
+            panel=INPUT,
+            rows=RESOLVED,
+            complete="stretches",
+        ),
+    ] = "auto"
+    nodata: Annotated[
+        str | None,
+        Option(
+            "--nodata",
+            "Nodata value to use instead of the scene's own: a number, nan, or none.",
+            metavar="VALUE",
+            panel=INPUT,
+            rows=RESOLVED,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(Options):
+    """How a scene is opened and divided into tiles."""
+
+    tile_size: Annotated[
+        str,
+        Option(
+            "--tile-size",
+            "Side of a tile in pixels, or in map units with a suffix: 500m, 2km.",
+            metavar="SIZE",
+            panel=TILES,
+            rows=RowKey("tile size"),
+        ),
+    ] = "224"
+    overlap: Annotated[
+        str,
+        Option(
+            "--overlap",
+            "Overlap of neighbouring tiles: pixels, a percentage such as 25%, or 50m.",
+            metavar="SIZE",
+            panel=TILES,
+            rows=RowKey("overlap"),
+        ),
+    ] = "0"
+    assume_crs: Annotated[
+        str | None,
+        Option(
+            "--assume-crs",
+            "CRS of a scene that has none, such as EPSG:32633.",
+            metavar="CRS",
+            panel=INPUT,
+            rows=RESOLVED,
+        ),
+    ] = None
+    allow_drivers: Annotated[tuple[str, ...], ALLOW_DRIVERS] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions(PixelOptions, GridOptions):
+    """Grid and pixels, and how much of a tile must hold data."""
+
+    min_valid: Annotated[
+        float,
+        Option(
+            "--min-valid",
+            "Smallest fraction of valid pixels, from 0 to 1. Tiles with less are nodata.",
+            metavar="FRACTION",
+            panel=TILES,
+            rows=RowKey("min valid"),
+            minimum=0,
+            maximum=1,
+        ),
+    ] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions(PixelOptions, GridOptions):
+    """The options of `bimors info`."""
+
+    scene: Annotated[
+        str, Option("", "A raster that GDAL can open.", metavar="SCENE", required=True)
+    ] = ""  # fmt: skip

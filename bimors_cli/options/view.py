@@ -1,0 +1,48 @@
+"""The options of `bimors preview` and `bimors report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from bimors_cli.options.common import ALLOW_DRIVERS, OVERWRITE
+from bimors_cli.options.option import Option, Options
+
+LAYER_FILE = Option("", "A GeoPackage that bimors classify wrote.", metavar="LAYER", required=True)
+LAYER_NAME = Option("--layer", "Layer to read, if the GeoPackage has several.", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions(Options):
+    """A layer, the scene that it is shown with, and the output file."""
+
+    layer_file: Annotated[Path, LAYER_FILE] = Path()
+    output: Annotated[Path | None, Option("-o --output", "Output file.", metavar="FILE")] = None
+    scene: Annotated[
+        str | None,
+        Option("--scene", "Scene of the layer to show, or its path, if it was moved.", metavar="SCENE"),
+    ] = None
+    layer: Annotated[str | None, LAYER_NAME] = None
+    allow_drivers: Annotated[tuple[str, ...], ALLOW_DRIVERS] = ()
+    overwrite: Annotated[bool, OVERWRITE] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions(ViewOptions):
+    """The options of `bimors preview`."""
+
+    output: Annotated[
+        Path | None,
+        Option("-o --output", "Output image, a PNG. Default: the layer's name with .png.", metavar="FILE"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(ViewOptions):
+    """The options of `bimors report`."""
+
+    output: Annotated[
+        Path | None,
+        Option("-o --output", "Output page, an HTML file. Default: the layer's name with .html.", metavar="FILE"),
+    ] = None
