@@ -58,13 +58,19 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in sorted(parameters, key=_panel_number)]
         )
+        run.__doc__ = _paragraphs(function.__doc__ or "")
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return decorate
 
 
-def typer_parameter(option: Option, *, default: Any = None) -> Any:
+def _paragraphs(text: str) -> str:
+    """Join the lines of each paragraph: typer keeps line breaks, and a terminal has a width of its own."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
+
+
+def typer_parameter(option: Option) -> Any:
     """Return what typer is told of an option: a `typer.Option`, or a `typer.Argument` where it has no flags."""
     offered = completion.of_option(option)
     if not option.flags:

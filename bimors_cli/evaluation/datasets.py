@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.scene import PixelOptions
 from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples
 from bimors_cli.training.examples.folders import from_folder
 from bimors_cli.training.examples.split_file import from_split
@@ -45,7 +45,7 @@ class DataSet:
         return told.hexdigest()
 
 
-def open_data_sets(sources: Sequence[str], images: Sequence[str], options: SceneOptions) -> tuple[DataSet, ...]:
+def open_data_sets(sources: Sequence[str], images: Sequence[str], options: PixelOptions) -> tuple[DataSet, ...]:
     """Open folders of classes and split files.
 
     Parameters
@@ -54,7 +54,7 @@ def open_data_sets(sources: Sequence[str], images: Sequence[str], options: Scene
         Folders or split files (.json).
     images : sequence of str
         The folders of the pictures of the split files, in their order; one serves all.
-    options : SceneOptions
+    options : PixelOptions
         How pictures that are not plain 8 bits are read.
 
     Raises
@@ -79,7 +79,7 @@ def _is_split(source: str) -> bool:
     return source.lower().endswith(".json") and not Path(source).is_dir()
 
 
-def _open(source: Path, images: str | None, options: SceneOptions) -> DataSet:
+def _open(source: Path, images: str | None, options: PixelOptions) -> DataSet:
     if _is_split(str(source)):
         examples = from_split(source, None if images is None else Path(images), options)
         name = source.stem

@@ -10,7 +10,7 @@ from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
 from bimors_cli.evaluation.variants import HeadVariant, parse_variants
 from bimors_cli.options.common import DEVICE, MODEL_NAME, OVERWRITE, RESUME
 from bimors_cli.options.option import COMPARISON, OUTPUT, Option
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.scene import PixelOptions
 from bimors_cli.training.options import EPOCHS, TRAINING_BATCH
 
 HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
@@ -18,7 +18,7 @@ RESULTS_FOLDER = "results"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(SceneOptions):
+class EvaluateOptions(PixelOptions):
     """The options of `bimors evaluate DATA`.
 
     Each of ``heads`` (see `parse_variants`) is trained once for each of ``shots`` (0: all) and ``seeds``. Without

@@ -19,8 +19,15 @@ STRETCHES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelOptions(Options):
-    """How the pixels of a scene become the image that a model is given."""
+class OpenOptions(Options):
+    """How a raster is opened."""
+
+    allow_drivers: Annotated[tuple[str, ...], ALLOW_DRIVERS] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelOptions(OpenOptions):
+    """How the pixels of a raster become the image that a model is given."""
 
     bidx: Annotated[
         tuple[int, ...],
@@ -58,14 +65,14 @@ class PixelOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridOptions(Options):
+class GridOptions(OpenOptions):
     """How a scene is opened and divided into tiles."""
 
     tile_size: Annotated[
         str,
         Option(
             "--tile-size",
-            "Side of a tile in pixels, or in map units with a suffix: 500m, 2km.",
+            "Side of a tile: pixels, or a length on the ground such as 500m or 2km.",
             metavar="SIZE",
             panel=TILES,
             rows=RowKey("tile size"),
@@ -75,7 +82,7 @@ class GridOptions(Options):
         str,
         Option(
             "--overlap",
-            "Overlap of neighbouring tiles: pixels, a percentage such as 25%, or 50m.",
+            "Overlap of neighbouring tiles: pixels, a percentage such as 25%, or a length such as 50m.",
             metavar="SIZE",
             panel=TILES,
             rows=RowKey("overlap"),
@@ -91,7 +98,6 @@ class GridOptions(Options):
             rows=RESOLVED,
         ),
     ] = None
-    allow_drivers: Annotated[tuple[str, ...], ALLOW_DRIVERS] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

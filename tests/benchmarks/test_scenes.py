@@ -35,10 +35,13 @@ LABELS = ["forest", "river", "bare land", "port", "meadow", "farmland"]
 CLASSIFY = """
 import json, logging, sys
 import bimors_cli
+from bimors_cli import ClassifyOptions
 from bimors_cli.pipeline.bundles.benchmark import peak_memory
 logging.basicConfig()
 scene, output, labels = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
-summary = bimors_cli.classify(scene, labels, output, tile_size="500", device="cpu", caption_cache=False)
+summary = bimors_cli.classify(
+    scene, labels, output, ClassifyOptions(tile_size="500", device="cpu", caption_cache=False)
+)
 print(json.dumps({"peak": peak_memory(), "rows": summary.rows, "seconds": summary.seconds}))
 """
 

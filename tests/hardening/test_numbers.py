@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
@@ -28,6 +27,7 @@ from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.pipeline.inference import load as models_module
 from bimors_cli.pipeline.inference import tile_reader as reading
 from bimors_cli.pipeline.summary import Summary
+from tests import api
 from tests.bundles import save_adapter
 from tests.conftest import MakeRaster
 
@@ -52,7 +52,7 @@ def classify(tiny_bundle: Bundle, scene: str, tmp_path: Path) -> Classify:
 
     def run(output: str = "out.gpkg", **options: Any) -> Summary:
         how = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu", "probabilities": True}
-        return bimors_cli.classify(scene, options.pop("labels", LABELS), tmp_path / output, **{**how, **options})
+        return api.classify(scene, options.pop("labels", LABELS), tmp_path / output, **{**how, **options})
 
     return run
 

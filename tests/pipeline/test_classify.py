@@ -16,11 +16,12 @@ from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from rasterio.crs import CRS
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.summary import Summary
+from bimors_cli.version import __version__
+from tests import api
 
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
@@ -34,7 +35,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
     def run(scene: Any, output: str = "out.gpkg", labels: Any = LABELS, **options: Any) -> Summary:
         options = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu", **options}
-        return bimors_cli.classify(scene, labels, tmp_path / output, **options)
+        return api.classify(scene, labels, tmp_path / output, **options)
 
     return run
 
@@ -217,7 +218,7 @@ def test_provenance_tells_how_to_repeat_the_run(make_raster, classify: Classify,
     summary = classify(make_raster(noise(3, 64, 64).astype(np.uint16) * 50), stretch="p1,p99")
     provenance = read_provenance(Path(str(summary.output)))
     run = json.loads(provenance["run"])
-    assert provenance["version"] == bimors_cli.__version__
+    assert provenance["version"] == __version__
     assert run["labels"] == LABELS and run["model"]["sha256"] == tiny_bundle.sha256
     assert run["scenes"][0]["stretch"][0] == "percentile" and run["scenes"][0]["tile"] == [32, 32]
     assert CRS.from_wkt(run["scenes"][0]["crs"]).to_epsg() == 32618

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import bimors_cli
 from bimors_cli.bundle.manifest import MANIFEST, Bundle
 from bimors_cli.errors import InputError, JournalError, OutputExistsError
 from bimors_cli.labels import Labels
@@ -21,6 +20,7 @@ from bimors_cli.options.templates import REMOTE_SENSING
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.plan import Plan
+from tests import api
 from tests.conftest import MakeRaster
 
 MakePlan = Callable[..., Plan]
@@ -96,7 +96,7 @@ def test_a_run_goes_on_with_the_same_names_and_templates_alone(
     scene: str, tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def run(*labels: str, **options: Any) -> Any:
-        return bimors_cli.classify(
+        return api.classify(
             scene, labels, tmp_path / "out.gpkg", model=str(tiny_bundle.folder), tile_size="32", device="cpu",
             head="zero-shot", **options,
         )  # fmt: skip

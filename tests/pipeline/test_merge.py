@@ -19,7 +19,6 @@ import rasterio
 import shapely
 from geopandas.testing import assert_geodataframe_equal
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BimorsError, InputError, Interrupted, JournalError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
@@ -33,6 +32,7 @@ from bimors_cli.pipeline.engines.local import take_up
 from bimors_cli.pipeline.merge import merge
 from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.pipeline.tile_result import TileResult
+from tests import api
 from tests.conftest import NORTH_UP, MakeRaster
 from tests.pipeline.sharded import LABELS, Shards
 
@@ -55,7 +55,7 @@ def layer(path: Path, name: str = "tiles") -> geopandas.GeoDataFrame:
 
 
 def merged(output: Path, journals: list[Path], **options: Any) -> geopandas.GeoDataFrame:
-    bimors_cli.merge(output, journals, **options)
+    api.merge(output, journals, **options)
     return layer(output)
 
 
@@ -63,7 +63,7 @@ def refused(output: Path, journals: list[Path], kind: type[BimorsError] = InputE
     """What a merge is refused with; nothing changes."""
     before = {path: path.read_bytes() for path in output.parent.iterdir() if path.is_file()}
     with pytest.raises(kind) as error:
-        bimors_cli.merge(output, journals, **options)
+        api.merge(output, journals, **options)
     assert {path: path.read_bytes() for path in output.parent.iterdir() if path.is_file()} == before
     assert "\n" not in f"{error.value.message}{error.value.hint}"
     return f"{error.value.message}; {error.value.hint}"
@@ -89,13 +89,13 @@ def test_a_run_with_all_that_goes_beside_the_layer(tmp_path: Path, tiny_bundle: 
         "probabilities": True, "keep_features": True, "top_k": 3, "batch_size": 4,
     }  # fmt: skip
     whole, out = tmp_path / "whole.gpkg", tmp_path / "out.gpkg"
-    one = bimors_cli.classify(scene, output=whole, raster=str(tmp_path / "whole.tif"), **how)
+    one = api.classify(scene, output=whole, raster=str(tmp_path / "whole.tif"), **how)
     for number in (3, 1, 2):
-        part = bimors_cli.classify(
+        part = api.classify(
             scene, output=out, raster=str(tmp_path / "out.tif"), shard=f"{number}/3", overwrite=True, **how
         )
         assert part.output == f"{out}.{number}-of-3.bimors-journal" and not out.exists()
-    other = bimors_cli.merge(out, [*reversed(journals_of(tmp_path)), *journals_of(tmp_path)])
+    other = api.merge(out, [*reversed(journals_of(tmp_path)), *journals_of(tmp_path)])
     assert (other.answered, other.reasons, other.rows) == (one.answered, one.reasons, one.rows) and other.reasons
     assert_same_rows(layer(out), layer(whole))
     with rasterio.open(tmp_path / "out.tif") as a, rasterio.open(tmp_path / "whole.tif") as b:
@@ -117,10 +117,10 @@ def test_two_scenes_and_an_area(tmp_path: Path, make_raster: MakeRaster, tiny_bu
     geopandas.GeoDataFrame(geometry=[box], crs=32618).to_file(area)
     how = {"labels": LABELS, "model": str(tiny_bundle.folder), "tile_size": "16", "captions": False, "aoi": str(area)}
     whole, out = tmp_path / "whole.fgb", tmp_path / "out.fgb"
-    bimors_cli.classify([scene, other], output=whole, refine="transductive", **how)
+    api.classify([scene, other], output=whole, refine="transductive", **how)
     for number in range(1, 6):
-        bimors_cli.classify([scene, other], output=out, refine="transductive", shard=f"{number}/5", **how)
-    bimors_cli.merge(out, journals_of(tmp_path))
+        api.classify([scene, other], output=out, refine="transductive", shard=f"{number}/5", **how)
+    api.merge(out, journals_of(tmp_path))
     assert_same_rows(geopandas.read_file(out), geopandas.read_file(whole))
     assert set(geopandas.read_file(out)["scene"]) == {"scene.tif", "b.tif"} and not journals_of(tmp_path)
 
@@ -129,9 +129,9 @@ def test_two_scenes_and_an_area(tmp_path: Path, make_raster: MakeRaster, tiny_bu
 def test_answers_that_all_tiles_settle(tmp_path: Path, tiny_bundle: Bundle, scene: str, how: dict[str, Any]) -> None:
     """They are settled when all shards are together."""
     how |= {"labels": LABELS, "model": str(tiny_bundle.folder), "tile_size": "32", "captions": False}
-    bimors_cli.classify(scene, output=tmp_path / "whole.gpkg", **how)
+    api.classify(scene, output=tmp_path / "whole.gpkg", **how)
     for number in (1, 2):
-        bimors_cli.classify(scene, output=tmp_path / "out.gpkg", shard=f"{number}/2", **how)
+        api.classify(scene, output=tmp_path / "out.gpkg", shard=f"{number}/2", **how)
     assert_same_rows(merged(tmp_path / "out.gpkg", journals_of(tmp_path)), layer(tmp_path / "whole.gpkg"))
 
 
@@ -149,7 +149,7 @@ def test_any_number_of_shards(shards: Shards, tmp_path: Path, count: int) -> Non
 def test_into_a_geopackage_that_is_there(shards: Shards, tmp_path: Path) -> None:
     merged(tmp_path / "out.gpkg", shards.all(2))
     journals = [shards.work(f"{n}/2", append=True, layer="second") for n in (1, 2)]
-    bimors_cli.merge(tmp_path / "out.gpkg", journals)
+    api.merge(tmp_path / "out.gpkg", journals)
     assert_geodataframe_equal(layer(tmp_path / "out.gpkg"), layer(tmp_path / "out.gpkg", "second"))
 
 
@@ -158,9 +158,9 @@ def test_another_name_format_and_layer(shards: Shards, tmp_path: Path) -> None:
     folder.mkdir()
     journals = shards.all(2)
     assert "no format" not in refused(folder / "map.gpkg", journals[:1])
-    bimors_cli.merge(folder / "map.geojson", journals, keep_journals=True)
-    bimors_cli.merge(folder / "map.gpkg", journals, keep_journals=True, layer="land")
-    bimors_cli.merge(folder / "flat", journals, keep_journals=True, format="FlatGeobuf")
+    api.merge(folder / "map.geojson", journals, keep_journals=True)
+    api.merge(folder / "map.gpkg", journals, keep_journals=True, layer="land")
+    api.merge(folder / "flat", journals, keep_journals=True, format="FlatGeobuf")
     named = layer(folder / "map.gpkg", "land")
     assert len(geopandas.read_file(folder / "map.geojson")) == len(geopandas.read_file(folder / "flat")) == len(named)
     assert geopandas.read_file(folder / "map.geojson").crs.to_epsg() == 4326
@@ -173,7 +173,7 @@ def test_another_name_format_and_layer(shards: Shards, tmp_path: Path) -> None:
 def test_nothing_and_streams(shards: Shards, tmp_path: Path) -> None:
     assert "no journal given" in refused(tmp_path / "out.gpkg", [])
     with pytest.raises(InputError, match="not a stream"):
-        bimors_cli.merge("-", shards.all(1))
+        api.merge("-", shards.all(1))
 
 
 def test_missing_shards_are_named_with_the_command_that_makes_one(shards: Shards, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_shard_that_is_still_at_work(shards: Shards, tmp_path: Path) -> None:
 
     def try_to_merge(journal: Journal) -> None:
         with pytest.raises(JournalError, match=r"shard 2/2 is still at work \(process"):
-            bimors_cli.merge(tmp_path / "out.gpkg", [first, journal.path])
+            api.merge(tmp_path / "out.gpkg", [first, journal.path])
         with pytest.raises(JournalError, match="another run is writing shard 2/2 of this output"):
             shards.work("2/2", resume=True)
 
@@ -423,10 +423,10 @@ def test_a_merge_that_was_killed_goes_on(
     with monkeypatch.context() as patch:
         kill(patch, target, nth)
         with pytest.raises(Killed):
-            bimors_cli.merge(out, journals_of(tmp_path))
+            api.merge(out, journals_of(tmp_path))
     left = journals_of(tmp_path)
     assert left
-    summary = bimors_cli.merge(out, left)
+    summary = api.merge(out, left)
     assert summary.output == str(out) and summary.finished_before == (len(left) < 3 or "remove" in target)
     assert not journals_of(tmp_path)
     rows = layer(out) if name.endswith("gpkg") else geopandas.read_file(out)
@@ -461,13 +461,13 @@ def test_tiles_that_failed_are_tried_again(shards: Shards, tmp_path: Path) -> No
         return failed if index == 20 else TileResult(scene, index, None, ((0, 0.5), (1, 0.2)), "x")
 
     journals = shards.all(3, answer=failing)
-    summary = bimors_cli.merge(tmp_path / "out.gpkg", journals)
+    summary = api.merge(tmp_path / "out.gpkg", journals)
     assert summary.failed == 1 and journals_of(tmp_path) == journals
     told = list(summary.lines(str))
     assert any("1 tiles failed, in shards 2/3" in each and "--shard 2/3" in each for each in told)
     assert not any("same command with --resume" in each for each in told)
     assert layer(tmp_path / "out.gpkg")["reason"].tolist().count("read_error") == 1
     shards.work("2/3", resume=True)
-    summary = bimors_cli.merge(tmp_path / "out.gpkg", journals)
+    summary = api.merge(tmp_path / "out.gpkg", journals)
     assert summary.failed == 0 and not journals_of(tmp_path)
     assert layer(tmp_path / "out.gpkg")["label"].notna().all()

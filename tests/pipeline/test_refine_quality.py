@@ -12,9 +12,9 @@ import pytest
 import rasterio
 import torch
 
-import bimors_cli
 from bimors_cli.metrics.scores import answer_calibration_error, calibration_error
 from bimors_cli.output.label_raster import CONFIDENCE_SCALE
+from tests import api
 from tests.pipeline.mosaics import Mosaic, make_mosaic, rsicd_test, rsscn7_test
 
 SETS = {"rsscn7": (rsscn7_test, 16, 160), "rsicd": (rsicd_test, 60, 112)}
@@ -25,7 +25,7 @@ def probabilities(mosaic: Mosaic, folder: Path, head: str, refine: str | None) -
     side = len(mosaic.truth)
     with_data = geopandas.read_file(
         str(
-            bimors_cli.classify(
+            api.classify(
                 mosaic.path, mosaic.labels, folder / f"{head}-{refine}.gpkg", tile_size=str(mosaic_tile(mosaic)),
                 captions=False, probabilities=True, device="cpu", head=head, refine=refine,
             ).output
@@ -86,7 +86,7 @@ def test_a_voted_map_is_nearer_to_the_truth_of_every_pixel(shared: Path, tmp_pat
         scene.write(data)
     right, error = {}, {}
     for name, how in (("tiles", {}), ("votes", {"overlap": "50%", "vote": True})):
-        summary = bimors_cli.classify(
+        summary = api.classify(
             tmp_path / "scene.tif", whole.labels, tmp_path / f"{name}.gpkg", tile_size=str(tile), captions=False,
             device="cpu", raster=str(tmp_path / f"{name}.tif"), raster_res="scene", **how,
         )  # fmt: skip
@@ -108,9 +108,7 @@ def test_the_share_of_labels_that_change_on_a_real_scene_is_sane(scenes: Path, t
     labels = Path(__file__).resolve().parents[2] / "examples" / "labels.txt"
     how = {"tile_size": "64", "captions": False, "device": "cpu"}
     for refine in ("transductive", "spatial"):
-        summary = bimors_cli.classify(
-            scenes / "naip_2018.tif", labels, tmp_path / f"{refine}.gpkg", refine=refine, **how
-        )
+        summary = api.classify(scenes / "naip_2018.tif", labels, tmp_path / f"{refine}.gpkg", refine=refine, **how)
         assert summary.refined is not None
         changed, count = summary.refined
         assert count > 100 and 0 < changed < 0.35 * count

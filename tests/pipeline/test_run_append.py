@@ -14,7 +14,6 @@ import numpy as np
 import pyogrio
 import pytest
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, JournalError, OutputExistsError
 from bimors_cli.output.geopackage import read_provenance
@@ -22,6 +21,7 @@ from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_result import TileResult
+from tests import api
 
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
@@ -35,7 +35,7 @@ def noise(*shape: int) -> np.ndarray:
 def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
     def run(scene: Any, output: str = "out.gpkg", **options: Any) -> Summary:
         known = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu", "captions": False}
-        return bimors_cli.classify(scene, LABELS, tmp_path / output, **{**known, **options})
+        return api.classify(scene, LABELS, tmp_path / output, **{**known, **options})
 
     return run
 
@@ -188,7 +188,7 @@ def test_a_format_alone_names_the_file(
     monkeypatch.chdir(tmp_path)
     options: dict[str, Any] = {"model": str(tiny_bundle.folder), "tile_size": "32", "captions": False}
     for name, expected in (("flatgeobuf", "scene.fgb"), ("GPKG", "scene.gpkg"), ("gpkg", "scene.gpkg")):
-        assert bimors_cli.classify(scene, LABELS, format=name, overwrite=True, **options).output == expected
+        assert api.classify(scene, LABELS, format=name, overwrite=True, **options).output == expected
     assert (tmp_path / "scene.qml").exists()
 
 

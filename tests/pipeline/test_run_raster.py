@@ -15,12 +15,12 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.pipeline.label_raster import pixels
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.scene.grid import Grid
+from tests import api
 
 LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
@@ -35,7 +35,7 @@ def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
     def run(scene: Any, output: str = "out.gpkg", **options: Any) -> Summary:
         known = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu", "captions": False}
         given = {"raster": str(tmp_path / "labels.tif"), **known, **options}
-        return bimors_cli.classify(scene, LABELS, tmp_path / output, **given)
+        return api.classify(scene, LABELS, tmp_path / output, **given)
 
     return run
 

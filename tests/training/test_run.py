@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from bimors_cli import finetune
 from bimors_cli.bundle.adapter import TRAINABLE_HEADS, open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, Interrupted, OutputExistsError
@@ -20,6 +19,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.pipeline.inference.load import load_models, make_classifier
 from bimors_cli.training import run as run_module
 from bimors_cli.training.options import FinetuneOptions
+from tests.api import finetune
 
 
 def draw_pictures(folder: Path, classes: dict[str, int], count: int = 8, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.scene import PixelOptions
 from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, labels_of
 from bimors_cli.training.examples.image_files import SUFFIXES, PictureFiles
 from bimors_cli.training.examples.split_file import from_split
@@ -19,7 +19,7 @@ _LAYOUT: Final = "put pictures into FOLDER/CLASS/, or FOLDER/train/CLASS/ and FO
 log = logging.getLogger("bimors")
 
 
-def from_folder(folder: Path, options: SceneOptions | None = None) -> Examples:
+def from_folder(folder: Path, options: PixelOptions | None = None) -> Examples:
     """Take the pictures of ``folder/<class>/``, or of ``folder/<train, val, test>/<class>/``, as examples.
 
     The class is the folder's name as it is; classes are in alphabetical order. Pictures are .jpg, .png, .tif and .webp
@@ -32,7 +32,7 @@ def from_folder(folder: Path, options: SceneOptions | None = None) -> Examples:
     ----------
     folder : Path
         The folder.
-    options : SceneOptions, optional
+    options : PixelOptions, optional
         Bands, stretch and nodata of pictures that are not plain 8 bits; by default as of a scene.
 
     Raises
@@ -66,7 +66,7 @@ def from_folder(folder: Path, options: SceneOptions | None = None) -> Examples:
     return Examples(
         labels,
         examples,
-        PictureFiles(tuple(path for path, _, _ in found), options or SceneOptions()),
+        PictureFiles(tuple(path for path, _, _ in found), options or PixelOptions()),
         folder.resolve().name,
         {
             "source": "folder",

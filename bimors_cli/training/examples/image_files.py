@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from bimors_cli.errors import ReadError, SceneError
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.scene import PixelOptions
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import parse_nodata
@@ -40,12 +40,12 @@ class PictureFiles:
     ----------
     paths : tuple of Path
         One a picture.
-    options : SceneOptions
+    options : PixelOptions
         Bands, stretch and nodata; each picture has its own stretch.
     """
 
     paths: tuple[Path, ...]
-    options: SceneOptions = field(default_factory=SceneOptions)
+    options: PixelOptions = field(default_factory=PixelOptions)
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
         """Return a picture as uint8 [3, h, w], sides up to 1024 pixels; None, and a warning, if it cannot be read.
@@ -66,7 +66,7 @@ class PictureFiles:
         return pixels.image
 
 
-def _read(path: str, options: SceneOptions) -> TilePixels:
+def _read(path: str, options: PixelOptions) -> TilePixels:
     nodata = parse_nodata(options.nodata)
     with (
         # libjpeg fills what is missing of a torn file with grey, and calls that a warning.

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.scene import PixelOptions
 from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, labels_of
 from bimors_cli.training.examples.image_files import PictureFiles
 
@@ -15,7 +15,7 @@ _FORM: Final = 'write {"train": [["class/picture.jpg", 0, "class"], ...], "val":
 _MAX_BYTES: Final = 256 * 1024 * 1024  # the largest published split has 9 MB
 
 
-def from_split(path: Path, images: Path | None = None, options: SceneOptions | None = None) -> Examples:
+def from_split(path: Path, images: Path | None = None, options: PixelOptions | None = None) -> Examples:
     """Take the pictures that a split file lists as examples: ``{"train": [[path, label, class], ...], "val", "test"}``.
 
     The order of the labels is that of the numbers in the file.
@@ -26,7 +26,7 @@ def from_split(path: Path, images: Path | None = None, options: SceneOptions | N
         The JSON file; ``train`` must be there, ``val`` and ``test`` may be left out.
     images : Path, optional
         The folder that the paths start from; by default ``images`` beside the file.
-    options : SceneOptions, optional
+    options : PixelOptions, optional
         Bands, stretch and nodata of pictures that are not plain 8 bits; by default as of a scene.
 
     Raises
@@ -48,7 +48,7 @@ def from_split(path: Path, images: Path | None = None, options: SceneOptions | N
     return Examples(
         labels_of(names, str(path), "list pictures of another class"),
         examples,
-        PictureFiles(files, options or SceneOptions()),
+        PictureFiles(files, options or PixelOptions()),
         path.stem,
         {
             "source": "split",

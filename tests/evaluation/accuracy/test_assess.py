@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import shapely
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.accuracy.assess import MapCheck, check_map
@@ -23,6 +22,7 @@ from bimors_cli.options.accuracy import AssessOptions
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.training.examples.polygons import from_polygons
+from tests import api
 from tests.conftest import MakeRaster
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 
@@ -246,7 +246,7 @@ def test_a_layer_that_classify_wrote(tiny_bundle: Bundle, make_raster: MakeRaste
     scene = make_raster(np.random.default_rng(0).integers(1, 255, (3, 70, 100), dtype=np.uint8), nodata=0)
     how: dict[str, Any] = {"model": str(tiny_bundle.folder), "tile_size": "16", "device": "cpu"}
     for name in ("out.gpkg", "out.geojsonl"):
-        bimors_cli.classify(scene, list(LABELS), tmp_path / name, **how)
+        api.classify(scene, list(LABELS), tmp_path / name, **how)
     frame = read_layer(tmp_path / "out.gpkg", "tiles", ["label"])
     frame.dissolve("label", as_index=False)[["label", "geometry"]].to_crs(4326).to_file(tmp_path / "truth.geojson")
     before = sorted(tmp_path.iterdir())
@@ -263,7 +263,7 @@ def test_the_real_landsat_polygons(tiny_bundle: Bundle, scenes: Path, tmp_path: 
     classes = ["forest", "barren", "herbaceous", "water", "urban"]
     out = tmp_path / "out.gpkg"
     how: dict[str, Any] = {"model": str(tiny_bundle.folder), "tile_size": "6", "device": "cpu", "captions": False}
-    bimors_cli.classify(str(folder / "landsat7_1999.tif"), classes, out, bidx=(3, 2, 1), **how)
+    api.classify(str(folder / "landsat7_1999.tif"), classes, out, bidx=(3, 2, 1), **how)
     polygons = str(folder / "training_data.shp")
     layer = read_map_layer(str(out))
     reference = read_reference(polygons, "class", layer.place)

@@ -24,7 +24,6 @@ from geopandas.testing import assert_geodataframe_equal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bimors_cli
 from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
@@ -42,6 +41,7 @@ from bimors_cli.pipeline.inference.caption_cache import (
 )
 from bimors_cli.pipeline.inference.load import captioner_id, load_models
 from bimors_cli.pipeline.summary import Summary
+from tests import api
 from tests.bundles import make_bundle
 
 LIMIT = 10**9
@@ -321,7 +321,7 @@ def test_facts_and_clearing(caption_cache: Path) -> None:
 def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
     def run(scene: Any, output: str, labels: Any = LABELS, **options: Any) -> Summary:
         options = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu", **options}
-        return bimors_cli.classify(scene, labels, tmp_path / output, **options)
+        return api.classify(scene, labels, tmp_path / output, **options)
 
     return run
 

@@ -24,6 +24,7 @@ from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.inference.load import make_classifier
+from tests import api
 from tests.bundles import save_adapter
 
 TRAINED = ["forest", "bare land", "port"]
@@ -114,7 +115,7 @@ def test_a_file_that_is_no_safetensors_is_one_line(
 
 def classify(bundle: Bundle, scene: str, output: Path, labels: list[str], **options: Any) -> Any:
     options = {"model": str(bundle.folder), "tile_size": "32", "device": "cpu", **options}
-    return bimors_cli.classify(scene, labels, output, **options)
+    return api.classify(scene, labels, output, **options)
 
 
 @pytest.mark.parametrize("head", TRAINABLE_HEADS)

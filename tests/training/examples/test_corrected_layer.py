@@ -16,7 +16,6 @@ import numpy as np
 import pyogrio
 import pytest
 
-import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
 from bimors_cli.options.scene import SceneOptions
@@ -26,6 +25,7 @@ from bimors_cli.scene.read import SceneReader, read_tile
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.few_shot import few_shot
+from tests import api
 from tests.conftest import MakeRaster
 
 LABELS = ["river", "forest", "bare land"]
@@ -44,7 +44,7 @@ def layer(tiny_bundle: Bundle, make_raster: MakeRaster, data: np.ndarray, tmp_pa
     scene = make_raster(data, nodata=0, name="coast.tif")
     out = tmp_path / "out" / "coast.gpkg"
     out.parent.mkdir()
-    bimors_cli.classify(
+    api.classify(
         scene, LABELS, out, model=str(tiny_bundle.folder), tile_size="32", device="cpu", keep_empty=True, bidx=(3, 2, 1)
     )
     return out
@@ -119,7 +119,7 @@ def test_a_synonym_of_the_run_that_was_typed_is_its_label(
     out = tmp_path / "out.gpkg"
     labels = ["river | stream", "forest | Wood_Land", "bare land"]
     options = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu"}
-    bimors_cli.classify(make_raster(data, name="coast.tif"), labels, out, **options)
+    api.classify(make_raster(data, name="coast.tif"), labels, out, **options)
     relabel(out, r0c0=None, r2c3=None)
     relabel(out, r0c0="wood_land ", r2c3="STREAM")
     edit(out, "ALTER TABLE tiles ADD COLUMN checked BOOLEAN", "UPDATE tiles SET checked = 1 WHERE row + col IN (0, 5)")
@@ -283,7 +283,7 @@ def test_a_plain_picture_comes_back_with_its_assumed_crs(
 ) -> None:
     scene = make_raster(np.random.default_rng(1).integers(0, 255, (3, 64, 64), np.uint8), crs=None)
     options: dict[str, Any] = {"model": str(tiny_bundle.folder), "tile_size": "32", "device": "cpu"}
-    out = bimors_cli.classify(scene, LABELS, tmp_path / "out.gpkg", assume_crs="EPSG:32618", **options).output
+    out = api.classify(scene, LABELS, tmp_path / "out.gpkg", assume_crs="EPSG:32618", **options).output
     assert out is not None
     _execute(Path(out), "UPDATE tiles SET label = 'moor' WHERE row = 0")
     examples = from_layer(Path(out), image_size=16)
