@@ -22,23 +22,22 @@ from bimors_cli.redact import redact
 
 
 class _Console(Console):
-    """A console that falls silent when nobody reads it any more (`2>&1 | tee log`, and tee is killed), or its disk is
-    full.
+    """A console that stops writing when its reader is gone (`2>&1 | tee log`, and tee is killed) or the disk is full.
 
-    No run of hours ends for that; its exit code still tells how it went.
+    A run of hours must not fail for that; its exit code still tells the result.
     """
 
     def print(self, *objects: Any, **how: Any) -> None:
-        """Show something, if that can be done."""
+        """Write, if standard error can be written."""
         try:
             super().print(*objects, **how)
         except OSError:
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more."""
+        """Write nothing more."""
         self.quiet = True
-        # What is left in Python's buffer would make it complain at the end, and end with 120.
+        # Python would fail to flush its buffer at exit, and end with 120.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
@@ -46,9 +45,9 @@ class _Console(Console):
 err: Final = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 log: Final = logging.getLogger("bimors")
 
-# Where no terminal shows a bar, a line tells how far it is. A program that draws a bar of its own asks for more lines.
-LINE_EVERY_SECONDS: Final = 30.0
-LINE_EVERY_VARIABLE: Final = "BIMORS_PROGRESS_EVERY"
+# Without a terminal, progress is a line every so many seconds. Another program sets the variable to get more lines.
+SECONDS_PER_LINE: Final = 30.0
+SECONDS_PER_LINE_VARIABLE: Final = "BIMORS_PROGRESS_EVERY"
 
 
 class _Level:
@@ -57,9 +56,9 @@ class _Level:
 
 
 def set_verbosity(verbose: int, quiet: bool) -> None:
-    """Choose what is shown: -1 errors only, 0 messages, 1 details (-v), 2 tracebacks as well (-vv).
+    """Set what is shown: -1 errors only, 0 messages, 1 details (-v), 2 tracebacks as well (-vv).
 
-    -q and -v count before the command's name and after it.
+    -q and -v are accepted before the command's name and after it.
     """
     quiet = quiet or _Level.before_command < 0
     _Level.verbosity = -1 if quiet else max(verbose, _Level.before_command)
@@ -77,7 +76,7 @@ def set_verbosity_before_command(verbose: int, quiet: bool) -> None:
 
 
 def verbosity() -> int:
-    """Return the chosen level, see `set_verbosity`."""
+    """Return the level, see `set_verbosity`."""
     return _Level.verbosity
 
 
@@ -88,32 +87,32 @@ def say(text: str) -> None:
 
 
 def show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table, unless -q; the first column to the left, numbers to the right."""
+    """Show a table, unless -q; the first column is left-aligned, the others right-aligned."""
     if _Level.verbosity < 0:
         return
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place else "left")
+    for column, head in enumerate(heads):
+        table.add_column(head, justify="right" if column else "left")
     for row in rows:
         table.add_row(*row)
-    # A log has no width, so a table may take what it needs.
+    # A log file has no width.
     _Console(stderr=True, highlight=False, markup=False, width=None if err.is_terminal else 200).print(table)
 
 
 def show_error(error: BimorsError) -> None:
-    """Show an error: one line, and a line with what to do next."""
+    """Show an error: one line, and a hint that says what to do next."""
     err.print(f"error: {redact(error.message)}", style="bold red")
     if error.hint:
         err.print(f"hint: {redact(error.hint)}")
 
 
 def show_traceback() -> None:
-    """Show the error that is being handled as Python does, without what addresses may hold of secrets."""
+    """Show the traceback of the current error, without credentials in URLs."""
     err.print(redact(traceback.format_exc()))
 
 
 class _Handler(logging.Handler):
-    """Shows what bimors logs, and with -v what libraries warn of."""
+    """Shows log records of bimors, and with -v those of libraries."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != log.name and _Level.verbosity < 1:
@@ -122,32 +121,64 @@ class _Handler(logging.Handler):
         err.print(f"{level}{redact(record.getMessage())}")
 
 
-def line_every() -> float:
-    """Return how many seconds lie between two lines of progress. Raises InputError where the variable is no number."""
-    text = os.environ.get(LINE_EVERY_VARIABLE) or str(LINE_EVERY_SECONDS)
+def seconds_per_line() -> float:
+    """Return the seconds between two lines of progress. Raises InputError if the variable is not a number."""
+    text = os.environ.get(SECONDS_PER_LINE_VARIABLE) or str(SECONDS_PER_LINE)
     try:
         return float(text)
     except ValueError:
         raise InputError(
-            f"{LINE_EVERY_VARIABLE}={text}: not a number of seconds", "set it to 30, or unset it"
+            f"{SECONDS_PER_LINE_VARIABLE}={text}: not a number of seconds", "set it to 30, or unset it"
         ) from None
 
 
-class TileProgress:
-    """Progress over tiles: a bar on a terminal, a line every 30 s elsewhere, nothing with -q."""
+class RunProgress:
+    """Progress of a run: a bar on a terminal, a line every 30 s elsewhere, nothing with -q.
+
+    The stage without a name counts tiles, and shows their rate; other stages count images.
+    """
 
     def __init__(self) -> None:
-        self._line_every = line_every()
+        self._seconds_per_line = seconds_per_line()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._total = self._done = self._before = 0
-        self._began = self._told = time.monotonic()
+        self._stage = ""
+        self._total = self._done = self._resumed = 0
+        self._started = self._last_line = time.monotonic()
 
-    def begin(self, total: int, done: int) -> None:
-        """Start counting: ``total`` tiles, of which ``done`` were finished by an earlier run."""
-        self._total, self._done, self._before = total, done, done
-        self._began = self._told = time.monotonic()
-        if _Level.verbosity >= 0 and err.is_terminal and not err.is_dumb_terminal:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
+        """Start a stage of ``total`` items, of which an earlier run finished ``done``."""
+        self._stage, self._total, self._done, self._resumed = stage, total, done, done
+        self._started = self._last_line = time.monotonic()
+        if err.is_terminal and not err.is_dumb_terminal:
+            self._show_bar()
+        elif stage:
+            say(f"{stage}: {total:,} images")
+
+    def advance(self, count: int) -> None:
+        """Count finished items."""
+        self._done += count
+        now = time.monotonic()
+        rate = (self._done - self._resumed) / max(now - self._started, 1e-9)
+        if self._bar is not None and self._task is not None:
+            shown = "" if self._stage else f"{rate:.1f} tiles/s"
+            self._bar.update(self._task, completed=self._done, rate=shown)
+        elif now - self._last_line >= self._seconds_per_line:
+            self._last_line = now
+            say(self._line(rate))
+
+    def _line(self, rate: float) -> str:
+        done = f"{self._done:,} of {self._total:,}"
+        percent = f"{100 * self._done / max(self._total, 1):.0f} %"
+        if self._stage:
+            return f"{self._stage}: {done} images ({percent})"
+        left = (self._total - self._done) / max(rate, 1e-9)
+        return f"{done} tiles ({percent}), {rate:.1f} tiles/s, about {duration(left)} left"
+
+    def _show_bar(self) -> None:
+        if _Level.verbosity < 0:
+            return
+        if self._bar is None:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -158,24 +189,12 @@ class TileProgress:
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("tiles", total=total, completed=done, rate="")
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        name = self._stage or "tiles"
+        self._task = self._bar.add_task(name, total=self._total, completed=self._done, rate="")
 
-    def advance(self, tiles: int) -> None:
-        """Count finished tiles."""
-        self._done += tiles
-        now = time.monotonic()
-        rate = (self._done - self._before) / max(now - self._began, 1e-9)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} tiles/s")
-        elif _Level.verbosity >= 0 and now - self._told >= self._line_every:
-            self._told = now
-            left = (self._total - self._done) / max(rate, 1e-9)
-            err.print(
-                f"{self._done:,} of {self._total:,} tiles ({100 * self._done / max(self._total, 1):.0f} %), "
-                f"{rate:.1f} tiles/s, about {duration(left)} left"
-            )
-
-    def __enter__(self) -> TileProgress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -185,88 +204,44 @@ class TileProgress:
             self._bar.stop()
 
 
-class PictureProgress:
-    """Progress over pictures: a bar on a terminal, a line first and every 30 s elsewhere, nothing with -q."""
-
-    def __init__(self) -> None:
-        self._line_every = line_every()
-        self._what = ""
-        self._total = self._done = 0
-        self._told = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err,
-            transient=True, disable=_Level.verbosity < 0 or not err.is_terminal or err.is_dumb_terminal,
-        )  # fmt: skip
-        self._task: TaskID | None = None
-
-    def begin(self, what: str, total: int) -> None:
-        """Start counting ``total`` pictures."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(what, total=total)
-        self._what, self._total, self._done, self._told = what, total, 0, time.monotonic()
-        if self._bar.disable:
-            say(f"{what}: {total:,} pictures")
-
-    def advance(self, count: int) -> None:
-        """Count pictures."""
-        if self._task is not None:
-            self._bar.update(self._task, advance=count)
-        self._done += count
-        now = time.monotonic()
-        if self._bar.disable and now - self._told >= self._line_every:
-            self._told = now
-            share = 100 * self._done / max(self._total, 1)
-            say(f"{self._what}: {self._done:,} of {self._total:,} pictures ({share:.0f} %)")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-
-class TrainingProgress(PictureProgress):
-    """Progress of finetune: pictures, then a line an epoch."""
+class TrainingProgress(RunProgress):
+    """Progress of finetune: images, then a line per epoch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._began: float | None = None
+        self._epoch_started: float | None = None
 
     def epoch(self, figures: EpochLine, total: int) -> None:
-        """Show an epoch, and how long the others will take."""
+        """Show an epoch, and the time that is left."""
         now = time.monotonic()
-        seconds = None if self._began is None else now - self._began
-        self._began = now
-        told = f"epoch {figures.epoch} of {total}: loss {figures.loss:.3f}, right {100 * figures.accuracy:.0f} %"
+        seconds = None if self._epoch_started is None else now - self._epoch_started
+        self._epoch_started = now
+        line = f"epoch {figures.epoch} of {total}: loss {figures.loss:.3f}, accuracy {100 * figures.accuracy:.0f} %"
         if figures.validation_accuracy is not None:
-            told += f", on validation {100 * figures.validation_accuracy:.0f} %"
+            line += f", on validation {100 * figures.validation_accuracy:.0f} %"
         if seconds is not None and figures.epoch < total:
-            told += f", about {duration(seconds * (total - figures.epoch))} left"
-        say(told)
+            line += f", about {duration(seconds * (total - figures.epoch))} left"
+        say(line)
 
 
-class CompareProgress(PictureProgress):
-    """Progress of evaluate: pictures, and a line a trial."""
+class EvaluationProgress(RunProgress):
+    """Progress of evaluate: images, and a line per trial."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._began = time.monotonic()
-        self._before: int | None = None
+        self._trials_started = time.monotonic()
+        self._resumed_trials: int | None = None
 
-    def trial(self, done: int, total: int, told: str) -> None:
-        """Show a finished trial, and how long the others will take."""
-        if self._before is None:
-            self._before = done - 1  # of an earlier run
-        left = (time.monotonic() - self._began) / (done - self._before) * (total - done)
-        say(f"{done} of {total}: {told}" + (f"; about {duration(left)} left" if done < total else ""))
+    def trial(self, done: int, total: int, message: str) -> None:
+        """Show a finished trial, and the time that is left."""
+        if self._resumed_trials is None:
+            self._resumed_trials = done - 1
+        left = (time.monotonic() - self._trials_started) / (done - self._resumed_trials) * (total - done)
+        say(f"{done} of {total}: {message}" + (f"; about {duration(left)} left" if done < total else ""))
 
 
 class EpochLine(Protocol):
-    """What of an epoch is shown."""
+    """The figures of an epoch that are shown."""
 
     @property
     def epoch(self) -> int: ...
@@ -279,7 +254,7 @@ class EpochLine(Protocol):
 
 
 def duration(seconds: float) -> str:
-    """Say a time as people do: 0.4 s, 42 s, 5 min, 3 h 20 min."""
+    """Format a time: 0.4 s, 42 s, 5 min, 3 h 20 min."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 90:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bimors_cli.cli.command import command
-from bimors_cli.cli.console import CompareProgress, duration, say, show_table
+from bimors_cli.cli.console import EvaluationProgress, duration, say, show_table
 from bimors_cli.cli.parameters import Json
 from bimors_cli.cli.signals import graceful_stop
 from bimors_cli.errors import InputError
@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
 
     from bimors_cli.evaluation.compare import compare
 
-    with graceful_stop() as stop, CompareProgress() as progress:
+    with graceful_stop() as stop, EvaluationProgress() as progress:
         found = compare(options, progress=progress, stop=stop)
     for table in found.tables:
         show_table(table.name, *table.as_text())

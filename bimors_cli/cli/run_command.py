@@ -1,4 +1,4 @@
-"""A run over tiles as a terminal has it: progress, signals, what was done, and the exit code."""
+"""A run over tiles from the command line: progress, signals, summary and exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from bimors_cli.cli.console import TileProgress, duration, say
+from bimors_cli.cli.console import RunProgress, duration, say
 from bimors_cli.cli.signals import graceful_stop
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ class Run(Protocol[Options]):
 
 
 def run_with_progress(run: Run[Options], options: Options) -> None:
-    """Run, tell what was done, and write the layer's path to standard output.
+    """Run, show the summary, and write the path of the layer to standard output.
 
     Raises
     ------
     SystemExit
-        With 3: some tiles failed.
+        Some tiles failed; the code is 3.
     BimorsError
-        As ``run``.
+        ``run`` failed.
     """
     from bimors_cli.scene.gdal import count_http_retries
 
-    with graceful_stop() as stop, TileProgress() as progress, count_http_retries() as retries:
+    with graceful_stop() as stop, RunProgress() as progress, count_http_retries() as retries:
         summary = run(options, progress=progress, stop=stop, command=sys.argv)
     for line in summary.lines(duration):
         say(line)
     if retries.count:
-        say(f"{retries.count:,} requests to servers were made again")
+        say(f"{retries.count:,} HTTP requests were repeated")
     if summary.output is not None:
         print(summary.output)
     if summary.failed:

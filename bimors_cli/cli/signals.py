@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask the run to end after the batch in hand; a second one ends it now."""
+"""Ctrl-C and SIGTERM stop a run after the current batch; a second one stops it at once."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from bimors_cli.cli.console import err, say
 
 
 class StopRequest:
-    """Holds the number of the signal that asked to stop; None before."""
+    """The signal that requested a stop; None before."""
 
     signal_number: int | None = None
 
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request, and let the system end the program at the second.
+    """Turn the first SIGINT or SIGTERM into a request; the second ends the program.
 
-    A signal that the program was started to ignore, as a shell does for what it runs in the background, stays ignored.
+    A signal that is ignored at the start, as in a shell's background job, stays ignored.
     """
     request = StopRequest()
     known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in known.items() if handler != signal.SIG_IGN}
 
-    def ask(number: int, _frame: FrameType | None) -> None:
+    def request_stop(number: int, _frame: FrameType | None) -> None:
         request.signal_number = number
         for each in before:
-            # Not Python's own handler: its exception waits for libraries, and for threads that read from a dead server.
+            # The exception of Python's own handler would wait for libraries, and for threads that read from a server.
             signal.signal(each, signal.SIG_DFL)
         err.show_cursor()  # a progress bar hides it
-        say("stopping after this batch; once more to stop at once")
+        say("stopping after this batch; press Ctrl-C again to stop at once")
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, request_stop)
     try:
         yield request
     finally:
