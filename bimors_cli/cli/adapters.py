@@ -1,4 +1,4 @@
-"""`bimors adapters`: what was trained, and how it differs."""
+"""`bimors adapters`: list, show and compare trained adapters."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from bimors_cli.cli import completion
 from bimors_cli.cli.console import set_verbosity
 from bimors_cli.cli.parameters import Json, Overwrite, Quiet, Verbose
 
-app = typer.Typer(no_args_is_help=True, help="List, show, compare and carry what finetune trained.")
+app = typer.Typer(no_args_is_help=True, help="List, show, compare and export trained adapters.")
 EXAMPLE = "Example: bimors adapters show coast"
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", autocompletion=completion.adapters, help="An adapter's folder.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", autocompletion=completion.adapters, help="Folder of an adapter.")
+]
 Zip = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The zip file. Default: NAME.zip, here.")
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Output file. Default: NAME.zip, in the current folder."),
 ]
 
 
 @app.command("list", epilog="Example: bimors adapters list adapters")
 def list_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they lie.")] = Path("adapters"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that contains them.")] = Path("adapters"),
     json_output: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -40,22 +43,22 @@ def list_(
                 "head": adapter.head,
                 "bundle": adapter.bundle,
                 "labels": len(adapter.labels),
-                **{f"right_on_{part}": share for part, share in shares.items()},
+                **{f"right_on_{part}": score for part, score in scores.items()},
             }
-            for adapter, shares in found
+            for adapter, scores in found
         ]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     width = max((len(adapter.folder.as_posix()) for adapter, _ in found), default=0)
-    for adapter, shares in found:
-        told = ", ".join(f"{part} {100 * share:.1f} %" for part, share in shares.items())
+    for adapter, scores in found:
+        shown = ", ".join(f"{part} {100 * score:.1f} %" for part, score in scores.items())
         path = f"{adapter.folder.as_posix():{width}}"
-        print(f"{path}  {adapter.head:7} {adapter.bundle:10} {len(adapter.labels):>4} labels  {told}".rstrip())
+        print(f"{path}  {adapter.head:7} {adapter.bundle:10} {len(adapter.labels):>4} labels  {shown}".rstrip())
 
 
 @app.command(epilog="Example: bimors adapters show coast")
 def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Show what an adapter is, how it was trained and what it is worth."""
+    """Show head, labels, training and accuracy of an adapter."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
     from bimors_cli.bundle.adapter_listing import accuracies, read_metrics
@@ -74,11 +77,11 @@ def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbos
     if json_output:
         print(json.dumps(facts | {"metrics": dict(read_metrics(adapter))}, indent=1, ensure_ascii=False))
         return
-    told = {key: value for key, value in facts.items() if key not in ("labels", "training")}
-    told |= {"labels": ", ".join(adapter.labels), **adapter.training}
-    told |= {f"right on {part}": f"{100 * share:.1f} %" for part, share in accuracies(adapter).items()}
-    width = max(map(len, told))
-    for name, value in told.items():
+    lines = {key: value for key, value in facts.items() if key not in ("labels", "training")}
+    lines |= {"labels": ", ".join(adapter.labels), **adapter.training}
+    lines |= {f"accuracy on {part}": f"{100 * score:.1f} %" for part, score in accuracies(adapter).items()}
+    width = max(map(len, lines))
+    for name, value in lines.items():
         print(f"{name.replace('_', ' '):{width}}  {value}")
 
 
@@ -90,7 +93,7 @@ def diff(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what two adapters differ in; nothing if in nothing."""
+    """Show the differences of two adapters; nothing if there are none."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
     from bimors_cli.bundle.adapter_listing import differences
@@ -111,7 +114,7 @@ def export(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Write an adapter as one zip file, to be unpacked on another machine."""
+    """Write an adapter to a zip file, to transfer it to another machine."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
     from bimors_cli.bundle.adapter_listing import export_adapter

@@ -9,18 +9,18 @@ import typer
 from bimors_cli.cli.console import say, set_verbosity
 from bimors_cli.cli.parameters import Json, Quiet, Verbose
 
-app = typer.Typer(no_args_is_help=True, help="Look at what is kept of pictures for later runs, or clear it.")
+app = typer.Typer(no_args_is_help=True, help="Show or clear the cache of captions and image features.")
 EXAMPLE = "Example: bimors cache info"
 
 
 @app.command(epilog="Example: bimors cache info")
 def info(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Show where captions are kept, how many there are, of which captioner, and when they were used last.
+    """Show path, size and contents of the cache, by captioner and last use.
 
-    Beside them lie gists: what CLIP and an adapter made of a picture. With both, other labels need neither captioner
-    nor image tower.
+    Next to captions it holds features: CLIP's image features and the prompt contexts of adapters. With both, a run with
+    other labels needs neither the captioner nor the image encoder.
 
-    BIMORS_CACHE is the folder, BIMORS_CACHE_SIZE the most that it may take (1GiB; 0 for no cache).
+    BIMORS_CACHE sets the folder, BIMORS_CACHE_SIZE the size limit (1GiB; 0 disables the cache).
     """
     set_verbosity(verbose, quiet)
     from bimors_cli.pipeline.inference.caption_cache import cache_facts
@@ -43,7 +43,7 @@ def info(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) 
         return
     print(f"path      {facts.path}")
     print(f"captions  {facts.entries:,}")
-    print(f"gists     {facts.gists:,} (image features, and contexts of adapters)")
+    print(f"features  {facts.gists:,} (image features, and prompt contexts of adapters)")
     print(f"size      {facts.bytes / 1e6:,.1f} MB of at most {facts.limit / 1e6:,.1f} MB")
     for source, entries, oldest, newest in facts.sources:
         who = f"{source.bundle} ({source.captioner:.12}), {source.settings}"
@@ -52,10 +52,10 @@ def info(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) 
 
 @app.command(epilog="Example: bimors cache clear")
 def clear(quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Empty it; one that is damaged is deleted."""
+    """Empty the cache. A damaged cache is deleted."""
     set_verbosity(verbose, quiet)
     from bimors_cli.pipeline.inference.caption_cache import clear_cache
 
     entries, size = clear_cache()
-    what = "a damaged cache is" if entries is None else f"{entries:,} captions are"
-    say(f"{what} gone; {size / 1e6:.1f} MB are free again")
+    what = "a damaged cache" if entries is None else f"{entries:,} captions"
+    say(f"deleted {what}: {size / 1e6:.1f} MB freed")

@@ -30,7 +30,7 @@ VARIABLES = (
 def doctor(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show versions, GDAL and PROJ data, devices and bundles, and check that they work together.
 
-    Ends with 1 when something would keep bimors from working.
+    The exit code is 1 if there is a problem.
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
@@ -49,7 +49,7 @@ def doctor(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0
 
 
 def examine() -> dict[str, Any]:
-    """Gather the report; ``problems`` is a list of sentences, empty when all is well."""
+    """Collect the report; ``problems`` is a list of sentences, empty if there is none."""
     problems: list[str] = []
     return {
         "system": {"python": sys.version.split()[0], "platform": platform.platform(), "cpus": os.cpu_count()},
@@ -79,7 +79,7 @@ def _geo(problems: list[str]) -> dict[str, Any]:
     from rasterio.env import GDALDataFinder, PROJDataFinder
     from rasterio.warp import transform
 
-    # rasterio, pyogrio and pyproj bring a copy of GDAL or PROJ each; a foreign PROJ_DATA spoils some and not others.
+    # rasterio, pyogrio and pyproj each have a copy of GDAL or PROJ; a foreign PROJ_DATA breaks some of them only.
     facts: dict[str, Any] = {
         "gdal of rasterio": rasterio.__gdal_version__,
         "gdal of pyogrio": pyogrio.__gdal_version_string__,
@@ -98,9 +98,9 @@ def _geo(problems: list[str]) -> dict[str, Any]:
         u, v = pyproj.Transformer.from_crs(4326, 32633, always_xy=True).transform(15.5, 48.2)
         facts["rasterio and pyproj differ by"] = f"{max(abs(x - u), abs(y - v)):.1e} m"
         if max(abs(x - u), abs(y - v)) > 1e-3:
-            problems.append("rasterio and pyproj disagree on a transformation: unset PROJ_DATA, PROJ_LIB and GDAL_DATA")
+            problems.append("rasterio and pyproj give different coordinates: unset PROJ_DATA, PROJ_LIB and GDAL_DATA")
     except (rasterio.errors.RasterioError, pyproj.exceptions.ProjError) as error:
-        problems.append(f"PROJ's database cannot be used ({error}): unset PROJ_DATA, PROJ_LIB and GDAL_DATA")
+        problems.append(f"the PROJ database cannot be used ({error}): unset PROJ_DATA, PROJ_LIB and GDAL_DATA")
     return facts
 
 

@@ -44,11 +44,11 @@ class _Group(TyperGroup):
             if verbosity() >= 2:
                 show_traceback()
             show_error(error)
-            _forget_unwritten()
+            _discard_unwritten()
             raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough, as in `bimors … | head`.
-            _forget_unwritten()
+            # The reader of our output has closed it, as in `bimors … | head`.
+            _discard_unwritten()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
@@ -57,14 +57,14 @@ class _Group(TyperGroup):
                 raise
             if verbosity() >= 2:
                 show_traceback()
-            told = redact(f"{type(error).__name__}: {error}")
-            err.print(f"error: this should not have happened: {told}", style="bold red")
-            err.print("hint: run it again with -vv and report what it shows")
+            message = redact(f"{type(error).__name__}: {error}")
+            err.print(f"error: internal error: {message}", style="bold red")
+            err.print("hint: run it again with -vv, and report the output")
             raise typer.Exit(1) from None
 
 
-def _forget_unwritten() -> None:
-    """Drop what standard output no longer takes: Python would complain once more when it flushes it at exit."""
+def _discard_unwritten() -> None:
+    """Drop what standard output no longer accepts: Python would fail to flush it at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -72,7 +72,7 @@ def _forget_unwritten() -> None:
 
 
 def _is_usage_error(error: Exception) -> bool:
-    # typer carries its own copy of click, or uses an installed one: its exceptions are known by how they are shown.
+    # typer has its own copy of click, or uses an installed one: its exceptions are recognised by their methods.
     return hasattr(error, "show") and hasattr(error, "exit_code")
 
 
@@ -94,7 +94,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -121,6 +121,6 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 def main() -> None:
     """Run the program."""
-    # Libraries warn through the warnings module and the root logger: neither is for the user, unless -v.
+    # Warnings of libraries are shown with -v only.
     logging.captureWarnings(True)
     app()

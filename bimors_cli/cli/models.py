@@ -13,10 +13,10 @@ from bimors_cli.cli.console import err, say, set_verbosity, verbosity
 from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, check and carry the models that bimors classifies with.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and transfer model bundles.")
 EXAMPLE = "Example: bimors models list"
 
-_NAME_HELP = "A bundle's name, see bimors models list."
+_NAME_HELP = "Name of a bundle, see bimors models list."
 ToFetch = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetchable, help=_NAME_HELP)]
 Fetched = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetched, help=_NAME_HELP)]
 NameOrFolder = Annotated[
@@ -25,17 +25,20 @@ NameOrFolder = Annotated[
 ]
 To = Annotated[
     Path | None,
-    typer.Option("--to", metavar="DIR", help="The bundle's folder. Default: NAME among the fetched bundles."),
+    typer.Option("--to", metavar="DIR", help="Folder of the bundle. Default: NAME in the user's data folder."),
 ]
-Pack = Annotated[Path, typer.Argument(metavar="FILE", help="A file of bimors models pack.")]
+Pack = Annotated[Path, typer.Argument(metavar="FILE", help="A file that bimors models pack wrote.")]
 PackOutput = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file. Default: NAME.bimors.zip, here.")
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Output file. Default: NAME.bimors.zip, in the current folder."
+    ),
 ]
 
 
 @app.command("list", epilog="Example: bimors models list --json")
 def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """List the bundle that comes with bimors, those that can be fetched, and those that are there."""
+    """List the bundle that is part of bimors, those that can be fetched, and those that are installed."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import shelf
 
@@ -50,12 +53,12 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
         here = "installed" if row["installed"] else ""
         tokens = row["context_length"] or ""
         print(f"{row['name']:{width}}  {here:9}  {size:>9}  {tokens:>6}  {row['description']}; {row['licence']}")
-    say("TOKENS is what a prompt may have; bimors models show NAME tells more, and which are strong on remote sensing")
+    say("TOKENS is the longest prompt; bimors models show NAME shows more, among it the accuracy on remote sensing")
 
 
 @app.command(epilog="Example: bimors models show georsclip-b32")
 def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Show where a bundle comes from, its terms, what it is worth, and whether it is there."""
+    """Show source, licences and published accuracy of a bundle, and whether it is installed."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import facts_of
 
@@ -63,9 +66,9 @@ def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, ve
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    told = list(_told(facts))
-    width = max(len(key) for key, _ in told)
-    for key, value in told:
+    lines = list(_lines(facts))
+    width = max(len(key) for key, _ in lines)
+    for key, value in lines:
         print(f"{key:{width}}  {value}")
 
 
@@ -77,14 +80,16 @@ def fetch(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Fetch a bundle of the catalogue and check every file of it.
+    """Download a bundle of the catalog and verify all its files.
 
-    Mirror, token and proxy are those of huggingface_hub: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY. A fetch that was
-    interrupted goes on with the same command. Bundles lie in the user's data folder, or in BIMORS_HOME.
+    Mirror, token and proxy are set as for huggingface_hub: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY. The same command resumes an
+    interrupted download. Bundles are stored in the user's data folder, or in BIMORS_HOME.
     """
     set_verbosity(verbose, quiet)
     if offline:
-        raise InputError("--offline, but fetching needs the network", "carry the bundle: bimors models pack, unpack")
+        raise InputError(
+            "--offline: a download needs the network", "transfer the bundle with bimors models pack and unpack"
+        )
     from bimors_cli.bundle.catalog import entry_of
     from bimors_cli.bundle.fetch import fetch_bundle
     from bimors_cli.bundle.store import bundle_folder
@@ -96,30 +101,30 @@ def fetch(
         say(note)
     bar = verbosity() >= 0 and err.is_terminal
     bundle = fetch_bundle(entry, target, pickle_to_safetensors, say, progress=bar)
-    say(f"{bundle.name} is there: bimors classify … --model {name if to is None else to}")
+    say(f"{bundle.name} is installed: bimors classify … --model {name if to is None else to}")
     print(bundle.folder)
 
 
 @app.command(epilog="Example: bimors models verify mini")
 def verify(name: NameOrFolder, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Check every file of a bundle: size, hash, and that its weights are finite numbers."""
+    """Verify size and hash of every file of a bundle, and that its weights are finite."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.locate import find_bundle
     from bimors_cli.bundle.store import verify_bundle
 
     bundle = verify_bundle(find_bundle(name))
     size = sum(entry.size for entry in bundle.files)
-    say(f"{bundle.name}: {len(bundle.files)} files, {_size(size)}, all as promised; sha256 {bundle.sha256}")
+    say(f"{bundle.name}: {len(bundle.files)} files, {_size(size)}, all verified; sha256 {bundle.sha256}")
     print(bundle.folder)
 
 
 @app.command(epilog="Example: bimors models remove georsclip-b32")
 def remove(name: Fetched, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Remove a fetched bundle, or what an interrupted fetch of it left."""
+    """Delete a fetched bundle, or the files of an interrupted download."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.store import remove_bundle
 
-    say(f"{name} is gone; {_size(remove_bundle(name))} are free again")
+    say(f"{name} is deleted: {_size(remove_bundle(name))} freed")
 
 
 @app.command(epilog="Example: bimors models pack georsclip-b32 -o georsclip-b32.bimors.zip")
@@ -130,7 +135,7 @@ def pack(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Write a bundle as one file, to carry to a machine without a network."""
+    """Write a bundle to one file, to transfer it to a machine without a network."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.archive import pack_bundle
     from bimors_cli.bundle.locate import find_bundle
@@ -152,12 +157,12 @@ def unpack(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Take a bundle out of the file that bimors models pack wrote, and check it."""
+    """Install a bundle from a file that bimors models pack wrote, and verify it."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.archive import unpack_bundle
 
     bundle = unpack_bundle(file, to, overwrite=overwrite)
-    say(f"{bundle.name} is there: bimors classify … --model {bundle.name if to is None else to}")
+    say(f"{bundle.name} is installed: bimors classify … --model {bundle.name if to is None else to}")
     print(bundle.folder)
 
 
@@ -165,7 +170,7 @@ def _size(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _told(facts: dict[str, Any]) -> Any:
+def _lines(facts: dict[str, Any]) -> Any:
     for key, value in facts.items():
         if key == "size_is_known":
             continue
