@@ -71,7 +71,7 @@ def _paragraphs(text: str) -> str:
 
 
 def typer_parameter(option: Option) -> Any:
-    """Return what typer is told of an option: a `typer.Option`, or a `typer.Argument` where it has no flags."""
+    """Return the declaration of an option for typer: a `typer.Option`, or a `typer.Argument` where it has no flags."""
     offered = completion.of_option(option)
     if not option.flags:
         return typer.Argument(metavar=option.metavar, help=option.help, autocompletion=offered)

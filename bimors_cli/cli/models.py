@@ -82,8 +82,8 @@ def fetch(
 ) -> None:
     """Download a bundle of the catalog and verify all its files.
 
-    Mirror, token and proxy are set as for huggingface_hub: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY. The same command resumes an
-    interrupted download. Bundles are stored in the user's data folder, or in BIMORS_HOME.
+    Mirror, token and proxy are set as for huggingface_hub: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY. The same command resumes
+    an interrupted download. Bundles are stored in the user's data folder, or in BIMORS_HOME.
     """
     set_verbosity(verbose, quiet)
     if offline:
