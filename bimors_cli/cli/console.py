@@ -143,7 +143,7 @@ class TileProgress:
         self._total = self._done = self._before = 0
         self._began = self._told = time.monotonic()
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Start counting: ``total`` tiles, of which ``done`` were finished by an earlier run."""
         self._total, self._done, self._before = total, done, done
         self._began = self._told = time.monotonic()
@@ -160,9 +160,9 @@ class TileProgress:
             self._bar.start()
             self._task = self._bar.add_task("tiles", total=total, completed=done, rate="")
 
-    def advance(self, tiles: int) -> None:
+    def advance(self, count: int) -> None:
         """Count finished tiles."""
-        self._done += tiles
+        self._done += count
         now = time.monotonic()
         rate = (self._done - self._before) / max(now - self._began, 1e-9)
         if self._bar is not None and self._task is not None:
@@ -199,14 +199,14 @@ class PictureProgress:
         )  # fmt: skip
         self._task: TaskID | None = None
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Start counting ``total`` pictures."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(what, total=total)
-        self._what, self._total, self._done, self._told = what, total, 0, time.monotonic()
+        self._task = self._bar.add_task(stage, total=total)
+        self._what, self._total, self._done, self._told = stage, total, 0, time.monotonic()
         if self._bar.disable:
-            say(f"{what}: {total:,} pictures")
+            say(f"{stage}: {total:,} pictures")
 
     def advance(self, count: int) -> None:
         """Count pictures."""
@@ -257,12 +257,12 @@ class CompareProgress(PictureProgress):
         self._began = time.monotonic()
         self._before: int | None = None
 
-    def trial(self, done: int, total: int, told: str) -> None:
+    def trial(self, done: int, total: int, message: str) -> None:
         """Show a finished trial, and how long the others will take."""
         if self._before is None:
             self._before = done - 1  # of an earlier run
         left = (time.monotonic() - self._began) / (done - self._before) * (total - done)
-        say(f"{done} of {total}: {told}" + (f"; about {duration(left)} left" if done < total else ""))
+        say(f"{done} of {total}: {message}" + (f"; about {duration(left)} left" if done < total else ""))
 
 
 class EpochLine(Protocol):

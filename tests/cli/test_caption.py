@@ -90,7 +90,7 @@ class StopAfter:
         self.signal_number: int | None = None
         self._left = tiles
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Nothing is done yet."""
 
     def advance(self, tiles: int) -> None:
