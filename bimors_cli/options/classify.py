@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.device_names import device_names
+from bimors_cli.options.engines import ENGINES, LOCAL, RAY
 from bimors_cli.options.shard import Shard
 from bimors_cli.options.templates import check_templates
 
@@ -14,8 +15,6 @@ HEADS = ("auto", "zero-shot")
 REFINEMENTS = ("transductive", "spatial")
 RASTER_RESOLUTIONS = ("tile", "scene")
 AOI_RULES = ("centre", "any", "within")
-LOCAL, RAY = "local", "ray"
-ENGINES = (LOCAL, RAY)
 STDOUT = "-"
 
 

@@ -21,7 +21,7 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run, Setting
 
 TILES = 144
 # The program spawns its processes, which import torch for seconds; here they are forks, and faults are theirs as well.
-FORKED = Setting("bimors_cli.pipeline.engines.multi_device:START", "fork")
+FORKED = Setting("bimors_cli.pipeline.engines.multi_device:START_METHOD", "fork")
 READ = "bimors_cli.pipeline.inference.tile_reader:read_tile"
 JOURNAL = "out.gpkg.bimors-journal"
 

@@ -19,7 +19,7 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run
 
 KILLED = -9
 TILES = 36
-WRITE = "bimors_cli.pipeline.write_layer:write_rows"
+WRITE = "bimors_cli.pipeline.output_target:OutputTarget.write"
 # Where a merge spends its life, from the reading of the journals to the removal of the last of them.
 MOMENTS = (
     Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.read", act="kill after"),

@@ -28,7 +28,7 @@ from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import line
 from bimors_cli.pipeline.checkpoint.shard_header import options_of, shard_header
-from bimors_cli.pipeline.engines.local import take_up
+from bimors_cli.pipeline.engines.single_process import open_job_journal
 from bimors_cli.pipeline.merge import MergeOptions, merge
 from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.pipeline.tile_result import TileResult
@@ -264,7 +264,7 @@ def test_a_journal_by_the_name_of_another_shard(shards: Shards, tmp_path: Path) 
     first.rename(tmp_path / "out.gpkg.bimors-journal")
     with (
         pytest.raises(InputError, match=r'shard \("2/2", now null\)'),
-        take_up(shards.job(None, resume=True), NullProgress()),
+        open_job_journal(shards.job(None, resume=True), NullProgress()),
     ):
         pass
     (tmp_path / "out.gpkg.bimors-journal").rename(tmp_path / "b")
@@ -407,7 +407,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, target: str, nth: int = 1) -> None:
 @pytest.mark.parametrize(
     ("target", "nth"),
     [
-        ("bimors_cli.pipeline.write_layer:write_rows", 1),
+        ("bimors_cli.pipeline.output_target:OutputTarget.write", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.delete", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:remove", 1),
         ("pathlib:Path.unlink", 4),

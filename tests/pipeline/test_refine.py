@@ -52,7 +52,14 @@ REFINEMENTS = {"transductive": transductive, "spatial": spatial}
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, {"feature": b"ab"}, {"shares": b"cd"}, {"cells": b"e"}, {"feature": b"a", "cells": b""}]
+    "kept",
+    [
+        {},
+        {"feature": b"ab"},
+        {"probability_bytes": b"cd"},
+        {"valid_cells": b"e"},
+        {"feature": b"a", "valid_cells": b""},
+    ],
 )
 def test_a_record_comes_back_from_the_journal(kept: dict[str, bytes]) -> None:
     record = TileResult(1, 2, None, ((0, 0.5), (1, 0.25)), "a port", (0.5, 0.25), **kept)
@@ -271,7 +278,7 @@ def test_a_record_that_no_such_run_has_written(scene: str, options: Callable[...
     chosen = options(scene, refine="transductive", resume=True)
     plan = make_plan(chosen)
     with Journal(journal_path(plan.output), plan.run_key(), [len(plan)], resume=False) as journal:
-        journal.append([TileResult(0, i, shares=b"short", feature=b"ab") for i in range(len(plan))])
+        journal.append([TileResult(0, i, probability_bytes=b"short", feature=b"ab") for i in range(len(plan))])
     with pytest.raises(JournalError, match="not of this run"):
         run(chosen)
 
