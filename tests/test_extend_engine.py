@@ -112,7 +112,7 @@ def test_its_check_comes_before_scenes_and_models(options: ClassifyOptions) -> N
 
 
 def test_standard_output_is_refused_unless_the_engine_streams(options: ClassifyOptions) -> None:
-    with pytest.raises(InputError, match="standard output|stream"):
+    with pytest.raises(InputError, match=r"standard output|stream"):
         run(replace(with_engine(options), output="-"))
 
 

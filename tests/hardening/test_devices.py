@@ -146,8 +146,8 @@ def test_a_process_that_dies(program: Program) -> None:
             Fault(READ, act="kill", about="row=8"),
         )
     )
-    assert ended.code == 1 and "cpu: its process was ended by signal 9" in ended.error
-    assert "is there memory enough?" in ended.hint and f"finished tiles are in {JOURNAL}" in ended.hint
+    assert ended.code == 1 and "cpu: its process was killed by signal 9" in ended.error
+    assert "is there enough memory?" in ended.hint and f"finished tiles are in {JOURNAL}" in ended.hint
     before = program.kept()
     assert before >= 4
     done = program.run("--resume", device="cpu,cpu,cpu")

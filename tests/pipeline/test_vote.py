@@ -116,7 +116,7 @@ def test_blocks_are_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None
     scene = Scene(Grid(40, 30, 8, 8, 3, 5), 0, 0.9, 0.5)
     accumulator, places = votes_of(scene), np.arange(len(cells_of(scene.grid)))
     (whole,) = accumulator.count(places, scene.answers)
-    monkeypatch.setattr("bimors_cli.pipeline.vote._NUMBERS_AT_ONCE", 7 * LABELS)
+    monkeypatch.setattr("bimors_cli.pipeline.vote._BLOCK_SIZE", 7 * LABELS)
     parts = list(accumulator.count(places, scene.answers))
     assert len(parts) == -(-len(places) // 7)
     np.testing.assert_array_equal(np.concatenate([part.probabilities for part in parts]), whole.probabilities)
@@ -162,5 +162,5 @@ def test_a_record_of_another_grid_is_refused() -> None:
     grid = Grid(64, 64, 32, 32, 8, 8)
     accumulator = VoteAccumulator(grid)
     assert held(grid, grid[0]) == (4, 4)
-    with pytest.raises(JournalError, match="not of this run"):
+    with pytest.raises(JournalError, match="not from this run"):
         accumulator.add(TileResult(0, 0, valid_cells=b"1"), 0)

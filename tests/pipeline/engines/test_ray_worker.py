@@ -119,7 +119,7 @@ def error_of(job: Classification, **other: Any) -> WorkerUpdate:
 
 def test_another_version(make: Make) -> None:
     told = error_of(make(), version="0.0.0")
-    assert told.error == "InputError" and "and 0.0.0 where the run was started (on " in told.message and told.hint
+    assert told.error == "InputError" and "but the run was started with 0.0.0 (on " in told.message and told.hint
 
 
 def test_another_bundle_of_that_name(make: Make, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_another_bundle_of_that_name(make: Make, tiny_bundle: Bundle, tmp_path: 
     assert told.error == "BundleError" and "--model" in told.message and worker.NODE in told.message
     make_bundle(here, seed=1)
     told = error_of(replace_plan(job))
-    assert told.error == "BundleError" and "is another than where the run was started" in told.message
+    assert told.error == "BundleError" and "differs from the one that the run was started with" in told.message
 
 
 def replace_plan(job: Classification) -> Classification:
@@ -144,7 +144,7 @@ def test_a_scene_that_is_not_there_or_another(make: Make, make_raster: MakeRaste
     assert told.error == "SceneError" and "first.tif is not there (on " in told.message
     make_raster(np.ones((3, 96, 144), dtype=np.uint8), name="first.tif", nodata=0)
     told = error_of(replace_plan(job))
-    assert told.error == "InputError" and "first.tif is another file than where" in told.message and told.hint
+    assert told.error == "InputError" and "first.tif differs from the file that" in told.message and told.hint
 
 
 def test_the_adapter_is_that_of_whoever_sent_it(make: Make, tiny_bundle: Bundle, tmp_path: Path) -> None:
