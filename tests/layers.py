@@ -13,9 +13,9 @@ from bimors_cli.labels import Labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.tile_result import TileResult
-from bimors_cli.pipeline.tile_rows import frames, with_rows
-from bimors_cli.pipeline.write_layer import write_rows
+from bimors_cli.pipeline.tile_rows import frames, without_empty
 
 Answer = Callable[[int], dict[str, Any]]
 MakeLayer = Callable[..., Path]
@@ -30,8 +30,8 @@ def write_layer(path: Path, bundle: Bundle, scenes: tuple[str, ...], labels: Lab
         for number, scene in enumerate(plan.scenes)
         for index in range(len(scene.grid))
     ]
-    job = Classification(plan, ["bimors", "classify", *scenes])
-    write_rows(plan, job.spec, frames(plan, with_rows(plan, records), job.frame))
+    job = Classification.from_plan(plan, ["bimors", "classify", *scenes])
+    OutputTarget(plan, job.schema).write(frames(plan, without_empty(plan, records), job.to_frame))
     return path
 
 
@@ -43,7 +43,7 @@ def in_turn(labels: Labels) -> Answer:
             return {"reason": "low_confidence", "caption": "something"}
         best, second = index % len(labels), (index + 1) % len(labels)
         share = round((index % 20) / 20, 2)
-        return {"ranked": ((best, share), (second, round(1 - share, 2))), "caption": f"tile number {index}"}
+        return {"ranking": ((best, share), (second, round(1 - share, 2))), "caption": f"tile number {index}"}
 
     return answer
 

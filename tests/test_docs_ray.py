@@ -20,7 +20,7 @@ from bimors_cli.cli.main import app
 from bimors_cli.pipeline.checkpoint.parquet_part import LEAST_TILES, MOST_TILES
 from bimors_cli.pipeline.checkpoint.parquet_store import ATTEMPTS
 from bimors_cli.pipeline.engines import ray_worker as worker
-from bimors_cli.pipeline.engines import worker_spec as errand
+from bimors_cli.pipeline.engines import worker_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "cluster.md").read_text().partition("## Ray")[2].partition("\n## ")[0]
@@ -61,7 +61,7 @@ def test_what_it_tells_of_the_program() -> None:
     assert f"blocks of {LEAST_TILES} to {MOST_TILES:,} neighbours" in text
     assert f"every {worker.WRITE_SECONDS:.0f} seconds" in text and ATTEMPTS == 5 and "five workers" in text
     sent = text.partition("**Environment variables.**")[2].partition("except those that set")[0]
-    assert {f"{name}_" for name in re.findall(r"`([A-Z_]+)_\*`", sent)} == {*errand._CARRIED}
+    assert {f"{name}_" for name in re.findall(r"`([A-Z_]+)_\*`", sent)} == {*worker_spec._FORWARDED}
 
 
 def test_options_exist() -> None:

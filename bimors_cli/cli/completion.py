@@ -18,7 +18,7 @@ def of_option(option: Option) -> Completion | None:
     """Return the completion of an option: its choices, or the function of this module that it names."""
     if option.choices is not None:
         choices = option.choices
-        return lambda incomplete: list(choices.items())
+        return lambda incomplete: [(name, str(getattr(row, "help", row))) for name, row in choices.items()]
     if option.complete is None:
         return None
     function: Completion = globals()[option.complete]

@@ -25,9 +25,7 @@ from bimors_cli.evaluation.trial_log import TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, learning, run_trials, trials_of
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
-from bimors_cli.pipeline.progress import NullProgress as SilentStop
-from bimors_cli.pipeline.progress import StopRequest
-from bimors_cli.training.extract_features import PictureProgress, SilentPictures
+from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.training.train import Training
 
 # In the folder of the results, until all trials are finished.
@@ -35,11 +33,11 @@ EVIDENCE = "evidence"
 LOCK = "lock"
 
 
-class CompareProgress(PictureProgress, Protocol):
+class CompareProgress(Progress, Protocol):
     """Who shows how far a comparison is."""
 
-    def trial(self, done: int, total: int, told: str) -> None:
-        """Show that ``done`` of ``total`` trials are finished, the last of which is ``told``."""
+    def trial(self, done: int, total: int, message: str) -> None:
+        """Show that ``done`` of ``total`` trials are finished; ``message`` describes the last one."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,6 @@ class Comparison:
     repeated: int
     seconds: float
     learning: float
-
-
-class Silent(SilentPictures):
-    """Shows nothing."""
-
-    def trial(self, done: int, total: int, told: str) -> None:
-        """Show nothing."""
 
 
 def compare(
@@ -88,7 +79,7 @@ def compare(
         Models or output fail.
     """
     options.check_required()
-    progress, stop = progress or Silent(), stop or SilentStop()
+    progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}

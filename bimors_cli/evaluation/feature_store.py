@@ -15,9 +15,9 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.pipeline.progress import Progress
 from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, FewShotSplit, few_shot
 from bimors_cli.training.extract_features import (
-    PictureProgress,
     gather_readable,
     gather_views,
     gather_whole,
@@ -56,7 +56,7 @@ class FeatureStore:
         For the files; must be there.
     shots, views : int
         The most shots of all trials (0: all) and their most epochs: so many random crops of each picture are gathered.
-    progress : PictureProgress
+    progress : Progress
         Told of every batch.
     """
 
@@ -69,7 +69,7 @@ class FeatureStore:
         *,
         shots: int,
         views: int,
-        progress: PictureProgress,
+        progress: Progress,
     ) -> None:
         self._models = models
         self._bundle = bundle
@@ -123,7 +123,7 @@ class FeatureStore:
         kept = load_evidence(path, key, self._models.device)
         readable_file = path.with_suffix(".json")
         if kept is None or not readable_file.exists():
-            self._progress.begin(f"{data_set.name}: test pictures", len(part))
+            self._progress.begin(len(part), stage=f"{data_set.name}: test pictures")
             evidence, readable = gather_readable(self._models, part, self._bundle.image_size, self._progress.advance)
             readable_file.write_text(json.dumps(readable), encoding="utf-8")
             save_evidence(path, key, (evidence,))
@@ -146,10 +146,12 @@ class FeatureStore:
         beside = path.with_stem(f"{path.stem}-validation")
         seen = load_evidence(beside, key, device) if len(checked) else ()
         if kept is None or seen is None:
-            self._progress.begin(f"{data_set.name}, seed {seed}: pictures to learn from", len(learned) + len(checked))
+            self._progress.begin(
+                len(learned) + len(checked), stage=f"{data_set.name}, seed {seed}: pictures to learn from"
+            )
             whole = gather_whole(self._models, learned, side, self._progress.advance)
             seen = (gather_whole(self._models, checked, side, self._progress.advance),) if len(checked) else ()
-            self._progress.begin(f"{data_set.name}, seed {seed}: random crops", len(learned) * self._views)
+            self._progress.begin(len(learned) * self._views, stage=f"{data_set.name}, seed {seed}: random crops")
             views = gather_views(self._models, learned, whole, side, self._views, seed, self._progress.advance)
             if seen:
                 save_evidence(beside, key, seen)

@@ -55,8 +55,9 @@ class Option:
         can be resumed from tiles (a test holds that).
     panel, metavar, envvar : str, optional
         Panel of the help, name of the value in it, environment variable with a default.
-    choices : mapping of str to str, optional
-        The legal values, each with a few words for completion.
+    choices : mapping, optional
+        The legal values, each with a few words for completion: a str, or a row of a table with ``help``. The mapping is
+        read when it is needed, so that a row that another package adds is a choice.
     minimum, maximum : float, optional
         Inclusive range of a number.
     required : bool
@@ -78,7 +79,7 @@ class Option:
     panel: str | None = None
     metavar: str | None = None
     envvar: str | None = None
-    choices: Mapping[str, str] | None = None
+    choices: Mapping[str, Any] | None = None
     minimum: float | None = None
     maximum: float | None = None
     required: bool = False

@@ -1,8 +1,9 @@
-"""A run of caption: what the captioner says of each tile, and nothing else."""
+"""The run of caption: the caption of each tile, without labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.output.classified_schema import TEXT, make_frame
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
-from bimors_cli.pipeline.job import Job, Work
+from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.make_plan import make_inference_plan
 from bimors_cli.pipeline.plan import InferencePlan
 from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.run import run_job
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
-from bimors_cli.pipeline.tile_rows import is_multipart, places, provenance
+from bimors_cli.pipeline.tile_rows import is_multipart, provenance, tile_columns
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from bimors_cli.model.evidence import FrozenModels
 
 
+@dataclass(frozen=True, eq=False)
 class _Captioning(Job):
-    def __init__(self, plan: InferencePlan, command: Sequence[str]) -> None:
-        self.plan = plan
-        self.summary = RunSummary(answered_as="described", unanswered_as="without a caption")
-        self.spec = TileSchema(
+    @classmethod
+    def from_plan(cls, plan: InferencePlan, command: Sequence[str]) -> _Captioning:
+        schema = TileSchema(
             plan.options.layer,
             plan.crs.to_wkt(),
             {**TILE_COLUMNS, "caption": TEXT, "reason": TEXT},
@@ -38,18 +39,19 @@ class _Captioning(Job):
             provenance(plan, command),
             is_multipart(plan),
         )
+        return cls(plan, schema, RunSummary(answered_as="captioned", unanswered_as="without a caption"))
 
-    def start(self, models: FrozenModels) -> Work:
+    def load(self, models: FrozenModels) -> TileFn:
         from bimors_cli.pipeline.inference.predict import caption_tiles
 
         return partial(caption_tiles, self.plan, models)
 
-    def frame(self, records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
-        said = {
-            "caption": [record.caption for record in records],
-            "reason": [record.reason for record in records],
+    def to_frame(self, results: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
+        columns = {
+            "caption": [result.caption for result in results],
+            "reason": [result.reason for result in results],
         }
-        return make_frame({**places(self.plan, records), **said}, polygons, self.spec)
+        return make_frame({**tile_columns(self.plan, results), **columns}, polygons, self.schema)
 
 
 def caption(
@@ -59,7 +61,7 @@ def caption(
     stop: StopRequest | None = None,
     command: Sequence[str] = ("bimors_cli.caption",),
 ) -> RunSummary:
-    """Describe every tile of scenes, and write the layer; parameters and errors are those of `run.run`."""
-    job = _Captioning(make_inference_plan(options), command)
+    """Caption every tile of scenes and write the layer; parameters and errors as `run.run`."""
+    job = _Captioning.from_plan(make_inference_plan(options), command)
     run_job(job, progress, stop)
     return job.summary

@@ -1,4 +1,4 @@
-"""The grid as a layer: the tiles that classify would look at, before it does."""
+"""The grid as a layer: the tiles that classify would process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style, outline_qml
 from bimors_cli.pipeline.make_plan import make_layer_plan
-from bimors_cli.pipeline.output_checks import check_output
+from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.plan import LayerPlan
 from bimors_cli.pipeline.tile_result import TileResult
-from bimors_cli.pipeline.tile_rows import frames, is_multipart, places, provenance
-from bimors_cli.pipeline.write_layer import write_rows
+from bimors_cli.pipeline.tile_rows import frames, is_multipart, provenance, tile_columns
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -30,24 +29,24 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
     Parameters
     ----------
     options : LayerOptions
-        What the user chose.
+        The options of `bimors tiles`.
     command : sequence of str
-        Goes into the provenance.
+        Command line for the provenance.
 
     Returns
     -------
     LayerPlan
-        What was written: its length is the number of rows.
+        The plan of the layer: its length is the number of rows.
 
     Raises
     ------
     InputError
-        See `make_layer_plan`; the output is there already.
+        As `make_layer_plan`; or the output exists.
     OutputError
-        It cannot be written.
+        The output cannot be written.
     """
     plan = make_layer_plan(options)
-    spec = TileSchema(
+    schema = TileSchema(
         options.layer,
         plan.crs.to_wkt(),
         TILE_COLUMNS,
@@ -56,18 +55,19 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
         is_multipart(plan),
     )
 
-    def frame(records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
-        return make_frame(places(plan, records), polygons, spec)
+    def to_frame(results: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
+        return make_frame(tile_columns(plan, results), polygons, schema)
 
-    check_output(plan, spec)
-    chunks = frames(plan, _records(plan), frame)
+    target = OutputTarget(plan, schema)
+    target.check()
+    chunks = frames(plan, _empty_results(plan), to_frame)
     if plan.output == STDOUT:
-        write_sequence(sys.stdout, chunks, spec, rs=plan.format.rs)
+        write_sequence(sys.stdout, chunks, schema, rs=plan.format.rs)
     else:
-        write_rows(plan, spec, chunks)
+        target.write(chunks)
     return plan
 
 
-def _records(plan: LayerPlan) -> Iterator[TileResult]:
+def _empty_results(plan: LayerPlan) -> Iterator[TileResult]:
     for number, scene in enumerate(plan.scenes):
         yield from (TileResult(number, index) for index in range(len(scene.grid)) if scene.is_inside(index))

@@ -1,18 +1,17 @@
-"""What differs between the runs that look at tiles: what a tile's record holds, and the row that it becomes."""
+"""What differs between runs over tiles: the result of a tile, and the row that it becomes."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
-from bimors_cli.options.engines import RAY
 from bimors_cli.options.shard import Shard
 from bimors_cli.output.classified_schema import LayerSchema
-from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader, journal_path
-from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
+from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, TileIndices, all_tiles
 from bimors_cli.pipeline.summary import RunSummary
@@ -24,22 +23,21 @@ if TYPE_CHECKING:
 
     from bimors_cli.model.evidence import FrozenModels
 
-Batches = Iterator[list[TileResult]]
-# Looks at tiles; the time of each stage is added to the dict.
-Work = Callable[[TileIndices, dict[str, float]], Batches]
+# Computes tiles batch by batch; the time of each stage is added to the dict.
+TileFn = Callable[[TileIndices, dict[str, float]], Iterator[list[TileResult]]]
 
 
+@dataclass(frozen=True, eq=False)
 class Job(ABC):
-    """One run over tiles: its plan, the layer to write, and the summary that is counted on the way.
+    """One run over tiles: its plan, the schema of its layer, and the summary that is counted during the run.
 
-    ``layer`` is the plan whose grid the rows of the layer are of: ``plan``, unless the answers are settled on another.
-    ``captions`` says whether it needs the captioner, ``keeps_features`` whether its records have image features that go
-    beside the layer. ``raster``, where there is one, is written after the layer. ``shard`` is the part of the tiles
-    that is looked at, None for all of them; ``command`` is how the run was called.
+    ``captions`` says whether the captioner is needed, ``keeps_features`` whether image features are written to the
+    layer. ``raster``, if any, is written after the layer. ``shard`` is the part of the tiles to compute, None for all
+    of them; ``command`` is the command line of the run.
     """
 
     plan: InferencePlan
-    spec: LayerSchema
+    schema: LayerSchema
     summary: RunSummary
     captions: bool = True
     keeps_features: bool = False
@@ -48,48 +46,50 @@ class Job(ABC):
     command: tuple[str, ...] = ()
 
     @abstractmethod
-    def start(self, models: FrozenModels) -> Work:
-        """Make ready to look at tiles with loaded models."""
+    def load(self, models: FrozenModels) -> TileFn:
+        """Return the function that computes tiles with loaded models."""
 
     @abstractmethod
-    def frame(self, records: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
-        """Make rows of records, in the columns of ``spec``."""
+    def to_frame(self, results: Sequence[TileResult], polygons: Polygons) -> geopandas.GeoDataFrame:
+        """Make rows of results, in the columns of ``schema``."""
 
-    def todo(self) -> TileIndices:
-        """Return the tiles that there are records of when this run is finished."""
+    @property
+    def output_plan(self) -> InferencePlan:
+        """The plan whose grid gives the rows: ``plan``, or that of the cells where tiles vote."""
+        return self.plan.output_plan
+
+    def tiles(self) -> TileIndices:
+        """Return the tiles that have a result when this run is finished."""
         tiles = all_tiles(self.plan)
         return tiles if self.shard is None else self.shard.of(tiles)
 
-    @property
-    def checkpoint_path(self) -> Path:
-        """Where finished tiles are kept until the layer holds them."""
-        if self.plan.options.engine == RAY:
-            return blocks_path(self.plan.output)
-        return journal_path(self.plan.output, self.shard)
+    def for_worker(self, device: str) -> Self:
+        """Return the job as a worker on ``device`` gets it, with a summary of its own.
 
-    @property
-    def layer(self) -> InferencePlan:
-        return self.plan
+        The label raster is left out: it is a table of all tiles, which only the layer needs.
+        """
+        plan = replace(self.plan, options=replace(self.plan.options, device=device))
+        return replace(self, plan=plan, summary=copy.deepcopy(self.summary), raster=None)
 
-    def origin(self) -> ShardHeader | None:
-        """Return what the journal tells of where it comes from; None for a whole run."""
+    def shard_header(self) -> ShardHeader | None:
+        """Return what the journal of a shard records about the run; None for a whole run."""
         return None
 
     @contextmanager
-    def settle(self, records: Iterable[TileResult], check: Callable[[], None]) -> Iterator[Iterable[TileResult]]:
-        """Give all tiles of the run together their final answers; what that takes is let go of at the context's end.
+    def refine(self, results: Iterable[TileResult], check: Callable[[], None]) -> Iterator[Iterable[TileResult]]:
+        """Compute the final answers from all tiles together; scratch files are removed when the context ends.
 
-        ``records`` are those of all tiles, scene by scene in the order of the grid, and may be iterated over more than
-        once. ``check`` is called now and then, and raises to end it. What is given is of the tiles of ``layer``, in
-        that order, and is taken one by one.
+        ``results`` are those of all tiles, scene by scene in grid order, and may be iterated over more than once.
+        ``check`` is called from time to time, and raises to stop. Yields an iterable of the tiles of ``output_plan``,
+        in the same order.
         """
-        yield records
+        yield results
 
-    def finish(self) -> None:
-        """Write what goes beside the layer."""
+    def write_extras(self) -> None:
+        """Write the files next to the layer."""
         return
 
-    def watch(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
-        """Pass finished tiles on, and count them."""
-        counted = self.summary.count(records)
+    def count_results(self, results: Iterable[TileResult]) -> Iterator[TileResult]:
+        """Yield results unchanged, and count them for the summary and the label raster."""
+        counted = self.summary.count(results)
         return counted if self.raster is None else self.raster.collect(counted)

@@ -1,4 +1,4 @@
-"""Planning a run: every scene checked, cut and stretched, the output's place settled, before any model is loaded."""
+"""Makes the plan of a run: opens every scene, its grid and stretch, and the output, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
 from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
+from bimors_cli.pipeline.engines.engine import get_engine
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import choose_bands
@@ -34,7 +35,6 @@ from bimors_cli.scene.vote_cells import cells_of, covering
 
 log = logging.getLogger("bimors")
 
-
 AnyScene = TypeVar("AnyScene", bound="GriddedScene")
 
 
@@ -44,68 +44,73 @@ def make_plan(options: ClassifyOptions) -> Plan:
     Raises
     ------
     InputError
-        A scene, the AOI, a size, a band, a CRS, a format cannot be used; scenes do not go together.
+        A scene, the AOI, a size, a band, a CRS or a format cannot be used; the scenes cannot be used in one run; the
+        engine does not support an option.
     BundleError
         The bundle or the adapter cannot be used.
     ReadError
-        The pixels that the stretch needs cannot be read.
+        The pixels for the stretch cannot be read.
     """
     options.check_required()
+    get_engine(options.engine).check(options)
     output, form = _output(options)
     scenes = plan_scenes(options.scenes, options)
-    cells = tuple(_inside(_in_cells(scenes, options), options)) if options.vote else None
-    chosen = _inside(scenes, options) if cells is None else map(_that_cover, scenes, cells)
-    planned = _look_plan(options, tuple(chosen), output, form)
-    adapter = None if options.head == "zero-shot" else _adapter(options.adapter, planned.bundle)
+    cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
+    chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
+    base = _inference_plan(options, tuple(chosen), output, form)
+    adapter = None if options.head == "zero-shot" else _adapter(options.adapter, base.bundle)
     if options.templates and adapter is not None:
         raise InputError(
-            f"--template: the adapter {adapter.name} answers, whose prompts are learned",
-            "add --head zero-shot, or leave --template out",
+            f"--template is not supported with the adapter {adapter.name}, which has learned prompts",
+            "add --head zero-shot, or leave out --template",
         )
-    if options.keep_features and planned.format is not GPKG:
-        raise InputError("--keep-features: only a GeoPackage holds image features", "-o FILE.gpkg")
-    return Plan(options, planned.scenes, planned.output, planned.format, planned.crs, planned.bundle, adapter, cells)
+    if options.keep_features and base.format is not GPKG:
+        raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
+    return Plan(options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells)
 
 
 def make_inference_plan(options: InferenceOptions) -> InferencePlan:
-    """Check everything that can be checked without a model, whatever is asked about tiles; raises as `make_plan`."""
+    """Check everything that can be checked without a model, for any run over tiles; raises as `make_plan`."""
     options.check_required()
+    get_engine(options.engine).check(options)
     output, form = _output(options)
-    return _look_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
+    return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
 
 def make_layer_plan(options: LayerOptions) -> LayerPlan:
-    """Cut scenes into tiles, and settle where these go; no pixel is read.
+    """Make the grids of scenes and choose the output; no pixel is read.
 
     Raises
     ------
     InputError
-        A scene, the AOI, a size, a CRS, a format cannot be used; scenes do not go together.
+        A scene, the AOI, a size, a CRS or a format cannot be used; the scenes cannot be used in one run.
     """
     options.check_required()
     output, form = _output(options)
-    cut = tuple(_cut_scene(path, options) for path in options.scenes)
-    _check_together(cut)
-    scenes = tuple(_inside(cut, options))
+    gridded = tuple(_grid_scene(path, options) for path in options.scenes)
+    _check_unique_names(gridded)
+    scenes = tuple(_inside(gridded, options))
     return LayerPlan(options, scenes, output, form, _layer_crs(scenes, options, form))
 
 
 def plan_scenes(paths: Sequence[str], options: SceneOptions) -> tuple[ScenePlan, ...]:
-    """Open scenes, check that they go together, and settle how each is cut and shown to the model.
+    """Open scenes, check that they can be used in one run, and choose grid, bands and stretch of each.
 
     Raises
     ------
     InputError
-        A scene, a size, a band, a CRS cannot be used; two scenes have one name.
+        A scene, a size, a band or a CRS cannot be used; two scenes have the same name.
     ReadError
-        The pixels that the stretch needs cannot be read.
+        The pixels for the stretch cannot be read.
     """
     scenes = tuple(_plan_scene(path, options) for path in paths)
-    _check_together(scenes)
+    _check_unique_names(scenes)
     return scenes
 
 
-def _look_plan(options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format) -> InferencePlan:
+def _inference_plan(
+    options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format
+) -> InferencePlan:
     bundle = open_bundle(find_bundle(options.model))
     return InferencePlan(options, scenes, output, form, _layer_crs(scenes, options, form), bundle)
 
@@ -121,64 +126,66 @@ def _output(options: LayerOptions) -> tuple[Path, Format]:
     if options.rs:
         form = with_separators(form)
     if options.append and form is not GPKG:
-        raise InputError(f"--append adds a layer to a GeoPackage; {form.name} holds one layer only", "use -o FILE.gpkg")
+        raise InputError(f"--append needs a GeoPackage; {form.name} supports one layer only", "use -o FILE.gpkg")
     return path, form
 
 
 def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
     nodata = parse_nodata(options.nodata)
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
-        cut = _cut(scene.info, options)
+        gridded = _grid(scene.info, options)
         bands = choose_bands(scene.info, options.bidx or None)
         stretch = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), nodata)
-    return ScenePlan(cut.info, cut.grid, bands=bands, stretch=stretch, nodata=nodata)
+    return ScenePlan(gridded.info, gridded.grid, bands=bands, stretch=stretch, nodata=nodata)
 
 
-def _cut_scene(path: str, options: GridOptions) -> GriddedScene:
+def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
-        return _cut(scene.info, options)
+        return _grid(scene.info, options)
 
 
-def _cut(info: SceneInfo, options: GridOptions) -> GriddedScene:
+def _grid(info: SceneInfo, options: GridOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
     if not info.has_geotransform:
-        log.warning("%s has no position: its pixels are taken for map units", info.name)
+        log.warning("%s has no geotransform: pixel coordinates are used as map coordinates", info.name)
     return GriddedScene(info, grid)
 
 
 def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
-    """Open the adapter that was asked for, else the bundle's own; None for a bundle that has none."""
+    """Open the given adapter, else that of the bundle; None for a bundle without one."""
     if folder is not None:
         return open_adapter(Path(folder), bundle)
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
-    log.warning("%s has no adapter: it answers zero-shot", bundle.name)
+    log.warning("%s has no adapter: the zero-shot head is used", bundle.name)
     return None
 
 
 def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnyScene]:
-    """Restrict scenes to the AOI, if there is one."""
+    """Restrict scenes to the AOI, if one is given."""
     if options.aoi is None:
         yield from scenes
         return
     restricted = [_restrict(scene, options.aoi, options.aoi_rule, alone=len(scenes) == 1) for scene in scenes]
     if not any(map(len, restricted)):
-        raise InputError(f"{options.aoi}: no tile of any scene is in it", "try --aoi-rule any, or smaller tiles")
+        raise InputError(
+            f"{options.aoi}: the area of interest contains no tile of any scene", "try --aoi-rule any, or smaller tiles"
+        )
     yield from restricted
 
 
-def _in_cells(scenes: Sequence[ScenePlan], options: SceneOptions) -> list[ScenePlan]:
-    """Cut scenes into the cells that their tiles share."""
+def _vote_cells(scenes: Sequence[ScenePlan], options: SceneOptions) -> list[ScenePlan]:
+    """Return the scenes with the grids of the cells that tiles vote on."""
     grids = [scene.grid for scene in scenes]
     steps = any((grid.stride_x, grid.stride_y) != (grid.tile_width, grid.tile_height) for grid in grids)
-    # A scene that is one tile has nothing to overlap with.
+    # A scene of one tile has no overlap.
     if parse_overlap(options.overlap).value == 0 or not (steps or all(len(grid) == 1 for grid in grids)):
-        raise InputError("--vote is of tiles that overlap, and these do not", "add --overlap 50%")
+        raise InputError("--vote needs overlapping tiles", "add --overlap 50%")
     return [replace(scene, grid=cells_of(scene.grid)) for scene in scenes]
 
 
-def _that_cover(scene: ScenePlan, cells: ScenePlan) -> ScenePlan:
-    """Restrict a scene to the tiles that cover what the AOI holds of its cells."""
+def _covering(scene: ScenePlan, cells: ScenePlan) -> ScenePlan:
+    """Restrict a scene to the tiles over the cells in the AOI."""
     if cells.inside is None:
         return scene
     return replace(scene, inside=covering(scene.grid, cells.inside), aoi_sha256=cells.aoi_sha256)
@@ -191,13 +198,13 @@ def _restrict(scene: AnyScene, spec: str, rule: str, *, alone: bool) -> AnyScene
     return replace(scene, inside=inside, aoi_sha256=digest)
 
 
-def _check_together(scenes: Sequence[GriddedScene]) -> None:
+def _check_unique_names(scenes: Sequence[GriddedScene]) -> None:
     stems: dict[str, str] = {}
     for scene in scenes:
         if scene.info.stem in stems:
             raise InputError(
-                f"{scene.info.path} and {stems[scene.info.stem]} have one name: their tiles would have equal ids",
-                "rename one of them, or take them in two runs",
+                f"{scene.info.path} and {stems[scene.info.stem]} have the same name: their tiles would have equal ids",
+                "rename one of them, or use two runs",
             )
         stems[scene.info.stem] = scene.info.path
 
@@ -207,14 +214,16 @@ def _layer_crs(scenes: Sequence[GriddedScene], options: LayerOptions, form: Form
     if wanted is not None:
         crs = parse_crs(wanted, "--dst-crs")
         if form.wgs84 and crs != CRS.from_user_input(WGS84):
-            raise InputError(f"--dst-crs {wanted}: {form.name} holds WGS 84 only", "write a .gpkg, or leave it out")
+            raise InputError(
+                f"--dst-crs {wanted}: {form.name} supports WGS 84 only", "use -o FILE.gpkg, or leave out --dst-crs"
+            )
         return crs
     first = scenes[0].info
     for scene in scenes[1:]:
         if scene.info.crs != first.crs:
             raise InputError(
-                f"{scene.info.name} is in {_short(scene.info.crs)}, {first.name} in {_short(first.crs)}",
-                "name the layer's CRS with --dst-crs, or take them in two runs",
+                f"{scene.info.name} has the CRS {_short(scene.info.crs)}, {first.name} has {_short(first.crs)}",
+                "give the CRS of the layer with --dst-crs, or use two runs",
             )
     return first.crs
 

@@ -1,4 +1,4 @@
-"""Shards become the layer: their journals are checked against each other and against the scenes, and written as one."""
+"""Merges the journals of all shards into one layer, after checking them against each other and against the scenes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJou
 from bimors_cli.pipeline.checkpoint.unfinished import exclusive
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
-from bimors_cli.pipeline.output_checks import check_output, remove_unfinished
-from bimors_cli.pipeline.plan import Plan, all_tiles, count
+from bimors_cli.pipeline.output_target import OutputTarget
+from bimors_cli.pipeline.plan import Plan, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.write_layer import write_layer
 from bimors_cli.scene.gdal import file_name, is_local
 
-GO_ON = "run the same command again"
-# Of shards that are missing or unfinished, so many are named.
-NAMED = 5
+RESUME_HINT = "run the same command again"
+# Messages name at most so many shards.
+MAX_NAMED = 5
 
 log = logging.getLogger("bimors")
 
@@ -44,24 +44,24 @@ def merge(
     stop: StopRequest | None = None,
     command: Sequence[str] = ("bimors_cli.merge",),
 ) -> Summary:
-    """Write the layer of a run that was done in shards, and remove their journals.
+    """Write the layer of a run in shards, and remove their journals.
 
     Parameters
     ----------
     options : MergeOptions
-        What the user chose.
+        The options of `bimors merge`.
     progress, stop, command : optional
         As `bimors_cli.pipeline.run.run`.
 
     Raises
     ------
     InputError
-        A journal is not that of a shard; they are of different runs; one is missing, there twice, or not finished; a
-        scene, the AOI or a model is not what it was; the output is there already.
+        A journal is not one of a shard; the journals are from different runs; a shard is missing, given twice, or not
+        finished; a scene, the AOI or a model has changed; the output exists.
     JournalError
-        A shard is still at work, or its journal cannot be read.
+        A shard is still running, or its journal cannot be read.
     Interrupted
-        ``stop`` asked for it; the journals are as they were.
+        ``stop`` was requested; the journals are unchanged.
     BimorsError
         The output cannot be written. The journals stay.
     """
@@ -75,95 +75,101 @@ def merge(
         if state == "written" and output.exists():
             remove([journal.path for journal in journals])
             return Summary(output=options.output, finished_before=True)
-        _check_whole(journals)
-        # What an earlier merge was killed over is its own to replace.
+        _check_complete(journals)
+        # After a killed merge the output is its own to replace.
         resume = state == "begun" and not options.overwrite
         plan = make_plan(_options(options, journals[0], resume=resume))
-        _check_same(plan, journals)
-        job = Classification(plan, command)
-        shards = journals[0].shard.count
-        check_output(plan, job.spec, job.raster, resume=resume, checkpoint_path=output, shards=shards)
-        finished = _read(plan, journals, progress, stop, keep=options.keep_journals)
+        _check_same_run(plan, journals)
+        job = Classification.from_plan(plan, command)
+        target = OutputTarget(plan, job.schema, job.raster, output, journals[0].shard.count)
+        target.check()
+        store = _read(plan, journals, progress, stop, keep=options.keep_journals)
         job.summary.seconds["journals"] = time.perf_counter() - clock
         if options.overwrite:
-            remove_unfinished(output, output, shards)
+            target.remove_unfinished()
         else:
-            finished.note("begun")
-        write_layer(job, finished, stop, resume=resume, go_on=GO_ON)
+            store.note("begun")
+        write_layer(job, target, store, stop, resume_hint=RESUME_HINT)
     if job.summary.failed:
         job.summary.journal = None
-        job.summary.then = _again(job.summary.failed, journals, finished.failed)
+        job.summary.next_step = _retry_hint(job.summary.failed, journals, store.failed)
     return job.summary
 
 
 def _journals(paths: Sequence[str]) -> list[ShardJournal]:
-    """Open journals and sort them by their shards; two of one shard, or of different numbers of shards, do not go."""
+    """Open journals and sort them by shard; refuse two of one shard, or of runs with other numbers of shards."""
     found: dict[Shard, ShardJournal] = {}
     for path in dict.fromkeys(Path(path).absolute() for path in paths):
         journal = open_journal(path)
         if not isinstance(journal, ShardJournal):
             raise InputError(
-                f"{path.name}: the journal of a whole run, not of a shard",
-                "go on with that run: the same with --resume",
+                f"{path.name} is the journal of a run without --shard",
+                "continue that run with --resume",
             )
         other = found.setdefault(journal.shard, journal)
         if other is not journal:
-            raise InputError(f"{other.path} and {path} are both of shard {journal.shard}", "leave one of them out")
+            raise InputError(
+                f"{other.path} and {path} are both journals of shard {journal.shard}", "leave out one of them"
+            )
         if is_locked(path):
             raise JournalError(
-                f"{path.name}: shard {journal.shard} is still at work{lock_owner(path)}", "merge when all have ended"
+                f"{path.name}: shard {journal.shard} is still running{lock_owner(path)}",
+                "merge when all shards have ended",
             )
     journals = [found[shard] for shard in sorted(found)]
     first, last = journals[0], max(journals, key=lambda journal: journal.shard.count)
     if first.shard.count != last.shard.count:
         raise InputError(
-            f"{first.path.name} is of {first.shard.count} shards, {last.path.name} of {last.shard.count}",
-            "name those of one run only",
+            f"{first.path.name} is from a run of {first.shard.count} shards, {last.path.name} from one of "
+            f"{last.shard.count}",
+            "give the journals of one run only",
         )
     return journals
 
 
-def _check_whole(journals: Sequence[ShardJournal]) -> None:
-    """Check that all shards are there, and are of one run."""
-    first, there = journals[0], {journal.shard.number for journal in journals}
-    missing = [Shard(number, first.shard.count) for number in range(1, first.shard.count + 1) if number not in there]
+def _check_complete(journals: Sequence[ShardJournal]) -> None:
+    """Check that the journals of all shards are given, and are from one run."""
+    first, given = journals[0], {journal.shard.number for journal in journals}
+    missing = [Shard(number, first.shard.count) for number in range(1, first.shard.count + 1) if number not in given]
     if missing:
-        what = "shard {} is" if len(missing) == 1 else "shards {} are"
+        what = "shard" if len(missing) == 1 else "shards"
         raise InputError(
-            f"{what.format(_listed(list(map(str, missing))))} not among the journals",
-            f"one is made by: {shlex.join(command_of(first.origin, missing[0]))}",
+            f"no journal given of {what} {_join(list(map(str, missing)))}",
+            f"run shard {missing[0]} with: {shlex.join(command_of(first.origin, missing[0]))}",
         )
     for journal in journals[1:]:
-        _compare(first.header.run, journal.header.run, f"{journal.path.name}: not of the run of {first.path.name}")
+        _compare(first.header.run, journal.header.run, f"{journal.path.name} is not from the run of {first.path.name}")
 
 
-def _check_same(plan: Plan, journals: Sequence[ShardJournal]) -> None:
-    """Check that the plan that was made again is that of the shards, whatever the layer is written as."""
+def _check_same_run(plan: Plan, journals: Sequence[ShardJournal]) -> None:
+    """Check that the plan on this machine is that of the shards, but for the format of the layer."""
     written_as = ("format", "layer", "crs")
     old, new = (
         {key: value for key, value in run.items() if key not in written_as}
         for run in (journals[0].header.run, plan.run_key())
     )
-    _compare(old, new, "what the shards were made from is not what is here")
+    _compare(old, new, "the scenes, models or options differ from those of the shards")
     if any(journal.header.run.get("scenes") != new["scenes"] for journal in journals):
-        log.warning("the shards saw copies of a scene that were modified at other times; all else of them agrees")
+        log.warning(
+            "the copies of a scene that the shards used have other modification times; everything else is equal"
+        )
 
 
 def _compare(old: Any, new: Any, what: str) -> None:
     different = differences(*ignoring_file_times(old, new))
     if different:
         raise InputError(
-            f"{what}: {'; '.join(different)}", "merge shards of one run, with the scenes and models that they had"
+            f"{what}: {'; '.join(different)}", "merge the shards of one run, with the same scenes and models"
         )
 
 
 def _options(options: MergeOptions, journal: ShardJournal, *, resume: bool) -> ClassifyOptions:
-    """Make the options of the run again, with what is other on this machine."""
+    """Return the options of the run, with the paths of this machine."""
     origin = options_of(journal.origin.options, shard=None)
     form = options.format
     if form is None and not is_known_suffix(Path(options.output)):
         form = origin.format
-    other: dict[str, Any] = {
+    changed: dict[str, Any] = {
         "output": options.output,
         "format": form,
         "rs": origin.rs and guess_format(Path(options.output), form).name == GEOJSONSEQ.name,
@@ -172,67 +178,67 @@ def _options(options: MergeOptions, journal: ShardJournal, *, resume: bool) -> C
         "resume": resume,
         "device": "auto",
     }
-    here: dict[str, Any] = {
+    given: dict[str, Any] = {
         "layer": options.layer,
         "aoi": options.aoi,
         "model": options.model,
         "adapter": options.adapter,
     }
-    return replace(origin, **other, **{name: value for name, value in here.items() if value is not None})
+    return replace(origin, **changed, **{name: value for name, value in given.items() if value is not None})
 
 
-def _scenes(paths: Sequence[str], here: Sequence[str]) -> tuple[str, ...]:
-    """Put scenes of this machine in the place of those of the same names."""
-    places = {file_name(path): path for path in here}
-    for name in places.keys() - {file_name(path) for path in paths}:
+def _scenes(paths: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """Replace the paths of scenes by those given with the same file names."""
+    by_name = {file_name(path): path for path in given}
+    for name in by_name.keys() - {file_name(path) for path in paths}:
         raise InputError(
-            f"--scene {places[name]}: no scene of the shards has this name",
-            f"they are: {_listed([file_name(path) for path in paths])}",
+            f"--scene {by_name[name]}: no scene of the shards has this name",
+            f"the scenes are: {_join([file_name(path) for path in paths])}",
         )
-    found = tuple(places.get(file_name(path), path) for path in paths)
+    found = tuple(by_name.get(file_name(path), path) for path in paths)
     for path in found:
         if is_local(path) and not os.path.exists(path):
-            raise InputError(f"{path}: this scene of the shards is not here", "say where it is now: --scene PATH")
+            raise InputError(f"{path}: scene of the shards not found", "give its path on this machine: --scene PATH")
     return found
 
 
 def _read(
     plan: Plan, journals: Sequence[ShardJournal], progress: Progress, stop: StopRequest, *, keep: bool
 ) -> ShardJournals:
-    """Find the records of all tiles, and check that there are all of them."""
-    todo = all_tiles(plan)
+    """Find the results of all tiles in the journals, and check that none is missing."""
+    tiles = all_tiles(plan)
     sizes = [len(scene.grid) for scene in plan.scenes]
-    finished = ShardJournals(journals, todo, sizes, plan.output, keep=keep)
-    progress.begin(count(todo), 0)
+    store = ShardJournals(journals, tiles, sizes, plan.output, keep=keep)
+    progress.begin(num_tiles(tiles), 0)
 
-    def advance(tiles: int) -> None:
-        progress.advance(tiles)
+    def advance(count: int) -> None:
+        progress.advance(count)
         if stop.signal_number is not None:
-            raise Interrupted(stop.signal_number, "interrupted; nothing was written", f"{GO_ON} to go on")
+            raise Interrupted(stop.signal_number, "interrupted; nothing was written", f"{RESUME_HINT} to continue")
 
-    finished.read(advance)
-    missing = finished.missing()
+    store.read(advance)
+    missing = store.missing()
     if missing:
-        told = _listed([f"{journal.shard} lacks {lacks:,} of {shall:,} tiles" for journal, lacks, shall in missing])
+        counts = _join([f"shard {journal.shard} lacks {lack:,} of {total:,} tiles" for journal, lack, total in missing])
         journal, _, _ = missing[0]
         raise InputError(
-            f"not all shards are finished: {told}",
-            f"go on with {'each' if len(missing) > 1 else 'it'}: "
+            f"not all shards are finished: {counts}",
+            f"continue {'each shard' if len(missing) > 1 else 'it'} with: "
             f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}",
         )
-    return finished
+    return store
 
 
-def _again(failed: int, journals: Sequence[ShardJournal], shards: set[Shard]) -> str:
-    """Say how failed tiles are tried again."""
+def _retry_hint(failed: int, journals: Sequence[ShardJournal], shards: set[Shard]) -> str:
+    """Return how to try failed tiles again."""
     journal = next(journal for journal in journals if journal.shard in shards)
     return (
-        f"{failed:,} tiles failed, in shards {_listed(list(map(str, sorted(shards))))}: "
-        "try each again, then merge again: "
+        f"{failed:,} tiles failed, in shards {_join(list(map(str, sorted(shards))))}: "
+        "run each of them again, then merge again: "
         f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}"
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _join(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

@@ -1,4 +1,4 @@
-"""What a plan is: the scenes of a run, how each is cut and shown, and what decides the rows of its layer."""
+"""The plan of a run: its scenes with their grids, bands and stretch, and the key of its rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bimors_cli.scene.stretch import Stretch
 
 @dataclass(frozen=True)
 class GriddedScene:
-    """A scene, cut into tiles. ``inside`` bool [tiles] tells which tiles the AOI holds; None without an AOI."""
+    """A scene and its grid of tiles. ``inside`` bool [tiles] marks the tiles in the AOI; None without an AOI."""
 
     info: SceneInfo
     grid: Grid
@@ -35,15 +35,15 @@ class GriddedScene:
     aoi_sha256: str | None = None
 
     def __len__(self) -> int:
-        """Count the tiles to look at."""
+        """Count the tiles to process."""
         return len(self.grid) if self.inside is None else int(self.inside.sum())
 
     def is_inside(self, index: int) -> bool:
-        """Tell whether the AOI holds a tile."""
+        """Tell whether a tile is in the AOI."""
         return self.inside is None or bool(self.inside[index])
 
     def line(self) -> str:
-        """Say how it is cut."""
+        """Describe the grid in a line."""
         grid = self.grid
         return (
             f"{self.info.name}: {grid.rows} rows x {grid.cols} columns of tiles, each {grid.tile_width} x "
@@ -68,7 +68,7 @@ class GriddedScene:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenePlan(GriddedScene):
-    """One scene of a run: how it is cut, and how its pixels become pictures."""
+    """A scene of a run: its grid, and how its pixels become images."""
 
     bands: Bands
     stretch: Stretch
@@ -86,7 +86,7 @@ class ScenePlan(GriddedScene):
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """A layer of tiles that can be written: ``output`` is the file, `STDOUT` the stream; ``crs`` that of the layer."""
+    """A layer of tiles to write: ``output`` is a file, or `STDOUT`; ``crs`` is that of the layer."""
 
     options: LayerOptions
     scenes: tuple[GriddedScene, ...]
@@ -113,7 +113,7 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class InferencePlan(LayerPlan):
-    """A run that can start: the models of a bundle look at the tiles."""
+    """A run over tiles with the models of a bundle."""
 
     options: InferenceOptions
     scenes: tuple[ScenePlan, ...]
@@ -124,15 +124,21 @@ class InferencePlan(LayerPlan):
         """Whether overlapping tiles vote on the cells that they share."""
         return False
 
+    @property
+    def output_plan(self) -> InferencePlan:
+        """The plan whose grid gives the rows."""
+        return self
+
     def _run_key(self) -> dict[str, Any]:
         return {**super()._run_key(), "model": {"name": self.bundle.name, "sha256": self.bundle.sha256}}
 
 
 @dataclass(frozen=True)
 class Plan(InferencePlan):
-    """A run of classify that can start.
+    """A run of classify.
 
-    ``cells`` are the scenes cut into what rows are of where tiles vote, with what the AOI holds of that; else None.
+    ``cells`` are the scenes with the grids of the cells that tiles vote on, restricted to the AOI; None without
+    ``--vote``.
     """
 
     options: ClassifyOptions
@@ -145,22 +151,22 @@ class Plan(InferencePlan):
         return self.options.vote
 
     @property
-    def layer(self) -> Plan:
-        """The plan whose grid the rows are of."""
+    def output_plan(self) -> Plan:
+        """The plan whose grid gives the rows: that of the cells where tiles vote."""
         return self if self.cells is None else replace(self, scenes=self.cells)
 
     def unknown_words(self) -> dict[str, tuple[str, ...]]:
-        """Return the words that the bundle never saw, of synonyms too, by label; labels without any are left out."""
+        """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out."""
         found = {label.name: self.bundle.unknown_words(" ".join(label.names)) for label in self.options.labels.items}
         return {name: words for name, words in found.items() if words}
 
     def new_labels(self) -> tuple[str, ...]:
-        """Return the labels that the adapter was not trained on; none without an adapter."""
+        """Return the labels that the adapter was not trained on; empty without an adapter."""
         return () if self.adapter is None else new_labels(self.options.labels, self.adapter.labels)
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """Those of the zero-shot head; none where an adapter answers."""
+        """The templates of the zero-shot head; empty with an adapter."""
         return () if self.adapter is not None else tuple(self.options.templates) or self.bundle.templates
 
     def _run_key(self) -> dict[str, Any]:
@@ -176,12 +182,12 @@ class Plan(InferencePlan):
         }
 
 
-# For each scene of a run the places of tiles in its grid, int64, ascending: 8 bytes a tile.
+# For each scene of a run the indices of tiles in its grid, int64, ascending: 8 bytes per tile.
 TileIndices = tuple[npt.NDArray[np.int64], ...]
 
 
 def all_tiles(plan: InferencePlan) -> TileIndices:
-    """Return all tiles of a run: those of the AOI, and with --keep-empty the others as well."""
+    """Return all tiles of a run: those in the AOI, and with --keep-empty the others as well."""
     return tuple(
         np.arange(len(scene.grid))
         if scene.inside is None or plan.options.keep_empty
@@ -190,6 +196,6 @@ def all_tiles(plan: InferencePlan) -> TileIndices:
     )
 
 
-def count(todo: TileIndices) -> int:
+def num_tiles(tiles: TileIndices) -> int:
     """Count the tiles."""
-    return sum(map(len, todo))
+    return sum(map(len, tiles))

@@ -1,4 +1,4 @@
-"""What the answered tiles of a run said, laid out on disk: a million of them need no memory of their own."""
+"""The probabilities and features of all labelled tiles of a run, in memory-mapped files: millions of tiles fit."""
 
 from __future__ import annotations
 
@@ -19,116 +19,117 @@ from bimors_cli.pipeline.tile_result import PROBABILITIES, RETRIED, TileResult
 from bimors_cli.pipeline.vote import VoteAccumulator
 from bimors_cli.refine.grid_neighbours import NONE, SIDES, map_neighbours
 
-_PLACE: Final = np.dtype("<i8")
+_INDEX: Final = np.dtype("<i8")
 
 
 @dataclass(frozen=True)
 class ProbabilityStore:
-    """The N answered tiles of a run, in its order; arrays are maps of files, and empty where they are not needed.
+    """The N labelled tiles of a run, in its order. Arrays are memory maps, and empty if the options do not need them.
 
     Attributes
     ----------
-    shares : float32 array [N, K]
+    probabilities : float32 array [N, K]
         Probabilities of the labels.
     features : float16 array [N, D]
-        Image features, to refine.
+        Image features, for ``--refine``.
     neighbours : int64 array [N, 8]
-        Rows of the tiles that touch on the map, see `map_neighbours`, to refine with them.
+        Rows of the adjacent tiles, see `map_neighbours`, for ``--refine spatial``.
     captions, ends : bytes, int64 array [N]
-        Sentences one behind the other, and where each ends, to vote.
-    ballots : tuple of Ballot
-        One for each scene, to vote.
+        Concatenated captions and the end of each, for ``--vote``.
+    votes : tuple of VoteAccumulator
+        One for each scene, for ``--vote``.
     failed : int
-        How many tiles of the run could not be read or computed.
+        Number of tiles that could not be read or computed.
     """
 
-    shares: npt.NDArray[Any]
+    probabilities: npt.NDArray[Any]
     features: npt.NDArray[Any]
     neighbours: npt.NDArray[Any]
     captions: npt.NDArray[Any]
     ends: npt.NDArray[Any]
-    ballots: tuple[VoteAccumulator, ...]
+    votes: tuple[VoteAccumulator, ...]
     failed: int
 
     def caption(self, row: int) -> str | None:
-        """Return the sentence about a tile."""
+        """Return the caption of a tile; None if captions are not stored."""
         if not len(self.ends):
             return None
         begin = int(self.ends[row - 1]) if row else 0
         return bytes(self.captions[begin : int(self.ends[row])]).decode()
 
 
-def write_arrays(plan: Plan, records: Iterable[TileResult], folder: Path) -> ProbabilityStore:
-    """Write what records say into files in a folder, and map them.
+def write_arrays(plan: Plan, results: Iterable[TileResult], folder: Path) -> ProbabilityStore:
+    """Write the arrays of tile results to files in a folder, and map them.
 
     Raises
     ------
     OutputError
-        The disk refuses.
+        The files cannot be written.
     JournalError
-        A record is not of such a run.
+        A result is not from this run.
     """
     try:
-        return _lay_out(plan, records, folder)
+        return _write(plan, results, folder)
     except BimorsError:
         raise
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(
-            f"{plan.output.parent}: no room to settle the tiles: {reason}", "is the disk full?"
+            f"{plan.output.parent}: cannot write the scratch files of --refine or --vote: {reason}", "is the disk full?"
         ) from error
 
 
-def _lay_out(plan: Plan, records: Iterable[TileResult], folder: Path) -> ProbabilityStore:
+def _write(plan: Plan, results: Iterable[TileResult], folder: Path) -> ProbabilityStore:
     options = plan.options
-    ballots = tuple(VoteAccumulator(scene.grid) for scene in plan.scenes) if options.vote else ()
-    touching = plan.scenes if options.refine == "spatial" else ()
-    rows = tuple(np.full(len(scene.grid), NONE, np.int64) for scene in touching)
-    share_bytes, feature_bytes = len(options.labels) * PROBABILITIES.itemsize, 0
+    votes = tuple(VoteAccumulator(scene.grid) for scene in plan.scenes) if options.vote else ()
+    mapped = plan.scenes if options.refine == "spatial" else ()
+    rows = tuple(np.full(len(scene.grid), NONE, np.int64) for scene in mapped)
+    probability_size, feature_size = len(options.labels) * PROBABILITIES.itemsize, 0
     failed = row = end = 0
     with _Columns(folder) as columns:
-        for record in records:
-            failed += record.reason in RETRIED
-            if ballots:
-                ballots[record.scene].add(record, row)
-            if record.shares is None:
+        for result in results:
+            failed += result.reason in RETRIED
+            if votes:
+                votes[result.scene].add(result, row)
+            if result.probability_bytes is None:
                 continue
-            _put(columns, "shares", record, record.shares, share_bytes)
+            _put(columns, "probabilities", result, result.probability_bytes, probability_size)
             if options.refine:
-                feature_bytes = feature_bytes or len(record.feature or b"")
-                _put(columns, "features", record, record.feature, feature_bytes)
+                feature_size = feature_size or len(result.feature or b"")
+                _put(columns, "features", result, result.feature, feature_size)
             if options.vote and options.captions:
-                sentence = (record.caption or "").encode()
-                end += len(sentence)
-                columns.write("captions", sentence)
-                columns.write("ends", end.to_bytes(_PLACE.itemsize, "little"))
+                caption = (result.caption or "").encode()
+                end += len(caption)
+                columns.write("captions", caption)
+                columns.write("ends", end.to_bytes(_INDEX.itemsize, "little"))
             if rows:
-                rows[record.scene][record.index] = row
+                rows[result.scene][result.index] = row
             row += 1
-        for scene, placed in zip(touching, rows, strict=True):
-            for block in map_neighbours(placed.reshape(scene.grid.rows, scene.grid.cols)):
-                columns.write("neighbours", block.astype(_PLACE).tobytes())
+        for scene, scene_rows in zip(mapped, rows, strict=True):
+            for block in map_neighbours(scene_rows.reshape(scene.grid.rows, scene.grid.cols)):
+                columns.write("neighbours", block.astype(_INDEX).tobytes())
     return ProbabilityStore(
-        columns.map("shares", PROBABILITIES, len(options.labels)),
-        columns.map("features", FEATURES, max(1, feature_bytes // FEATURES.itemsize)),
-        columns.map("neighbours", _PLACE, len(SIDES)),
+        columns.map("probabilities", PROBABILITIES, len(options.labels)),
+        columns.map("features", FEATURES, max(1, feature_size // FEATURES.itemsize)),
+        columns.map("neighbours", _INDEX, len(SIDES)),
         columns.map("captions", np.dtype(np.uint8), 1)[:, 0],
-        columns.map("ends", _PLACE, 1)[:, 0],
-        ballots,
+        columns.map("ends", _INDEX, 1)[:, 0],
+        votes,
         failed,
     )
 
 
-def _put(columns: _Columns, name: str, record: TileResult, data: bytes | None, size: int) -> None:
+def _put(columns: _Columns, name: str, result: TileResult, data: bytes | None, size: int) -> None:
     if data is None or len(data) != size or not size:
         raise JournalError(
-            f"tile {record.index} of scene {record.scene}: its record is not of this run", "start anew with --overwrite"
+            f"tile {result.index} of scene {result.scene}: its result is not from this run",
+            "start from scratch with --overwrite",
         )
     columns.write(name, data)
 
 
 class _Columns:
-    """Files of a folder, each of which grows row by row, and is mapped when all are written."""
+    """Files in a folder that are written row by row, and memory-mapped when all are written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -146,11 +147,11 @@ class _Columns:
     def write(self, name: str, data: bytes) -> None:
         if name not in self._files:
             self._files[name] = (self._folder / f"{name}.column").open("wb")
-        # Not through a map: a full disk would end the program there.
+        # Not through a memory map: on a full disk the process would be killed.
         self._files[name].write(data)
 
     def map(self, name: str, dtype: np.dtype[Any], width: int) -> npt.NDArray[Any]:
-        """Return [rows, width]."""
+        """Map a file as an array [rows, width]."""
         size = os.path.getsize(self._files[name].name) if name in self._files else 0
         if not size:
             return np.empty((0, width), dtype)

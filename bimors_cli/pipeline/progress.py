@@ -1,4 +1,4 @@
-"""Who watches a long run: how far it is, and whether it is to end early."""
+"""Progress of a long run, and the request to stop it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Who shows how far a run is."""
+    """Shows how far a run is."""
 
-    def begin(self, total: int, done: int) -> None:
-        """Start: ``total`` tiles, of which ``done`` are done."""
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
+        """Start a stage of ``total`` items, of which an earlier run finished ``done``."""
 
-    def advance(self, tiles: int) -> None:
-        """Count finished tiles."""
+    def advance(self, count: int) -> None:
+        """Count finished items."""
 
 
 class StopRequest(Protocol):
-    """Who asks a run to end early: ``signal_number`` is that of the signal, None to go on."""
+    """A request to stop early: ``signal_number`` is the signal that was received, None while the run continues."""
 
     signal_number: int | None
 
 
 class NullProgress:
-    """Shows nothing and never asks to stop."""
+    """Shows nothing, and never requests a stop. Serves runs over tiles, training and evaluation."""
 
     signal_number: int | None = None
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Show nothing."""
 
-    def advance(self, tiles: int) -> None:
+    def advance(self, count: int) -> None:
+        """Show nothing."""
+
+    def epoch(self, figures: object, total: int) -> None:
+        """Show nothing."""
+
+    def trial(self, done: int, total: int, message: str) -> None:
         """Show nothing."""

@@ -1,4 +1,4 @@
-"""Settling: the tiles of a run, all of them together, get their final answers before the layer is written."""
+"""Refining and voting: the final labels of all tiles of a run together, before the layer is written."""
 
 from __future__ import annotations
 
@@ -28,93 +28,91 @@ Check = Callable[[], None]
 
 @contextmanager
 def refined(
-    plan: Plan, records: Iterable[TileResult], summary: Summary, check: Check
+    plan: Plan, results: Iterable[TileResult], summary: Summary, check: Check
 ) -> Iterator[Iterator[TileResult]]:
-    """Give all tiles of a run together their final answers, as ``--refine`` and ``--vote`` ask for.
+    """Compute the final labels of all tiles of a run together, for ``--refine`` and ``--vote``.
 
     Parameters
     ----------
     plan : Plan
-        The run.
-    records : iterable of TileRecord
+        The plan of the run.
+    results : iterable of TileResult
         All its tiles, in order; may be iterated over more than once.
     summary : Summary
-        Is told what changed, and how long it took.
+        Gets the number of changes, and the time.
     check : callable
-        Asked now and then where it takes long; raises Interrupted to end it.
+        Called from time to time; raises Interrupted to stop.
 
     Yields
     ------
-    iterator of TileRecord
-        Those of ``plan.layer``, in the order of its grid.
+    iterator of TileResult
+        Tiles or cells of ``plan.output_plan``, in grid order.
 
     Raises
     ------
     Interrupted
         ``check`` did.
     OutputError
-        There is no room beside the output, or memory does not do.
+        The disk with the output is full, or memory is not enough.
     JournalError
-        A record is not of such a run.
+        A result is not from this run.
     """
     clock, options = time.perf_counter(), plan.options
-    with scratch(plan.output.resolve()) as place:
-        answers = write_arrays(plan, records, place.parent)
-        shares = answers.shares if options.refine is None else _refine(plan, answers, summary, check)
+    with scratch(plan.output.resolve()) as path:
+        store = write_arrays(plan, results, path.parent)
+        probabilities = store.probabilities if options.refine is None else _refine(plan, store, summary, check)
         summary.seconds["refining" if options.refine else "voting"] = time.perf_counter() - clock
         if options.vote:
-            summary.rows_are, summary.voters, summary.failed_tiles = "cells", len(answers.shares), answers.failed
-            yield _voted(plan, answers, shares)
+            summary.rows_are, summary.voters, summary.failed_tiles = "cells", len(store.probabilities), store.failed
+            yield _voted(plan, store, probabilities)
         else:
-            yield _refined(plan, records, shares)
+            yield _refined(plan, results, probabilities)
 
 
-def _refine(plan: Plan, answers: ProbabilityStore, summary: Summary, check: Check) -> npt.NDArray[Any]:
+def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check) -> npt.NDArray[Any]:
     """Return the refined probabilities, float32 [N, K]."""
-    before, count = answers.shares, len(answers.shares)
+    before, count = store.probabilities, len(store.probabilities)
     after = before
     log.info("refining the labels of %s tiles together", f"{count:,}")
-    features = _Asking.of(answers.features, check)
+    features = _Asking.of(store.features, check)
     try:
         if count and plan.options.refine == "spatial":
             from bimors_cli.refine.spatial import spatial
 
-            after = spatial(features, before, answers.neighbours)
+            after = spatial(features, before, store.neighbours)
         elif count:
             from bimors_cli.refine.transductive import transductive
 
             after = transductive(features, before)
     except MemoryError as error:
-        raise OutputError(
-            f"refining {count:,} tiles takes more memory than there is", "take a machine with more memory"
-        ) from error
+        raise OutputError(f"out of memory while refining {count:,} tiles", "use a machine with more memory") from error
     parts = [slice(begin, begin + _ROWS_AT_ONCE) for begin in range(0, count, _ROWS_AT_ONCE)]
     changed = sum(int((before[part].argmax(axis=1) != after[part].argmax(axis=1)).sum()) for part in parts)
     summary.refined = (changed, count)
     return after
 
 
-def _refined(plan: Plan, records: Iterable[TileResult], shares: npt.NDArray[Any]) -> Iterator[TileResult]:
+def _refined(plan: Plan, results: Iterable[TileResult], probabilities: npt.NDArray[Any]) -> Iterator[TileResult]:
     row = 0
-    for record in records:
-        if record.shares is None:
-            yield record
+    for result in results:
+        if result.probability_bytes is None:
+            yield result
         else:
-            yield rank_labels(record, shares[row], plan.options)
+            yield rank_labels(result, probabilities[row], plan.options)
             row += 1
 
 
-def _voted(plan: Plan, answers: ProbabilityStore, shares: npt.NDArray[Any]) -> Iterator[TileResult]:
-    layer = plan.layer
-    for number, (scene, places) in enumerate(zip(layer.scenes, all_tiles(layer), strict=True)):
-        for votes in answers.ballots[number].count(places, shares):
-            for place, share, nearest, reason in zip(
-                votes.places.tolist(), votes.shares, votes.nearest.tolist(), votes.reasons, strict=True
+def _voted(plan: Plan, store: ProbabilityStore, probabilities: npt.NDArray[Any]) -> Iterator[TileResult]:
+    cells = plan.output_plan
+    for number, (scene, indices) in enumerate(zip(cells.scenes, all_tiles(cells), strict=True)):
+        for votes in store.votes[number].count(indices, probabilities):
+            for index, row, nearest, reason in zip(
+                votes.indices.tolist(), votes.probabilities, votes.nearest.tolist(), votes.reasons, strict=True
             ):
-                record = TileResult(number, place, reason if scene.is_inside(place) else "outside_aoi")
-                if record.reason is None:
-                    record = rank_labels(replace(record, caption=answers.caption(nearest)), share, plan.options)
-                yield record
+                result = TileResult(number, index, reason if scene.is_inside(index) else "outside_aoi")
+                if result.reason is None:
+                    result = rank_labels(replace(result, caption=store.caption(nearest)), row, plan.options)
+                yield result
 
 
 class _Asking(np.ndarray[Any, np.dtype[Any]]):

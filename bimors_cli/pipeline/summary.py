@@ -1,4 +1,4 @@
-"""What a run tells at its end."""
+"""The summary that a run prints at its end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NEW_LABELS_SHOWN = 10
 
 @dataclass
 class RunSummary:
-    """Counts of a run that looks at tiles; ``output`` is the written file, None when the rows went to standard output.
+    """Counts of a run over tiles; ``output`` is the written file, None when the rows went to standard output.
 
-    ``rows_are`` is the word for what is counted: tiles, or what they are settled on.
-    ``answered`` tiles have what was asked for, the others a reason; ``answered_as`` and ``unanswered_as`` are the words
-    for them.
-    ``finished_before`` says that --resume found the output whole and there was nothing to do. ``caption_hits`` were
-    taken from the caption cache or from an equal tile, ``caption_misses`` made by the captioner. ``none`` is said
-    of a run without a tile, ``then`` at the end: what to do next.
+    ``rows_are`` is the word for the rows that are counted: tiles, or cells if tiles vote.
+    ``answered`` rows have a label or a caption, the others a reason; ``answered_as`` and ``unanswered_as`` are the
+    words for them.
+    ``finished_before`` says that --resume found a complete output, so that there was nothing to do. ``caption_hits``
+    were taken from the caption cache or from an equal tile, ``caption_misses`` made by the captioner.
+    ``empty_message`` is printed for a run without a tile, ``next_step`` at the end.
     """
 
     rows_are: str = "tiles"
@@ -36,27 +36,27 @@ class RunSummary:
     finished_before: bool = False
     caption_hits: int = 0
     caption_misses: int = 0
-    none: str = "the layer is empty: no tile holds enough data"
-    then: str | None = None
+    empty_message: str = "the layer is empty: no tile has enough valid data"
+    next_step: str | None = None
 
     @property
     def failed(self) -> int:
-        """Count the tiles that could not be read or computed."""
+        """Number of tiles that could not be read or computed."""
         return sum(self.reasons[reason] for reason in RETRIED)
 
-    def count(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
-        """Pass records on and count them."""
-        for record in records:
-            if record.reason is None:
+    def count(self, results: Iterable[TileResult]) -> Iterator[TileResult]:
+        """Yield results unchanged and count them."""
+        for result in results:
+            if result.reason is None:
                 self.answered += 1
             else:
-                self.reasons[record.reason] += 1
-            yield record
+                self.reasons[result.reason] += 1
+            yield result
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
-        """Say it in lines."""
+        """Yield the lines of the summary."""
         if self.finished_before:
-            yield f"{self.output} was finished before; nothing to do"
+            yield f"{self.output} is already complete; nothing to do"
             return
         total = self.answered + self.reasons.total()
         yield f"{self.answered:,} of {total:,} {self.rows_are} {self.answered_as}" + (
@@ -74,11 +74,11 @@ class RunSummary:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
         yield from self._remarks()
         if self.failed and self.journal is not None:
-            yield f"{self.failed:,} tiles failed; the same command with --resume tries them again"
+            yield f"{self.failed:,} tiles failed; run the same command with --resume to try them again"
         if not total:
-            yield self.none
-        if self.then is not None:
-            yield self.then
+            yield self.empty_message
+        if self.next_step is not None:
+            yield self.next_step
 
     @property
     def _resumed_are(self) -> str:
@@ -89,21 +89,22 @@ class RunSummary:
         return max(map(len, self.reasons), default=0)
 
     def _answers(self) -> Iterator[str]:
-        """Say more about the answers."""
+        """Yield lines about the labels."""
         yield from ()
 
     def _remarks(self) -> Iterator[str]:
-        """Say what is to be known of the run."""
+        """Yield further lines about the run."""
         yield from ()
 
 
 @dataclass
 class Summary(RunSummary):
-    """Counts of a run of classify; ``raster`` is the label raster, None when none was asked for.
+    """Counts of a run of classify; ``raster`` is the label raster, None without ``--raster``.
 
-    ``names`` are the labels in their order. ``new_labels`` are those that the adapter of the name ``adapter`` was not
-    trained on. ``refined`` says how many labels of how many tiles refining changed, ``voters`` how many tiles voted,
-    and ``failed_tiles`` how many could not be read or computed where rows are not of tiles.
+    ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not
+    trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on. ``refined`` is the
+    number of labels that refining changed and the number of tiles, ``voters`` the number of tiles that voted, and
+    ``failed_tiles`` the number that could not be read or computed, if the rows are cells.
     """
 
     names: tuple[str, ...] = ()
@@ -118,15 +119,15 @@ class Summary(RunSummary):
 
     @property
     def failed(self) -> int:
-        """Count the tiles that could not be read or computed."""
+        """Number of tiles that could not be read or computed."""
         return super().failed if self.failed_tiles is None else self.failed_tiles
 
-    def count(self, records: Iterable[TileResult]) -> Iterator[TileResult]:
-        """Pass records on and count them."""
-        for record in super().count(records):
-            if record.reason is None:
-                self.labels[self.names[record.ranked[0][0]]] += 1
-            yield record
+    def count(self, results: Iterable[TileResult]) -> Iterator[TileResult]:
+        """Yield results unchanged and count them."""
+        for result in super().count(results):
+            if result.reason is None:
+                self.labels[self.names[result.ranking[0][0]]] += 1
+            yield result
 
     @property
     def _width(self) -> int:
@@ -146,12 +147,17 @@ class Summary(RunSummary):
         if self.new_labels:
             yield _new_labels(self.new_labels, self.adapter)
         for name, words in self.unknown_words.items():
-            yield f"not to be trusted: {name!r}, since this model never saw {', '.join(map(repr, words))}"
+            yield _unknown_words(name, words)
 
 
 def _new_labels(names: tuple[str, ...], adapter: str | None) -> str:
-    """Say which labels an adapter never saw; of a long list, the beginning."""
+    """Report the labels that an adapter was not trained on; a long list is cut."""
     shown = ", ".join(names[:NEW_LABELS_SHOWN])
     more = f" and {len(names) - NEW_LABELS_SHOWN:,} more" if len(names) > NEW_LABELS_SHOWN else ""
     counted = "1 label is" if len(names) == 1 else f"{len(names):,} labels are"
     return f"{counted} new to the adapter {adapter}: {shown}{more}"
+
+
+def _unknown_words(name: str, words: tuple[str, ...]) -> str:
+    quoted = ", ".join(map(repr, words))
+    return f"low reliability for label {name!r}: the model was not trained on the word{'s' * (len(words) > 1)} {quoted}"

@@ -1,4 +1,4 @@
-"""From records to the rows and polygons of the layer."""
+"""From tile results to the rows and polygons of the layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow
+from bimors_cli.output.classified_schema import to_frame as make_classified_frame
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
 from bimors_cli.pipeline.tile_result import EMPTY, TileResult
 from bimors_cli.provenance import lasting_path, origin
@@ -20,13 +21,13 @@ from bimors_cli.scene.vector import footprint
 if TYPE_CHECKING:
     import geopandas
 
-ROWS_AT_ONCE = 20_000
+CHUNK_ROWS = 20_000
 
-MakeRows = Callable[[Sequence[TileResult], Polygons], "geopandas.GeoDataFrame"]
+ToFrame = Callable[[Sequence[TileResult], Polygons], "geopandas.GeoDataFrame"]
 
 
-def layer_spec(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
-    """Describe the layer of a plan of classify, with its provenance."""
+def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
+    """Return the schema of the layer of a run of classify, with its provenance."""
     options = plan.options
     return ClassifiedSchema(
         name=options.layer,
@@ -43,7 +44,7 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
 
 
 def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
-    """Say how a layer came to be."""
+    """Return the provenance of a layer as metadata."""
     return {
         **origin(command),
         "run": json.dumps(plan.run_key(), ensure_ascii=False),
@@ -52,26 +53,26 @@ def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
 
 
 def is_multipart(plan: LayerPlan) -> bool:
-    """Whether a tile may be a MultiPolygon: one across the antimeridian has two polygons in longitudes."""
-    return plan.crs.is_geographic and any(_moves(plan, scene) for scene in plan.scenes)
+    """Whether a tile may be a MultiPolygon: across the antimeridian it has two polygons in geographic coordinates."""
+    return plan.crs.is_geographic and any(_is_reprojected(plan, scene) for scene in plan.scenes)
 
 
-def with_rows(plan: InferencePlan, records: Iterable[TileResult]) -> Iterator[TileResult]:
-    """Leave out the records of empty tiles, unless --keep-empty."""
-    return (record for record in records if plan.options.keep_empty or record.reason not in EMPTY)
+def without_empty(plan: InferencePlan, results: Iterable[TileResult]) -> Iterator[TileResult]:
+    """Leave out the results of empty tiles, unless --keep-empty is given."""
+    return (result for result in results if plan.options.keep_empty or result.reason not in EMPTY)
 
 
-def frames(plan: LayerPlan, records: Iterable[TileResult], make: MakeRows) -> Iterator[geopandas.GeoDataFrame]:
-    """Turn records, ordered by scene, into frames of the layer, which ``make`` makes of some of them."""
-    records = iter(records)
-    while chunk := list(islice(records, ROWS_AT_ONCE)):
-        yield make(chunk, _polygons(plan, chunk))
+def frames(plan: LayerPlan, results: Iterable[TileResult], to_frame: ToFrame) -> Iterator[geopandas.GeoDataFrame]:
+    """Turn results, ordered by scene, into frames of up to `CHUNK_ROWS` rows, each made by ``to_frame``."""
+    results = iter(results)
+    while chunk := list(islice(results, CHUNK_ROWS)):
+        yield to_frame(chunk, _polygons(plan, chunk))
 
 
-def places(plan: LayerPlan, records: Sequence[TileResult]) -> dict[str, Sequence[Any]]:
-    """Return the columns that say which tiles these are: tile_id, scene, row and col."""
-    scenes = [plan.scenes[record.scene].info for record in records]
-    tiles = [tile for _, tiles in _by_scene(plan, records) for tile in tiles]
+def tile_columns(plan: LayerPlan, results: Sequence[TileResult]) -> dict[str, Sequence[Any]]:
+    """Return the columns that identify the tiles: tile_id, scene, row and col."""
+    scenes = [plan.scenes[result.scene].info for result in results]
+    tiles = [tile for _, tiles in _by_scene(plan, results) for tile in tiles]
     return {
         "tile_id": [tile.id(scene.stem) for scene, tile in zip(scenes, tiles, strict=True)],
         "scene": [scene.name for scene in scenes],
@@ -80,31 +81,31 @@ def places(plan: LayerPlan, records: Sequence[TileResult]) -> dict[str, Sequence
     }
 
 
-def _by_scene(plan: LayerPlan, records: Sequence[TileResult]) -> Iterator[tuple[GriddedScene, list[Tile]]]:
-    """Yield the tiles of records, ordered by scene, scene by scene."""
-    for number, group in groupby(records, key=lambda record: record.scene):
+def _by_scene(plan: LayerPlan, results: Sequence[TileResult]) -> Iterator[tuple[GriddedScene, list[Tile]]]:
+    """Yield each scene with the tiles of its results; ``results`` are ordered by scene."""
+    for number, group in groupby(results, key=lambda result: result.scene):
         scene = plan.scenes[number]
-        yield scene, scene.grid.take(record.index for record in group)
+        yield scene, scene.grid.take(result.index for result in group)
 
 
-def tile_id(plan: LayerPlan, record: TileResult) -> str:
-    """Return the id of a record's tile."""
-    scene = plan.scenes[record.scene]
-    return scene.grid[record.index].id(scene.info.stem)
+def tile_id(plan: LayerPlan, result: TileResult) -> str:
+    """Return the id of the tile of a result."""
+    scene = plan.scenes[result.scene]
+    return scene.grid[result.index].id(scene.info.stem)
 
 
 def label_rows(
-    plan: Plan, records: Sequence[TileResult], polygons: Polygons, spec: ClassifiedSchema
+    plan: Plan, results: Sequence[TileResult], polygons: Polygons, schema: ClassifiedSchema
 ) -> geopandas.GeoDataFrame:
     """Make the rows of classify."""
-    return to_frame([_row(plan, record) for record in records], polygons, spec)
+    return make_classified_frame([_row(plan, result) for result in results], polygons, schema)
 
 
-def _row(plan: Plan, record: TileResult) -> TileRow:
-    scene = plan.scenes[record.scene]
-    tile = scene.grid[record.index]
+def _row(plan: Plan, result: TileResult) -> TileRow:
+    scene = plan.scenes[result.scene]
+    tile = scene.grid[result.index]
     names = plan.options.labels.names
-    best, *others = record.ranked or ((None, None),)
+    best, *others = result.ranking or ((None, None),)
     return TileRow(
         tile_id=tile.id(scene.info.stem),
         scene=scene.info.name,
@@ -112,26 +113,26 @@ def _row(plan: Plan, record: TileResult) -> TileRow:
         col=tile.col,
         label=None if best[0] is None else names[best[0]],
         confidence=best[1],
-        reason=record.reason,
-        runners_up=tuple((names[label], share) for label, share in others),
-        caption=record.caption,
-        probabilities=record.probabilities,
+        reason=result.reason,
+        runners_up=tuple((names[label], probability) for label, probability in others),
+        caption=result.caption,
+        probabilities=result.probabilities,
     )
 
 
-def _moves(plan: LayerPlan, scene: GriddedScene) -> bool:
-    """Whether a scene's polygons are others in the layer. A scene in degrees may go on past 180; GeoJSON may not."""
+def _is_reprojected(plan: LayerPlan, scene: GriddedScene) -> bool:
+    """Whether the polygons of a scene change in the layer. A scene in degrees may exceed 180; GeoJSON may not."""
     if scene.info.crs != plan.crs:
         return True
     left, _, right, _ = footprint(scene.info).bounds
     return plan.format.wgs84 and not -180 <= left <= right <= 180
 
 
-def _polygons(plan: LayerPlan, records: Sequence[TileResult]) -> Polygons:
+def _polygons(plan: LayerPlan, results: Sequence[TileResult]) -> Polygons:
     parts = []
-    for scene, tiles in _by_scene(plan, records):
+    for scene, tiles in _by_scene(plan, results):
         polygons = tile_polygons(tiles, scene.info.transform)
-        if _moves(plan, scene):
+        if _is_reprojected(plan, scene):
             polygons = reproject(polygons, scene.info.crs, plan.crs)
         parts.append(polygons)
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Overlapping tiles vote on the cells that they share: what a cell may say, and what it says."""
+"""Overlapping tiles vote on the labels of the cells that they share."""
 
 from __future__ import annotations
 
@@ -14,140 +14,140 @@ from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.vote_cells import cells_of, held, reach
 
-NOBODY: Final = -1
-# Why a cell has no answer: the first of these that is true of a tile that covers it.
+NO_ROW: Final = -1
+# Reasons of a cell without a label: the first one that a tile over the cell has.
 REASONS: Final = ("read_error", "model_error", "nodata")
-_ANSWERED: Final = len(REASONS)
-_ABSENT: Final = _ANSWERED + 1
+_LABELLED: Final = len(REASONS)
+_ABSENT: Final = _LABELLED + 1
 _UNREAD, _TOO_LITTLE, _ENOUGH = range(3)
 
-_NUMBERS_AT_ONCE: Final = 2**20  # cells times labels: 8 MiB
+_BLOCK_SIZE: Final = 2**20  # cells times labels: 8 MiB
 
 
-def pack_cells(shares: npt.NDArray[np.float64], min_valid: float) -> bytes | None:
-    """Return which cells of a tile hold enough data as a record keeps it; see `TileRecord.cells`."""
-    enough = (shares >= min_valid) & (shares > 0)
+def pack_cells(valid_fractions: npt.NDArray[np.float64], min_valid: float) -> bytes | None:
+    """Return `TileResult.valid_cells` of a tile, from the valid fraction of each of its cells."""
+    enough = (valid_fractions >= min_valid) & (valid_fractions > 0)
     return None if enough.all() else np.packbits(enough).tobytes()
 
 
 @dataclass(frozen=True)
-class Votes:
-    """What the tiles say of n cells.
+class CellVotes:
+    """The result of the vote on n cells.
 
-    ``places`` int64 [n] are those of the cells. ``shares`` float64 [n, K] are their probabilities, undefined where
-    there is a reason. ``nearest`` int64 [n] is the row of the answer of the tile whose centre is nearest. ``reasons``
-    has n reasons, None for an answer.
+    ``indices`` int64 [n] are those of the cells. ``probabilities`` float64 [n, K] are undefined where there is a
+    reason. ``nearest`` int64 [n] is the row of the labelled tile whose centre is nearest. ``reasons`` has n reasons,
+    None for a cell with a label.
     """
 
-    places: npt.NDArray[np.int64]
-    shares: npt.NDArray[np.float64]
+    indices: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
     nearest: npt.NDArray[np.int64]
     reasons: list[str | None]
 
 
 class VoteAccumulator:
-    """The cells of one scene, and what is known of them from its tiles: 10 bytes a tile."""
+    """Collects the tiles of one scene, and computes the votes on its cells; takes 10 bytes per tile."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._cells = cells_of(grid)
-        self._rows = np.full(len(grid), NOBODY, np.int64)
-        self._fates = np.full(len(grid), _ABSENT, np.uint8)
-        self._data = np.full((self._cells.rows, self._cells.cols), _UNREAD, np.uint8)
+        self._rows = np.full(len(grid), NO_ROW, np.int64)
+        self._tile_states = np.full(len(grid), _ABSENT, np.uint8)
+        self._cell_states = np.full((self._cells.rows, self._cells.cols), _UNREAD, np.uint8)
 
-    def add(self, record: TileResult, row: int) -> None:
-        """Take in a tile of the scene, in the order of the grid; ``row`` is where its answer is kept, if it has one.
+    def add(self, result: TileResult, row: int) -> None:
+        """Add a tile of the scene, in grid order; ``row`` is the row of its probabilities, if it is labelled.
 
         Raises
         ------
         JournalError
-            The record is not of this grid.
+            The result does not fit this grid.
         """
-        if record.reason == "outside_aoi":
+        if result.reason == "outside_aoi":
             return
-        self._rows[record.index] = NOBODY if record.shares is None else row
-        if record.shares is not None:
-            self._fates[record.index] = _ANSWERED
-        elif record.reason in REASONS:
-            self._fates[record.index] = REASONS.index(record.reason)
-        if record.reason == "read_error":
+        self._rows[result.index] = NO_ROW if result.probability_bytes is None else row
+        if result.probability_bytes is not None:
+            self._tile_states[result.index] = _LABELLED
+        elif result.reason in REASONS:
+            self._tile_states[result.index] = REASONS.index(result.reason)
+        if result.reason == "read_error":
             return
-        tile = self._grid[record.index]
+        tile = self._grid[result.index]
         rows, cols = held(self._grid, tile)
-        # Tiles may differ in what they say of a cell, by how their pictures are reduced. The last one begins with it.
-        self._data[tile.row : tile.row + rows, tile.col : tile.col + cols] = _unpacked(record, rows, cols)
+        # Valid fractions of a cell may differ by tile, as each image is resampled. The last tile starts with the cell.
+        self._cell_states[tile.row : tile.row + rows, tile.col : tile.col + cols] = _unpack(result, rows, cols)
 
-    def count(self, places: npt.NDArray[np.int64], shares: npt.NDArray[Any]) -> Iterator[Votes]:
-        """Count the votes for cells, block by block.
+    def count(self, indices: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Iterator[CellVotes]:
+        """Count the votes on cells, block by block.
 
-        The probabilities of a cell are the mean of those of the answered tiles that cover it, weighted by how much of
-        the cell each covers. A cell has no answer where its own share of data is too small, where no tile that holds it
-        as a whole could be read, and where no tile that covers it has an answer. Of tiles whose centres are equally
-        near, in pixels, the earlier counts as the nearest.
+        The probabilities of a cell are the mean of those of the labelled tiles over it, weighted by the area of the
+        cell that each covers. A cell has no label if its own valid fraction is too small, if no tile that contains the
+        whole cell could be read, or if no tile over it has a label. Of tiles whose centres are equally near, in pixels,
+        the earlier counts as the nearest.
 
         Parameters
         ----------
-        places : int64 array
-            Which cells.
-        shares : float array [N, K]
-            The answers of all tiles of the run.
+        indices : int64 array
+            Cells to vote on.
+        probabilities : float array [N, K]
+            Probabilities of all labelled tiles of the run.
         """
-        block = max(1, _NUMBERS_AT_ONCE // shares.shape[1])
-        for begin in range(0, len(places), block):
-            yield self._count(places[begin : begin + block], shares)
+        block = max(1, _BLOCK_SIZE // probabilities.shape[1])
+        for begin in range(0, len(indices), block):
+            yield self._count(indices[begin : begin + block], probabilities)
 
-    def _count(self, places: npt.NDArray[np.int64], shares: npt.NDArray[Any]) -> Votes:
-        grid, size = self._grid, len(places)
-        row, col = np.divmod(places, self._cells.cols)
-        total, weight = np.zeros((size, shares.shape[1])), np.zeros(size, np.int64)
-        nearest, distance = np.full(size, NOBODY), np.full(size, np.iinfo(np.int64).max)
-        fate = np.full(size, _ABSENT, np.uint8)
+    def _count(self, indices: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> CellVotes:
+        grid, size = self._grid, len(indices)
+        row, col = np.divmod(indices, self._cells.cols)
+        total, weight = np.zeros((size, probabilities.shape[1])), np.zeros(size, np.int64)
+        nearest, distance = np.full(size, NO_ROW), np.full(size, np.iinfo(np.int64).max)
+        state = np.full(size, _ABSENT, np.uint8)
         rows, cols = reach(grid)
-        # From the farthest to the cell's own: in the order of the grid.
-        for back in reversed(range(rows)):
-            high, down = _meet(row, row - back, grid.rows, grid.stride_y, grid.tile_height, grid.scene_height)
+        # From the farthest tile to the cell's own: in grid order.
+        for up in reversed(range(rows)):
+            high, down = _overlap(row, row - up, grid.rows, grid.stride_y, grid.tile_height, grid.scene_height)
             for left in reversed(range(cols)):
-                wide, right = _meet(col, col - left, grid.cols, grid.stride_x, grid.tile_width, grid.scene_width)
+                wide, right = _overlap(col, col - left, grid.cols, grid.stride_x, grid.tile_width, grid.scene_width)
                 covers = np.flatnonzero(high * wide)
-                tile = ((row - back) * grid.cols + col - left)[covers]
-                fate[covers] = np.minimum(fate[covers], self._fates[tile])
-                answered = self._rows[tile] != NOBODY
-                voted, answer = covers[answered], self._rows[tile[answered]]
+                tile = ((row - up) * grid.cols + col - left)[covers]
+                state[covers] = np.minimum(state[covers], self._tile_states[tile])
+                labelled = self._rows[tile] != NO_ROW
+                voted, voter = covers[labelled], self._rows[tile[labelled]]
                 area = (high * wide)[voted]
-                total[voted] += area[:, None] * shares[answer]
+                total[voted] += area[:, None] * probabilities[voter]
                 weight[voted] += area
-                away = (down**2 + right**2)[voted]
-                nearer = away < distance[voted]
-                nearest[voted[nearer]], distance[voted[nearer]] = answer[nearer], away[nearer]
+                squared = (down**2 + right**2)[voted]
+                nearer = squared < distance[voted]
+                nearest[voted[nearer]], distance[voted[nearer]] = voter[nearer], squared[nearer]
         total /= np.maximum(weight, 1)[:, None]
-        return Votes(places, total, nearest, self._reasons(self._data.flat[places], weight, fate))
+        return CellVotes(indices, total, nearest, self._reasons(self._cell_states.flat[indices], weight, state))
 
     @staticmethod
     def _reasons(
-        data: npt.NDArray[np.uint8], weight: npt.NDArray[np.int64], fate: npt.NDArray[np.uint8]
+        cells: npt.NDArray[np.uint8], weight: npt.NDArray[np.int64], tiles: npt.NDArray[np.uint8]
     ) -> list[str | None]:
-        reasons = np.full(len(data), None, object)
-        unanswered = weight == 0
-        reasons[unanswered] = np.array(REASONS, object)[np.minimum(fate[unanswered], len(REASONS) - 1)]
-        reasons[data == _UNREAD] = "read_error"
-        reasons[data == _TOO_LITTLE] = "nodata"
+        reasons = np.full(len(cells), None, object)
+        unlabelled = weight == 0
+        reasons[unlabelled] = np.array(REASONS, object)[np.minimum(tiles[unlabelled], len(REASONS) - 1)]
+        reasons[cells == _UNREAD] = "read_error"
+        reasons[cells == _TOO_LITTLE] = "nodata"
         return list(reasons)
 
 
-def _meet(
+def _overlap(
     cell: npt.NDArray[np.int64], tile: npt.NDArray[np.int64], count: int, step: int, size: int, scene: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Along one axis: how many pixels of cells are in tiles, and twice how far their centres are apart."""
+    """Along one axis: the pixels of cells that are in tiles, and twice the distance of their centres."""
     end = np.minimum((cell + 1) * step, scene)
     tile_end = np.minimum(tile * step + size, scene)
     common = np.where((tile >= 0) & (tile < count), np.minimum(end, tile_end) - cell * step, 0)
     return np.maximum(common, 0), np.abs(cell * step + end - tile * step - tile_end)
 
 
-def _unpacked(record: TileResult, rows: int, cols: int) -> npt.NDArray[np.uint8]:
-    if record.cells is None:
+def _unpack(result: TileResult, rows: int, cols: int) -> npt.NDArray[np.uint8]:
+    if result.valid_cells is None:
         return np.full((rows, cols), _ENOUGH, np.uint8)
-    if len(record.cells) != -(-rows * cols // 8):
-        raise JournalError(f"tile {record.index} of scene {record.scene}: its record is not of this run")
-    enough = np.unpackbits(np.frombuffer(record.cells, np.uint8), count=rows * cols).reshape(rows, cols)
+    if len(result.valid_cells) != -(-rows * cols // 8):
+        raise JournalError(f"tile {result.index} of scene {result.scene}: its result is not from this run")
+    enough = np.unpackbits(np.frombuffer(result.valid_cells, np.uint8), count=rows * cols).reshape(rows, cols)
     return np.where(enough, _ENOUGH, _TOO_LITTLE).astype(np.uint8)

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,26 +27,6 @@ MEMORY = 2 * 1024**3
 # The published recipe crops down to 8 % of a picture. Its pictures show one object; a tile is land, and a twelfth of
 # it need not hold what names it.
 SMALLEST_CROP = 0.35
-
-
-class PictureProgress(Protocol):
-    """Who shows how many pictures have been looked at."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Start counting ``total`` pictures that are to be looked at, for ``what``."""
-
-    def advance(self, count: int) -> None:
-        """Count pictures."""
-
-
-class SilentPictures:
-    """Shows nothing of it."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Show nothing."""
-
-    def advance(self, count: int) -> None:
-        """Show nothing."""
 
 
 def gather_whole(

@@ -23,16 +23,13 @@ from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
-from bimors_cli.pipeline.progress import NullProgress as SilentStop
-from bimors_cli.pipeline.progress import StopRequest
+from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import FewShotSplit, few_shot
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.extract_features import (
-    PictureProgress,
-    SilentPictures,
     gather_readable,
     gather_views,
     gather_whole,
@@ -56,18 +53,11 @@ from bimors_cli.training.train import (
 log = logging.getLogger("bimors")
 
 
-class FinetuneProgress(PictureProgress, Protocol):
+class FinetuneProgress(Progress, Protocol):
     """Who shows how far a run is."""
 
     def epoch(self, figures: EpochFigures, total: int) -> None:
         """Show an epoch of ``total``."""
-
-
-class Silent(SilentPictures):
-    """Shows nothing."""
-
-    def epoch(self, figures: EpochFigures, total: int) -> None:
-        """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ def finetune(
         Models or output fail.
     """
     options.check_required()
-    progress, stop = progress or Silent(), stop or SilentStop()
+    progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
     examples = find_examples(options, bundle)
@@ -171,10 +161,10 @@ def _gather(
     file = work.folder / "evidence.safetensors"
     kept = load_evidence(file, f"{key}/{options.epochs}", device)
     if kept is None:
-        progress.begin("describing", len(learned) + len(checked))
+        progress.begin(len(learned) + len(checked), stage="describing")
         whole = gather_whole(models, learned, side, progress.advance)
         seen = gather_whole(models, checked, side, progress.advance) if len(checked) else None
-        progress.begin("random crops", len(learned) * options.epochs)
+        progress.begin(len(learned) * options.epochs, stage="random crops")
         views = gather_views(models, learned, whole, side, options.epochs, options.seed, progress.advance)
         save_evidence(file, f"{key}/{options.epochs}", (whole, *views))
         if seen is not None:
@@ -194,7 +184,7 @@ def _gather(
     test = None
     if rows:
         part = examples.take(rows)
-        progress.begin("test pictures", len(part))
+        progress.begin(len(part), stage="test pictures")
         evidence, readable = gather_readable(models, part, side, progress.advance)
         test = evidence, targets(part.take(readable)).to(device)
     return _Parts(Lesson(material, whole, validation), test)

@@ -31,9 +31,9 @@ CLASSIFY = """
 import json, os, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[3])])
 import bimors_cli
-from bimors_cli.pipeline.progress import Silent
+from bimors_cli.pipeline.progress import NullProgress
 
-class Clock(Silent):
+class Clock(NullProgress):
     told = []
     def advance(self, tiles):
         self.told.append((time.perf_counter(), tiles))

@@ -23,9 +23,9 @@ from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.inference.tile_reader import read_ahead
 from bimors_cli.pipeline.make_plan import make_plan, plan_scenes
+from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames
-from bimors_cli.pipeline.write_layer import write_rows
 from tests.conftest import NORTH_UP
 
 pytestmark = pytest.mark.slow
@@ -112,7 +112,7 @@ def test_a_hundred_thousand_tiles_are_written_in_a_minute(tmp_path: Path, tiny_b
         tile_size="32",
     )
     plan = make_plan(options)
-    job = Classification(plan, ["benchmark"])
+    job = Classification.from_plan(plan, ["benchmark"])
     count = len(plan)
     assert count > 100_000
     caption = "many green trees and some buildings are in two sides of a curved river"
@@ -127,7 +127,7 @@ def test_a_hundred_thousand_tiles_are_written_in_a_minute(tmp_path: Path, tiny_b
         for first in range(0, count, 32):  # as many as a CPU's run writes at a time
             journal.append(records[first : first + 32])
         journalled = time.perf_counter() - clock
-        rows = write_rows(plan, job.spec, frames(plan, journal.records(), job.frame))
+        rows = OutputTarget(plan, job.schema).write(frames(plan, journal.records(), job.to_frame))
         journal.delete()
     seconds = time.perf_counter() - clock
     print(f"\n{count:,} tiles: journal {journalled:.1f} s, layer and style {seconds - journalled:.1f} s")

@@ -52,7 +52,7 @@ def test_the_example_of_the_help_runs(tmp_path: Path, tiny_bundle: Bundle) -> No
     example = shlex.split(caption.EXAMPLE.removeprefix("Example: bimors "))
     result = bimors(*example, "--model", tiny_bundle.folder, cwd=tmp_path)
     assert (result.exit_code, result.stdout) == (0, "captions.gpkg\n"), result.stderr
-    assert "456 of 456 tiles described" in result.stderr
+    assert "456 of 456 tiles captioned" in result.stderr
     layer = rows(tmp_path / "captions.gpkg")
     assert list(layer) == ["tile_id", "scene", "row", "col", "caption", "reason", "geometry"]
     assert layer["caption"].notna().all() and layer["reason"].isna().all()
@@ -90,7 +90,7 @@ class StopAfter:
         self.signal_number: int | None = None
         self._left = tiles
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Nothing is done yet."""
 
     def advance(self, tiles: int) -> None:

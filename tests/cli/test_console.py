@@ -24,7 +24,7 @@ def count() -> None:
     with console.TileProgress() as tiles, console.PictureProgress() as pictures:
         tiles.begin(2_000, 500)
         tiles.advance(500)
-        pictures.begin("describing", 4)
+        pictures.begin(4, stage="describing")
         pictures.advance(1)
 
 

@@ -35,8 +35,8 @@ def command(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> lis
         (["--engine", "ray", "--device", "cuda:0,1"], "--device cuda:0,1: with --engine ray", "auto, cpu or cuda"),
         (["--engine", "ray", "--shard", "1/2"], "--shard 1/2: Ray parts the tiles itself", "leave out"),
         (["--engine", "ray", "--blocks", "nonsense://x"], "--blocks nonsense://x: ", "give a folder, or a URL"),
-        (["--engine", "ray", "--ray-address", "ray://h:1"], "Ray Client cannot be used", "on a node of the cluster"),
-        (["--engine", "ray", "--ray-address", "here"], "--ray-address here: not an address", "HOST:PORT"),
+        (["--engine", "ray", "--ray-address", "ray://h:1"], "Ray Client is not supported", "on a node of the cluster"),
+        (["--engine", "ray", "--ray-address", "here"], "--ray-address here: invalid address", "HOST:PORT"),
         (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "127.0.0.1:99999: no cluster there", "ray status"),
     ],
 )
@@ -58,7 +58,8 @@ def test_ray_is_not_installed(
     monkeypatch.setitem(sys.modules, missing, None)
     result = CliRunner().invoke(app, [*command, "--engine", "ray"])
     assert (
-        result.exit_code == 2 and f"--engine ray needs Ray Data, which is not installed (no {missing})" in result.stderr
+        result.exit_code == 2
+        and f"--engine ray needs Ray Data, but the package {missing} is not installed" in result.stderr
     )
     assert "hint: pip install 'bimors-cli[ray]'" in result.stderr and not list(tmp_path.glob("out.gpkg*"))
 

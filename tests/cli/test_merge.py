@@ -73,8 +73,8 @@ def test_shards_and_their_merge(scene: Path, tiny_bundle: Bundle) -> None:
     wrong = bimors("merge", "scene.gpkg", "scene.gpkg.*-of-3.bimors-journal", cwd=scene.parent)
     assert wrong.exit_code == 2 and "no file has such a name" in wrong.stderr
     missing = bimors("merge", "scene.gpkg", "scene.gpkg.2-of-2.bimors-journal", cwd=scene.parent)
-    assert missing.exit_code == 2 and missing.stdout == "" and "shard 1/2 is not among the journals" in missing.stderr
-    assert "one is made by: bimors" in missing.stderr
+    assert missing.exit_code == 2 and missing.stdout == "" and "no journal given of shard 1/2" in missing.stderr
+    assert "run shard 1/2 with: bimors" in missing.stderr
     done = bimors("merge", "scene.gpkg", "scene.gpkg.*-of-2.bimors-journal", cwd=scene.parent)
     assert (done.exit_code, done.stdout) == (0, "scene.gpkg\n") and "9 of 9 tiles labelled" in done.stderr
     assert names(scene) == {"scene.gpkg"}

@@ -74,7 +74,7 @@ def test_a_bundle_of_ones_own_classifies_zero_shot(parts: Path, make_raster: Any
     asked = ("classify", scene, "-l", parts / "labels.txt", "--model", bundle.folder, "--tile-size", 32, "-o", layer)
     result = bimors(*asked)
     assert result.exit_code == 0, result.stderr
-    assert "mine has no adapter: it answers zero-shot" in result.stderr
+    assert "mine has no adapter: the zero-shot head is used" in result.stderr
     rows = gpd.read_file(layer, layer="tiles")
     assert len(rows) == 4 and rows["label"].isin(["forest", "river"]).all()
     same = bimors(*asked, "--head", "zero-shot", "--overwrite")

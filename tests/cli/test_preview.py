@@ -33,7 +33,7 @@ def drawn(layer: Path, *args: object) -> np.ndarray[Any, Any]:
 
 def corner_is_red(index: int) -> dict[str, Any]:
     """Red for the first tile, blue for all others."""
-    return {"ranked": ((int(index > 0), 0.9), (int(index == 0), 0.1))}
+    return {"ranking": ((int(index > 0), 0.9), (int(index == 0), 0.1))}
 
 
 def is_red(pixel: np.ndarray[Any, Any]) -> bool:

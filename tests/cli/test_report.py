@@ -204,7 +204,7 @@ def test_a_click_on_a_tile_tells_what_is_known_of_it(browser: Browser, page: Pat
 def test_the_map_has_the_colours_of_the_style(browser: Browser, scene: str, make_layer: MakeLayer) -> None:
     labels = Labels.of(["forest", "river"])
     layer = make_layer(
-        scene, labels=labels, tile_size="20", answer=lambda i: {"ranked": ((i % 2, 0.9), (1 - i % 2, 0.1))}
+        scene, labels=labels, tile_size="20", answer=lambda i: {"ranking": ((i % 2, 0.9), (1 - i % 2, 0.1))}
     )
     assert bimors("report", layer).exit_code == 0
     browser.open(layer.with_suffix(".html"))
@@ -228,7 +228,7 @@ def test_text_from_files_stays_text(browser: Browser, make_raster: Any, make_lay
     scene = make_raster(np.full((3, 40, 40), 90, np.uint8), name="a<img src=x onerror=alert(1)>&.tif")
     layer = make_layer(
         scene, labels=Labels.of(EVIL), tile_size="20", name="o<b>.gpkg",
-        answer=lambda i: {"ranked": ((i % 3, 0.5), ((i + 1) % 3, 0.5)), "caption": f"<!--<script>{EVIL[0]}\u2028"},
+        answer=lambda i: {"ranking": ((i % 3, 0.5), ((i + 1) % 3, 0.5)), "caption": f"<!--<script>{EVIL[0]}\u2028"},
     )  # fmt: skip
     result = bimors("report", layer)
     assert result.exit_code == 0, result.stderr

@@ -42,8 +42,8 @@ class Watch:
         self.pictures = 0
         self._stop_after = stop_after
 
-    def begin(self, what: str, total: int) -> None:
-        self.looked.append(what)
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
+        self.looked.append(stage)
 
     def advance(self, count: int) -> None:
         self.pictures += count

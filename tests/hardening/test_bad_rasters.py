@@ -89,7 +89,7 @@ def test_nothing_but_emptiness_is_an_empty_layer(
         path = make_raster(noise(3, 64, 64), mask=np.zeros((64, 64), np.bool_))
     else:
         path = make_raster(np.zeros((3, 64, 64), np.uint8), nodata=0)
-    assert "holds no rows" in bimors(path, CHEAP).stderr and len(rows()) == 0
+    assert "has no rows" in bimors(path, CHEAP).stderr and len(rows()) == 0
     bimors(path, CHEAP, "--keep-empty", "--overwrite")
     assert set(rows()["reason"]) == {"nodata"}
 
@@ -225,7 +225,7 @@ def test_damage_then_repair_then_resume(make_raster: MakeRaster, bimors: Bimors,
     result = bimors(path, "--overwrite", code=3)
     failed = rows()[rows()["reason"] == "read_error"]
     assert sorted(failed["tile_id"]) == ["scene/1/1", "scene/2/3"]
-    assert "2 tiles failed; the same command with --resume" in result.stderr
+    assert "2 tiles failed; run the same command with --resume" in result.stderr
     path.write_bytes(whole)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     result = bimors(path, "--resume")

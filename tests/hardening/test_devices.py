@@ -21,7 +21,7 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run, Setting
 
 TILES = 144
 # The program spawns its processes, which import torch for seconds; here they are forks, and faults are theirs as well.
-FORKED = Setting("bimors_cli.pipeline.engines.multi_device:START", "fork")
+FORKED = Setting("bimors_cli.pipeline.engines.multi_device:START_METHOD", "fork")
 READ = "bimors_cli.pipeline.inference.tile_reader:read_tile"
 JOURNAL = "out.gpkg.bimors-journal"
 
@@ -146,8 +146,8 @@ def test_a_process_that_dies(program: Program) -> None:
             Fault(READ, act="kill", about="row=8"),
         )
     )
-    assert ended.code == 1 and "cpu: its process was ended by signal 9" in ended.error
-    assert "is there memory enough?" in ended.hint and f"finished tiles are in {JOURNAL}" in ended.hint
+    assert ended.code == 1 and "cpu: its process was killed by signal 9" in ended.error
+    assert "is there enough memory?" in ended.hint and f"finished tiles are in {JOURNAL}" in ended.hint
     before = program.kept()
     assert before >= 4
     done = program.run("--resume", device="cpu,cpu,cpu")

@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_when_the_layer_is_built(program: Program, disk: Mak
     assert program.run("-o", old, "--min-confidence", 0.9).code == 0
     before = old.read_bytes()
     run = program.start(
-        "-o", old, "--overwrite", faults=[Fault("bimors_cli.pipeline.write_layer:write_rows", act="wait")]
+        "-o", old, "--overwrite", faults=[Fault("bimors_cli.pipeline.output_target:OutputTarget.write", act="wait")]
     )
     journal = small.path / f"{name}.bimors-journal"
     run.when(lambda: journal.exists() and journal.read_bytes().count(b"\n") == TILES + 2)

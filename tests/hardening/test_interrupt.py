@@ -81,7 +81,7 @@ def test_a_second_one_of_the_other_kind_counts(start: Start, tmp_path: Path) -> 
 
 def test_ctrl_c_while_the_layer_is_built(start: Start, tmp_path: Path) -> None:
     """The journal holds all tiles; the layer is left for the next run."""
-    ended = start(faults=[Fault("bimors_cli.pipeline.write_layer:write_rows", act="SIGINT")]).wait()
+    ended = start(faults=[Fault("bimors_cli.pipeline.output_target:OutputTarget.write", act="SIGINT")]).wait()
     assert ended.code == 130 and "144 finished tiles" in ended.error
     assert not (tmp_path / "scene.gpkg").exists() and not list(tmp_path.glob("*.tmp-*"))
     done = start("--resume").wait()

@@ -111,7 +111,7 @@ def go_on(place: Place, cwd: Path, before: dict[str, bytes], faults: Sequence[Fa
         assert before.items() <= now.items()
         return now
     assert done.code == 0, done.stderr
-    if "was finished before" not in done.stderr and before:
+    if "is already complete" not in done.stderr and before:
         assert f"tiles labelled, {len(before)} by earlier runs" in done.stderr
     place.assert_end(cwd)
     return before

@@ -39,7 +39,7 @@ def start(forks: Forks, tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: 
 
 def waiting(start: Start, tmp_path: Path, name: str, *args: object) -> Run:
     """A run that has classified all tiles and builds its layer when it is told to."""
-    stall = Fault("bimors_cli.pipeline.write_layer:write_rows", act="wait")
+    stall = Fault("bimors_cli.pipeline.output_target:OutputTarget.write", act="wait")
     journal = tmp_path / f"{name}.bimors-journal"
     run = start("-o", name, *args, faults=[stall])
     return run.when(lambda: journal.exists() and journal.read_bytes().count(b"\n") == TILES + 2)
@@ -133,7 +133,7 @@ def test_many_runs_of_one_output_at_once(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_journal_of_another_run(start: Start, tmp_path: Path) -> None:
-    fault = Fault("bimors_cli.pipeline.write_layer:write_rows")
+    fault = Fault("bimors_cli.pipeline.output_target:OutputTarget.write")
     assert start("-o", "out.gpkg", faults=[fault]).wait().code == -9
     kept = (tmp_path / "out.gpkg.bimors-journal").read_bytes()
     assert_refused(start("-o", "out.gpkg").wait(), 2, "was not finished", "--resume")

@@ -156,7 +156,7 @@ def test_models_whose_numbers_overflow_label_nothing(
     args = ["classify", scene, "-l", tmp_path / "labels.txt", "--model", tiny_bundle.folder, "--tile-size", 32]
     result = CliRunner().invoke(app, [*map(str, args), "-o", str(tmp_path / "out.gpkg"), "--device", "cpu"])
     assert result.exit_code == 3, result.stderr
-    assert "model_error  " in result.stderr and "16 tiles failed; the same command with --resume" in result.stderr
+    assert "model_error  " in result.stderr and "16 tiles failed; run the same command with --resume" in result.stderr
     layer = rows(tmp_path / "out.gpkg")
     assert layer["label"].isna().all() and set(layer["reason"]) == {"model_error"}
 

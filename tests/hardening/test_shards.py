@@ -19,7 +19,7 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run
 
 KILLED = -9
 TILES = 36
-WRITE = "bimors_cli.pipeline.write_layer:write_rows"
+WRITE = "bimors_cli.pipeline.output_target:OutputTarget.write"
 # Where a merge spends its life, from the reading of the journals to the removal of the last of them.
 MOMENTS = (
     Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.read", act="kill after"),
@@ -99,7 +99,7 @@ def test_a_shard_killed_and_resumed(program: Program) -> None:
     assert_geodataframe_equal(program.rows().drop(columns=numbers), program.rows("calm.gpkg").drop(columns=numbers))
     np.testing.assert_allclose(program.rows()[numbers], program.rows("calm.gpkg")[numbers], atol=1.01e-4)
     again = program.shard(1, "--resume")
-    assert again.code == 0 and "was finished before" in again.stderr
+    assert again.code == 0 and "is already complete" in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_shard_that_is_asked_to_end(program: Program, number: int, code: int) 
 
 
 def test_one_shard_twice_and_two_at_once(program: Program) -> None:
-    stall = Fault("bimors_cli.pipeline.run:_tell_of_shard", act="wait")
+    stall = Fault("bimors_cli.pipeline.run:_summarize_shard", act="wait")
     first = program.start("--shard", "1/2", faults=[stall])
     path = program.folder / journal(1)
     first.when(lambda: path.exists() and path.read_bytes().count(b"\n") == TILES // 2 + 2)
@@ -126,7 +126,7 @@ def test_one_shard_twice_and_two_at_once(program: Program) -> None:
     )
     assert program.shard(2).code == 0
     early = program.merge()
-    assert early.code == 1 and f"shard 1/2 is still at work (process {first.process.pid}" in early.error
+    assert early.code == 1 and f"shard 1/2 is still running (process {first.process.pid}" in early.error
     anew = program.start("--overwrite").wait()
     assert anew.code == 1 and "another run is writing" in anew.error
     (program.folder / GO).touch()
@@ -146,7 +146,7 @@ def test_tiles_that_cannot_be_read(program: Program) -> None:
     """Exit code 3 of the shard and of the merge; the shard tries them again, and so does the merge."""
     failing = Fault("bimors_cli.pipeline.inference.tile_reader:read_tile", nth=10, act="ReadError")
     failed = program.shard(2, faults=[failing])
-    assert (failed.code, failed.stdout) == (3, f"{journal(2)}\n") and "--resume tries them again" in failed.stderr
+    assert (failed.code, failed.stdout) == (3, f"{journal(2)}\n") and "--resume to try them again" in failed.stderr
     assert program.shard(1).code == 0
     merged = program.merge()
     assert merged.code == 3 and "9 tiles failed, in shards 2/2" in merged.stderr
@@ -165,7 +165,7 @@ def test_a_merge_killed_again_and_again(program: Program) -> None:
         if "out.gpkg" in program.names():
             assert len(program.rows()) == TILES
     done = program.merge()
-    assert done.code == 0 and "was finished before" in done.stderr, done.stderr
+    assert done.code == 0 and "is already complete" in done.stderr, done.stderr
     assert program.names() - {journal(1) + ".lock", journal(2) + ".lock"} == {"out.gpkg"}
     assert len(program.rows()) == TILES
 
@@ -210,7 +210,7 @@ def test_ctrl_c_while_the_shards_are_merged(program: Program) -> None:
         assert program.shard(number).code == 0
     ended = program.merge(faults=[Fault(WRITE, act="SIGINT")])
     assert ended.code == 130 and f"{TILES} finished tiles are in out.gpkg.*-of-2.bimors-journal" in ended.error
-    assert ended.hint == "hint: run the same command again to go on" and program.names() == {journal(1), journal(2)}
+    assert ended.hint == "hint: run the same command again to continue" and program.names() == {journal(1), journal(2)}
     assert program.merge().code == 0
 
 

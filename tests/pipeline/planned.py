@@ -32,4 +32,4 @@ def planned(make_raster: MakeRaster, bundle: Bundle, output: Path, **options: An
         scenes=tuple(map(str, scenes)), labels=LABELS, output=str(output), model=str(bundle.folder), tile_size="16",
         device="cpu", engine="ray", probabilities=True, keep_empty=True,
     )  # fmt: skip
-    return Classification(make_plan(replace(chosen, **options)), ["bimors"])
+    return Classification.from_plan(make_plan(replace(chosen, **options)), ["bimors"])

@@ -11,7 +11,7 @@ from bimors_cli.labels import Labels, parse_labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.classify import Classification
-from bimors_cli.pipeline.engines.local import take_up
+from bimors_cli.pipeline.engines.single_process import open_job_journal
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.plan import TileIndices
 from bimors_cli.pipeline.progress import NullProgress
@@ -25,8 +25,8 @@ def answer(scene: int, index: int) -> TileResult:
     if index % 7 == 6:
         return TileResult(scene, index, "nodata")
     best = (scene + index) % 3
-    ranked = ((best, 0.5 + index % 50 / 100), ((best + 1) % 3, 0.25))
-    return TileResult(scene, index, None, ranked, f"tile {index} of scene {scene}")
+    ranking = ((best, 0.5 + index % 50 / 100), ((best + 1) % 3, 0.25))
+    return TileResult(scene, index, None, ranking, f"tile {index} of scene {scene}")
 
 
 class Shards:
@@ -42,7 +42,7 @@ class Shards:
     def job(self, shard: str | None, **options: Any) -> Classification:
         chosen = ClassifyOptions(**{**self.options, "shard": shard, **options})
         command = ["/bin/bimors", "classify", *chosen.scenes, "--shard", str(shard), "-o", str(chosen.output)]
-        return Classification(make_plan(chosen), command)
+        return Classification.from_plan(make_plan(chosen), command)
 
     def work(
         self,
@@ -55,8 +55,8 @@ class Shards:
     ) -> Path:
         """Do a shard, but for some tiles at its end; ``inside`` is called while it is held."""
         job = self.job(shard, **options)
-        with take_up(job, NullProgress()) as (journal, todo):
-            records = _records(todo, answer)
+        with open_job_journal(job, NullProgress()) as (journal, pending):
+            records = _records(pending, answer)
             journal.append(records[: len(records) - leave])
             inside(journal)
             return journal.path
@@ -67,8 +67,8 @@ class Shards:
 
     def whole(self, **options: Any) -> list[TileResult]:
         """Return the records of the run without shards."""
-        return _records(self.job(None, **options).todo(), answer)
+        return _records(self.job(None, **options).tiles(), answer)
 
 
-def _records(todo: TileIndices, answer: Callable[[int, int], TileResult]) -> list[TileResult]:
-    return [answer(scene, int(index)) for scene, places in enumerate(todo) for index in places]
+def _records(tiles: TileIndices, answer: Callable[[int, int], TileResult]) -> list[TileResult]:
+    return [answer(scene, int(index)) for scene, indices in enumerate(tiles) for index in indices]

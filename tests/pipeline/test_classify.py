@@ -238,9 +238,9 @@ def test_resume_of_a_finished_run_does_nothing(make_raster, classify: Classify) 
     path = Path(str(classify(scene).output))
     before = path.stat().st_mtime_ns
     again = classify(scene, resume=True)
-    assert again.output == str(path) and list(again.lines(str)) == [f"{path} was finished before; nothing to do"]
+    assert again.output == str(path) and list(again.lines(str)) == [f"{path} is already complete; nothing to do"]
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(OutputExistsError, match="not known to be of this run"):
+    with pytest.raises(OutputExistsError, match="not known to be from the same run"):
         classify(scene, resume=True, tile_size="16")
     with pytest.raises(OutputExistsError):
         classify(scene)
@@ -353,5 +353,5 @@ def test_wrong_options_are_one_line(make_raster, classify: Classify, options: di
 
 def test_the_scene_itself_is_never_the_output(make_raster, classify: Classify, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     scene = Path(make_raster(noise(3, 32, 32))).rename(tmp_path / "scene.gpkg")
-    with pytest.raises(InputError, match="the scene itself"):
+    with pytest.raises(InputError, match="also the scene"):
         classify(scene, "scene.gpkg", overwrite=True)

@@ -28,7 +28,7 @@ from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.checkpoint.journal_format import line
 from bimors_cli.pipeline.checkpoint.shard_header import options_of, shard_header
-from bimors_cli.pipeline.engines.local import take_up
+from bimors_cli.pipeline.engines.single_process import open_job_journal
 from bimors_cli.pipeline.merge import merge
 from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.pipeline.tile_result import TileResult
@@ -179,19 +179,19 @@ def test_nothing_and_streams(shards: Shards, tmp_path: Path) -> None:
 def test_missing_shards_are_named_with_the_command_that_makes_one(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(16)
     told = refused(tmp_path / "out.gpkg", [path for n, path in enumerate(journals, 1) if n != 3])
-    assert "shard 3/16 is not among the journals" in told
+    assert "no journal given of shard 3/16" in told
     assert told.endswith(f"bimors classify {tmp_path / 'scene.tif'} --shard 3/16 -o {tmp_path / 'out.gpkg'}")
     told = refused(tmp_path / "out.gpkg", journals[8:9])
-    assert "shards 1/16, 2/16, 3/16, 4/16, 5/16 and 10 more are not" in told
+    assert "no journal given of shards 1/16, 2/16, 3/16, 4/16, 5/16 and 10 more" in told
 
 
 def test_two_of_one_shard_and_of_other_numbers(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(2)
     copy = Path(shutil.copy(journals[1], tmp_path / "copy"))
-    assert "both of shard 2/2" in refused(tmp_path / "out.gpkg", [*journals, copy])
+    assert "both journals of shard 2/2" in refused(tmp_path / "out.gpkg", [*journals, copy])
     third = shards.work("3/3")
     told = refused(tmp_path / "out.gpkg", [*journals, third])
-    assert "1-of-2.bimors-journal is of 2 shards" in told and "3-of-3.bimors-journal of 3" in told
+    assert "1-of-2.bimors-journal is from a run of 2 shards" in told and "3-of-3.bimors-journal from one of 3" in told
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_two_of_one_shard_and_of_other_numbers(shards: Shards, tmp_path: Path) -
 )
 def test_shards_of_other_runs(shards: Shards, tmp_path: Path, other: dict[str, Any], says: str) -> None:
     told = refused(tmp_path / "out.gpkg", [shards.work("1/2"), shards.work("2/2", **other)])
-    assert "2-of-2.bimors-journal: not of the run of out.gpkg.1-of-2" in told and says in told
+    assert "2-of-2.bimors-journal is not from the run of out.gpkg.1-of-2" in told and says in told
 
 
 def test_files_that_are_no_shards(shards: Shards, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_files_that_are_no_shards(shards: Shards, tmp_path: Path) -> None:
     with Journal(tmp_path / "whole.bimors-journal", plan.run_key(), [36], resume=False):
         pass
     told = refused(tmp_path / "out.gpkg", [*journals, tmp_path / "whole.bimors-journal"])
-    assert "whole.bimors-journal: the journal of a whole run" in told
+    assert "whole.bimors-journal is the journal of a run without --shard" in told
     assert "No such file" in refused(tmp_path / "out.gpkg", [tmp_path / "none"], JournalError)
     header = json.loads(journals[0].read_bytes().split(b"\n")[0][9:])
     for wrong in (
@@ -228,8 +228,8 @@ def test_unfinished_and_torn(shards: Shards, tmp_path: Path) -> None:
     torn = journals[2].read_bytes()[:-10]
     journals[2].write_bytes(torn)
     told = refused(tmp_path / "out.gpkg", journals)
-    assert "2/3 lacks 4 of 12 tiles, 3/3 lacks 1 of 12 tiles" in told
-    assert "go on with each: bimors classify" in told and told.endswith("--resume") and "--shard 2/3" in told
+    assert "shard 2/3 lacks 4 of 12 tiles, shard 3/3 lacks 1 of 12 tiles" in told
+    assert "continue each shard with: bimors classify" in told and told.endswith("--resume") and "--shard 2/3" in told
     for number in (2, 3):
         shards.work(f"{number}/3", resume=True)
     assert len(merged(tmp_path / "out.gpkg", journals)) == 31
@@ -246,7 +246,7 @@ def test_a_shard_that_is_still_at_work(shards: Shards, tmp_path: Path) -> None:
     first = shards.work("1/2")
 
     def try_to_merge(journal: Journal) -> None:
-        with pytest.raises(JournalError, match=r"shard 2/2 is still at work \(process"):
+        with pytest.raises(JournalError, match=r"shard 2/2 is still running \(process"):
             api.merge(tmp_path / "out.gpkg", [first, journal.path])
         with pytest.raises(JournalError, match="another run is writing shard 2/2 of this output"):
             shards.work("2/2", resume=True)
@@ -265,7 +265,7 @@ def test_a_journal_by_the_name_of_another_shard(shards: Shards, tmp_path: Path) 
     first.rename(tmp_path / "out.gpkg.bimors-journal")
     with (
         pytest.raises(InputError, match=r'shard \("2/2", now null\)'),
-        take_up(shards.job(None, resume=True), NullProgress()),
+        open_job_journal(shards.job(None, resume=True), NullProgress()),
     ):
         pass
     (tmp_path / "out.gpkg.bimors-journal").rename(tmp_path / "b")
@@ -311,7 +311,7 @@ def test_copies_of_a_scene(shards: Shards, tmp_path: Path, scene: str, caplog: p
     os.utime(scene, ns=(2, 2))
     with caplog.at_level(logging.WARNING):
         rows = merged(tmp_path / "out.gpkg", journals)
-    assert "modified at other times" in caplog.text and len(rows) == 31
+    assert "other modification times" in caplog.text and len(rows) == 31
 
 
 def test_a_whole_run_still_sees_when_its_scene_was_modified(shards: Shards, tmp_path: Path, scene: str) -> None:
@@ -329,12 +329,12 @@ def test_a_scene_that_is_elsewhere(shards: Shards, tmp_path: Path, scene: str, m
     there.mkdir()
     shutil.move(scene, there)
     told = refused(tmp_path / "out.gpkg", journals)
-    assert "scene.tif: this scene of the shards is not here" in told and "--scene PATH" in told
+    assert "scene.tif: scene of the shards not found" in told and "--scene PATH" in told
     told = refused(tmp_path / "out.gpkg", journals, scenes=("elsewhere/other.tif",))
-    assert "no scene of the shards has this name" in told and told.endswith("they are: scene.tif")
+    assert "no scene of the shards has this name" in told and told.endswith("the scenes are: scene.tif")
     make_raster(np.ones((3, 96, 96), dtype=np.uint8))
     told = refused(tmp_path / "out.gpkg", journals)
-    assert "what the shards were made from is not what is here: scenes" in told
+    assert "differ from those of the shards: scenes" in told
     assert len(merged(tmp_path / "out.gpkg", journals, scenes=(str(there / "scene.tif"),))) == 31
 
 
@@ -408,7 +408,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, target: str, nth: int = 1) -> None:
 @pytest.mark.parametrize(
     ("target", "nth"),
     [
-        ("bimors_cli.pipeline.write_layer:write_rows", 1),
+        ("bimors_cli.pipeline.output_target:OutputTarget.write", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.delete", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:remove", 1),
         ("pathlib:Path.unlink", 4),
@@ -450,7 +450,7 @@ def test_a_signal_leaves_the_journals(shards: Shards, tmp_path: Path) -> None:
     options = MergeOptions(output=str(tmp_path / "out.gpkg"), journals=tuple(map(str, journals)))
     with pytest.raises(Interrupted, match="interrupted") as told:
         merge(options, stop=Stop())
-    assert told.value.hint == "run the same command again to go on" and journals_of(tmp_path) == journals
+    assert told.value.hint == "run the same command again to continue" and journals_of(tmp_path) == journals
 
 
 def test_tiles_that_failed_are_tried_again(shards: Shards, tmp_path: Path) -> None:

@@ -52,7 +52,14 @@ REFINEMENTS = {"transductive": transductive, "spatial": spatial}
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, {"feature": b"ab"}, {"shares": b"cd"}, {"cells": b"e"}, {"feature": b"a", "cells": b""}]
+    "kept",
+    [
+        {},
+        {"feature": b"ab"},
+        {"probability_bytes": b"cd"},
+        {"valid_cells": b"e"},
+        {"feature": b"a", "valid_cells": b""},
+    ],
 )
 def test_a_record_comes_back_from_the_journal(kept: dict[str, bytes]) -> None:
     record = TileResult(1, 2, None, ((0, 0.5), (1, 0.25)), "a port", (0.5, 0.25), **kept)
@@ -158,7 +165,9 @@ def test_rows_are_the_same_whatever_the_batch_and_however_often_it_was_interrupt
     before_layer = "bimors_cli.pipeline.refine._refine"
     with monkeypatch.context() as context:
         context.setattr(before_layer, lambda *args: pytest.fail("not reached"))
-        context.setattr("bimors_cli.pipeline.refine.lay_out", lambda *args: (_ for _ in ()).throw(OutputError("full")))
+        context.setattr(
+            "bimors_cli.pipeline.refine.write_arrays", lambda *args: (_ for _ in ()).throw(OutputError("full"))
+        )
         with pytest.raises(OutputError, match="full") as caught:
             classify(scene, batch_size=8, progress=stop, resume=True, **how)
         assert "--resume" in str(caught.value.hint)
@@ -221,7 +230,7 @@ class StopWhenAsked(NullProgress):
         return None if self._left >= 0 else 2
 
 
-@pytest.mark.parametrize(("often", "where"), [(40, "lay_out"), (82, "transductive"), (130, "_refined")])
+@pytest.mark.parametrize(("often", "where"), [(40, "write_arrays"), (82, "transductive"), (130, "_refined")])
 def test_a_signal_while_tiles_settle_ends_soon_and_the_next_run_goes_on(
     scene: str, classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: int, where: str
 ) -> None:
@@ -242,7 +251,7 @@ def test_too_little_memory_is_one_line(scene: str, classify: Classify, monkeypat
         raise MemoryError
 
     monkeypatch.setattr("bimors_cli.refine.transductive.transductive", full)
-    with pytest.raises(OutputError, match="refining 60 tiles takes more memory than there is") as caught:
+    with pytest.raises(OutputError, match="out of memory while refining 60 tiles") as caught:
         classify(scene, refine="transductive")
     assert "\n" not in str(caught.value) and caught.value.exit_code == 1
     assert "more memory; 70" in str(caught.value.hint) and "--resume" in str(caught.value.hint)
@@ -271,8 +280,8 @@ def test_a_record_that_no_such_run_has_written(scene: str, options: Callable[...
     chosen = options(scene, refine="transductive", resume=True)
     plan = make_plan(chosen)
     with Journal(journal_path(plan.output), plan.run_key(), [len(plan)], resume=False) as journal:
-        journal.append([TileResult(0, i, shares=b"short", feature=b"ab") for i in range(len(plan))])
-    with pytest.raises(JournalError, match="not of this run"):
+        journal.append([TileResult(0, i, probability_bytes=b"short", feature=b"ab") for i in range(len(plan))])
+    with pytest.raises(JournalError, match="not from this run"):
         run(chosen)
 
 
@@ -310,6 +319,6 @@ def test_the_command_line_has_them_and_caption_has_not(scene: str, tiny_bundle: 
 
 def test_a_dry_run_says_what_comes_after(scene: str, options: Callable[..., ClassifyOptions]) -> None:
     lines = "\n".join(estimate(options(scene, refine="spatial", vote=True, overlap="20")).lines(str))
-    assert "refine their labels together (--refine spatial)" in lines
-    assert "vote on 468 cells, each 12 x 12 px" in lines
+    assert "labels of all tiles are refined together (--refine spatial)" in lines
+    assert "vote on 468 cells of 12 x 12 px" in lines
     assert "--refine" not in "\n".join(estimate(options(scene)).lines(str))

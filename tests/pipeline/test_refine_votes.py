@@ -154,7 +154,7 @@ def test_a_tile_that_cannot_be_read(
     assert layer.index[layer["reason"] == "read_error"].tolist() == ["scene/0/0", "scene/0/1", "scene/1/0"]
     assert isinstance(layer.loc["scene/11/16", "label"], str) and isinstance(layer.loc["scene/1/1", "label"], str)
     assert summary.failed == 4 and summary.journal == str(journal_path(tmp_path / "out.gpkg"))
-    assert "4 tiles failed; the same command with --resume tries them again" in list(summary.lines(str))
+    assert "4 tiles failed; run the same command with --resume to try them again" in list(summary.lines(str))
     again = classify(scene, resume=True, **how)
     assert again.failed == 0 and again.resumed == 13 * 19 - 4
     assert f"{again.answered:,} of {again.rows:,} cells labelled, 243 tiles by earlier runs" in list(again.lines(str))

@@ -81,14 +81,14 @@ def test_what_cannot_be_appended_is_refused_before_the_run(
     classify(scene)
     before = path.read_bytes()
     (tmp_path / "text.gpkg").write_text("precious")
-    monkeypatch.setattr("bimors_cli.pipeline.run.local.batches", lambda *a: pytest.fail("the run began"))
+    monkeypatch.setattr("bimors_cli.pipeline.engines.local.predict_job", lambda *a: pytest.fail("the run began"))
     with pytest.raises(OutputExistsError, match="has a layer 'tiles' already") as caught:
         classify(scene, append=True)
     assert "--layer" in str(caught.value.hint)
     for output, options, says in (
         ("text.gpkg", {}, "not a GeoPackage"),
-        ("out.geojsonl", {}, "GeoJSONSeq holds one layer only"),
-        ("out.fgb", {}, "FlatGeobuf holds one layer only"),
+        ("out.geojsonl", {}, "GeoJSONSeq supports one layer only"),
+        ("out.fgb", {}, "FlatGeobuf supports one layer only"),
         ("out.gpkg", {"overwrite": True}, "--overwrite replaces"),
         ("out.gpkg", {"layer": "rtree_x"}, "cannot be the name"),
     ):

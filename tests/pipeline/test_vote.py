@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import JournalError
 from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult
-from bimors_cli.pipeline.vote import NOBODY, VoteAccumulator, pack_cells
+from bimors_cli.pipeline.vote import NO_ROW, VoteAccumulator, pack_cells
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.vote_cells import cell_shares, cells_of, held
 from tests.scene.test_vote_cells import grids
@@ -36,8 +36,8 @@ class Scene:
             cells = None if fate == "read_error" else pack_cells(enough, min_valid)
             answered = fate in (None, "low_confidence")
             shares = self.shares[index].astype(PROBABILITIES).tobytes() if answered else None
-            self.records.append(TileResult(0, index, fate, shares=shares, cells=cells))
-            self.rows.append(len(answers) if answered else NOBODY)
+            self.records.append(TileResult(0, index, fate, probability_bytes=shares, valid_cells=cells))
+            self.rows.append(len(answers) if answered else NO_ROW)
             if answered:
                 answers.append(self.shares[index])
         self.answers = np.array(answers, np.float32).reshape(-1, LABELS)
@@ -57,13 +57,13 @@ class Scene:
                     holds.append(self.fates[index] != "read_error")
         share = self.part(cell).mean(dtype=np.float64)
         if any(holds) and (share < self.min_valid or share == 0):
-            return "nodata", None, NOBODY
+            return "nodata", None, NO_ROW
         covering = {self.fates[i] for i in np.flatnonzero(pixels)}
         if not any(holds):
-            return "read_error", None, NOBODY
-        votes = np.array([row != NOBODY for row in self.rows]) * pixels
+            return "read_error", None, NO_ROW
+        votes = np.array([row != NO_ROW for row in self.rows]) * pixels
         if not votes.any():
-            return next(r for r in ("read_error", "model_error", "nodata") if r in covering), None, NOBODY
+            return next(r for r in ("read_error", "model_error", "nodata") if r in covering), None, NO_ROW
         for index in np.flatnonzero(votes):
             tile = self.grid[int(index)]
             x = tile.x + tile.width / 2 - cell.x - cell.width / 2
@@ -73,21 +73,21 @@ class Scene:
         return None, mean, self.rows[min(near)[1]]
 
 
-def ballot_of(scene: Scene) -> VoteAccumulator:
-    ballot = VoteAccumulator(scene.grid)
+def votes_of(scene: Scene) -> VoteAccumulator:
+    accumulator = VoteAccumulator(scene.grid)
     for record, row in zip(scene.records, scene.rows, strict=True):
-        ballot.add(record, row)
-    return ballot
+        accumulator.add(record, row)
+    return accumulator
 
 
 @given(grids(14), st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.7, 1.0]), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_the_mean_of_the_tiles_that_cover_a_cell(grid: Grid, seed: int, density: float, min_valid: float) -> None:
     scene = Scene(grid, seed, density, min_valid)
     cells = cells_of(grid)
-    found = list(ballot_of(scene).count(np.arange(len(cells)), scene.answers))
+    found = list(votes_of(scene).count(np.arange(len(cells)), scene.answers))
     reasons = [reason for votes in found for reason in votes.reasons]
     assert len(reasons) == len(cells)
-    shares = np.concatenate([votes.shares for votes in found])
+    shares = np.concatenate([votes.probabilities for votes in found])
     nearest = np.concatenate([votes.nearest for votes in found])
     for cell, reason, share, near in zip(cells, reasons, shares, nearest, strict=True):
         says, mean, caption = scene.expected(cell)
@@ -102,31 +102,31 @@ def test_the_mean_of_the_tiles_that_cover_a_cell(grid: Grid, seed: int, density:
 @given(grids(14), st.integers(0, 2**32 - 1))
 def test_some_cells_get_the_answers_that_all_get(grid: Grid, seed: int) -> None:
     scene = Scene(grid, seed, 0.8, 0.5)
-    ballot, cells = ballot_of(scene), len(cells_of(grid))
+    accumulator, cells = votes_of(scene), len(cells_of(grid))
     places = np.flatnonzero(np.random.default_rng(seed).random(cells) < 0.5)
-    (whole,) = ballot.count(np.arange(cells), scene.answers)
-    some = list(ballot.count(places, scene.answers))
+    (whole,) = accumulator.count(np.arange(cells), scene.answers)
+    some = list(accumulator.count(places, scene.answers))
     assert [reason for votes in some for reason in votes.reasons] == [whole.reasons[place] for place in places]
     for votes in some:
-        np.testing.assert_array_equal(votes.shares, whole.shares[places])
+        np.testing.assert_array_equal(votes.probabilities, whole.probabilities[places])
         np.testing.assert_array_equal(votes.nearest, whole.nearest[places])
 
 
 def test_blocks_are_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(Grid(40, 30, 8, 8, 3, 5), 0, 0.9, 0.5)
-    ballot, places = ballot_of(scene), np.arange(len(cells_of(scene.grid)))
-    (whole,) = ballot.count(places, scene.answers)
-    monkeypatch.setattr("bimors_cli.pipeline.vote._NUMBERS_AT_ONCE", 7 * LABELS)
-    parts = list(ballot.count(places, scene.answers))
+    accumulator, places = votes_of(scene), np.arange(len(cells_of(scene.grid)))
+    (whole,) = accumulator.count(places, scene.answers)
+    monkeypatch.setattr("bimors_cli.pipeline.vote._BLOCK_SIZE", 7 * LABELS)
+    parts = list(accumulator.count(places, scene.answers))
     assert len(parts) == -(-len(places) // 7)
-    np.testing.assert_array_equal(np.concatenate([part.shares for part in parts]), whole.shares)
+    np.testing.assert_array_equal(np.concatenate([part.probabilities for part in parts]), whole.probabilities)
 
 
 def test_without_an_overlap_a_cell_is_its_tile() -> None:
     grid = Grid(40, 30, 8, 8, 8, 8)
     scene = Scene(grid, 3, 1.0, 0.5)
-    (votes,) = ballot_of(scene).count(np.arange(len(grid)), scene.answers)
-    for index, (reason, share) in enumerate(zip(votes.reasons, votes.shares, strict=True)):
+    (votes,) = votes_of(scene).count(np.arange(len(grid)), scene.answers)
+    for index, (reason, share) in enumerate(zip(votes.reasons, votes.probabilities, strict=True)):
         if reason is None:
             np.testing.assert_array_equal(share.astype(np.float32), scene.shares[index])
         else:
@@ -142,12 +142,12 @@ def test_a_voted_map_is_nearer_to_the_truth_than_tiles_are() -> None:
     seen = np.array([truth[t.y : t.y + t.height, t.x : t.x + t.width].mean() for t in grid])
     seen = np.clip(seen + random.normal(0, 0.25, len(seen)), 0.01, 0.99)
     answers = np.stack([1 - seen, seen], axis=1).astype(np.float32)
-    ballot = VoteAccumulator(grid)
+    accumulator = VoteAccumulator(grid)
     for index in range(len(grid)):
-        ballot.add(TileResult(0, index, shares=b"1234"), index)
+        accumulator.add(TileResult(0, index, probability_bytes=b"1234"), index)
     cells = cells_of(grid)
-    (votes,) = ballot.count(np.arange(len(cells)), answers)
-    voted = np.kron(votes.shares[:, 1].reshape(cells.rows, cells.cols) > 0.5, np.ones((24, 24), bool))
+    (votes,) = accumulator.count(np.arange(len(cells)), answers)
+    voted = np.kron(votes.probabilities[:, 1].reshape(cells.rows, cells.cols) > 0.5, np.ones((24, 24), bool))
     plain = np.zeros_like(truth)
     coarse = Grid(960, 960, 96, 96, 96, 96)
     for tile in coarse:
@@ -160,7 +160,7 @@ def test_a_voted_map_is_nearer_to_the_truth_than_tiles_are() -> None:
 
 def test_a_record_of_another_grid_is_refused() -> None:
     grid = Grid(64, 64, 32, 32, 8, 8)
-    ballot = VoteAccumulator(grid)
+    accumulator = VoteAccumulator(grid)
     assert held(grid, grid[0]) == (4, 4)
-    with pytest.raises(JournalError, match="not of this run"):
-        ballot.add(TileResult(0, 0, cells=b"1"), 0)
+    with pytest.raises(JournalError, match="not from this run"):
+        accumulator.add(TileResult(0, 0, valid_cells=b"1"), 0)

@@ -143,12 +143,12 @@ def test_progress_of_finetune_is_read_and_only_grows(told: io.StringIO) -> None:
 
     with console.TrainingProgress() as progress:
         for stage in ("describing", "random crops"):
-            progress.begin(stage, 4)
+            progress.begin(4, stage=stage)
             progress.advance(2)
             progress.advance(2)
         progress.epoch(Epoch(1), 2)
         progress.epoch(Epoch(2), 2)
-        progress.begin("test pictures", 2)
+        progress.begin(2, stage="test pictures")
         progress.advance(2)
     assert percents(told) == [20, 40, 50, 60, 75, 90, 100]
 

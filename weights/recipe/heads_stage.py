@@ -73,14 +73,14 @@ class Lines:
 
     signal_number: int | None = None
 
-    def begin(self, what: str, total: int) -> None:
-        print(f"{what}: {total}", flush=True)
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
+        print(f"{stage}: {total}", flush=True)
 
     def advance(self, count: int) -> None:
         pass
 
-    def trial(self, done: int, total: int, told: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {done} of {total}: {told}", flush=True)
+    def trial(self, done: int, total: int, message: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {done} of {total}: {message}", flush=True)
 
 
 def protocols(settings: Settings) -> tuple[Run, ...]:

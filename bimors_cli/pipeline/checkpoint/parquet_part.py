@@ -23,9 +23,9 @@ from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.geoparquet import build_geoparquet
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
-from bimors_cli.pipeline.plan import InferencePlan, TileIndices, count
+from bimors_cli.pipeline.plan import InferencePlan, TileIndices, num_tiles
 from bimors_cli.pipeline.tile_result import RETRIED, TileResult
-from bimors_cli.pipeline.tile_rows import frames, is_multipart, places
+from bimors_cli.pipeline.tile_rows import frames, is_multipart, tile_columns
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class TileTask:
 
 def cut(todo: TileIndices, workers: int) -> Iterator[TileTask]:
     """Cut tiles into blocks for so many workers, in the order of the grid."""
-    size = min(max(math.ceil(count(todo) / (workers * BLOCKS_A_WORKER)), LEAST_TILES), MOST_TILES)
+    size = min(max(math.ceil(num_tiles(todo) / (workers * BLOCKS_A_WORKER)), LEAST_TILES), MOST_TILES)
     number = 0
     for scene, tiles in enumerate(todo):
         for begin in range(0, len(tiles), size):
@@ -97,9 +97,9 @@ def _frame(
     plan: InferencePlan, spec: TileSchema, records: Sequence[TileResult], polygons: Polygons
 ) -> geopandas.GeoDataFrame:
     names = plan.options.labels.names if isinstance(plan.options, ClassifyOptions) else ()
-    best = [record.ranked[0] if record.ranked else (None, None) for record in records]
+    best = [record.ranking[0] if record.ranking else (None, None) for record in records]
     data: dict[str, Sequence[Any]] = {
-        **places(plan, records),
+        **tile_columns(plan, records),
         "label": [None if label is None else names[label] for label, _ in best],
         "confidence": [share for _, share in best],
         "reason": [record.reason for record in records],

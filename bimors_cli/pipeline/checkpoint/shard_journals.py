@@ -29,7 +29,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
     to_record,
 )
 from bimors_cli.pipeline.checkpoint.lock import RunLock
-from bimors_cli.pipeline.plan import TileIndices, count
+from bimors_cli.pipeline.plan import TileIndices, num_tiles
 from bimors_cli.pipeline.tile_result import RETRIED, TileResult
 
 log = logging.getLogger("bimors")
@@ -115,7 +115,7 @@ class ShardJournals:
                 int((offsets[places] == NOT_DONE).sum()) for offsets, places in zip(self._offsets, share, strict=True)
             )
             if lacks:
-                found.append((journal, lacks, count(share)))
+                found.append((journal, lacks, num_tiles(share)))
         return found
 
     def count(self) -> int:

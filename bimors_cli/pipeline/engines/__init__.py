@@ -1,1 +1,1 @@
-"""Engines: who looks at the tiles of a run. Whichever does, the records are the same."""
+"""Engines compute the tiles of a run. The results are the same with every engine."""

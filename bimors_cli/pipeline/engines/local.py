@@ -1,67 +1,80 @@
-"""The local engine: this process looks at the tiles, with the threads of `bimors_cli.pipeline.inference.predict`."""
+"""The local engine: this process computes the tiles, or one process for each of several devices."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+from bimors_cli.errors import InputError
+from bimors_cli.options.device_names import device_names
+from bimors_cli.options.inference import InferenceOptions
+from bimors_cli.options.layer import STDOUT
 from bimors_cli.pipeline.checkpoint.journal import Journal
-from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
-from bimors_cli.pipeline.job import Batches, Job
-from bimors_cli.pipeline.plan import TileIndices, count
+from bimors_cli.pipeline.checkpoint.journal_format import journal_path
+from bimors_cli.pipeline.engines.engine import Engine
+from bimors_cli.pipeline.engines.multi_device import check_devices, predict_on_devices
+from bimors_cli.pipeline.engines.single_process import open_job_journal, predict_job
+from bimors_cli.pipeline.job import Job
+from bimors_cli.pipeline.plan import TileIndices
 from bimors_cli.pipeline.progress import Progress, StopRequest
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.write_layer import raise_if_stopped
 
 
-@contextmanager
-def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[Journal]:
-    """Look at all tiles of a job that are not done, into its journal, which is held until the end of the context.
+class LocalEngine(Engine):
+    """Runs on this machine. Finished tiles are stored in the journal next to the output."""
 
-    Raises
-    ------
-    Interrupted
-        ``stop`` asked for it; finished tiles are in the journal.
-    BimorsError
-        Models or journal fail.
-    """
-    with take_up(job, progress) as (journal, todo):
-        for batch in batches(job, todo):
-            journal.append(batch)
-            progress.advance(len(batch))
+    def check(self, options: InferenceOptions) -> None:
+        given = {"--ray-address": options.ray_address, "--workers": options.workers, "--blocks": options.blocks}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(f"{option} needs --engine ray", f"add --engine ray, or leave {option} out")
+        if len(device_names(options.device)) > 1 and options.output == STDOUT:
+            raise InputError(
+                f"--device {options.device}: several devices do not support standard output: tiles finish in no order",
+                "use -o FILE",
+            )
+
+    def checkpoint_path(self, job: Job) -> Path:
+        return journal_path(job.plan.output, job.shard)
+
+    @contextmanager
+    def run(self, job: Job, progress: Progress, stop: StopRequest) -> Iterator[Journal]:
+        """Compute the pending tiles of a job into its journal, which is locked until the context ends.
+
+        Raises
+        ------
+        DeviceError
+            A device was not found; no process was started.
+        WorkerError
+            A process died. Finished tiles of all of them are in the journal.
+        Interrupted
+            ``stop`` was requested; finished tiles are in the journal.
+        BimorsError
+            Models or journal fail.
+        """
+        devices = device_names(job.plan.options.device)
+        if len(devices) > 1:
+            check_devices(devices)
+        with open_job_journal(job, progress) as (journal, pending):
+            if len(devices) > 1:
+                batches = predict_on_devices(job, pending, devices, stop, journal.path.name)
+            else:
+                batches = _until_stopped(predict_job(job, pending), stop)
+            with closing(batches):
+                for batch in batches:
+                    journal.append(batch)
+                    progress.advance(len(batch))
             raise_if_stopped(stop, journal)
-        yield journal
+            yield journal
+
+    def stream(self, job: Job, tiles: TileIndices) -> Iterator[list[TileResult]]:
+        return predict_job(job, tiles)
 
 
-@contextmanager
-def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, TileIndices]]:
-    """Begin a job's journal, or go on with it; gives the journal, and the tiles that are still to be looked at."""
-    plan = job.plan
-    sizes = [len(scene.grid) for scene in plan.scenes]
-    with Journal(
-        job.checkpoint_path, plan.run_key(), sizes, resume=plan.options.resume, origin=job.origin()
-    ) as journal:
-        total = job.todo()
-        todo = journal.missing(total)
-        job.summary.resumed = count(total) - count(todo)
-        progress.begin(count(total), job.summary.resumed)
-        yield journal, todo
-
-
-def batches(job: Job, todo: TileIndices) -> Batches:
-    """Load a job's models, look at tiles, and yield their records, batch by batch."""
-    # A resumed run that lacks only its layer needs no model; torch takes seconds to import.
-    if not count(todo):
-        return
-    clock = time.perf_counter()
-    from bimors_cli.pipeline.inference.load import load_models
-
-    plan, options, summary = job.plan, job.plan.options, job.summary
-    with open_caption_cache(keep=options.caption_cache and job.captions) as cache:
-        models = load_models(plan.bundle, options.device, captions=job.captions, caption_cache=cache)
-        work = job.start(models)
-        summary.seconds["loading the model"] = time.perf_counter() - clock
-        models.seconds = summary.seconds
-        for records in work(todo, summary.seconds):
-            summary.caption_hits, summary.caption_misses = cache.known, cache.described
-            yield records
+def _until_stopped(batches: Iterator[list[TileResult]], stop: StopRequest) -> Generator[list[TileResult], None, None]:
+    for batch in batches:
+        yield batch
+        if stop.signal_number is not None:
+            return

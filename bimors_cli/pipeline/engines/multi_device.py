@@ -1,13 +1,12 @@
-"""Several devices of one machine: a process for each looks at its share of the tiles, this one keeps the journal.
+"""Several devices of one machine: one process per device computes a part of the tiles, this process keeps the journal.
 
-Processes are spawned, never forked: CUDA, GDAL and threads do not survive a fork. Each gets a contiguous part of what
-is missing, as a shard would, and hands its records on. So the journal is that of the local engine, and a run may go on
-with other devices, or with one.
+Processes are spawned, never forked: CUDA, GDAL and threads do not survive a fork. Each gets a contiguous part of the
+pending tiles, as a shard does, and sends its results back. So the journal is that of the local engine, and a run can be
+resumed with other devices, or with one.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import logging.handlers
 import multiprocessing
@@ -17,138 +16,126 @@ import threading
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from bimors_cli.errors import BimorsError, WorkerError
-from bimors_cli.options.device_names import device_names
 from bimors_cli.options.shard import Shard
-from bimors_cli.pipeline.checkpoint.journal import Journal
-from bimors_cli.pipeline.engines.local import batches, take_up
+from bimors_cli.pipeline.engines.single_process import predict_job
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.plan import TileIndices, count
-from bimors_cli.pipeline.progress import Progress, StopRequest
+from bimors_cli.pipeline.plan import TileIndices, num_tiles
+from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
-from bimors_cli.pipeline.write_layer import raise_if_stopped
 
-START: Final = "spawn"
-LOOK_SECONDS: Final = 0.1  # how soon a signal is seen
-# A process that is asked to end may hand on the batch in hand, if that takes no longer.
+START_METHOD: Final = "spawn"
+POLL_SECONDS: Final = 0.1  # how soon a signal is noticed
+# After a stop request a process may still send its current batch, if that takes no longer.
 GRACE_SECONDS: Final = 1.0
 
 log = logging.getLogger("bimors")
 
 
-@contextmanager
-def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[Journal]:
-    """Look at all tiles of a job that are not done, by the devices of its options; else as that of the local engine.
-
-    Raises
-    ------
-    DeviceError
-        A device is not there; no process was started.
-    WorkerError
-        A process died. Finished tiles of all of them are in the journal.
-    """
+def check_devices(names: Sequence[str]) -> None:
+    """Check that the devices exist. Raises DeviceError as `choose_device`."""
     from bimors_cli.model.device import choose_device
 
-    names = device_names(job.plan.options.device)
     for name in names:
         choose_device(name)
-    with take_up(job, progress) as (journal, todo):
-        with closing(_looked_at(job, todo, names, stop, journal.path.name)) as found:
-            for batch in found:
-                journal.append(batch)
-                progress.advance(len(batch))
-        raise_if_stopped(stop, journal)
-        yield journal
 
 
 @dataclass(frozen=True)
-class _Child:
-    """A process that looks at tiles, and the end of the pipe to it."""
+class _DeviceProcess:
+    """A process that computes tiles on a device, and this end of the pipe to it."""
 
     device: str
     process: BaseProcess
     pipe: Connection
 
 
-def _looked_at(
-    job: Job, todo: TileIndices, names: Sequence[str], stop: StopRequest, journal: str
+def predict_on_devices(
+    job: Job, tiles: TileIndices, names: Sequence[str], stop: StopRequest, journal: str
 ) -> Generator[list[TileResult], None, None]:
-    """Start the processes, and yield their records as they come, until all have ended, one fails, or ``stop`` asks."""
-    children = _start(job, todo, names)
-    busy = {child.pipe: child for child in children}
-    summary = _Total(job.summary)
+    """Start the processes, and yield results as they arrive, until all end, one fails, or ``stop`` is requested.
+
+    ``journal`` is its name, for messages.
+
+    Raises
+    ------
+    WorkerError
+        A process cannot be started, or died.
+    BimorsError
+        A process failed.
+    """
+    workers = _start(job, tiles, names)
+    busy = {worker.pipe: worker for worker in workers}
+    summary = _MergedSummary(job.summary)
     failure: BaseException | None = None
-    told_to_end: float | None = None
+    end_requested: float | None = None
     try:
-        while busy and (told_to_end is None or time.monotonic() < told_to_end + GRACE_SECONDS):
-            ready = wait(list(busy), LOOK_SECONDS)
+        while busy and (end_requested is None or time.monotonic() < end_requested + GRACE_SECONDS):
+            ready = wait(list(busy), POLL_SECONDS)
             for pipe in [pipe for pipe in busy if pipe in ready]:
                 kind, value = _receive(pipe)
-                if kind == "records":
+                if kind == "results":
                     yield value
                     continue
                 if kind == "log":
-                    summary.tell(value)
+                    summary.log(value)
                     continue
-                child = busy.pop(pipe)
+                worker = busy.pop(pipe)
                 if kind == "done":
                     summary.add(value)
                 else:
-                    failure = failure or _failure(kind, value, child, journal)
-            if told_to_end is None and (failure is not None or stop.signal_number is not None):
-                told_to_end = time.monotonic()
+                    failure = failure or _failure(kind, value, worker, journal)
+            if end_requested is None and (failure is not None or stop.signal_number is not None):
+                end_requested = time.monotonic()
                 for pipe in busy:
                     with suppress(OSError):
                         pipe.send("end")
     finally:
-        for child in children:
-            if child.pipe not in busy:
-                child.process.join(GRACE_SECONDS)
-            child.process.kill()
-            child.process.join()
-            child.pipe.close()
+        for worker in workers:
+            if worker.pipe not in busy:
+                worker.process.join(GRACE_SECONDS)
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
     if failure is not None and stop.signal_number is None:
         raise failure
 
 
-def _start(job: Job, todo: TileIndices, names: Sequence[str]) -> list[_Child]:
+def _start(job: Job, tiles: TileIndices, names: Sequence[str]) -> list[_DeviceProcess]:
     import torch
 
-    context = multiprocessing.get_context(START)
+    context = multiprocessing.get_context(START_METHOD)
     threads = max(1, torch.get_num_threads() // len(names))
-    worker = copy.copy(job)
-    worker.raster = None  # a table of all tiles, which only the layer needs
-    children: list[_Child] = []
+    workers: list[_DeviceProcess] = []
     for number, name in enumerate(names, 1):
-        share = Shard(number, len(names)).of(todo)
-        if not count(share):
+        part = Shard(number, len(names)).of(tiles)
+        if not num_tiles(part):
             continue
-        here, there = context.Pipe()
-        work = (there, worker, share, name, threads, log.getEffectiveLevel())
-        process = context.Process(target=_work, args=work, name=f"bimors {name}", daemon=True)
+        parent_end, child_end = context.Pipe()
+        args = (child_end, job.for_worker(name), part, threads, log.getEffectiveLevel())
+        process = context.Process(target=_work, args=args, name=f"bimors {name}", daemon=True)
         try:
-            with _deaf():
+            with _stop_signals_blocked():
                 process.start()
         except OSError as error:
-            for child in children:
-                child.process.kill()
-            raise WorkerError(f"{name}: its process cannot be started: {error.strerror or error}") from error
-        there.close()
-        children.append(_Child(name, process, here))
-    return children
+            for worker in workers:
+                worker.process.kill()
+            raise WorkerError(f"{name}: cannot start its process: {error.strerror or error}") from error
+        child_end.close()
+        workers.append(_DeviceProcess(name, process, parent_end))
+    return workers
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Block the signals that ask to end: a process that is started now never hears them, not even while it imports."""
+def _stop_signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGTERM: a process that is started meanwhile never receives them, not even during imports."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -168,101 +155,99 @@ def _receive(pipe: Connection) -> tuple[str, Any]:
         return "died", None
 
 
-def _failure(kind: str, value: Any, child: _Child, journal: str) -> BaseException:
+def _failure(kind: str, value: Any, worker: _DeviceProcess, journal: str) -> BaseException:
     if kind == "error":
         error_class, message, hint = value
         error: BimorsError = error_class(message, hint)
         return error
     if kind == "bug":
-        bug = RuntimeError(f"on {child.device}: {value[0]}")
+        bug = RuntimeError(f"on {worker.device}: {value[0]}")
         bug.add_note(value[1])
         return bug
-    child.process.join()
-    code = child.process.exitcode or 0
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-    memory = "is there memory enough? " if code == -9 else ""  # as Linux ends what takes too much
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    memory = "is there enough memory? " if code == -9 else ""  # Linux kills what takes too much
     return WorkerError(
-        f"{child.device}: its process {how}",
+        f"{worker.device}: its process {how}",
         f"{memory}finished tiles are in {journal}: run the same command with --resume",
     )
 
 
-class _Total:
-    """What the processes tell, for the one summary of the run."""
+class _MergedSummary:
+    """Merges the summaries and log records of the processes into the summary of the run."""
 
     def __init__(self, summary: RunSummary) -> None:
         self._summary = summary
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def add(self, other: RunSummary) -> None:
-        """Add the captions of a process, and take its seconds where they are more: the processes run side by side."""
-        mine = self._summary
-        mine.caption_hits += other.caption_hits
-        mine.caption_misses += other.caption_misses
+        """Add the captions of a process; of seconds keep the longest, as the processes run in parallel."""
+        merged = self._summary
+        merged.caption_hits += other.caption_hits
+        merged.caption_misses += other.caption_misses
         for stage, seconds in other.seconds.items():
-            mine.seconds[stage] = max(mine.seconds.get(stage, 0.0), seconds)
+            merged.seconds[stage] = max(merged.seconds.get(stage, 0.0), seconds)
 
-    def tell(self, record: logging.LogRecord) -> None:
-        """Log what a process has to say; what all of them say, once."""
+    def log(self, record: logging.LogRecord) -> None:
+        """Log a record of a process; a warning that all processes send is logged once."""
         if record.name == log.name and record.levelno >= logging.WARNING:
-            if record.getMessage() in self._said:
+            if record.getMessage() in self._logged:
                 return
-            self._said.add(record.getMessage())
+            self._logged.add(record.getMessage())
         logging.getLogger(record.name).handle(record)
 
 
-def _work(pipe: Connection, job: Job, share: TileIndices, device: str, threads: int, level: int) -> None:
-    """Look at a share of the tiles, in a process of its own."""
-    # A terminal asks all processes of a run to end: the first of them says how. (Windows blocks no signals.)
+def _work(pipe: Connection, job: Job, tiles: TileIndices, threads: int, level: int) -> None:
+    """Compute a part of the tiles, in a process of its own."""
+    # A terminal sends the signal to all processes of a run: the first one handles it. (Windows blocks no signals.)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    link = _Link(pipe)
-    _log_to(link, level)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    channel = _Channel(pipe)
+    _log_to(channel, level)
     try:
         import torch
 
         torch.set_num_threads(threads)
-        plan = job.plan
-        job.plan = replace(plan, options=replace(plan.options, device=device))
-        for records in batches(job, share):
-            link.send("records", records)
+        for results in predict_job(job, tiles):
+            channel.send("results", results)
             if pipe.poll():
                 return
-        link.send("done", job.summary)
+        channel.send("done", job.summary)
     except BimorsError as error:
-        link.send("error", (type(error), error.message, error.hint))
-    except Exception as error:  # a fault of the program: the run tells it
-        link.send("bug", (f"{type(error).__name__}: {error}", traceback.format_exc()))
+        channel.send("error", (type(error), error.message, error.hint))
+    except Exception as error:  # a bug: the parent process raises it
+        channel.send("bug", (f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 
-def _end_with_parent() -> None:
-    """End at once when the run is gone, whatever the other threads wait for."""
+def _exit_with_parent() -> None:
+    """Exit as soon as the parent process has ended, whatever the other threads wait for."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
 
 
-class _Link:
-    """The pipe to the run, for all threads; what `logging.handlers.QueueHandler` takes for a queue."""
+class _Channel:
+    """The pipe to the parent process, for all threads; serves as the queue of `logging.handlers.QueueHandler`."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def send(self, kind: str, value: Any) -> None:
-        """Send something, unless nobody listens any more."""
-        with self._one_at_a_time, suppress(OSError):
+        """Send a message, unless the other end is closed."""
+        with self._lock, suppress(OSError):
             self._pipe.send((kind, value))
 
     def put_nowait(self, record: logging.LogRecord) -> None:
-        """Send what is to be logged."""
+        """Send a log record."""
         self.send("log", record)
 
 
-def _log_to(link: _Link, level: int) -> None:
+def _log_to(channel: _Channel, level: int) -> None:
     root = logging.getLogger()
-    root.handlers = [logging.handlers.QueueHandler(link)]  # type: ignore[arg-type]
+    root.handlers = [logging.handlers.QueueHandler(channel)]  # type: ignore[arg-type]
     log.setLevel(level)
     logging.captureWarnings(True)

@@ -1,4 +1,4 @@
-"""A Ray cluster, quietly: nothing on standard output, no dashboard, no usage statistics, and no secrets in its logs."""
+"""Starts or connects to a Ray cluster: no output, no dashboard, no usage statistics, and no secrets in its logs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from typing import Any, Final
 from bimors_cli.errors import InputError, WorkerError
 from bimors_cli.redact import redact
 
-# Blocks and what workers tell are small; what is large is written by the workers themselves.
+# Tasks and updates are small; the workers write the results themselves.
 OBJECT_STORE_BYTES: Final = 128 * 1024**2
 CONNECT_SECONDS: Final = 10
-# Ray reads these when it is imported or started; what the user has set stays.
+# Ray reads these when it is imported or started; variables that the user has set stay.
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that outlives the cluster would start another
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
-# Of a cluster of our own: its helpers look for it for so long when it has ended, a minute otherwise.
-_OWN: Final = {
+# For our own cluster: its helpers wait so long for it after it has ended; the default is a minute.
+_OWN_CLUSTER: Final = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
     "RAY_gcs_server_request_timeout_seconds": "3",
 }
@@ -44,33 +44,33 @@ log = logging.getLogger("bimors")
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[Any]:
-    """Start a cluster on this machine, or connect to one, and end that at the end; see `check_installed`.
+    """Start a cluster on this machine or connect to one; it is shut down when the context ends. See `check_installed`.
 
     Parameters
     ----------
     address : str or None
-        ``auto`` or ``HOST:PORT`` of a cluster that runs; None starts one.
+        ``auto`` or ``HOST:PORT`` of a running cluster; None starts one.
 
     Yields
     ------
     module
-        Ray.
+        The module ``ray``.
 
     Raises
     ------
     InputError
-        There is no such cluster, or this process has one already.
+        The cluster was not found, or this process is connected to one already.
     WorkerError
-        It cannot be started.
+        Ray cannot be started.
     """
     with ExitStack() as stack:
         own = _own_environment() if address is None else {}
         stack.enter_context(_environment({**_QUIET, **own}))
         ray = _import_ray()
         stack.enter_context(redirect_stdout(_ToLog()))
-        stack.enter_context(_named_without_secrets(ray))
+        stack.enter_context(_redacted_command_line(ray))
         if address is None:
-            # Not /tmp/ray: this one leaves nothing behind.
+            # Not /tmp/ray, which would stay.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bimors-ray-", ignore_cleanup_errors=True))
             settings: dict[str, Any] = {
                 "address": "local",
@@ -82,24 +82,24 @@ def cluster(address: str | None) -> Iterator[Any]:
         else:
             _check_address(address)
             settings = {"address": address}
-        # In the main thread Ray would take SIGTERM for itself. Its processes end with the thread that started them.
+        # In the main thread Ray would handle SIGTERM. Its processes end with the thread that started them.
         starter = stack.enter_context(ThreadPoolExecutor(1, "ray-start"))
         stack.callback(ray.shutdown)
-        stack.callback(_listen, logging.NullHandler())  # what is cut off complains
-        with _errors_of_c():
+        stack.callback(_set_log_handler, logging.NullHandler())  # Ray logs lost connections
+        with _native_stderr_dropped():
             try:
                 starter.submit(ray.init, **settings, log_to_driver=False, configure_logging=False).result()
             except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise _refusal(address, error) from error
+                raise _start_error(address, error) from error
         yield ray
 
 
 def check_installed() -> None:
-    """Raise InputError where Ray Data is not installed."""
+    """Raise InputError if Ray Data is not installed."""
     for name in ("ray", "pyarrow"):
         if find_spec(name) is None:
             raise InputError(
-                f"--engine ray needs Ray Data, which is not installed (no {name})", "pip install 'bimors-cli[ray]'"
+                f"--engine ray needs Ray Data, but the package {name} is not installed", "pip install 'bimors-cli[ray]'"
             )
 
 
@@ -108,50 +108,57 @@ def _import_ray() -> Any:
     import ray.data
 
     if ray.is_initialized():
-        raise InputError("this process has a Ray of its own", "call ray.shutdown() before, or start another process")
-    _listen(_Passed())
+        raise InputError(
+            "this process is already connected to Ray", "call ray.shutdown() first, or use another process"
+        )
+    _set_log_handler(_ToInfo())
     return ray
 
 
-def _listen(handler: logging.Handler) -> None:
-    """Let a handler have what Ray logs, and no other."""
+def _set_log_handler(handler: logging.Handler) -> None:
+    """Send the log of Ray to one handler only."""
     for name in ("ray", "ray.data"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
 
 
-def _refusal(address: str | None, error: Exception) -> InputError | WorkerError:
-    why = redact(" ".join(str(error).split()))[:300]
+def _start_error(address: str | None, error: Exception) -> InputError | WorkerError:
+    reason = redact(" ".join(str(error).split()))[:300]
     if address is not None:
-        return InputError(f"--ray-address {address}: {why}", "start a cluster: ray start --head; or leave it out")
-    if "path length" in why:
-        return InputError(f"Ray cannot be started: {why}", "set TMPDIR to a folder with a shorter name, such as /tmp")
-    return WorkerError(f"Ray cannot be started: {why}", "see whether `ray start --head` starts")
+        return InputError(
+            f"--ray-address {address}: {reason}", "start a cluster with ray start --head, or leave out --ray-address"
+        )
+    if "path length" in reason:
+        return InputError(
+            f"Ray cannot be started: {reason}", "set TMPDIR to a folder with a shorter path, such as /tmp"
+        )
+    return WorkerError(f"Ray cannot be started: {reason}", "check that `ray start --head` works")
 
 
 def _check_address(address: str) -> None:
-    """Refuse what Ray would wait for, or end the program for."""
+    """Refuse an address that Ray would wait for, or exit the process for."""
     if "://" in address:
         raise InputError(
-            f"--ray-address {address}: Ray Client cannot be used",
+            f"--ray-address {address}: Ray Client is not supported",
             "run bimors on a node of the cluster (ray job submit does), with --ray-address auto",
         )
     host, found, port = address.rpartition(":")
     if not found:
         if address == "auto":
             return
-        raise InputError(f"--ray-address {address}: not an address", "use auto or HOST:PORT")
+        raise InputError(f"--ray-address {address}: invalid address", "use auto or HOST:PORT")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
-            f"--ray-address {address}: no cluster there: {error}", "ray status says where one is; or leave it out"
+            f"--ray-address {address}: no cluster found: {error}",
+            "ray status prints the address; or leave out --ray-address",
         ) from error
 
 
 @contextmanager
 def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that are not set, and take them away again."""
+    """Set environment variables that are not set, and unset them afterwards."""
     new = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(new)
     try:
@@ -163,19 +170,19 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @cache
 def _token() -> str:
-    """Return a password: who else is on this machine must not have code run in our workers. Ray keeps the first."""
+    """Return a password, so that other users of this machine cannot run code in our workers. Ray keeps the first."""
     return secrets.token_hex(32)
 
 
 def _own_environment() -> dict[str, str]:
-    return {**_OWN, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
+    return {**_OWN_CLUSTER, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
 
 
 @contextmanager
-def _named_without_secrets(ray: Any) -> Iterator[None]:
-    """Give Ray, which keeps the command line of whoever connects, one without what addresses hold of secrets."""
-    told, utils = redact(shlex.join(sys.argv)), ray._private.utils
-    real, utils.get_entrypoint_name = utils.get_entrypoint_name, lambda: told
+def _redacted_command_line(ray: Any) -> Iterator[None]:
+    """Hide the secrets of addresses in the command line, which Ray stores."""
+    command, utils = redact(shlex.join(sys.argv)), ray._private.utils
+    real, utils.get_entrypoint_name = utils.get_entrypoint_name, lambda: command
     try:
         yield
     finally:
@@ -183,8 +190,8 @@ def _named_without_secrets(ray: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of_c() -> Iterator[None]:
-    """Drop what the part of Ray that is not Python writes to standard error while it starts."""
+def _native_stderr_dropped() -> Iterator[None]:
+    """Drop what the native code of Ray writes to standard error while it starts."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -197,7 +204,7 @@ def _errors_of_c() -> Iterator[None]:
 
 
 class _ToLog(io.TextIOBase):
-    """Standard output while Ray is there, which tells in it what happens to workers."""
+    """Standard output while Ray runs: it reports there on its workers."""
 
     def writable(self) -> bool:
         return True
@@ -208,8 +215,8 @@ class _ToLog(io.TextIOBase):
         return len(text)
 
 
-class _Passed(logging.Handler):
-    """Passes on, with -v, what Ray warns of."""
+class _ToInfo(logging.Handler):
+    """Logs the warnings of Ray as information, shown with -v."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -1,6 +1,6 @@
-"""One of many workers: it looks at blocks of tiles, and writes their records where all of them do.
+"""A worker of the engine Ray: it computes tasks of tiles, and writes their results to the store of the run.
 
-Ray makes it, calls it, and starts another when its process dies; nothing here knows of Ray.
+Ray creates it, calls it, and starts another one when its process dies; nothing in this module imports Ray.
 """
 
 from __future__ import annotations
@@ -29,141 +29,141 @@ from bimors_cli.pipeline.checkpoint.parquet_part import TileTask
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_place
 from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
-from bimors_cli.pipeline.job import Batches, Work
+from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.plan import InferencePlan, Plan
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.redact import redact
 from bimors_cli.scene.raster import open_scene
 from bimors_cli.version import __version__
 
-# What is finished is written after so long, so that a kill costs little, however slow the model is.
+# Finished tiles are written this often, so that a kill costs little, however slow the model is.
 WRITE_SECONDS: Final = 20.0
 NODE: Final = platform.node()
-# What all the rows and columns of a scene follow from.
-_SHAPE: Final = ("width", "height", "count", "dtypes", "transform", "size_bytes")
+# Fields of a scene that determine its grid.
+_GRID_FIELDS: Final = ("width", "height", "count", "dtypes", "transform", "size_bytes")
 
 log = logging.getLogger("bimors")
 
 
 class Worker:
-    """Looks at blocks; whatever is wrong, it says so in what it returns, and never to Ray, which would log it all."""
+    """Computes tasks. It returns every error as an update and raises none, as Ray would log it with its secrets."""
 
-    def __init__(self, errand: WorkerSpec) -> None:
-        _speak_without_secrets()
-        self._errand = errand
-        self._site: _Site | None = None
+    def __init__(self, spec: WorkerSpec) -> None:
+        _log_redacted()
+        self._spec = spec
+        self._node: NodeContext | None = None
 
     def __repr__(self) -> str:
         return "Worker(...)"
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Look at the blocks of a batch, and tell after each file what was done: a column of `WorkerUpdate` as JSON."""
-        for text in batch["block"]:
-            for told in self._tell(TileTask.from_json(str(text))):
-                yield {"told": np.array([told.to_json()], dtype=object)}
+        """Compute the tasks of a batch, and yield a column of `WorkerUpdate` as JSON after each file."""
+        for text in batch["task"]:
+            for update in self._updates(TileTask.from_json(str(text))):
+                yield {"update": np.array([update.to_json()], dtype=object)}
 
-    def _tell(self, block: TileTask) -> Iterator[WorkerUpdate]:
+    def _updates(self, task: TileTask) -> Iterator[WorkerUpdate]:
         try:
-            if self._site is None:
-                self._site = _Site(self._errand)
-            yield from self._site.look(block)
+            if self._node is None:
+                self._node = NodeContext(self._spec)
+            yield from self._node.run(task)
         except BimorsError as error:
             kind, hint = type(error).__name__, error.hint and redact(error.hint)
             yield WorkerUpdate(error=kind, message=redact(f"{error.message} (on {NODE})"), hint=hint)
-        except Exception as error:  # the program's own fault: here it leaves the process, without what it may tell
+        except Exception as error:  # a bug: it leaves the process here, without the secrets it may contain
             log.error("%s", traceback.format_exc())
             yield WorkerUpdate(error="", message=redact(f"{type(error).__name__}: {error} (on {NODE})"))
 
 
-class _Site:
-    """The machine that a worker is on: its bundle, its caption cache, and what it sees of the scenes."""
+class NodeContext:
+    """What a worker opens on its node: the bundle, the caption cache, the scenes."""
 
-    def __init__(self, errand: WorkerSpec) -> None:
-        if errand.version != __version__:
+    def __init__(self, spec: WorkerSpec) -> None:
+        if spec.version != __version__:
             raise InputError(
-                f"bimors is {__version__} here, and {errand.version} where the run was started",
+                f"this node has bimors {__version__}, but the run was started with {spec.version}",
                 "install the same version on all nodes",
             )
-        os.environ.update(errand.environment)
+        os.environ.update(spec.environment)
         with suppress(OSError):  # a node without that folder may still have all scenes by their full paths
-            os.chdir(errand.folder)
-        self._errand = errand
-        plan = errand.job.plan
-        self._plan: InferencePlan = replace(plan, bundle=_same_bundle(plan))
-        self._writer = ParquetWriter(blocks_place(plan), plan, errand.session)
+            os.chdir(spec.folder)
+        self._spec = spec
+        plan = spec.job.plan
+        self._plan: InferencePlan = replace(plan, bundle=_find_same_bundle(plan))
+        self._writer = ParquetWriter(blocks_place(plan), plan, spec.session)
         self._model: _Model | None = None
         self._checked: set[int] = set()
 
-    def look(self, block: TileTask) -> Iterator[WorkerUpdate]:
-        """Look at the tiles of a block that no file has yet."""
-        missing = self._writer.begin(block)  # before anything that may kill this process
+    def run(self, task: TileTask) -> Iterator[WorkerUpdate]:
+        """Compute the tiles of a task that are in no file yet."""
+        missing = self._writer.begin(task)  # before anything that may kill this process
         left = len(missing)
-        done = len(block.places()) - left
+        done = len(task.places()) - left
         if done:
-            yield WorkerUpdate(block=block.number, done=done)
-        self._check_scene(block.scene)
+            yield WorkerUpdate(task=task.number, done=done)
+        self._check_scene(task.scene)
         if self._model is None:
             clock = time.perf_counter()
-            self._model = _Model(self._errand, self._plan)
+            self._model = _Model(self._spec, self._plan)
             yield WorkerUpdate(seconds={"loading the model": time.perf_counter() - clock})
-        fresh: list[TileResult] = []
+        unwritten: list[TileResult] = []
         clock = time.monotonic()
-        for records in self._model.look(block.scene, missing):
-            fresh += records
-            if time.monotonic() - clock >= WRITE_SECONDS or len(fresh) == left:
-                self._writer.write(block, fresh)
-                done, left = done + len(fresh), left - len(fresh)
-                yield self._model.told(block.number, done)
-                fresh, clock = [], time.monotonic()
+        for results in self._model.predict(task.scene, missing):
+            unwritten += results
+            if time.monotonic() - clock >= WRITE_SECONDS or len(unwritten) == left:
+                self._writer.write(task, unwritten)
+                done, left = done + len(unwritten), left - len(unwritten)
+                yield self._model.report(task.number, done)
+                unwritten, clock = [], time.monotonic()
 
     def _check_scene(self, number: int) -> None:
-        """Compare a scene with the one that the run was planned with, once: a path may mean another file here."""
+        """Compare a scene with the one of the plan, once: a path may be another file on this node."""
         if number in self._checked:
             return
         planned, options = self._plan.scenes[number].info, self._plan.options
         with open_scene(planned.path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
-            if any(getattr(scene.info, name) != getattr(planned, name) for name in _SHAPE):
+            if any(getattr(scene.info, name) != getattr(planned, name) for name in _GRID_FIELDS):
                 raise InputError(
-                    f"{planned.name} is another file than where the run was started",
-                    "give a path or an address that means the same on all nodes",
+                    f"{planned.name} differs from the file that the run was started with",
+                    "use a path or an address that is the same file on all nodes",
                 )
         self._checked.add(number)
 
 
 class _Model:
-    """The models of a worker, ready to look at tiles, and what it has counted since it told last."""
+    """The loaded models of a worker, and the counts since its last report."""
 
-    def __init__(self, errand: WorkerSpec, plan: InferencePlan) -> None:
+    def __init__(self, spec: WorkerSpec, plan: InferencePlan) -> None:
         from bimors_cli.pipeline.inference.load import load_models
 
-        job, options = errand.job, plan.options
-        self._scenes, self._threads = len(plan.scenes), errand.threads if errand.device == "cpu" else None
+        job, device = spec.job, plan.options.device
+        self._num_scenes, self._threads = len(plan.scenes), spec.threads if device == "cpu" else None
         self._known = self._described = 0
         self._seconds: dict[str, float] = {}
-        self._cache = open_caption_cache(keep=options.caption_cache and job.captions)
-        models = load_models(plan.bundle, errand.device, captions=job.captions, caption_cache=self._cache)
+        self._cache = open_caption_cache(keep=plan.options.caption_cache and job.captions)
+        models = load_models(plan.bundle, device, captions=job.captions, caption_cache=self._cache)
         models.seconds = self._seconds
         with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
-            job.plan = plan
-            if errand.adapter is not None:
+            if spec.adapter is not None:
                 assert isinstance(plan, Plan)
-                job.plan = replace(plan, adapter=_unpack(errand.adapter, Path(folder), plan.bundle))
-            self._work: Work = job.start(models)
+                plan = replace(plan, adapter=_write_adapter(spec.adapter, Path(folder), plan.bundle))
+            here: Job = replace(job, plan=plan)
+            self._predict: TileFn = here.load(models)
 
-    def look(self, scene: int, places: npt.NDArray[np.int64]) -> Batches:
-        """Look at tiles of one scene."""
+    def predict(self, scene: int, indices: npt.NDArray[np.int64]) -> Iterator[list[TileResult]]:
+        """Compute tiles of one scene."""
         import torch
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         none = np.empty(0, dtype=np.int64)
-        return self._work(tuple(places if n == scene else none for n in range(self._scenes)), self._seconds)
+        return self._predict(tuple(indices if n == scene else none for n in range(self._num_scenes)), self._seconds)
 
-    def told(self, block: int, done: int) -> WorkerUpdate:
-        """Say what was done since this was asked last."""
+    def report(self, task: int, done: int) -> WorkerUpdate:
+        """Return the counts since the last report."""
         known, described = self._cache.known, self._cache.described
-        told = WorkerUpdate(
-            block=block,
+        update = WorkerUpdate(
+            task=task,
             done=done,
             seconds=dict(self._seconds),
             caption_hits=known - self._known,
@@ -171,25 +171,25 @@ class _Model:
         )
         self._known, self._described = known, described
         self._seconds.clear()
-        return told
+        return update
 
 
-def _same_bundle(plan: InferencePlan) -> Bundle:
-    """Open the bundle of that name on this machine. Raises BundleError where it is not there, or another."""
+def _find_same_bundle(plan: InferencePlan) -> Bundle:
+    """Open the bundle of the run on this node. Raises BundleError if it is missing or differs."""
     try:
         bundle = open_bundle(find_bundle(plan.options.model))
     except InputError as error:
         raise BundleError(error.message, error.hint) from error
     if bundle.sha256 != plan.bundle.sha256:
         raise BundleError(
-            f"the bundle {plan.options.model} is another than where the run was started: {bundle.sha256[:12]}, not "
-            f"{plan.bundle.sha256[:12]}",
-            "put the same bundle on all nodes: bimors models pack, bimors models unpack",
+            f"the bundle {plan.options.model} differs from the one that the run was started with: "
+            f"{bundle.sha256[:12]}, not {plan.bundle.sha256[:12]}",
+            "copy the same bundle to all nodes: bimors models pack, bimors models unpack",
         )
     return bundle
 
 
-def _unpack(files: Mapping[str, bytes], folder: Path, bundle: Bundle) -> Adapter:
+def _write_adapter(files: Mapping[str, bytes], folder: Path, bundle: Bundle) -> Adapter:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return open_adapter(folder, bundle)
@@ -200,8 +200,8 @@ class _Redacted(logging.Formatter):
         return redact(super().format(record))
 
 
-def _speak_without_secrets() -> None:
-    """Let libraries log to standard error, which Ray keeps in a file, without what addresses may hold of secrets."""
+def _log_redacted() -> None:
+    """Send the log of libraries to standard error, which Ray keeps in a file, without the secrets in addresses."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacted("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

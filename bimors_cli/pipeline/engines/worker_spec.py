@@ -1,4 +1,4 @@
-"""What a worker on another machine is sent with, and what it brings back."""
+"""What is sent to a worker on another node, and what it reports."""
 
 from __future__ import annotations
 
@@ -12,41 +12,39 @@ from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, Adapter
 from bimors_cli.errors import BundleError
 from bimors_cli.pipeline.job import Job
 
-# What GDAL and the stores of objects go by, and bimors itself.
-_CARRIED: Final = (
+# Variables of GDAL, of object stores, and of bimors.
+_FORWARDED: Final = (
     "GDAL_", "CPL_", "VSI_", "AWS_", "AZURE_", "GS_", "GOOGLE_", "OSS_", "SWIFT_", "OS_",
     "BIMORS_", "HF_HUB_", "TRANSFORMERS_", "TOKENIZERS_",
 )  # fmt: skip
-# Paths of this machine's GDAL, and what would write requests, with their signatures, into logs.
-_LEFT_HERE: Final = frozenset(
+# Paths of this machine's GDAL, and variables that would write signed requests into logs.
+_NOT_FORWARDED: Final = frozenset(
     {"GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "CPL_DEBUG", "CPL_LOG", "CPL_CURL_VERBOSE"}
 )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class WorkerSpec:
-    """All that a worker needs to look at tiles.
+    """All that a worker needs to compute tiles.
 
-    Its repr says nothing: it holds addresses and keys, and Ray writes what it is given into its logs.
+    Its repr is empty: it holds addresses and keys, and Ray writes its arguments to logs.
 
     Attributes
     ----------
     version : str
-        Of bimors, which the worker's must be.
+        Version of bimors; the worker must have the same.
     job : Job
-        Its plan and options; the worker opens the bundle of that name on its own machine.
+        Plan and options, with the worker's device; the worker opens the bundle of that name on its own node.
     adapter : mapping of str to bytes, or None
-        The adapter's files.
+        Files of the adapter by name.
     environment : mapping
         Variables that the worker sets.
     folder : str
-        Where relative paths begin.
+        Folder that relative paths start from.
     session : int
-        See `bimors_cli.pipeline.checkpoint.parquet_store.ParquetStore`.
-    device : str
-        ``cpu`` or ``cuda``.
+        As `bimors_cli.pipeline.checkpoint.parquet_store.ParquetStore`.
     threads : int
-        Of a worker on CPUs.
+        Number of threads of a worker on CPUs.
     """
 
     version: str
@@ -55,22 +53,21 @@ class WorkerSpec:
     environment: Mapping[str, str]
     folder: str
     session: int
-    device: str
     threads: int
 
     def __repr__(self) -> str:
-        return "Errand(...)"
+        return "WorkerSpec(...)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerUpdate:
-    """What a worker tells: what it has done since it told last, or why it cannot go on.
+    """What a worker has done since its last update, or why it failed.
 
-    ``done`` counts all tiles of the block of this number that are in files by now. ``error`` is the name of a class of
-    `bimors_cli.errors`, empty where something happened that should not have.
+    ``done`` counts all tiles of the task number ``task`` that are in files by now. ``error`` is the name of a class of
+    `bimors_cli.errors`, empty for an internal error.
     """
 
-    block: int = 0
+    task: int = 0
     done: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     caption_hits: int = 0
@@ -80,25 +77,25 @@ class WorkerUpdate:
     hint: str | None = None
 
     def to_json(self) -> str:
-        """Write it as JSON."""
+        """Return the update as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> WorkerUpdate:
-        """Undo `to_json`."""
+        """Parse the result of `to_json`."""
         return cls(**json.loads(text))
 
 
 def forwarded_environment() -> dict[str, str]:
-    """Return the variables of this process that a worker must have as well."""
-    return {k: v for k, v in os.environ.items() if k.startswith(_CARRIED) and k not in _LEFT_HERE}
+    """Return the environment variables of this process that a worker needs."""
+    return {k: v for k, v in os.environ.items() if k.startswith(_FORWARDED) and k not in _NOT_FORWARDED}
 
 
 def adapter_files(adapter: Adapter) -> dict[str, bytes]:
-    """Return the files of an adapter by their names. Raises BundleError where they are not there any more."""
+    """Return the files of an adapter by name. Raises BundleError if they cannot be read."""
     try:
         return {name: (adapter.folder / name).read_bytes() for name in (MANIFEST, WEIGHTS)}
     except OSError as error:
         raise BundleError(
-            f"{adapter.folder}: {error.strerror or error}", "give --adapter a folder that stays"
+            f"{adapter.folder}: {error.strerror or error}", "give --adapter a folder that is not removed during the run"
         ) from error

@@ -162,7 +162,7 @@ def _groups(
             log.info("%s", pixels.message)
             records.append(TileResult(number, tile.index, "read_error"))
         elif pixels.valid_fraction < plan.options.min_valid or pixels.valid_fraction == 0:
-            records.append(TileResult(number, tile.index, "nodata", cells=_cells(plan, pixels)))
+            records.append(TileResult(number, tile.index, "nodata", valid_cells=_cells(plan, pixels)))
         else:
             shown.append(tile)
         if len(shown) >= size or len(records) >= RECORDS_AT_ONCE:
@@ -216,7 +216,7 @@ def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) ->
     if plan.options.keep_features or plan.options.refine:
         kept = [row.tobytes() for row in gist.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
     return [
-        _record(plan.options, TileResult(number, index, caption=caption, feature=feature, cells=cells), share)
+        _record(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), share)
         for index, caption, feature, cells, share in zip(
             group.indexes,
             captions if plan.options.captions else [None] * len(captions),
@@ -232,7 +232,7 @@ def _record(options: ClassifyOptions, record: TileResult, share: npt.NDArray[np.
     if not np.isfinite(share).all():
         return replace(record, reason="model_error", feature=None)
     if options.refine or options.vote:
-        record = replace(record, shares=share.astype(PROBABILITIES).tobytes())
+        record = replace(record, probability_bytes=share.astype(PROBABILITIES).tobytes())
     return rank_labels(record, share, options)
 
 

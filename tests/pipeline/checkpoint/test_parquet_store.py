@@ -19,7 +19,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.checkpoint.parquet_part import LEAST_TILES, MOST_TILES, TileTask, cut
 from bimors_cli.pipeline.checkpoint.parquet_store import ATTEMPTS, ParquetStore, ParquetWriter, blocks_place
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
-from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, count
+from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, num_tiles
 from bimors_cli.pipeline.tile_result import TileResult
 from tests.conftest import MakeRaster
 from tests.pipeline.planned import planned
@@ -38,9 +38,11 @@ def make(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> MakePl
 
 def record(scene: int, index: int, reason: str | None = None) -> TileResult:
     """Make a record with a value in every field."""
-    ranked = () if reason else ((index % 3, 0.1 + index / 1000), ((index + 1) % 3, 1e-4))
+    ranking = () if reason else ((index % 3, 0.1 + index / 1000), ((index + 1) % 3, 1e-4))
     some = bytes([index, 0, 255])
-    return TileResult(scene, index, reason, ranked, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some)
+    return TileResult(
+        scene, index, reason, ranking, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some
+    )
 
 
 def whole(plan: Plan) -> list[TileResult]:
@@ -123,14 +125,14 @@ def test_tiles_that_failed_are_done_again_and_the_last_answer_counts(make: MakeP
     with ParquetStore(plan) as blocks:
         write(plan, reason="read_error")
         blocks.look()
-        assert count(blocks.missing(all_tiles(plan))) == 63 and count(blocks.absent(all_tiles(plan))) == 0
+        assert num_tiles(blocks.missing(all_tiles(plan))) == 63 and num_tiles(blocks.absent(all_tiles(plan))) == 0
     resumed = replace(plan, options=replace(plan.options, resume=True))
     with ParquetStore(resumed) as blocks:
         assert {each.reason for each in blocks.records()} == {"read_error"} and blocks.session == 2
         write(plan, session=2, skip=1)
         blocks.look()
         assert [each.reason for each in blocks.records()] == ["read_error"] * 32 + [None] * 31
-        assert count(blocks.missing(all_tiles(plan))) == 32
+        assert num_tiles(blocks.missing(all_tiles(plan))) == 32
 
 
 def test_half_a_file_is_not_taken(make: MakePlan, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,13 +144,13 @@ def test_half_a_file_is_not_taken(make: MakePlan, caplog: pytest.LogCaptureFixtu
     for torn in (content[: len(content) // 2], b"", content[:-1], b"PAR1" + bytes(100) + b"PAR1"):
         first.write_bytes(torn)
         with ParquetStore(replace(plan, options=replace(plan.options, resume=True))) as blocks:
-            assert count(blocks.missing(all_tiles(plan))) == 32 == count(blocks.absent(all_tiles(plan)))
+            assert num_tiles(blocks.missing(all_tiles(plan))) == 32 == num_tiles(blocks.absent(all_tiles(plan)))
         assert "cannot be read" in caplog.text
         caplog.clear()
     (first.parent / "x.parquet.part-1").write_bytes(content)
     (first.parent / "of somebody else.parquet").write_bytes(content)
     with ParquetStore(replace(plan, options=replace(plan.options, resume=True))) as blocks:
-        assert count(blocks.missing(all_tiles(plan))) == 32
+        assert num_tiles(blocks.missing(all_tiles(plan))) == 32
 
 
 def test_what_was_changed_meanwhile_is_said(make: MakePlan) -> None:

@@ -19,9 +19,9 @@ from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.classify import Classification
-from bimors_cli.pipeline.engines import local
 from bimors_cli.pipeline.engines import ray_worker as worker
 from bimors_cli.pipeline.engines.ray_worker import Worker
+from bimors_cli.pipeline.engines.single_process import predict_job
 from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate, adapter_files, forwarded_environment
 from bimors_cli.pipeline.plan import all_tiles
 from tests.bundles import make_bundle
@@ -51,32 +51,30 @@ def same_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
 
 
-def errand(job: Classification, **other: Any) -> WorkerSpec:
+def worker_spec(job: Classification, **other: Any) -> WorkerSpec:
     """Make what the driver would send, by way of a pickle."""
     from bimors_cli.version import __version__
 
     files = None if job.plan.adapter is None else adapter_files(job.plan.adapter)
-    sent = WorkerSpec(
-        version=__version__, job=job, adapter=files, environment={}, folder="/", session=1, device="cpu", threads=1
-    )
+    sent = WorkerSpec(version=__version__, job=job, adapter=files, environment={}, folder="/", session=1, threads=1)
     return pickle.loads(pickle.dumps(replace(sent, **other)))  # type: ignore[no-any-return]
 
 
 def ask(worker: Worker, blocks: list[TileTask]) -> list[WorkerUpdate]:
-    rows = worker({"block": np.array([block.to_json() for block in blocks])})
-    return [WorkerUpdate.from_json(text) for row in rows for text in row["told"]]
+    rows = worker({"task": np.array([block.to_json() for block in blocks])})
+    return [WorkerUpdate.from_json(text) for row in rows for text in row["update"]]
 
 
 def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
     job = make(batch_size=1)
     tiles = all_tiles(job.plan)
     expected = sorted(
-        (record for batch in local.batches(job, tiles) for record in batch), key=lambda r: (r.scene, r.index)
+        (record for batch in predict_job(job, tiles) for record in batch), key=lambda r: (r.scene, r.index)
     )
     with ParquetStore(job.plan) as blocks:
-        told = ask(Worker(errand(job)), list(cut(tiles, 2)))
+        told = ask(Worker(worker_spec(job)), list(cut(tiles, 2)))
         assert not [each for each in told if each.error is not None]
-        assert sum(blocks.note(each.block, each.done) for each in told) == len(expected)
+        assert sum(blocks.note(each.task, each.done) for each in told) == len(expected)
         assert sum(each.caption_hits + each.caption_misses for each in told) == 63 - 2
         assert any("cache" in each.seconds for each in told)
         blocks.look()
@@ -88,10 +86,10 @@ def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.Monk
     job = make(batch_size=4)
     (first, *_) = blocks = list(cut(all_tiles(job.plan), 1))
     with ParquetStore(job.plan):
-        done = [told.done for told in ask(Worker(errand(job)), blocks) if told.block == first.number and told.done]
+        done = [told.done for told in ask(Worker(worker_spec(job)), blocks) if told.task == first.number and told.done]
         assert done[-1] == 32 and len(done) >= 7 and done == sorted(done)
         files = [*blocks_path(job.plan.output).rglob("*.parquet")]
-        again = ask(Worker(errand(job)), [first])
+        again = ask(Worker(worker_spec(job)), [first])
         assert [told.done for told in again if told.done] == [32]
         assert {*blocks_path(job.plan.output).rglob("*.parquet")} == {*files}, "a tile was done again"
 
@@ -101,12 +99,12 @@ def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: py
     job = make(batch_size=4)
     (first, *_) = cut(all_tiles(job.plan), 1)
     with ParquetStore(job.plan) as blocks:
-        rows = Worker(errand(job))({"block": [first.to_json()]})
-        while WorkerUpdate.from_json(next(rows)["told"][0]).done < 8:
+        rows = Worker(worker_spec(job))({"task": [first.to_json()]})
+        while WorkerUpdate.from_json(next(rows)["update"][0]).done < 8:
             pass
         rows.close()  # type: ignore[attr-defined]
         before = {path: path.read_bytes() for path in blocks_path(job.plan.output).rglob("*.parquet")}
-        told = ask(Worker(errand(job)), [first])
+        told = ask(Worker(worker_spec(job)), [first])
         assert told[0].done == 8 and told[-1].done == 32
         assert all(path.read_bytes() == content for path, content in before.items())
         blocks.look()
@@ -115,13 +113,13 @@ def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: py
 
 def error_of(job: Classification, **other: Any) -> WorkerUpdate:
     with ParquetStore(job.plan):
-        told = ask(Worker(errand(job, **other)), list(cut(all_tiles(job.plan), 1)))
+        told = ask(Worker(worker_spec(job, **other)), list(cut(all_tiles(job.plan), 1)))
     return next(each for each in told if each.error is not None)
 
 
 def test_another_version(make: Make) -> None:
     told = error_of(make(), version="0.0.0")
-    assert told.error == "InputError" and "and 0.0.0 where the run was started (on " in told.message and told.hint
+    assert told.error == "InputError" and "but the run was started with 0.0.0 (on " in told.message and told.hint
 
 
 def test_another_bundle_of_that_name(make: Make, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -132,12 +130,11 @@ def test_another_bundle_of_that_name(make: Make, tiny_bundle: Bundle, tmp_path: 
     assert told.error == "BundleError" and "--model" in told.message and worker.NODE in told.message
     make_bundle(here, seed=1)
     told = error_of(replace_plan(job))
-    assert told.error == "BundleError" and "is another than where the run was started" in told.message
+    assert told.error == "BundleError" and "differs from the one that the run was started with" in told.message
 
 
 def replace_plan(job: Classification) -> Classification:
-    job.plan = replace(job.plan, options=replace(job.plan.options, overwrite=True))
-    return job
+    return replace(job, plan=replace(job.plan, options=replace(job.plan.options, overwrite=True)))
 
 
 def test_a_scene_that_is_not_there_or_another(make: Make, make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -147,13 +144,13 @@ def test_a_scene_that_is_not_there_or_another(make: Make, make_raster: MakeRaste
     assert told.error == "SceneError" and "first.tif is not there (on " in told.message
     make_raster(np.ones((3, 96, 144), dtype=np.uint8), name="first.tif", nodata=0)
     told = error_of(replace_plan(job))
-    assert told.error == "InputError" and "first.tif is another file than where" in told.message and told.hint
+    assert told.error == "InputError" and "first.tif differs from the file that" in told.message and told.hint
 
 
 def test_the_adapter_is_that_of_whoever_sent_it(make: Make, tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_bundle.part("adapter"), tmp_path / "coast")
     job = make(adapter=str(folder))
-    sent = errand(job)
+    sent = worker_spec(job)
     shutil.rmtree(folder)
     with ParquetStore(job.plan):
         assert not [told.message for told in ask(Worker(sent), list(cut(all_tiles(job.plan), 1))) if told.error]
@@ -178,7 +175,7 @@ def test_what_should_not_happen_is_told_without_secrets(
 
 
 def test_nothing_shows_what_it_carries(make: Make) -> None:
-    sent = errand(make(), environment={"AWS_SECRET_ACCESS_KEY": "hush"}, folder="hush")
+    sent = worker_spec(make(), environment={"AWS_SECRET_ACCESS_KEY": "hush"}, folder="hush")
     for shown in (repr(sent), str(sent), f"{sent}", repr([sent]), repr(Worker(sent)), str(vars(Worker(sent)))):
         assert "hush" not in shown and "first.tif" not in shown
 
@@ -196,5 +193,5 @@ def test_the_environment_that_travels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_it_tells_is_json() -> None:
-    told = WorkerUpdate(block=3, done=5, seconds={"head": 0.5}, error="BundleError", message="é", hint=None)
+    told = WorkerUpdate(task=3, done=5, seconds={"head": 0.5}, error="BundleError", message="é", hint=None)
     assert WorkerUpdate.from_json(json.dumps(json.loads(told.to_json()))) == told

@@ -60,7 +60,7 @@ def fill(module: torch.nn.Module, most: int) -> list[int]:
 def assert_equal_records(found: list[TileResult], expected: list[TileResult]) -> None:
     assert [(r.index, r.reason, r.caption) for r in found] == [(r.index, r.reason, r.caption) for r in expected]
     for one, other in zip(found, expected, strict=True):
-        assert [label for label, _ in one.ranked] == [label for label, _ in other.ranked]
+        assert [label for label, _ in one.ranking] == [label for label, _ in other.ranking]
         np.testing.assert_allclose(one.probabilities or (), other.probabilities or (), atol=2e-6, rtol=0)
 
 
