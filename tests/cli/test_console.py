@@ -14,23 +14,23 @@ from bimors_cli.errors import InputError
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
-    monkeypatch.delenv(console.LINE_EVERY_VARIABLE, raising=False)
+    monkeypatch.delenv(console.SECONDS_PER_LINE_VARIABLE, raising=False)
     monkeypatch.setattr(console, "err", Console(file=text, highlight=False, soft_wrap=True, markup=False))
     monkeypatch.setattr(console._Level, "verbosity", 0)
     return text
 
 
 def count() -> None:
-    with console.TileProgress() as tiles, console.PictureProgress() as pictures:
+    with console.RunProgress() as tiles, console.TrainingProgress() as images:
         tiles.begin(2_000, 500)
         tiles.advance(500)
-        pictures.begin(4, stage="describing")
-        pictures.advance(1)
+        images.begin(4, stage="captioning")
+        images.advance(1)
 
 
 def test_a_short_run_needs_no_lines(told: io.StringIO) -> None:
     count()
-    assert told.getvalue() == "describing: 4 pictures\n"
+    assert told.getvalue() == "captioning: 4 images\n"
 
 
 def test_a_program_may_ask_for_more_lines(told: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_a_program_may_ask_for_more_lines(told: io.StringIO, monkeypatch: pytest
     count()
     first, *others = told.getvalue().splitlines()
     assert first.startswith("1,000 of 2,000 tiles (50 %), ")
-    assert others == ["describing: 4 pictures", "describing: 1 of 4 pictures (25 %)"]
+    assert others == ["captioning: 4 images", "captioning: 1 of 4 images (25 %)"]
 
 
 def test_quiet_means_no_lines_at_all(told: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_quiet_means_no_lines_at_all(told: io.StringIO, monkeypatch: pytest.Monk
     assert told.getvalue() == ""
 
 
-@pytest.mark.parametrize("progress", [console.TileProgress, console.PictureProgress])
+@pytest.mark.parametrize("progress", [console.RunProgress, console.TrainingProgress, console.EvaluationProgress])
 def test_what_is_no_number_is_refused(progress: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIMORS_PROGRESS_EVERY", "often")
     with pytest.raises(InputError, match="BIMORS_PROGRESS_EVERY=often: not a number of seconds"):

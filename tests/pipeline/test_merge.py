@@ -171,8 +171,8 @@ def test_another_name_format_and_layer(shards: Shards, tmp_path: Path) -> None:
 
 
 def test_nothing_and_streams(shards: Shards, tmp_path: Path) -> None:
-    assert "no journal given" in refused(tmp_path / "out.gpkg", [])
-    with pytest.raises(InputError, match="not a stream"):
+    assert "JOURNAL is missing" in refused(tmp_path / "out.gpkg", [])
+    with pytest.raises(InputError, match="not into a stream"):
         api.merge("-", shards.all(1))
 
 
