@@ -36,9 +36,9 @@ PackOutput = Annotated[
 def list_(json_output: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """List the bundle that comes with bimors, those that can be fetched, and those that are there."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.listing import shelf
+    from bimors_cli.bundle.listing import list_bundles
 
-    rows = shelf()
+    rows = list_bundles()
     if json_output:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -58,9 +58,9 @@ def show(
 ) -> None:
     """Show where a bundle comes from, its terms, what it is worth, and whether it is there."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.listing import facts_of
+    from bimors_cli.bundle.listing import bundle_info
 
-    facts = facts_of(name)
+    facts = bundle_info(name)
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return

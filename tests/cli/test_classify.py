@@ -256,6 +256,6 @@ def test_synonyms_are_read_and_never_shown(scene: Path, tiny_bundle: Bundle) -> 
         assert {told["label"], told["label_2"]} == {"forest", "river"} and "woodland" not in line
         assert abs(told["p_forest"] + told["p_river"] - 1) < 1e-3
     refused = classify(scene, Path("-"), tiny_bundle, "-o", "-", stdin="forest | woods\nriver | Woods\n")
-    assert refused.exit_code == 2 and "line 2: 'Woods' is there already (standard input, line 1)" in " ".join(
+    assert refused.exit_code == 2 and "line 2: 'Woods' is already used (standard input, line 1)" in " ".join(
         refused.stderr.split()
     )

@@ -39,11 +39,11 @@ def names(scene: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("shard", "says"),
     [
-        ("0/16", "count from 1"),
-        ("17/16", "count from 1"),
-        ("3", "not a part of a number of parts"),
-        ("a/b", "not a part of a number of parts"),
-        ("", "not a part of a number of parts"),
+        ("0/16", "K must be from 1 to N"),
+        ("17/16", "K must be from 1 to N"),
+        ("3", "not of the form K/N"),
+        ("a/b", "not of the form K/N"),
+        ("", "not of the form K/N"),
     ],
 )
 def test_what_is_no_shard_is_one_line(scene: Path, tiny_bundle: Bundle, shard: str, says: str) -> None:

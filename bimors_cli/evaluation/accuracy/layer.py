@@ -16,7 +16,7 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import new_names, places, reading
+from bimors_cli.labels import match_names, new_names, normalized_name
 from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.scene.area import ground_areas
@@ -67,7 +67,7 @@ class MapLayer:
 
     def called(self, name: str) -> str:
         """Return the label that has a name as a synonym; else the name."""
-        return self.synonyms.get(reading(name), name)
+        return self.synonyms.get(normalized_name(name), name)
 
     @property
     def place(self) -> Place:
@@ -110,7 +110,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     if shapely.is_missing(polygons).all():
         raise InputError(f"{path}: the layer {name} holds no tile", _HINT)
     synonyms = _synonyms(provenance)
-    typed = [synonyms.get(reading(text), text) for text in map(_text, frame["label"].tolist())]
+    typed = [synonyms.get(normalized_name(text), text) for text in map(_text, frame["label"].tolist())]
     labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
     changed = _changed(file, name, frame, typed)
     confidence = _confidence(frame, path)
@@ -132,7 +132,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Return names without those that are read like an earlier one."""
-    return tuple(names[place] for place in dict.fromkeys(places(names, names)) if place is not None)
+    return tuple(names[place] for place in dict.fromkeys(match_names(names, names)) if place is not None)
 
 
 def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -146,7 +146,7 @@ def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.i
     different = [name for name in dict.fromkeys(names) if name]
     if unknown := new_names(different, labels):
         raise ValueError(f"{unknown[0]!r} is none of the labels")
-    found = dict(zip(different, places(different, labels), strict=True))
+    found = dict(zip(different, match_names(different, labels), strict=True))
     return np.array([found[name] if name else NO_ANSWER for name in names], np.intp)
 
 
@@ -156,7 +156,7 @@ def _labels(provenance: dict[str, str]) -> list[str]:
 
 def _synonyms(provenance: Mapping[str, str]) -> dict[str, str]:
     told = json.loads(provenance.get("run", "{}")).get("synonyms", {})
-    return {reading(other): name for name, others in told.items() for other in others}
+    return {normalized_name(other): name for name, others in told.items() for other in others}
 
 
 def _text(value: Any) -> str:
