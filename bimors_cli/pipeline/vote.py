@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bimors_cli.errors import JournalError
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.vote_cells import cells_of, held, reach
+from bimors_cli.scene.vote_cells import cells_of, cells_per_tile, whole_cells
 
 NOBODY: Final = -1
 # Why a cell has no answer: the first of these that is true of a tile that covers it.
@@ -73,7 +73,7 @@ class VoteAccumulator:
         if record.reason == "read_error":
             return
         tile = self._grid[record.index]
-        rows, cols = held(self._grid, tile)
+        rows, cols = whole_cells(self._grid, tile)
         # Tiles may differ in what they say of a cell, by how their pictures are reduced. The last one begins with it.
         self._data[tile.row : tile.row + rows, tile.col : tile.col + cols] = _unpacked(record, rows, cols)
 
@@ -102,7 +102,7 @@ class VoteAccumulator:
         total, weight = np.zeros((size, shares.shape[1])), np.zeros(size, np.int64)
         nearest, distance = np.full(size, NOBODY), np.full(size, np.iinfo(np.int64).max)
         fate = np.full(size, _ABSENT, np.uint8)
-        rows, cols = reach(grid)
+        rows, cols = cells_per_tile(grid)
         # From the farthest to the cell's own: in the order of the grid.
         for back in reversed(range(rows)):
             high, down = _meet(row, row - back, grid.rows, grid.stride_y, grid.tile_height, grid.scene_height)

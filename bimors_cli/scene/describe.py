@@ -1,4 +1,4 @@
-"""What a scene is and how it would be read: the facts behind `bimors info`."""
+"""The properties of a scene and of its tile grid, as `bimors info` shows them."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ def describe(
     assume_crs: str | None = None,
     allow_drivers: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Gather the facts, as JSON values.
+    """Return the properties as JSON values.
 
     Parameters
     ----------
     path : str
-        The scene.
+        Path of the scene.
     tile_size, overlap, bidx, stretch, nodata, assume_crs, allow_drivers
-        As for classify.
+        As in `bimors classify`.
 
     Raises
     ------
     InputError
-        The scene or an option cannot be used.
+        The scene or an option is invalid.
     ReadError
-        No part of the pixels can be read.
+        The pixels cannot be read.
     """
     rule = parse_nodata(nodata)
     with open_scene(path, assume_crs=assume_crs, allow_drivers=allow_drivers) as scene:
         info = scene.info
         bands = choose_bands(info, bidx)
         grid = make_grid(info, parse_tile_size(tile_size), parse_overlap(overlap))
-        settled = compute_stretch(scene.dataset, bands, parse_stretch(stretch), rule)
+        applied = compute_stretch(scene.dataset, bands, parse_stretch(stretch), rule)
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
-    place = (info.transform, info.crs, info.width, info.height)
-    pixel = pixel_size_metres(*place)
-    scale = ground_scale(*place)
+    georeference = (info.transform, info.crs, info.width, info.height)
+    pixel = pixel_size_metres(*georeference)
+    scale = ground_scale(*georeference)
     corners = [
         info.transform @ corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     ]
@@ -68,7 +68,7 @@ def describe(
         "mask": info.mask,
         "bands_used": list(bands.indexes),
         "colour_interpretation": list(info.colorinterp),
-        "stretch": str(settled),
+        "stretch": str(applied),
         "valid_share": valid_fraction,
         "tile_size_px": [grid.tile_width, grid.tile_height],
         "tile_size_m": [grid.tile_width * pixel[0], grid.tile_height * pixel[1]],

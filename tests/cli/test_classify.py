@@ -120,7 +120,7 @@ def test_mistakes_are_one_line_and_a_hint(scene: Path, labels: Path, tiny_bundle
         assert 1 <= len(lines) <= 2 and lines[0].startswith("error: "), (args, result.stderr)
     assert (tmp_path / "there.gpkg").read_bytes() == b"precious"
     missing = classify(tmp_path / "none.tif", labels, tiny_bundle, cwd=tmp_path)
-    assert missing.exit_code == 2 and "is not there" in missing.stderr
+    assert missing.exit_code == 2 and "not found" in missing.stderr
     traceback = classify(tmp_path / "none.tif", labels, tiny_bundle, "-vv", cwd=tmp_path)
     assert "Traceback" in traceback.stderr and traceback.exit_code == 2
 

@@ -21,7 +21,7 @@ from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenan
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Place, check_vector_file
+from bimors_cli.scene.vector import Extent, check_vector_file
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _HINT: Final = "give a layer that bimors classify wrote"
@@ -70,10 +70,10 @@ class MapLayer:
         return self.synonyms.get(normalized_name(name), name)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Extent:
         """Where it is."""
         left, bottom, right, top = shapely.total_bounds(self.polygons)
-        return Place("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
+        return Extent("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
 
     def areas(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
         """Return the area of some tiles on the ground, in square metres."""
