@@ -50,8 +50,8 @@ class Classify(BimorsAlgorithm):
         return (
             "Classifies the tiles of a raster layer with class names of your choice. The output layer has one polygon "
             "per tile, with label, confidence, second-best label and a caption, and is styled by class.\n\nThe labels "
-            "file has one class name per line, optionally followed by a tab and a colour such as #2ca02c.\n\nTo resume a "
-            "cancelled run, choose the same output file and check 'Resume a cancelled run'."
+            "file has one class name per line, optionally followed by a tab and a colour such as #2ca02c.\n\nTo resume "
+            "a cancelled run, choose the same output file and check 'Resume a cancelled run'."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
