@@ -1,4 +1,4 @@
-"""Every error that bimors raises on purpose, with the exit code and the hint that the command line shows."""
+"""The errors that bimors raises, with the exit code and the hint that the command line shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 
 class BimorsError(Exception):
-    """Root of the errors that a user may meet; its text is one line that says what is wrong and where.
+    """Base class of all errors for the user.
 
     Parameters
     ----------
@@ -25,29 +25,29 @@ class BimorsError(Exception):
 
 
 class InputError(BimorsError, ValueError):
-    """Wrong usage or unusable input: nothing was started (exit code 2)."""
+    """An option or an input is invalid; the run was not started (exit code 2)."""
 
     exit_code = 2
 
 
 class SceneError(InputError):
-    """The scene cannot be used: no CRS, complex pixels, no bands, not a raster."""
+    """The scene cannot be used: it is not a raster, or has no CRS, no bands or complex pixels."""
 
 
 class LabelsError(InputError):
-    """The labels file cannot be used."""
+    """The labels file is missing or invalid."""
 
 
 class VectorError(InputError):
-    """A vector file cannot be used: an area of interest, or features to learn from."""
+    """A vector file cannot be used as area of interest or as training features."""
 
 
 class OutputExistsError(InputError):
-    """The output is already there and neither --overwrite nor --resume was given."""
+    """The output exists, and neither --overwrite nor --resume was given."""
 
 
 class ReadError(BimorsError, OSError):
-    """Pixels of one tile could not be read."""
+    """The pixels of a tile or scene could not be read."""
 
 
 class OutputError(BimorsError, OSError):
@@ -59,27 +59,27 @@ class JournalError(BimorsError):
 
 
 class BundleError(BimorsError):
-    """A bundle or an adapter is missing, damaged, or does not fit."""
+    """A bundle or an adapter is missing, damaged or incompatible."""
 
 
 class CacheError(BimorsError):
-    """The caption cache cannot be used. A run goes on without it; only the commands about it end with this."""
+    """The caption cache cannot be used. Runs continue without it; only the commands that manage it fail."""
 
 
 class DeviceError(InputError):
-    """The computing device that was asked for is not there, or its memory does not do."""
+    """The requested device was not found, or does not have enough memory."""
 
 
 class WorkerError(BimorsError):
-    """A process that looked at tiles for a run died."""
+    """A worker process of a run ended unexpectedly."""
 
 
 class ModelError(BimorsError):
-    """The model's answer cannot be used."""
+    """The model's output is invalid."""
 
 
 class Interrupted(BimorsError):
-    """A signal asked the run to end; everything finished is in the journal (exit code 128 + the signal's number)."""
+    """The run was stopped by a signal; finished tiles are in the journal (exit code 128 + signal number)."""
 
     def __init__(self, signal_number: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)

@@ -1,4 +1,4 @@
-"""The labels file: the user's class names, in order, each with synonyms and a colour if the user gave them."""
+"""The labels file: class names in the user's order, with optional synonyms and colours."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from bimors_cli.errors import LabelsError
 # Far above any class list, far below what could exhaust memory.
 MAX_BYTES = 16 * 1024 * 1024
 
-# No text tower reads as much; and a name is shown in legends.
+# Longer than the context of any text encoder; names are also shown in legends.
 MAX_CHARACTERS = 1000
 
-# Between the names of one label.
+# Separates the names of a label.
 BAR = "|"
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def display_text(name: str) -> str:
-    """Write a name as one says it: underscores are spaces."""
+    """Return a name with spaces in place of underscores."""
     return name.replace("_", " ")
 
 
-def reading(name: str) -> str:
-    """What a name is to the text tower: case, underscores and the width of spaces do not count."""
+def normalized_name(name: str) -> str:
+    """Return a name as it is compared: case, underscores and the width of spaces are ignored."""
     return " ".join(display_text(name).casefold().split())
 
 
 @dataclass(frozen=True)
 class Label:
-    """A class name as the user wrote it, and where it stands.
+    """A class name as the user wrote it.
 
-    ``colour`` is ``#rrggbb`` in lower case or None; ``line`` counts from 1 and is 0 for a name that came from code.
-    ``synonyms`` are further names by which it is read; nothing shows them.
+    ``colour`` is ``#rrggbb`` in lower case, or None; ``line`` is the line in the file from 1, or 0 for names from code.
+    ``synonyms`` are further names for the text encoder; they are not shown.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """At least two different labels in the user's order, and the name of the file that they came from."""
+    """At least two different labels in the user's order; ``source`` is the name of their file, for messages."""
 
     items: tuple[Label, ...]
     source: str = "labels"
@@ -63,7 +63,7 @@ class Labels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called: one name each."""
+        """The names of the labels, one each, without synonyms."""
         return tuple(label.name for label in self.items)
 
     @property
@@ -73,30 +73,30 @@ class Labels:
 
     @property
     def label_of_name(self) -> tuple[int, ...]:
-        """Of each of `all_names`, the place of its label."""
-        return tuple(place for place, label in enumerate(self.items) for _ in label.names)
+        """For each of `all_names`, the index of its label."""
+        return tuple(index for index, label in enumerate(self.items) for _ in label.names)
 
     @property
     def synonyms(self) -> dict[str, list[str]]:
-        """The synonyms of each label that has some, by its name."""
+        """Name to synonyms, for the labels that have synonyms."""
         return {label.name: list(label.synonyms) for label in self.items if label.synonyms}
 
     def where(self, index: int) -> str:
-        """Name the place of a label for an error message: ``labels.txt, line 3``."""
+        """Return the position of a label for a message: ``labels.txt, line 3``."""
         line = self.items[index].line
         return f"{self.source}, line {line}" if line else f"{self.source}, label {index + 1}"
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Labels:
         """Make labels from lines in code: ``forest``, ``forest | woodland``. Raises LabelsError as `parse_labels`."""
-        return _checked(tuple(_label(name, f"label {i}") for i, name in enumerate(names, 1)), "labels", reading)
+        return _checked(tuple(_label(name, f"label {i}") for i, name in enumerate(names, 1)), "labels", normalized_name)
 
     @classmethod
     def literal(cls, names: Sequence[str]) -> Labels:
-        """Make labels from names that folders, fields and manifests have: a bar is a letter of the name.
+        """Make labels from names of folders, fields and manifests, where ``|`` is part of the name.
 
-        They are the data's own. Names that differ in underscores or spaces stay two classes here; names that differ in
-        case alone are refused, as columns and files cannot keep them apart.
+        Names that differ in underscores or spaces are two classes here. Names that differ only in case are an error,
+        because columns and files cannot distinguish them.
 
         Raises
         ------
@@ -108,12 +108,12 @@ class Labels:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a labels file: UTF-8 (a byte order mark is allowed), one label a line.
+    """Read a labels file: UTF-8, with or without byte order mark, one label per line.
 
     Raises
     ------
     LabelsError
-        The file is missing, not UTF-8, too large, or its content is refused by `parse_labels`.
+        The file is missing, not UTF-8 or too large, or its content is invalid, see `parse_labels`.
     """
     try:
         with path.open("rb") as file:
@@ -121,7 +121,7 @@ def read_labels(path: Path) -> Labels:
     except OSError as error:
         raise LabelsError(
             f"{path}: the labels file cannot be read: {error.strerror or error}",
-            "write one class name a line, for example forest, river, harbour",
+            "write one class name per line, for example forest, river, harbour",
         ) from error
     return parse_labels(data, source=str(path))
 
@@ -129,37 +129,38 @@ def read_labels(path: Path) -> Labels:
 def parse_labels(data: bytes, source: str) -> Labels:
     """Parse the bytes of a labels file.
 
-    A line is a name, or a name, a tab and a colour ``#rrggbb``. Behind the name there may be synonyms, each behind a
-    bar: ``forest | woodland | trees``. Blank lines and those that start with ``#`` are skipped.
+    A line is a name, or a name, a tab and a colour ``#rrggbb``. Synonyms follow the name, separated by bars:
+    ``forest | woodland | trees``. Blank lines and lines that start with ``#`` are skipped.
 
     Raises
     ------
     LabelsError
-        Not UTF-8; a control character; a wrong colour; nothing beside a bar; a name or a synonym twice, whatever its
-        case and underscores; fewer than two labels. The line number is named.
+        The data are not UTF-8 or too large; a line has a control character, an invalid colour or an empty name; a name
+        or synonym is a duplicate (ignoring case and underscores); there are fewer than two labels. The message has the
+        line number.
     """
     if len(data) > MAX_BYTES:
-        raise LabelsError(f"{source}: larger than {MAX_BYTES // 1024**2} MiB, not a labels file")
+        raise LabelsError(f"{source}: not a labels file: larger than {MAX_BYTES // 1024**2} MiB")
     try:
-        # Files that were joined have a byte order mark wherever one begins; nobody sees it in a name.
+        # Concatenated files have byte order marks inside; they are invisible in a name.
         text = data.decode("utf-8").replace("\ufeff", "")
     except UnicodeDecodeError as error:
         number = data[: error.start].count(b"\n") + 1
         raise LabelsError(f"{source}, line {number}: not UTF-8 text", "save the file as UTF-8") from error
     items = []
-    # Only line feeds end a line: str.splitlines would also split at control characters, which are refused below.
+    # Only line feeds end a line: str.splitlines also splits at control characters, which are an error below.
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.rstrip("\r")
         if line.strip() and not line.lstrip(" ").startswith("#"):
             items.append(_parse_line(line, f"{source}, line {number}", number))
-    return _checked(tuple(items), source, reading)
+    return _checked(tuple(items), source, normalized_name)
 
 
 def _parse_line(line: str, where: str, number: int) -> Label:
     name, _, rest = line.partition("\t")
     colour = rest.strip()
     if colour and not _COLOUR.fullmatch(colour):
-        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "after the tab write a colour such as #2ca02c")
+        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "write the colour after the tab as #2ca02c")
     return _label(name, where, colour.lower() or None, number)
 
 
@@ -167,7 +168,7 @@ def _label(names: str, where: str, colour: str | None = None, line: int = 0) -> 
     parts = names.split(BAR)
     if len(parts) > 1 and not all(map(str.strip, parts)):
         raise LabelsError(
-            f"{where}: a {BAR} with no name beside it", f"write the label and its synonyms as forest {BAR} woodland"
+            f"{where}: empty name before or after {BAR}", f"write the label and its synonyms as forest {BAR} woodland"
         )
     name, *synonyms = (_name(part, where) for part in parts)
     return Label(name, colour, line, tuple(synonyms))
@@ -176,14 +177,16 @@ def _label(names: str, where: str, colour: str | None = None, line: int = 0) -> 
 def _name(name: str, where: str) -> str:
     name = name.strip()
     if len(name) > MAX_CHARACTERS:
-        raise LabelsError(f"{where}: a label of {len(name):,} characters", "name the class in a few words")
+        raise LabelsError(
+            f"{where}: label of {len(name):,} characters; at most {MAX_CHARACTERS:,}", "name the class in a few words"
+        )
     name = unicodedata.normalize("NFC", name)
     if not name:
         raise LabelsError(f"{where}: the label is empty")
-    # Cc are control characters and Cs lone surrogates: illegal in a style's XML, like U+FFFE and U+FFFF.
-    bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"), None)
-    if bad is not None:
-        raise LabelsError(f"{where}: control character U+{ord(bad):04X} in a label", "remove it")
+    # Control characters (Cc), lone surrogates (Cs), U+FFFE and U+FFFF are illegal in the XML of styles.
+    illegal = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"), None)
+    if illegal is not None:
+        raise LabelsError(f"{where}: control character U+{ord(illegal):04X} in a label", "remove it")
     return name
 
 
@@ -194,13 +197,13 @@ def _checked(items: tuple[Label, ...], source: str, key: Callable[[str], str]) -
         for name in label.names:
             if key(name) in first:
                 raise LabelsError(
-                    f"{labels.where(index)}: {_shown(name)} is there already ({labels.where(first[key(name)])})",
-                    "give each class one line, and each name to one class",
+                    f"{labels.where(index)}: {_shown(name)} is already used ({labels.where(first[key(name)])})",
+                    "give each class one line, and use each name for one class only",
                 )
             first[key(name)] = index
     if len(items) < 2:
         what = "no label" if not items else f"only one label, {_shown(items[0].name)}"
-        raise LabelsError(f"{source}: {what}; at least two are needed", "write one class name a line")
+        raise LabelsError(f"{source}: {what}; at least two are needed", "write one class name per line")
     return labels
 
 
@@ -208,48 +211,48 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def places(names: Sequence[str], trained: Sequence[str]) -> tuple[int | None, ...]:
-    """Return the place of each name among those trained on; None for a name that is new.
+def match_names(names: Sequence[str], trained: Sequence[str]) -> tuple[int | None, ...]:
+    """Return the index of each name in the training labels; None for a new name.
 
-    Names that the text tower reads alike are one name: case, underscores and the width of spaces do not count. A class
-    of a folder or a field may be called ``forest | woodland``; a labels file has no such name, so either part finds it.
+    Names are compared by `normalized_name`. A class of a folder or a field may be called ``forest | woodland``; a
+    labels file has no such name, so either part matches it.
 
     Parameters
     ----------
     names : sequence of str
-        K names.
+        Names to find.
     trained : sequence of str
-        Labels of an adapter, in the order of its rows.
+        Labels of an adapter, in its order.
     """
-    found = _by_reading(trained)
-    return tuple(found.get(reading(name)) for name in names)
+    found = _index_by_name(trained)
+    return tuple(found.get(normalized_name(name)) for name in names)
 
 
 def match_labels(labels: Labels, trained: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Return the places of each label among those trained on, by any of its names; none for a label that is new.
+    """Return the indices of each label in the training labels, by any of its names; empty for a new label.
 
-    Several where several of its names were classes of their own: ``water | river | lake``.
+    A label has several indices if several of its names were training labels: ``water | river | lake``.
     """
-    found = _by_reading(trained)
-    known = ([found.get(reading(name)) for name in label.names] for label in labels.items)
-    return tuple(tuple(dict.fromkeys(place for place in some if place is not None)) for some in known)
+    found = _index_by_name(trained)
+    known = ([found.get(normalized_name(name)) for name in label.names] for label in labels.items)
+    return tuple(tuple(dict.fromkeys(index for index in indices if index is not None)) for indices in known)
 
 
 def new_names(names: Sequence[str], trained: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that were not trained on, in their order."""
-    return tuple(name for name, place in zip(names, places(names, trained), strict=True) if place is None)
+    """Return the names that are not training labels, in their order."""
+    return tuple(name for name, index in zip(names, match_names(names, trained), strict=True) if index is None)
 
 
 def new_labels(labels: Labels, trained: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels of which no name was trained on, in their order."""
-    return tuple(name for name, some in zip(labels.names, match_labels(labels, trained), strict=True) if not some)
+    """Return the labels without a training label among their names, in their order."""
+    return tuple(name for name, known in zip(labels.names, match_labels(labels, trained), strict=True) if not known)
 
 
-def _by_reading(trained: Sequence[str]) -> Mapping[str, int]:
+def _index_by_name(trained: Sequence[str]) -> Mapping[str, int]:
     found: dict[str, int] = {}
-    for place, name in enumerate(trained):
-        found.setdefault(reading(name), place)
-    for place, name in enumerate(trained):  # whole names come first
+    for index, name in enumerate(trained):
+        found.setdefault(normalized_name(name), index)
+    for index, name in enumerate(trained):  # whole names take precedence
         for part in name.split(BAR):
-            found.setdefault(reading(part), place)
+            found.setdefault(normalized_name(part), index)
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from bimors_cli.labels import Labels, match_labels, new_labels, new_names, places
+from bimors_cli.labels import Labels, match_labels, match_names, new_labels, new_names
 
 
 def test_case_underscores_and_spaces_do_not_count() -> None:
     trained = ["forest", "Storage Tanks", "bare_land"]
-    assert places(["BARE LAND", "storage_tanks", "port", "bare  land", "Forest"], trained) == (2, 1, None, 2, 0)
+    assert match_names(["BARE LAND", "storage_tanks", "port", "bare  land", "Forest"], trained) == (2, 1, None, 2, 0)
 
 
 def test_a_part_of_a_name_is_another_name() -> None:
@@ -18,7 +18,7 @@ def test_a_part_of_a_name_is_another_name() -> None:
 
 
 def test_nothing_is_known_to_one_that_learned_nothing() -> None:
-    assert places(["a", "b"], []) == (None, None)
+    assert match_names(["a", "b"], []) == (None, None)
 
 
 def test_a_label_is_known_by_any_of_its_names() -> None:
@@ -30,7 +30,7 @@ def test_a_label_is_known_by_any_of_its_names() -> None:
 
 def test_a_bar_in_a_class_of_the_data_parts_names_that_find_it() -> None:
     trained = ["forest|woodland", "woodland", "river | lake"]
-    assert places(["forest", "woodland", "Lake", "forest|woodland", "port"], trained) == (0, 1, 2, 0, None)
+    assert match_names(["forest", "woodland", "Lake", "forest|woodland", "port"], trained) == (0, 1, 2, 0, None)
     assert match_labels(Labels.of(["trees | forest", "lake | river"]), trained) == ((0,), (2,))
 
 

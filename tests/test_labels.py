@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.errors import LabelsError
-from bimors_cli.labels import MAX_BYTES, Labels, parse_labels, read_labels, reading
+from bimors_cli.labels import MAX_BYTES, Labels, normalized_name, parse_labels, read_labels
 
 
 def test_names_colours_and_lines() -> None:
@@ -28,25 +28,25 @@ def test_names_colours_and_lines() -> None:
         (b"", "no label"),
         (b"# only\n\n", "no label"),
         (b"forest", "only one label, 'forest'"),
-        (b"forest\nriver\nFOREST\n", "line 3: 'FOREST' is there already .*line 1"),
-        ("caf\u00e9\ncafe\u0301\n".encode(), "line 2: .* is there already"),
+        (b"forest\nriver\nFOREST\n", "line 3: 'FOREST' is already used .*line 1"),
+        ("caf\u00e9\ncafe\u0301\n".encode(), "line 2: .* is already used"),
         (b"forest\nri\x00ver\n", "line 2: control character U\\+0000"),
         (b"forest\nri\x0bver\n", "line 2: control character U\\+000B"),
         (b"forest\nriver\tgreen\n", "line 2: 'green' is not a colour"),
         (b"forest\n\t#00ff00\n", "line 2: the label is empty"),
         (b"forest\n\xe9\n", "line 2: not UTF-8"),
         (b"x" * (MAX_BYTES + 1), "not a labels file"),
-        (b"bare land\nforest\nBare_Land\n", "line 3: 'Bare_Land' is there already .*line 1"),
-        (b"forest | woodland\nriver\nWoodland\n", "line 3: 'Woodland' is there already .*line 1"),
-        (b"forest\nriver | Forest\n", "line 2: 'Forest' is there already .*line 1"),
-        (b"a | tree_tops\nb | c | Tree  tops\n", "line 2: 'Tree  tops' is there already .*line 1"),
-        (b"river\nforest | woods | WOODS\n", "line 2: 'WOODS' is there already .*line 2"),
-        (b"forest |\nriver\n", "line 1: a | with no name beside it"),
-        (b"river\n| forest\n", "line 2: a | with no name"),
-        (b"river\nforest | | woods\n", "line 2: a | with no name"),
-        (b"river\n|\n", "line 2: a | with no name"),
+        (b"bare land\nforest\nBare_Land\n", "line 3: 'Bare_Land' is already used .*line 1"),
+        (b"forest | woodland\nriver\nWoodland\n", "line 3: 'Woodland' is already used .*line 1"),
+        (b"forest\nriver | Forest\n", "line 2: 'Forest' is already used .*line 1"),
+        (b"a | tree_tops\nb | c | Tree  tops\n", "line 2: 'Tree  tops' is already used .*line 1"),
+        (b"river\nforest | woods | WOODS\n", "line 2: 'WOODS' is already used .*line 2"),
+        (b"forest |\nriver\n", "line 1: empty name before or after |"),
+        (b"river\n| forest\n", "line 2: empty name before or after |"),
+        (b"river\nforest | | woods\n", "line 2: empty name before or after |"),
+        (b"river\n|\n", "line 2: empty name before or after |"),
         (b"river\nforest | wo\x0bods\n", "line 2: control character U\\+000B"),
-        (b"river\nforest | " + b"x" * 1001, "line 2: a label of 1,001 characters"),
+        (b"river\nforest | " + b"x" * 1001, "line 2: label of 1,001 characters"),
         (b"forest | woodland\n", "only one label, 'forest'"),
     ],
 )
@@ -114,15 +114,15 @@ NAME = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="
 @given(st.lists(st.lists(NAME, min_size=1, max_size=4), min_size=2, max_size=6), st.sampled_from([" | ", "|", "|  "]))
 def test_lines_of_any_names_are_those_names_or_one_is_there_twice(lines: list[list[str]], bar: str) -> None:
     told = [[unicodedata.normalize("NFC", name) for name in line] for line in lines]
-    readings = [reading(name) for line in told for name in line]
+    normalized = [normalized_name(name) for line in told for name in line]
     text = "\n".join(bar.join(line) for line in lines)
     try:
         labels = parse_labels(text.encode(), "l.txt")
     except LabelsError as error:
-        assert "already" in error.message and len(set(readings)) < len(readings)
+        assert "already" in error.message and len(set(normalized)) < len(normalized)
         assert "l.txt, line" in error.message.split("(")[0] and "line" in error.message.split("(")[-1]
         return
-    assert len(set(readings)) == len(readings)
+    assert len(set(normalized)) == len(normalized)
     assert [list(label.names) for label in labels.items] == told
     assert labels.all_names == Labels.of([bar.join(line) for line in lines]).all_names
 

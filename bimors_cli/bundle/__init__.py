@@ -1,1 +1,1 @@
-"""Bundles and adapters on disk: manifests, hashes, verification. Safetensors only, and nothing is computed here."""
+"""Bundles and adapters on disk: manifests, hashes, verification. Weights are safetensors only; no torch."""

@@ -1,4 +1,4 @@
-"""An adapter: what a head learned, saved with its calibration and its training labels."""
+"""An adapter: the trained weights of a head, with its calibration and its training labels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TRAINABLE_HEADS = ("bimors", "coop", "cocoop", "cache", "linear")
 class Adapter:
     """An adapter on disk.
 
-    ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights hold a cache whose logits are added to the head's.
-    ``labels`` are those that it was trained on; ``temperature`` divides its logits; ``bundle`` and ``bundle_sha256``
-    name the frozen parts that it was trained with, ``training`` says how, for people.
+    ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights include a Tip-Adapter cache whose logits are added
+    to the head's. ``labels`` are the training labels; ``temperature`` divides the logits; ``bundle`` and
+    ``bundle_sha256`` identify the frozen models of the training; ``training`` describes it, for display.
     """
 
     folder: Path
@@ -43,18 +43,18 @@ class Adapter:
 
     @property
     def sha256(self) -> str:
-        """Identity of all that decides its answers: the weights, and how they are read."""
-        reading = json.dumps([sha256_of_files(self.files), self.head, self.cache, self.labels, self.temperature])
-        return hashlib.sha256(reading.encode()).hexdigest()
+        """Hash of everything that affects predictions: weights, head, labels and temperature."""
+        identity = json.dumps([sha256_of_files(self.files), self.head, self.cache, self.labels, self.temperature])
+        return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
     def kind(self) -> str:
-        """Its head, for people: ``bimors with a cache``."""
+        """The head, for display: ``bimors with a cache``."""
         return self.head + (" with a cache" if self.cache and self.head != "cache" else "")
 
     @property
     def weights(self) -> Path:
-        """The safetensors file with the learner's state."""
+        """The safetensors file of the weights."""
         return self.folder / WEIGHTS
 
 
@@ -64,37 +64,37 @@ def open_adapter(folder: Path, bundle: Bundle) -> Adapter:
     Raises
     ------
     InputError
-        There is none.
+        The folder has no adapter.
     BundleError
-        It is incomplete or changed, or it belongs to another bundle.
+        The adapter is incomplete or changed, or was trained with another bundle.
     """
     adapter = read_adapter(folder)
     if adapter.bundle_sha256 != bundle.sha256:
         raise BundleError(
-            f"{folder}: the adapter was trained with another bundle than {bundle.name}",
-            "give the bundle that it was trained with by --model",
+            f"{folder}: the adapter was trained with another bundle, not with {bundle.name}",
+            "select the bundle that it was trained with by --model",
         )
     verify_files(folder, adapter.files)
     return adapter
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """Read what an adapter says of itself. Its weights are not looked at, and its bundle need not be here.
+    """Read the manifest of an adapter. Its weights are not verified, and its bundle need not be installed.
 
     Raises
     ------
     InputError
-        There is none.
+        The folder has no adapter.
     BundleError
-        Its manifest is damaged, or of a newer version.
+        The manifest is damaged or was written by a newer version.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder}: no adapter there (no {MANIFEST})", "--adapter takes the folder of an adapter")
+        raise InputError(f"{folder}: not an adapter ({MANIFEST} not found)", "give the folder of an adapter")
     content = read_manifest(path, SCHEMA)
     try:
         if not isinstance(content["cache"], bool) or not isinstance(content["labels"], list):
-            raise TypeError("cache is not true or false, or labels is not a list")
+            raise TypeError("cache is not a boolean, or labels is not a list")
         adapter = Adapter(
             folder=folder,
             name=str(content["name"]),
@@ -112,11 +112,11 @@ def read_adapter(folder: Path) -> Adapter:
     if adapter.head not in TRAINABLE_HEADS:
         raise BundleError(f"{path}: unknown head {adapter.head!r}", "update bimors")
     if adapter.head == "cache" and not adapter.cache:
-        raise BundleError(f"{path}: damaged: a cache head without a cache")
+        raise BundleError(f"{path}: damaged: head is 'cache', but cache is false")
     if not (math.isfinite(adapter.temperature) and adapter.temperature > 0):
         raise BundleError(f"{path}: damaged: temperature {adapter.temperature}")
     if [entry.path for entry in adapter.files] != [WEIGHTS]:
-        raise BundleError(f"{path}: names other files than {WEIGHTS}")
+        raise BundleError(f"{path}: lists other files than {WEIGHTS}")
     return adapter
 
 
@@ -131,14 +131,14 @@ def write_adapter_manifest(
     temperature: float,
     training: Mapping[str, str],
 ) -> Adapter:
-    """Write the manifest of the weights that lie in ``folder`` and open the adapter.
+    """Write the manifest of the weights in ``folder`` and open the adapter.
 
     Parameters
     ----------
     folder : Path
-        Holds `WEIGHTS`; other files in it (a card, figures) are no part of the adapter.
+        Folder with `WEIGHTS`; other files in it (model card, figures) are not part of the adapter.
     bundle : Bundle
-        That it was trained with.
+        The bundle that it was trained with.
     name, head, cache, labels, temperature, training
         See `Adapter`.
     """

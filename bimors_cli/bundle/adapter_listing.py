@@ -1,4 +1,4 @@
-"""Adapters in a folder: which there are, how two differ, one as a single file to carry."""
+"""Listing the adapters of a folder, comparing two of them, exporting one as a zip file."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from bimors_cli.bundle.files import verify_files
 from bimors_cli.errors import BundleError, InputError
 
 METRICS = "metrics.json"
-# What a folder of finetune holds; anything else in it is the user's and stays at home.
-CARRIED = (MANIFEST, WEIGHTS, METRICS, "README.md", "training.png", "confusion.png", "reliability.png")
+# The files that finetune writes; other files in the folder are not exported.
+EXPORTED = (MANIFEST, WEIGHTS, METRICS, "README.md", "training.png", "confusion.png", "reliability.png")
 
 
 def list_adapters(folder: Path) -> list[Adapter]:
-    """Read the adapters that lie directly in a folder, by name.
+    """Read the adapters in the subfolders of a folder, sorted by name.
 
     Raises
     ------
     InputError
-        No such folder.
+        The folder does not exist.
     BundleError
-        One of them is damaged.
+        An adapter is damaged.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", "bimors finetune writes to adapters/ unless -o says otherwise")
+        raise InputError(f"{folder}: folder not found", "bimors finetune writes adapters to adapters/ by default")
     return [read_adapter(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
 
 
 def read_metrics(adapter: Adapter) -> Mapping[str, Any]:
-    """Read the figures beside an adapter; empty where there are none.
+    """Read the metrics file of an adapter; empty if it has none.
 
     Raises
     ------
     BundleError
-        They are damaged.
+        The metrics file is damaged.
     """
     path = adapter.folder / METRICS
     if not path.is_file():
@@ -48,24 +48,24 @@ def read_metrics(adapter: Adapter) -> Mapping[str, Any]:
     except ValueError as error:
         raise BundleError(f"{path}: damaged: {error}") from error
     if not isinstance(found, dict):
-        raise BundleError(f"{path}: damaged: not an object")
+        raise BundleError(f"{path}: damaged: not a JSON object")
     return found
 
 
 def accuracies(adapter: Adapter) -> dict[str, float]:
-    """Share of right answers of the trained head by part, ``validation`` and ``test``, as far as they were measured."""
+    """Return the accuracy of the trained head, 0..1, for ``validation`` and ``test`` where it was measured."""
     metrics = read_metrics(adapter)
     found = {}
-    for part in ("validation", "test"):
-        accuracy = metrics.get(part, {}).get(adapter.head, {}).get("accuracy", {}).get("value")
+    for split in ("validation", "test"):
+        accuracy = metrics.get(split, {}).get(adapter.head, {}).get("accuracy", {}).get("value")
         if accuracy is not None:
-            found[part] = float(accuracy)
+            found[split] = float(accuracy)
     return found
 
 
 def differences(first: Adapter, second: Adapter) -> dict[str, tuple[str, str]]:
-    """What two adapters differ in: for each thing, what the one and the other say; empty if in nothing."""
-    one, other = _told(first), _told(second)
+    """Return the properties in which two adapters differ: property to both values; empty if they are equal."""
+    one, other = _properties(first), _properties(second)
     return {
         key: (one.get(key, "-"), other.get(key, "-"))
         for key in dict.fromkeys((*one, *other))
@@ -73,7 +73,7 @@ def differences(first: Adapter, second: Adapter) -> dict[str, tuple[str, str]]:
     }
 
 
-def _told(adapter: Adapter) -> dict[str, str]:
+def _properties(adapter: Adapter) -> dict[str, str]:
     return {
         "bundle": f"{adapter.bundle} {adapter.bundle_sha256[:12]}",
         "weights": adapter.sha256[:12],
@@ -81,23 +81,23 @@ def _told(adapter: Adapter) -> dict[str, str]:
         "labels": ", ".join(adapter.labels),
         "temperature": f"{adapter.temperature:.4f}",
         **adapter.training,
-        **{f"right on {part}": f"{100 * share:.1f} %" for part, share in accuracies(adapter).items()},
+        **{f"right on {split}": f"{100 * accuracy:.1f} %" for split, accuracy in accuracies(adapter).items()},
     }
 
 
 def export_adapter(adapter: Adapter, target: Path) -> None:
-    """Write an adapter as one zip file, to be unpacked anywhere; equal adapters give equal files.
+    """Write an adapter as one zip file; equal adapters give identical files.
 
     Raises
     ------
     BundleError
-        Its weights are missing or changed.
+        The weights are missing or changed.
     """
     verify_files(adapter.folder, adapter.files)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
-        for name in CARRIED:
+        for name in EXPORTED:
             path = adapter.folder / name
             if path.is_file():
-                entry = zipfile.ZipInfo(f"{adapter.name}/{name}")  # its date is 1980: no date of ours goes in
+                entry = zipfile.ZipInfo(f"{adapter.name}/{name}")  # dated 1980, so that the file is reproducible
                 entry.external_attr = 0o644 << 16
                 packed.writestr(entry, path.read_bytes())

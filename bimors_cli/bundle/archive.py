@@ -1,7 +1,7 @@
-"""A bundle as one file, to carry to a machine without a network.
+"""Packing a bundle into one file, for machines without a network.
 
-A zip file whose members are stored, not compressed: weights hardly shrink, and a stored member cannot grow when it is
-unpacked. Zip and not tar, because its directory says what is in it before anything is read.
+A zip file whose members are stored, not compressed: weights hardly compress, and a stored member cannot expand when it
+is unpacked. Zip rather than tar, because its directory lists the members before anything is read.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from bimors_cli.bundle.adapter import WEIGHTS as ADAPTER_WEIGHTS
 from bimors_cli.bundle.files import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, is_plain_name, parse_manifest
 from bimors_cli.bundle.locate import EMBEDDED
 from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, bundle_of
-from bimors_cli.bundle.schemas import check_form
+from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.bundle.store import (
-    already_there,
     bundle_folder,
     check_space,
     disk_errors,
+    exists_error,
     locked,
     put_in_place,
     staging,
@@ -32,63 +32,63 @@ from bimors_cli.bundle.store import (
 )
 from bimors_cli.errors import BundleError
 
-# The adapter has a manifest of its own; both are small.
+# The adapter has its own manifest; both files are small.
 ADAPTER_MEMBERS = (f"{ADAPTER}/{ADAPTER_MANIFEST}", f"{ADAPTER}/{ADAPTER_WEIGHTS}")
 MAX_ADAPTER_BYTES = 4 * 1024**3
 _CHUNK = 1 << 20
 
 
 def pack_bundle(folder: Path, target: Path) -> Bundle:
-    """Verify a bundle and write it as one file; equal bundles give equal files.
+    """Verify a bundle and write it as one file; equal bundles give identical files.
 
-    What else lies in the folder (a card, charts) stays at home.
+    Other files in the folder (model card, charts) are not packed.
 
     Raises
     ------
     InputError
-        There is no bundle.
+        The folder has no bundle.
     BundleError
-        It is damaged, or the file cannot be written.
+        The bundle is damaged, or the file cannot be written.
     """
     bundle = verify_bundle(folder)
     names = [MANIFEST, *sorted(entry.path for entry in bundle.files)]
     names += [name for name in ADAPTER_MEMBERS if (folder / name).is_file()]
     with disk_errors(target), zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
         for name in names:
-            member = zipfile.ZipInfo(name)  # its date is 1980: no date of ours goes in
+            member = zipfile.ZipInfo(name)  # dated 1980, so that the file is reproducible
             member.external_attr = (stat.S_IFREG | 0o644) << 16
-            member.file_size = (folder / name).stat().st_size  # so that zip64 is used where it must
+            member.file_size = (folder / name).stat().st_size  # zip64 is used where it is needed
             with (folder / name).open("rb") as stream, packed.open(member, "w") as written:
                 shutil.copyfileobj(stream, written, _CHUNK)
     return bundle
 
 
 def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = False) -> Bundle:
-    """Unpack a bundle to the folder ``target``, by default to its name's place among the fetched ones.
+    """Unpack a bundle to the folder ``target``, by default to the folder of the installed bundles.
 
-    Every member is checked before it is read and the bundle before it is put into its place.
+    Every member is checked before it is read, and the bundle before it is installed.
 
     Raises
     ------
     InputError
-        A bundle is there already and ``overwrite`` is off.
+        ``target`` exists and ``overwrite`` is off.
     BundleError
-        Not a packed bundle, or a damaged or hostile one; names the member and why.
+        The file is not a packed bundle, or is damaged or unsafe; the message names the member.
     """
-    with _opened(path) as packed:
+    with _open_zip(path) as packed:
         members = _members(path, packed)
         shown = Path(f"{path}:{MANIFEST}")
-        content = parse_manifest(shown, _small(path, packed, members), SCHEMA, UPGRADES)
-        check_form(shown, content, "manifest")
+        content = parse_manifest(shown, _manifest_bytes(path, packed, members), SCHEMA, UPGRADES)
+        check_schema(shown, content, "manifest")
         bundle = bundle_of(path, content)
         _check_members(path, bundle, members)
         if target is None:
             if bundle.name == EMBEDDED:
-                raise BundleError(f"{path}: holds {EMBEDDED}, which comes with the program", "give a folder by --to")
+                raise BundleError(f"{path}: contains {EMBEDDED}, which is part of bimors", "choose a folder with --to")
             target = bundle_folder(bundle.name)
         with locked(target), disk_errors(target):
             if target.exists() and not overwrite:
-                raise already_there(target)
+                raise exists_error(target)
             built = staging(target) / "unpacked"
             shutil.rmtree(built, ignore_errors=True)
             check_space(target, sum(member.file_size for member in members.values()))
@@ -105,7 +105,7 @@ def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = F
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as packed:
             yield packed
@@ -116,20 +116,20 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _members(path: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, none of which can do harm when it is read."""
+    """Return the members by name; unsafe members raise an error."""
     found = packed.infolist()
     if len(found) > MAX_FILES:
-        raise BundleError(f"{path}: {len(found)} members; {MAX_FILES} is the most that bimors reads")
-    refusals: tuple[tuple[str, Callable[[zipfile.ZipInfo], bool]], ...] = (
+        raise BundleError(f"{path}: {len(found)} members; at most {MAX_FILES} are supported")
+    checks: tuple[tuple[str, Callable[[zipfile.ZipInfo], bool]], ...] = (
         ("is not a plain name inside the folder", lambda m: m.filename != m.orig_filename),
         ("is not a plain name inside the folder", lambda m: not is_plain_name(m.filename)),
         ("is a link or a device, not a file", lambda m: stat.S_IFMT(m.external_attr >> 16) not in (0, stat.S_IFREG)),
         ("is encrypted", lambda m: bool(m.flag_bits & 1)),
-        ("is compressed; a packed bundle is not", lambda m: m.compress_type != zipfile.ZIP_STORED),
-        ("has two sizes", lambda m: m.file_size != m.compress_size),
+        ("is compressed; members of a packed bundle are stored", lambda m: m.compress_type != zipfile.ZIP_STORED),
+        ("has different packed and unpacked sizes", lambda m: m.file_size != m.compress_size),
     )
     for member in found:
-        for why, applies in refusals:
+        for why, applies in checks:
             if applies(member):
                 raise BundleError(f"{path}: member {member.orig_filename!r} {why}")
     names: dict[str, zipfile.ZipInfo] = {}
@@ -137,40 +137,40 @@ def _members(path: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     for member in found:
         same = unicodedata.normalize("NFC", member.filename).casefold()
         if same in seen:
-            raise BundleError(f"{path}: member {member.filename!r} stands in it twice")
+            raise BundleError(f"{path}: duplicate member {member.filename!r}")
         seen.add(same)
         names[member.filename] = member
     # Stored members that do not overlap cannot be larger than the file.
     total, size = sum(member.file_size for member in found), path.stat().st_size
     if total > size:
-        raise BundleError(f"{path}: its members claim {total:,} bytes, the file has {size:,}")
+        raise BundleError(f"{path}: its members have {total:,} bytes in total, the file only {size:,}")
     return names
 
 
-def _small(path: Path, packed: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> bytes:
+def _manifest_bytes(path: Path, packed: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> bytes:
     member = members.get(MANIFEST)
     if member is None:
-        raise BundleError(f"{path}: not a packed bundle: no {MANIFEST} in it")
+        raise BundleError(f"{path}: not a packed bundle: {MANIFEST} not found in it")
     if member.file_size > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: member {MANIFEST}: too large for a manifest")
+        raise BundleError(f"{path}: member {MANIFEST} is too large for a manifest")
     return packed.read(member)
 
 
 def _check_members(path: Path, bundle: Bundle, members: dict[str, zipfile.ZipInfo]) -> None:
-    promised = {entry.path: entry for entry in bundle.files}
+    listed = {entry.path: entry for entry in bundle.files}
     for name, member in members.items():
-        entry: FileEntry | None = promised.get(name)
+        entry: FileEntry | None = listed.get(name)
         if entry is None and name != MANIFEST and name not in ADAPTER_MEMBERS:
             raise BundleError(f"{path}: member {name!r} is not in the manifest")
         if entry is not None and member.file_size != entry.size:
             raise BundleError(
-                f"{path}: member {name!r} has {member.file_size} bytes where the manifest promises {entry.size}"
+                f"{path}: member {name!r} has {member.file_size} bytes, {entry.size} according to the manifest"
             )
         if name in ADAPTER_MEMBERS and member.file_size > MAX_ADAPTER_BYTES:
-            raise BundleError(f"{path}: member {name!r} has {member.file_size:,} bytes, too many for an adapter")
-    missing = [name for name in promised if name not in members]
+            raise BundleError(f"{path}: member {name!r} has {member.file_size:,} bytes, too large for an adapter")
+    missing = [name for name in listed if name not in members]
     if missing:
-        raise BundleError(f"{path}: {missing[0]!r} is missing", "pack it again")
+        raise BundleError(f"{path}: {missing[0]!r} is missing", "pack the bundle again")
 
 
 def _extract(path: Path, packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
@@ -178,4 +178,4 @@ def _extract(path: Path, packed: zipfile.ZipFile, member: zipfile.ZipInfo, targe
     with packed.open(member) as stream, target.open("xb") as written:
         shutil.copyfileobj(stream, written, _CHUNK)
     if target.stat().st_size != member.file_size:
-        raise BundleError(f"{path}: member {member.filename!r} is cut short")
+        raise BundleError(f"{path}: member {member.filename!r} is truncated")

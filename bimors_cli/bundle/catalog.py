@@ -1,4 +1,4 @@
-"""The catalogue: bundles that can be fetched by name, where their files come from and what they must be."""
+"""The catalog: bundles that can be fetched by name, with the sources, sizes and hashes of their files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from bimors_cli.errors import BundleError, InputError
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file at its source; ``None`` is what no public source confirmed.
+    """A file at its source; ``size`` and ``sha256`` are None where no public source states them.
 
-    ``about`` is a rounded size, for people. ``convert_to`` names the safetensors file that is made of a pickle.
+    ``about`` is an approximate size in bytes, for display. ``convert_to`` names the safetensors file that a pickle is
+    converted to.
     """
 
     path: str
@@ -28,15 +29,15 @@ class SourceFile:
 
     @property
     def target(self) -> str:
-        """Its name in the part's folder."""
+        """The file's name in the folder of the part."""
         return self.convert_to or self.path
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where one model's files come from: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
+    """The source of one model's files: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
 
-    ``optional`` are files that are taken where the repository has them.
+    ``optional`` files are downloaded if the repository has them.
     """
 
     licence: str
@@ -48,16 +49,16 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """For people and records."""
+        """The repository or the URL, for messages and records."""
         return self.repository or self.url or ""
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A bundle of the catalogue.
+    """A bundle of the catalog.
 
-    ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are what ``open_clip_config.json`` will
-    say; the other fields are those of the bundle's manifest.
+    ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are written to
+    ``open_clip_config.json``; the other fields are those of the bundle's manifest.
     """
 
     name: str
@@ -72,28 +73,28 @@ class CatalogEntry:
 
     @property
     def context_length(self) -> int:
-        """Tokens that CLIP's text tower reads."""
+        """Context length of CLIP's text encoder, in tokens."""
         return int(self.model_cfg["text_cfg"]["context_length"])
 
     @property
     def licences(self) -> dict[str, str]:
-        """Part to its terms."""
+        """Part to its licence and source."""
         return {part: f"{source.licence}; {source.origin}" for part, source in self.parts.items()}
 
     @property
     def size(self) -> int:
-        """Bytes to download, as far as they are known."""
+        """Bytes to download; files of unknown size are not counted."""
         return sum(file.size or file.about or 0 for source in self.parts.values() for file in source.files)
 
     @property
     def size_is_known(self) -> bool:
-        """Whether `size` counts all weights; a few kilobytes of settings may be missing in any case."""
+        """Whether the sizes of all weights are known; `size` may still lack configuration files of a few kB."""
         weights = [f for s in self.parts.values() for f in s.files if f.target.endswith(".safetensors")]
         return all(file.size or file.about for file in weights)
 
     @property
     def unconfirmed(self) -> list[str]:
-        """What the catalogue leaves to the first fetch: ``captioner/config.json``, or a part without a revision."""
+        """Files without size or hash (``captioner/config.json``) and parts without revision, set by the first fetch."""
         return [
             *(part for part, source in self.parts.items() if source.repository and source.revision is None),
             *(
@@ -106,38 +107,39 @@ class CatalogEntry:
 
 
 def entries() -> tuple[CatalogEntry, ...]:
-    """All bundles of the catalogue, in its order."""
+    """Return all bundles of the catalog, in its order."""
     return _read()
 
 
 def entry_of(name: str) -> CatalogEntry:
-    """Return the bundle with this name.
+    """Return the catalog's bundle with this name.
 
     Raises
     ------
     InputError
-        There is none.
+        The catalog has no bundle of that name.
     """
     for entry in entries():
         if entry.name == name:
             return entry
-    raise InputError(f"{name}: no bundle of the catalogue", "bimors models list shows them")
+    raise InputError(f"{name}: not in the catalog of bundles", "list the bundles: bimors models list")
 
 
-def check_against_catalogue(name: str, found: tuple[FileEntry, ...]) -> None:
-    """Check that the files of a bundle with a catalogue's name are those of the catalogue, as far as it knows them.
+def check_against_catalog(name: str, found: tuple[FileEntry, ...]) -> None:
+    """Check the files of a bundle that has a name of the catalog against the sizes and hashes of the catalog.
 
     Raises
     ------
     BundleError
-        One is another.
+        A file differs from the catalog.
     """
-    promised = {path: file for entry in entries() if entry.name == name for path, file in _unconverted(entry)}
+    expected = {path: file for entry in entries() if entry.name == name for path, file in _unconverted(entry)}
     for file in found:
-        known = promised.get(file.path)
+        known = expected.get(file.path)
         if known is not None and (known.sha256 or file.sha256, known.size or file.size) != (file.sha256, file.size):
             raise BundleError(
-                f"{name}: {file.path} is not the file that the catalogue promises", f"bimors models fetch {name}"
+                f"{name}: {file.path} differs from the file in the catalog",
+                f"fetch it again: bimors models fetch {name}",
             )
 
 
@@ -150,11 +152,11 @@ def _unconverted(entry: CatalogEntry) -> Iterator[tuple[str, SourceFile]]:
 
 @cache
 def _read() -> tuple[CatalogEntry, ...]:
-    return parse_catalogue(json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8")))
+    return parse_catalog(json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8")))
 
 
-def parse_catalogue(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
-    """Take the bundles out of a catalogue that has the form of ``schemas/catalogue.json``."""
+def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
+    """Read the bundles of a catalog that follows ``schemas/catalogue.json``."""
     sources = {
         name: Source(
             licence=source["licence"],

@@ -1,4 +1,4 @@
-"""Fetching a bundle of the catalogue: every file is checked before use; the bundle appears whole or not at all."""
+"""Fetching a bundle of the catalog: every file is checked; the bundle is installed complete or not at all."""
 
 from __future__ import annotations
 
@@ -8,42 +8,31 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle import hub
 from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
-from bimors_cli.bundle.files import is_plain_name, read_manifest, sha256_of
+from bimors_cli.bundle.fetch_record import DownloadedFile, read_record, write_record
+from bimors_cli.bundle.files import is_plain_name, sha256_of
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_bundle_manifest
 from bimors_cli.bundle.safetensors_file import check_finite
-from bimors_cli.bundle.schemas import check_form
-from bimors_cli.bundle.store import already_there, check_space, disk_errors, locked, put_in_place, record_of, staging
+from bimors_cli.bundle.store import check_space, disk_errors, exists_error, locked, put_in_place, record_of, staging
 from bimors_cli.errors import BundleError
 
-RECORD_SCHEMA = 1
-# No checkpoint of the catalogue comes near it, its optimiser's state included.
+# Larger than any checkpoint of the catalog, optimiser state included.
 MAX_CHECKPOINT_BYTES = 64 * 1024**3
 _CHUNK = 1 << 20
 
 # Writes the tensors of a pickle as safetensors, in a process of its own.
 Convert = Callable[[Path, Path], None]
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Got:
-    """A downloaded file as the record knows it: ``path`` at its origin, ``etag`` that its origin gave."""
-
-    path: str
-    size: int
-    sha256: str
-    etag: str | None
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A file to download: what it must be, what its source says of it, where it goes."""
+class _Download:
+    """A file to download: its expected size and hash, what its source reports of it, and the target folder."""
 
     source: Source
     file: SourceFile
@@ -57,62 +46,64 @@ class _Job:
         return self.folder / self.file.path
 
     @property
-    def growing(self) -> Path:
-        # Another content has another etag and begins anew.
+    def partial(self) -> Path:
+        # Other content has another etag, and its download starts from scratch.
         tag = hashlib.sha256(f"{self.remote.etag}{self.remote.size}".encode()).hexdigest()[:16]
         return self.folder.parents[1] / "growing" / f"{self.folder.name}-{tag}-{Path(self.file.path).name}"
 
 
-def fetch_bundle(entry: CatalogEntry, target: Path, convert: Convert, tell: Tell, *, progress: bool = True) -> Bundle:
+def fetch_bundle(
+    entry: CatalogEntry, target: Path, convert: Convert, report: Report, *, progress: bool = True
+) -> Bundle:
     """Fetch a bundle to the folder ``target``.
 
-    What the catalogue does not know is taken as it comes, and recorded beside the bundle (`store.record_of`); the next
-    fetch must get the same. An interrupted fetch is taken up where it stopped.
+    Sizes and hashes that the catalog does not have are taken from the first fetch and recorded next to the bundle
+    (`store.record_of`); later fetches must match them. An interrupted fetch is resumed.
 
     Parameters
     ----------
-    entry : Entry
-        Of the catalogue.
+    entry : CatalogEntry
+        The bundle.
     target : Path
-        The bundle's folder; it must not be there.
+        The bundle's folder; it must not exist.
     convert : callable
-        For sources that have only a pickle: from its path and that of the safetensors file to write.
-    tell : callable
-        Is given lines for people.
+        Converts a pickle to safetensors, for sources that have only a pickle: path of the pickle, path to write.
+    report : callable
+        Called with progress messages.
     progress : bool
-        Show bars on standard error.
+        Show progress bars on standard error.
 
     Raises
     ------
     InputError
-        Something is at ``target`` already, or HF_HUB_OFFLINE is set.
+        ``target`` exists, or HF_HUB_OFFLINE is set.
     BundleError
-        A source cannot be reached or has other files than were promised; the disk is full or cannot be written to;
+        A source cannot be reached or its files differ from the catalog; the disk is full or cannot be written to;
         weights are not finite.
     """
     hub.refuse_offline()
     with locked(target), disk_errors(target):
         if target.exists():
-            raise already_there(target)
-        record = _read_record(record_of(target), entry)
+            raise exists_error(target)
+        record = read_record(record_of(target), entry)
         built, downloads = staging(target) / "bundle", staging(target) / "download"
         revisions: dict[str, str | None] = {}
-        jobs: dict[str, list[_Job]] = {}
+        queue: dict[str, list[_Download]] = {}
         for part, source in entry.parts.items():
-            held = record.get(part)
-            remote = hub.ask(source, source.revision or (held["revision"] if held else None))
+            recorded = record.get(part)
+            remote = hub.read_remote(source, source.revision or (recorded["revision"] if recorded else None))
             revisions[part] = remote.revision
-            jobs[part] = list(_jobs(source, remote, held, built / part, downloads / part))
-        check_space(target, sum(_room(job) for of_part in jobs.values() for job in of_part))
-        _keep_only(built, {job.path for of_part in jobs.values() for job in of_part})
-        got = {part: [_get(job, tell, progress) for job in of_part] for part, of_part in jobs.items()}
-        for of_part in jobs.values():
-            for job in of_part:
-                if job.file.convert_to is not None:
-                    tell(f"converting {job.path.name} to safetensors")
-                    _convert(job, built / job.folder.name / job.file.convert_to, convert)
+            queue[part] = list(_downloads(source, remote, recorded, built / part, downloads / part))
+        every = [item for of_part in queue.values() for item in of_part]
+        check_space(target, sum(map(_bytes_needed, every)))
+        _remove_others(built, {item.path for item in every})
+        downloaded = {part: [_download(item, report, progress) for item in of_part] for part, of_part in queue.items()}
+        for item in every:
+            if item.file.convert_to is not None:
+                report(f"converting {item.path.name} to safetensors")
+                _convert(item, built / item.folder.name / item.file.convert_to, convert)
         (built / CLIP / "open_clip_config.json").write_text(_clip_config(entry), encoding="utf-8")
-        tell("checking the weights")
+        report("checking the weights")
         for path in sorted(built.rglob("*.safetensors")):
             check_finite(path)
         write_bundle_manifest(
@@ -121,126 +112,129 @@ def fetch_bundle(entry: CatalogEntry, target: Path, convert: Convert, tell: Tell
             description=entry.description,
             context=entry.context,
             image_size=entry.image_size,
-            zero_shot_temperature=1.0,  # nobody fitted it to these models
+            zero_shot_temperature=1.0,  # not fitted for these models
             vocabulary=None,
             licences=entry.licences,
         )
-        new = _write_record(record_of(target), entry, record, revisions, got)
+        new = write_record(record_of(target), entry, record, revisions, downloaded)
         put_in_place(built, target, overwrite=False)
         shutil.rmtree(staging(target), ignore_errors=True)
     if new:
-        tell(
-            f"{new} of {sum(map(len, got.values()))} files are not in the catalogue by size and hash: taken as they "
-            f"came, recorded in {record_of(target)}; the next fetch is held to it"
+        report(
+            f"{new} of {len(every)} files have no size and hash in the catalog: those of this download were recorded "
+            f"in {record_of(target)}, and later fetches must match them"
         )
     return read_bundle(target)
 
 
-def _jobs(
-    source: Source, remote: hub.Remote, held: Mapping[str, Any] | None, built: Path, downloads: Path
-) -> Iterator[_Job]:
-    known = {file["path"]: file for file in held["files"]} if held else {}
+def _downloads(
+    source: Source, remote: hub.Remote, recorded: Mapping[str, Any] | None, built: Path, downloads: Path
+) -> Iterator[_Download]:
+    known = {file["path"]: file for file in recorded["files"]} if recorded else {}
     wanted = [*source.files, *(SourceFile(path) for path in source.optional if path in remote.files)]
     for file in wanted:
         if not is_plain_name(file.path) or file.path not in remote.files:
-            raise BundleError(f"{source.origin}: {file.path} is not there", "update bimors; check HF_ENDPOINT")
-        there, before = remote.files[file.path], known.get(file.path, {})
-        job = _Job(
+            raise BundleError(f"{source.origin}: {file.path} not found", "update bimors, or check HF_ENDPOINT")
+        offered, earlier = remote.files[file.path], known.get(file.path, {})
+        item = _Download(
             source,
             file,
-            there,
-            file.size if file.size is not None else before.get("size"),
-            file.sha256 or before.get("sha256"),
+            offered,
+            file.size if file.size is not None else earlier.get("size"),
+            file.sha256 or earlier.get("sha256"),
             downloads if file.convert_to else built,
         )
-        # Before gigabytes are fetched in vain.
-        if None not in (job.size, there.size) and job.size != there.size:
-            raise _other(job, f"{there.size} bytes instead of {job.size}")
-        if job.sha256 is not None and len(there.etag or "") == 64 and there.etag != job.sha256:
-            raise _other(job, f"SHA-256 {there.etag} instead of {job.sha256}")
-        yield job
+        # Checked before gigabytes are downloaded in vain.
+        if None not in (item.size, offered.size) and item.size != offered.size:
+            raise _mismatch(item, f"{offered.size} bytes instead of {item.size}")
+        if item.sha256 is not None and len(offered.etag or "") == 64 and offered.etag != item.sha256:
+            raise _mismatch(item, f"SHA-256 {offered.etag} instead of {item.sha256}")
+        yield item
 
 
-def _keep_only(folder: Path, paths: set[Path]) -> None:
-    """Remove what an interrupted fetch made or another version of the catalogue asked for."""
+def _remove_others(folder: Path, paths: set[Path]) -> None:
+    """Remove files that an interrupted fetch made or that another version of the catalog needed."""
     for path in folder.rglob("*"):
         if not path.is_dir() and path not in paths:
             path.unlink()
 
 
-def _room(job: _Job) -> int:
-    size = job.size or job.remote.size or 0
-    missing = 0 if job.path.is_file() else size - (job.growing.stat().st_size if job.growing.is_file() else 0)
-    if job.file.convert_to is None:
+def _bytes_needed(item: _Download) -> int:
+    size = item.size or item.remote.size or 0
+    missing = 0 if item.path.is_file() else size - (item.partial.stat().st_size if item.partial.is_file() else 0)
+    if item.file.convert_to is None:
         return missing
-    # The safetensors beside the pickle; a zip file is unpacked before that.
-    return missing + (2 * size if job.source.url else size)
+    # The safetensors file next to the pickle; a zip file is unpacked before that.
+    return missing + (2 * size if item.source.url else size)
 
 
-def _get(job: _Job, tell: Tell, progress: bool) -> Got:
-    if not job.path.is_file():
-        size = job.remote.size or job.size
-        tell(f"{job.source.origin} {job.file.path}" + (f", {size / 1e6:,.1f} MB" if size else ""))
-        hub.download(job.source, job.remote, job.file.path, job.growing, progress=progress)
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        job.growing.replace(job.path)
-    got = Got(job.file.path, job.path.stat().st_size, sha256_of(job.path), job.remote.etag)
-    for wanted, found, what in (
-        (job.size, got.size, "bytes"),
-        (job.remote.size, got.size, "bytes"),
-        (job.sha256, got.sha256, "SHA-256"),
-        (*_by_etag(job, got), "hub's hash"),
+def _download(item: _Download, report: Report, progress: bool) -> DownloadedFile:
+    if not item.path.is_file():
+        size = item.remote.size or item.size
+        report(f"{item.source.origin} {item.file.path}" + (f", {size / 1e6:,.1f} MB" if size else ""))
+        hub.download(item.source, item.remote, item.file.path, item.partial, progress=progress)
+        item.path.parent.mkdir(parents=True, exist_ok=True)
+        item.partial.replace(item.path)
+    found = DownloadedFile(item.file.path, item.path.stat().st_size, sha256_of(item.path), item.remote.etag)
+    for expected, actual, what in (
+        (item.size, found.size, "bytes"),
+        (item.remote.size, found.size, "bytes"),
+        (item.sha256, found.sha256, "SHA-256"),
+        (*_etag_hash(item, found), "hub's hash"),
     ):
-        if wanted is not None and wanted != found:
-            job.path.unlink()
-            raise _other(job, f"{what} {found} instead of {wanted}")
-    return got
+        if expected is not None and expected != actual:
+            item.path.unlink()
+            raise _mismatch(item, f"{what} {actual} instead of {expected}")
+    return found
 
 
-def _by_etag(job: _Job, got: Got) -> tuple[str | None, str | None]:
-    """What the hub's etag promises, and what was got; nothing where the etag is no hash that we know."""
-    etag = job.remote.etag or ""
-    if job.source.repository is None or len(etag) not in (40, 64):
+def _etag_hash(item: _Download, found: DownloadedFile) -> tuple[str | None, str | None]:
+    """Return the hash in the hub's etag and the file's own; None where the etag is not a hash of a known kind."""
+    etag = item.remote.etag or ""
+    if item.source.repository is None or len(etag) not in (40, 64):
         return None, None
     if len(etag) == 64:
-        return etag, got.sha256
-    content = job.path.read_bytes()  # git keeps small files only
+        return etag, found.sha256
+    content = item.path.read_bytes()  # git keeps small files only
     return etag, hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _other(job: _Job, how: str) -> BundleError:
+def _mismatch(item: _Download, difference: str) -> BundleError:
     return BundleError(
-        f"{job.source.origin}: {job.file.path} is not the file that was promised: {how}",
-        "it was changed at its source, or on the way: do not use it; check HF_ENDPOINT",
+        f"{item.source.origin}: {item.file.path} is not the expected file: {difference}",
+        "it was changed at its source or in transit; do not use it, and check HF_ENDPOINT",
     )
 
 
-def _convert(job: _Job, target: Path, convert: Convert) -> None:
+def _convert(item: _Download, target: Path, convert: Convert) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if job.source.url is None:
-        convert(job.path, target)
+    if item.source.url is None:
+        convert(item.path, target)
         return
-    with _unzipped(job.path) as checkpoint:
+    with _unzipped(item.path) as checkpoint:
         convert(checkpoint, target)
 
 
 @contextmanager
 def _unzipped(path: Path) -> Iterator[Path]:
-    """Unpack the only checkpoint in a zip file beside it, for as long as the block lasts."""
+    """Unpack the only checkpoint of a zip file next to it, and remove it at the end of the block."""
     target = path.with_suffix(".pt")
     try:
         try:
             with zipfile.ZipFile(path) as packed:
-                found = [one for one in packed.infolist() if one.filename.endswith(".pt")]
+                found = [member for member in packed.infolist() if member.filename.endswith(".pt")]
                 if len(found) != 1:
-                    raise BundleError(f"{path.name}: {len(found)} checkpoints in it instead of one")
+                    raise BundleError(f"{path.name}: expected one checkpoint in the zip file, found {len(found)}")
                 if found[0].file_size > MAX_CHECKPOINT_BYTES:
-                    raise BundleError(f"{path.name}: {found[0].filename} would be {found[0].file_size:,} bytes")
+                    raise BundleError(
+                        f"{path.name}: {found[0].filename} has {found[0].file_size:,} bytes, "
+                        f"the limit is {MAX_CHECKPOINT_BYTES:,}"
+                    )
                 check_space(target, found[0].file_size)
                 with packed.open(found[0]) as stream, target.open("wb") as unpacked:
                     shutil.copyfileobj(stream, unpacked, _CHUNK)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise BundleError(f"{path.name}: not a zip file that can be read: {error}") from error
+            raise BundleError(f"{path.name}: not a readable zip file: {error}") from error
         yield target
     finally:
         target.unlink(missing_ok=True)
@@ -249,38 +243,3 @@ def _unzipped(path: Path) -> Iterator[Path]:
 def _clip_config(entry: CatalogEntry) -> str:
     config = {"model_cfg": entry.model_cfg, "preprocess_cfg": entry.preprocess_cfg}
     return json.dumps(config, indent=1, sort_keys=True) + "\n"
-
-
-def _read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
-    """What an earlier fetch got, by part; without parts that come from elsewhere now."""
-    if not path.exists():
-        return {}
-    content = read_manifest(path, RECORD_SCHEMA)
-    check_form(path, content, "record")
-    return {
-        part: held
-        for part, held in content["parts"].items()
-        if part in entry.parts and held["origin"] == entry.parts[part].origin
-    }
-
-
-def _write_record(
-    path: Path,
-    entry: CatalogEntry,
-    before: Mapping[str, Any],
-    revisions: Mapping[str, str | None],
-    got: Mapping[str, list[Got]],
-) -> int:
-    """Write what was got; returns how many files neither the catalogue nor an earlier record knew."""
-    content = {
-        "schema": RECORD_SCHEMA,
-        "name": entry.name,
-        "parts": {
-            part: {"origin": source.origin, "revision": revisions[part], "files": [asdict(one) for one in got[part]]}
-            for part, source in entry.parts.items()
-        },
-    }
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    known = {(part, file["path"]) for part, held in before.items() for file in held["files"]}
-    known |= {(p, f.path) for p, s in entry.parts.items() for f in s.files if f.size is not None and f.sha256}
-    return len({(part, one.path) for part, ones in got.items() for one in ones} - known)

@@ -1,4 +1,4 @@
-"""The network: what a source has, and its files. Mirror and token are huggingface_hub's own: HF_ENDPOINT, HF_TOKEN."""
+"""Listing and downloading the files of a source. huggingface_hub reads HF_ENDPOINT (mirror) and HF_TOKEN."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bimors_cli.errors import BimorsError, BundleError, InputError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as its source describes it before it is downloaded.
+    """A file as its source describes it, before the download.
 
-    ``etag`` is the hub's: SHA-256 for a large file, git's SHA-1 for a small one; of another server it means nothing.
+    ``etag`` from the hub is the SHA-256 of a large file or git's SHA-1 of a small one; from other servers it is opaque.
     """
 
     url: str
@@ -25,64 +25,67 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """What a source has: the commit where it is a repository, and its files by path."""
+    """The files of a source by path, and the commit if the source is a repository."""
 
     revision: str | None
     files: Mapping[str, RemoteFile]
 
 
 def refuse_offline() -> None:
-    """Raise InputError if huggingface_hub's own HF_HUB_OFFLINE is set."""
+    """Raise InputError if huggingface_hub's HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise InputError("HF_HUB_OFFLINE is set: nothing can be fetched", "unset it, or carry the bundle: models pack")
+        raise InputError(
+            "HF_HUB_OFFLINE is set: bundles cannot be fetched",
+            "unset it, or copy the bundle from another machine: bimors models pack, bimors models unpack",
+        )
 
 
-def ask(source: Source, revision: str | None) -> Remote:
-    """Ask a source what it has.
+def read_remote(source: Source, revision: str | None) -> Remote:
+    """List the files of a source.
 
     Parameters
     ----------
     source : Source
-        Of the catalogue.
+        A source of the catalog.
     revision : str or None
         Commit; None for the newest.
 
     Raises
     ------
     BundleError
-        It is not there, needs a token, or cannot be reached; it has another commit than was asked for.
+        The source does not exist, needs a token or cannot be reached; or it returned another commit than requested.
     """
     from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
 
-    with _one_line(source):
+    with _network_errors(source):
         if source.repository is None:
             found = get_hf_file_metadata(str(source.url), token=False)
             return Remote(None, {source.files[0].path: RemoteFile(str(source.url), found.size, found.etag)})
         info = HfApi().model_info(source.repository, revision=revision, files_metadata=True)
         if info.sha is None or (revision is not None and info.sha != revision):
-            raise BundleError(f"{source.repository}: asked for commit {revision}, the hub has {info.sha}")
+            raise BundleError(f"{source.repository}: requested commit {revision}, the hub returned {info.sha}")
         return Remote(
             info.sha,
             {
-                one.rfilename: RemoteFile(
-                    hf_hub_url(source.repository, one.rfilename, revision=info.sha),
-                    one.size,
-                    one.lfs.sha256 if one.lfs else one.blob_id,
+                file.rfilename: RemoteFile(
+                    hf_hub_url(source.repository, file.rfilename, revision=info.sha),
+                    file.size,
+                    file.lfs.sha256 if file.lfs else file.blob_id,
                 )
-                for one in info.siblings or ()
+                for file in info.siblings or ()
             },
         )
 
 
 def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress: bool) -> None:
-    """Download a file to ``to``, which grows; what an earlier try left there is not fetched again.
+    """Download a file to ``to``; a partial file of an earlier download is resumed.
 
     Raises
     ------
     BundleError
-        As `ask`; or the connection broke and could not be taken up again.
+        As `read_remote`; or the connection was lost and could not be resumed.
     """
     from huggingface_hub.file_download import http_get
 
@@ -96,17 +99,17 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
     (enable_progress_bars if progress else disable_progress_bars)()
     to.parent.mkdir(parents=True, exist_ok=True)
     with to.open("ab") as stream:
-        there = stream.tell()
-        # What is too much is another file; and without a size nobody can say where a file ends.
-        if there > (file.size or 0):
+        present = stream.tell()
+        # A partial file that is too long belongs to another file; without a size, its end is not known.
+        if present > (file.size or 0):
             stream.truncate(0)
-            there = 0
-        with _one_line(source):
+            present = 0
+        with _network_errors(source):
             http_get(
                 file.url,
                 stream,
-                resume_size=there,
-                # A token is for the hub alone. Without compression the sizes are those of the files.
+                resume_size=present,
+                # The token is sent to the hub only. Without compression, sizes are those of the files.
                 headers={**build_hf_headers(token=None if source.repository else False), "Accept-Encoding": "identity"},
                 expected_size=file.size,
                 displayed_filename=name,
@@ -114,50 +117,61 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
 
 
 @contextmanager
-def _one_line(source: Source) -> Iterator[None]:
-    """Turn what the network and the hub say into one line.
+def _network_errors(source: Source) -> Iterator[None]:
+    """Turn errors of the network and of the hub into a `BundleError` with a hint.
 
     Raises
     ------
+    InputError
+        HF_HUB_OFFLINE is set.
     BundleError
-        With what to do about it.
+        The server cannot be reached, refuses access or lacks a file.
     """
     from huggingface_hub import constants, errors
 
     where = source.repository or source.url
-    again = "what is there already is kept: the same command goes on"
+    resume = "the same command resumes the download"
     try:
         yield
     except BimorsError:
         raise
     except errors.OfflineModeIsEnabled as error:
-        raise InputError("HF_HUB_OFFLINE is set: nothing can be fetched", "unset it") from error
+        raise InputError("HF_HUB_OFFLINE is set: bundles cannot be fetched", "unset it") from error
     except errors.GatedRepoError as error:
         raise BundleError(
-            f"{where}: gated: its owner asks you to accept terms first",
+            f"{where}: gated repository: its terms must be accepted first",
             f"accept them at {constants.ENDPOINT}/{where}, then set HF_TOKEN",
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise BundleError(f"{where}: the hub no longer has the commit that was promised", "update bimors") from error
+        raise BundleError(
+            f"{where}: the hub no longer has the commit that the catalog names", "update bimors"
+        ) from error
     except errors.RepositoryNotFoundError as error:
         raise BundleError(
-            f"{where}: not on {constants.ENDPOINT}, or not for you", "set HF_TOKEN if it is private; check HF_ENDPOINT"
+            f"{where}: not found on {constants.ENDPOINT}, or private",
+            "set HF_TOKEN if it is private; check HF_ENDPOINT",
         ) from error
     except errors.RemoteEntryNotFoundError as error:
-        raise BundleError(f"{where}: a promised file is not there", "update bimors; check HF_ENDPOINT") from error
+        raise BundleError(
+            f"{where}: a file of the catalog was not found", "update bimors, or check HF_ENDPOINT"
+        ) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         if status in (401, 403):
-            raise BundleError(f"{where}: the server refuses (status {status})", "set or renew HF_TOKEN") from error
-        raise BundleError(f"{where}: the server answered with status {status}", f"try later; {again}") from error
+            raise BundleError(
+                f"{where}: the server refuses access (HTTP status {status})", "set or renew HF_TOKEN"
+            ) from error
+        raise BundleError(f"{where}: the server returned HTTP status {status}", f"try again later; {resume}") from error
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's or httpx2's: the hub says which it uses
         raise BundleError(
-            f"{where}: no connection: {str(error) or type(error).__name__}", f"try again; {again}"
+            f"{where}: no connection: {str(error) or type(error).__name__}", f"try again; {resume}"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{where}: the answer is not a hub's", "check HF_ENDPOINT and the proxy") from error
+        raise BundleError(
+            f"{where}: the server is not a Hugging Face hub", "check HF_ENDPOINT and the proxy"
+        ) from error
     except OSError as error:
         if error.errno is not None:
-            raise  # the disk's
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BundleError(f"{where}: the download broke off: {said}", f"try again; {again}") from error
+            raise  # an error of the disk
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(f"{where}: the download was interrupted: {reason}", f"try again; {resume}") from error

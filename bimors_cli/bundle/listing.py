@@ -1,4 +1,4 @@
-"""What there is to classify with: the embedded bundle, the catalogue, and what is on this machine."""
+"""The bundles that can be used: the embedded one, those of the catalog, and those installed on this machine."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from bimors_cli.bundle.store import installed, record_of
 from bimors_cli.errors import BundleError
 
 
-def shelf() -> list[dict[str, Any]]:
-    """A row a bundle: ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length``, ``installed``.
+def list_bundles() -> list[dict[str, Any]]:
+    """Return a row per bundle.
 
-    First the embedded one, then the catalogue, then what else is on this machine. Nothing is verified.
+    A row has ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length`` and ``installed``. The
+    embedded bundle comes first, then the catalog, then other installed bundles. Files are not verified.
 
     Raises
     ------
     BundleError
-        The manifest of a bundle that is there is damaged.
+        The manifest of an installed bundle is damaged.
     """
-    there = installed()
+    folders = installed()
     rows = [_row_of_bundle(EMBEDDED, read_bundle(embedded_bundle()))]
-    rows += [_row_of_entry(entry, there.get(entry.name)) for entry in entries()]
+    rows += [_row_of_entry(entry, folders.get(entry.name)) for entry in entries()]
     known = {row["name"] for row in rows}
-    rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in there.items() if name not in known]
+    rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in folders.items() if name not in known]
     return rows
 
 
-def facts_of(name: str) -> dict[str, Any]:
-    """All that is known of a bundle by its name in the catalogue, or of one that is there.
+def bundle_info(name: str) -> dict[str, Any]:
+    """Return the details of a bundle, by its name in the catalog, its installed name or its folder.
 
     Raises
     ------
     InputError
-        Neither in the catalogue nor there.
+        The bundle is neither in the catalog nor installed.
     BundleError
         Its manifest is damaged.
     """
-    there = installed().get(name)
+    folder = installed().get(name)
     for entry in entries():
         if entry.name == name:
             return {
-                **_row_of_entry(entry, there),
-                "folder": None if there is None else str(there),
+                **_row_of_entry(entry, folder),
+                "folder": None if folder is None else str(folder),
                 "context": entry.context,
                 "image_size": entry.image_size,
                 "clip": f"open_clip {entry.architecture}",
@@ -57,7 +58,7 @@ def facts_of(name: str) -> dict[str, Any]:
                 "licences": entry.licences,
                 "notes": list(entry.notes),
                 "settled_by_the_first_fetch": entry.unconfirmed,
-                "record": str(record_of(there)) if there is not None and record_of(there).is_file() else None,
+                "record": str(record_of(folder)) if folder is not None and record_of(folder).is_file() else None,
             }
     bundle = read_bundle(find_bundle(name))
     return {
@@ -71,7 +72,7 @@ def facts_of(name: str) -> dict[str, Any]:
     }
 
 
-def _row_of_entry(entry: CatalogEntry, there: Path | None) -> dict[str, Any]:
+def _row_of_entry(entry: CatalogEntry, folder: Path | None) -> dict[str, Any]:
     return {
         "name": entry.name,
         "description": entry.description,
@@ -79,7 +80,7 @@ def _row_of_entry(entry: CatalogEntry, there: Path | None) -> dict[str, Any]:
         "size_is_known": entry.size_is_known,
         "licence": _in_short([source.licence for source in entry.parts.values()]),
         "context_length": entry.context_length,
-        "installed": there is not None,
+        "installed": folder is not None,
     }
 
 
@@ -96,7 +97,7 @@ def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
 
 
 def _in_short(licences: list[str]) -> str:
-    """Terms without their remarks: ``MIT, Apache-2.0``."""
+    """Return licences without remarks: ``MIT, Apache-2.0``."""
     short = [licence.partition(" (")[0].partition(",")[0].partition(";")[0] for licence in licences]
     return ", ".join(dict.fromkeys(short))
 
@@ -105,4 +106,4 @@ def _context_length(path: Path) -> int:
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"].get("context_length", 77))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path}: missing or damaged", "bimors models verify tells more") from error
+        raise BundleError(f"{path}: missing or damaged", "check the bundle: bimors models verify") from error

@@ -1,4 +1,4 @@
-"""Where bundles lie: the embedded one inside the package, fetched ones by name, others by their folder."""
+"""Finding a bundle: the embedded one in the package, fetched ones by name, others by their folder."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ EMBEDDED = "mini"
 
 
 def embedded_bundle() -> Path:
-    """Return the folder of the bundle that comes with the program.
-
-    In an installed wheel it lies inside the package; in a checkout, in ``weights/`` beside it.
+    """Return the folder of the bundle that is part of bimors: in the package, or in ``weights/`` of a checkout.
 
     Raises
     ------
     BundleError
-        This installation lacks it.
+        This installation does not have it.
     """
     package = Path(str(files("bimors_cli"))).resolve()
     for folder in (package / "embedded" / EMBEDDED, package.parent / "weights" / EMBEDDED):
         if (folder / "manifest.json").is_file():
             return folder
-    raise BundleError("the embedded bundle is missing from this installation", "install bimors-cli again")
+    raise BundleError("the embedded bundle is missing from this installation", "reinstall bimors-cli")
 
 
 def find_bundle(name: str) -> Path:
     """Return the folder of the bundle that ``--model`` names: ``mini``, a fetched bundle's name, or a folder.
 
-    A name goes before a folder of that name here; ``./NAME`` is the folder.
+    A bundle's name takes precedence over a folder of that name in the current folder; write that as ``./NAME``.
 
     Raises
     ------
     InputError
-        None of them.
+        No bundle has that name, and no such folder exists.
     """
     if name == EMBEDDED:
         return embedded_bundle()
-    # Not above: the embedded bundle needs neither.
+    # Imported here because the embedded bundle needs neither.
     from bimors_cli.bundle.catalog import entries
     from bimors_cli.bundle.store import installed
 
@@ -50,8 +48,8 @@ def find_bundle(name: str) -> Path:
     if folder.is_dir():
         return folder
     if any(entry.name == name for entry in entries()):
-        raise InputError(f"--model {name}: this bundle is not on this machine", f"bimors models fetch {name}")
+        raise InputError(f"--model {name}: this bundle is not installed", f"bimors models fetch {name}")
     raise InputError(
-        f"--model {name}: neither a bundle's name nor a folder",
-        f"use --model {EMBEDDED}, a name of bimors models list, or give a bundle's folder",
+        f"--model {name}: no bundle or folder of that name",
+        f"use --model {EMBEDDED}, a name from bimors models list, or the folder of a bundle",
     )

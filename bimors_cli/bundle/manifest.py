@@ -1,4 +1,4 @@
-"""A bundle: everything frozen (CLIP, captioner, caption encoder) in one folder, by name, held to its manifest."""
+"""A bundle: the frozen models (CLIP, captioner, caption encoder) in one folder, verified against its manifest."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bimors_cli.bundle.files import (
     list_files,
     parse_files,
     read_manifest,
-    refuse_strangers,
+    reject_unlisted_files,
     sha256_of_files,
     verify_files,
 )
-from bimors_cli.bundle.schemas import check_form
+from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.options.templates import GAP, REMOTE_SENSING, check_templates
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
-# From an older schema to what makes the next one of it. There is none older yet.
+# Older schema to the function that upgrades it by one. Schema 1 is the first.
 UPGRADES: Mapping[int, Upgrade] = {}
 CLIP, CAPTIONER, CAPTION_ENCODER, ADAPTER = "clip", "captioner", "caption_encoder", "adapter"
 PARTS = (CLIP, CAPTIONER, CAPTION_ENCODER)
@@ -40,23 +40,23 @@ class Bundle:
     Parameters
     ----------
     folder : Path
-        Where it lies; its parts are the folders ``clip``, ``captioner``, ``caption_encoder`` and ``adapter`` in it.
+        Its folder, with the parts ``clip``, ``captioner``, ``caption_encoder`` and ``adapter`` as subfolders.
     name, description : str
-        For people.
+        Name and description, for display.
     context : str
-        The words that a trained prompt begins with, ``a photo of a``.
+        Words that a trained prompt starts with, ``a photo of a``.
     image_size : int
-        Pixels a side of the largest picture that one of its models looks at; larger tiles are read decimated.
+        Side of the largest model input, in pixels; larger tiles are read decimated.
     zero_shot_temperature : float
-        By which the zero-shot head's logits are divided, fitted on held-out images with `templates`.
+        Divisor of the zero-shot head's logits, fitted on held-out images with `templates`.
     vocabulary : frozenset of str or None
-        Lower-case words that the bundle saw in training; None when it saw too many to list.
+        Lower-case words of the training captions; None for models with an open vocabulary.
     licences : mapping
-        Part or source to its terms.
+        Part or source to its licence.
     files : tuple of FileEntry
-        Every frozen file; the adapter has a manifest of its own.
+        All frozen files; the adapter has its own manifest.
     own_templates : tuple of str
-        The zero-shot head's templates, where the manifest names them.
+        Templates of the zero-shot head from the manifest; may be empty.
     """
 
     folder: Path
@@ -72,17 +72,17 @@ class Bundle:
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """The zero-shot head's: the bundle's own, else those for remote sensing."""
+        """Templates of the zero-shot head: the bundle's own, else those for remote sensing."""
         return self.own_templates or REMOTE_SENSING
 
     @property
     def one_template(self) -> str:
-        """The context as a template, what an untrained prompt learner reads."""
+        """The context as a template: the prompt of an untrained prompt learner."""
         return f"{self.context} {GAP}."
 
     @property
     def sha256(self) -> str:
-        """Identity of the frozen parts."""
+        """Hash that identifies the frozen parts."""
         return sha256_of_files(self.files)
 
     def part(self, name: str) -> Path:
@@ -90,46 +90,46 @@ class Bundle:
         return self.folder / name
 
     def unknown_words(self, label: str) -> tuple[str, ...]:
-        """Words of a label that the bundle never saw, in order; empty when its vocabulary is open."""
+        """Return the words of a label that the bundle was not trained on, in order; empty for an open vocabulary."""
         if self.vocabulary is None:
             return ()
         return tuple(dict.fromkeys(w for w in _WORD.findall(label.lower()) if w not in self.vocabulary))
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Open a bundle and verify every file of it.
+    """Open a bundle and verify all of its files.
 
     Raises
     ------
     InputError
-        There is none.
+        The folder has no bundle.
     BundleError
-        It is incomplete or changed, holds files that its manifest does not name, or is of a newer schema.
+        The bundle is incomplete or changed, has files that are not in its manifest, or has a newer schema.
     """
     bundle = read_bundle(folder)
-    refuse_strangers(folder, PARTS, bundle.files)
+    reject_unlisted_files(folder, PARTS, bundle.files)
     verify_files(folder, bundle.files)
     return bundle
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read what a bundle says of itself. Its files are not looked at.
+    """Read the manifest of a bundle. Its files are not verified.
 
     Raises
     ------
     InputError
-        There is none.
+        The folder has no bundle.
     BundleError
-        Its manifest is damaged, or of a newer schema.
+        The manifest is damaged or has a newer schema.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder}: no bundle there (no {MANIFEST})", "bimors models list shows the bundles")
+        raise InputError(f"{folder}: not a bundle ({MANIFEST} not found)", "list the bundles: bimors models list")
     return bundle_of(folder, read_manifest(path, SCHEMA, UPGRADES))
 
 
 def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
-    """Take a bundle out of its manifest's content.
+    """Make a bundle from the content of its manifest.
 
     Raises
     ------
@@ -152,17 +152,17 @@ def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
             own_templates=_templates(content["templates"]) if "templates" in content else (),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        check_form(path, content, "manifest")  # knows the place
+        check_schema(path, content, "manifest")  # its message has the JSON path
         raise BundleError(f"{path}: damaged: {error}") from error
     for entry in bundle.files:
         if entry.path.partition("/")[0] not in PARTS:
-            raise BundleError(f"{path}: names {entry.path!r}, which is in none of the parts {', '.join(PARTS)}")
+            raise BundleError(f"{path}: lists {entry.path!r}, which is not in one of the folders {', '.join(PARTS)}")
     return bundle
 
 
 def _templates(given: Any) -> tuple[str, ...]:
-    if not isinstance(given, list) or not given or not all(isinstance(one, str) for one in given):
-        raise TypeError("templates is not a list of texts")
+    if not isinstance(given, list) or not given or not all(isinstance(text, str) for text in given):
+        raise TypeError("templates is not a list of strings")
     try:
         check_templates(given, "templates:")
     except InputError as error:
@@ -182,14 +182,14 @@ def write_bundle_manifest(
     licences: Mapping[str, str],
     templates: Sequence[str] = (),
 ) -> Bundle:
-    """Measure the files of the parts that lie in ``folder`` and write the manifest; they are not read once more.
+    """Hash the files of the parts in ``folder``, write the manifest, and return the bundle without verifying it.
 
-    Without ``templates`` it names none, and the zero-shot head has those for remote sensing.
+    Without ``templates`` the manifest has none, and the zero-shot head uses those for remote sensing.
 
     Raises
     ------
     BundleError
-        A name or a value is none that a manifest may have.
+        A name or a value is not valid in a manifest.
     """
     parts = [folder / part for part in PARTS]
     paths = [p.relative_to(folder).as_posix() for part in parts for p in part.rglob("*") if p.is_file()]
@@ -205,7 +205,7 @@ def write_bundle_manifest(
         "files": [asdict(entry) for entry in list_files(folder, paths)],
         "vocabulary": None if vocabulary is None else sorted(vocabulary),
     }
-    check_form(folder / MANIFEST, content, "manifest")
+    check_schema(folder / MANIFEST, content, "manifest")
     bundle = bundle_of(folder, content)
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return bundle

@@ -40,9 +40,9 @@ PackOutput = Annotated[
 def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """List the bundle that is part of bimors, those that can be fetched, and those that are installed."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.listing import shelf
+    from bimors_cli.bundle.listing import list_bundles
 
-    rows = shelf()
+    rows = list_bundles()
     if json_output:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -60,9 +60,9 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
 def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """Show source, licences and published accuracy of a bundle, and whether it is installed."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.listing import facts_of
+    from bimors_cli.bundle.listing import bundle_info
 
-    facts = facts_of(name)
+    facts = bundle_info(name)
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return

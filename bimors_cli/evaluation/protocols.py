@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import places
+from bimors_cli.labels import match_names
 
 BASE_TO_NEW, CROSS_DATASET, DOMAIN, PLAIN = "base-to-new", "cross-dataset", "domain-generalization", "plain"
 
@@ -90,7 +90,7 @@ def _cross_dataset(data_sets: Mapping[str, Sequence[str]]) -> tuple[Question, ..
 
 def _domain_generalization(data_sets: Mapping[str, Sequence[str]]) -> tuple[Question, ...]:
     first, *others = data_sets.values()
-    shared = [name for name in first if all(None not in places([name], other) for other in others)]
+    shared = [name for name in first if all(None not in match_names([name], other) for other in others)]
     if len(shared) < 2:
         raise InputError(
             f"domain-generalization needs classes that all data sets have; {', '.join(data_sets)} share "
@@ -99,7 +99,7 @@ def _domain_generalization(data_sets: Mapping[str, Sequence[str]]) -> tuple[Ques
         )
     some = {}
     for name, classes in data_sets.items():
-        known = places(shared, classes)
+        known = match_names(shared, classes)
         some[name] = Classes(name, tuple(place for place in known if place is not None))
     return _from_each_to_all(DOMAIN, some)
 

@@ -22,7 +22,7 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
     parts = [part.strip() for value in values for part in value.split(",")]
     for part in parts:
         if not (part.isascii() and part.isdigit() and int(part) > 0):
-            raise InputError(f"band {part!r} is not a number from 1", "write bands as 3,2,1")
+            raise InputError(f"{part!r} is not a band number", "write bands as 3,2,1, numbered from 1")
     return tuple(map(int, parts))
 
 

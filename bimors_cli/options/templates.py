@@ -1,4 +1,4 @@
-"""Templates: sentences around a class name, as CLIP reads it without training."""
+"""Prompt templates of the zero-shot head: sentences with a class name in them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 
 from bimors_cli.errors import InputError
 
-# Where the name goes.
+# Placeholder of the class name.
 GAP: Final = "{}"
-MOST, MAX_CHARACTERS = 100, 1000
+MAX_TEMPLATES, MAX_CHARACTERS = 100, 1000
 
-# For a bundle that names none. How people speak of pictures from above; a large CLIP has read all of it.
+# For bundles without templates of their own: common captions of aerial and satellite images.
 REMOTE_SENSING: Final = (
     "a photo of a {}.",
     "a satellite photo of a {}.",
@@ -29,24 +29,24 @@ REMOTE_SENSING: Final = (
 
 
 def check_templates(templates: Sequence[str], where: str) -> None:
-    """Check templates that a user or a manifest gives.
+    """Check the templates of a user or a manifest; ``where`` starts the messages.
 
     Raises
     ------
     InputError
-        One has no gap for the name, or several; is there twice, far too long, or has a control character; there are
-        too many of them. ``where`` begins the message.
+        A template has no placeholder or several, is a duplicate, too long, or has a control character; or there are
+        too many templates.
     """
-    if len(templates) > MOST:
-        raise InputError(f"{where}: {len(templates)} templates; at most {MOST}")
-    for place, template in enumerate(templates):
+    if len(templates) > MAX_TEMPLATES:
+        raise InputError(f"{where}: {len(templates)} templates; at most {MAX_TEMPLATES} are supported")
+    for index, template in enumerate(templates):
         shown = repr(template if len(template) <= 60 else template[:57] + "...")
         if template.count(GAP) != 1:
             how = "has no {}" if GAP not in template else "has more than one {}"
-            raise InputError(f"{where} {shown}: {how}", 'mark where the label goes, once: "a satellite photo of a {}."')
+            raise InputError(f"{where} {shown}: {how}", 'write {} once, for the label: "a satellite photo of a {}."')
         if len(template) > MAX_CHARACTERS:
-            raise InputError(f"{where} {shown}: {len(template):,} characters", "no model reads as much")
+            raise InputError(f"{where} {shown}: {len(template):,} characters; at most {MAX_CHARACTERS:,}", "shorten it")
         if not template.isprintable():
-            raise InputError(f"{where} {shown}: a control character", "remove it")
-        if template in templates[:place]:
-            raise InputError(f"{where} {shown}: the same twice", "give each once")
+            raise InputError(f"{where} {shown}: contains a control character", "remove it")
+        if template in templates[:index]:
+            raise InputError(f"{where} {shown}: duplicate template", "give each template once")

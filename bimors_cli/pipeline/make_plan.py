@@ -31,7 +31,7 @@ from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
 from bimors_cli.scene.stretch import compute_stretch, parse_stretch
-from bimors_cli.scene.vote_cells import cells_of, covering
+from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
 
 log = logging.getLogger("bimors")
 
@@ -188,7 +188,7 @@ def _covering(scene: ScenePlan, cells: ScenePlan) -> ScenePlan:
     """Restrict a scene to the tiles over the cells in the AOI."""
     if cells.inside is None:
         return scene
-    return replace(scene, inside=covering(scene.grid, cells.inside), aoi_sha256=cells.aoi_sha256)
+    return replace(scene, inside=tiles_overlapping(scene.grid, cells.inside), aoi_sha256=cells.aoi_sha256)
 
 
 def _restrict(scene: AnyScene, spec: str, rule: str, *, alone: bool) -> AnyScene:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bimors_cli.errors import JournalError
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.vote_cells import cells_of, held, reach
+from bimors_cli.scene.vote_cells import cells_of, cells_per_tile, whole_cells
 
 NO_ROW: Final = -1
 # Reasons of a cell without a label: the first one that a tile over the cell has.
@@ -73,7 +73,7 @@ class VoteAccumulator:
         if result.reason == "read_error":
             return
         tile = self._grid[result.index]
-        rows, cols = held(self._grid, tile)
+        rows, cols = whole_cells(self._grid, tile)
         # Valid fractions of a cell may differ by tile, as each image is resampled. The last tile starts with the cell.
         self._cell_states[tile.row : tile.row + rows, tile.col : tile.col + cols] = _unpack(result, rows, cols)
 
@@ -102,7 +102,7 @@ class VoteAccumulator:
         total, weight = np.zeros((size, probabilities.shape[1])), np.zeros(size, np.int64)
         nearest, distance = np.full(size, NO_ROW), np.full(size, np.iinfo(np.int64).max)
         state = np.full(size, _ABSENT, np.uint8)
-        rows, cols = reach(grid)
+        rows, cols = cells_per_tile(grid)
         # From the farthest tile to the cell's own: in grid order.
         for up in reversed(range(rows)):
             high, down = _overlap(row, row - up, grid.rows, grid.stride_y, grid.tile_height, grid.scene_height)

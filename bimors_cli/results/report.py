@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pyproj import CRS
 
-from bimors_cli.labels import Labels, places
+from bimors_cli.labels import Labels, match_names
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.palette import NO_LABEL, colours
 from bimors_cli.output.predictions import read_predictions
@@ -140,9 +140,9 @@ def _areas(found: ClassifiedTiles) -> npt.NDArray[np.float64]:
 def _all_names(typed: list[str], labels: Labels) -> tuple[str, ...]:
     """Return the labels of the run, then what was typed since."""
     added = dict.fromkeys(typed)
-    found = dict(zip(added, places(list(added), labels.names), strict=True))
+    found = dict(zip(added, match_names(list(added), labels.names), strict=True))
     new = [name for name in added if found[name] is None]
-    first = places(new, new)
+    first = match_names(new, new)
     return (*labels.names, *(new[place] for place in dict.fromkeys(first) if place is not None))
 
 
@@ -150,7 +150,7 @@ def _same(label: str, names: tuple[str, ...]) -> str:
     """Return the one among the names that is read like a label."""
     if label in names:
         return label
-    (place,) = places([label], names)
+    (place,) = match_names([label], names)
     if place is None:
         raise ValueError(f"{label!r} is none of the names")
     return names[place]

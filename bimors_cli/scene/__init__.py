@@ -1,1 +1,1 @@
-"""Scenes: opening a raster, cutting it into a grid, reading its tiles, their polygons and the area of interest."""
+"""Scenes: opening rasters, the tile grid, reading tiles, tile polygons and the area of interest."""

@@ -13,40 +13,40 @@ from bimors_cli.scene.polygons import Polygons
 if TYPE_CHECKING:
     from pyproj import CRS
 
-# A plane this near to the ground counts as true: UTM and national grids are within 0.2 %, Web Mercator is not.
-_TRUE: Final = 0.01
-_SAMPLED: Final = 100
-# A parallel is no geodesic: edges longer than this many degrees are followed in steps.
-_STEP: Final = 0.25
+# Planar areas within this of the ellipsoid are used: UTM and national grids are within 0.2 %, Web Mercator is not.
+_TOLERANCE: Final = 0.01
+_SAMPLE_SIZE: Final = 100
+# A parallel is not a geodesic: longer edges, in degrees, are densified.
+_STEP_DEGREES: Final = 0.25
 
 
 def ground_areas(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64]:
-    """Measure polygons in square metres.
+    """Return the areas of polygons in square metres.
 
-    In the plane of a projected CRS that is true to within 1 % at these polygons, so that a tile of 64 x 64 m has
-    4096 m2; on the ellipsoid otherwise (degrees, Web Mercator), or in the plane where a CRS has no ellipsoid.
+    Planar areas are used where a projected CRS is accurate to within 1 % at these polygons, so that a tile of 64 x 64 m
+    has 4096 m2, and where a CRS has no ellipsoid; otherwise (degrees, Web Mercator) areas on the ellipsoid.
 
     Parameters
     ----------
     polygons : object array [n] of Polygon, MultiPolygon or None
-        In ``crs``, x before y.
+        Coordinates in ``crs``, x before y.
     crs : pyproj.CRS
-        Theirs.
+        CRS of the polygons.
 
     Returns
     -------
     float array [n]
-        nan for None, and where a polygon has no place on the ellipsoid.
+        Areas; NaN for None and for polygons that cannot be mapped to the ellipsoid.
     """
     missing = shapely.is_missing(polygons)
     plane = np.full(len(polygons), np.nan)
     if not crs.is_geographic:
         unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
         plane[~missing] = shapely.area(polygons[~missing]) * unit**2
-        places = np.flatnonzero(~missing)
-        sample = places[:: max(1, len(places) // _SAMPLED)]
+        indices = np.flatnonzero(~missing)
+        sample = indices[:: max(1, len(indices) // _SAMPLE_SIZE)]
         ground = _on_ellipsoid(polygons[sample], crs)
-        if ground is None or bool(np.all(np.abs(plane[sample] - ground) <= _TRUE * ground)):
+        if ground is None or bool(np.all(np.abs(plane[sample] - ground) <= _TOLERANCE * ground)):
             return plane
     result = np.full(len(polygons), np.nan)
     ground = _on_ellipsoid(polygons[~missing], crs)
@@ -57,25 +57,25 @@ def ground_areas(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64]:
 
 
 def _on_ellipsoid(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64] | None:
-    """Return the areas on the CRS's own ellipsoid; None where it has none."""
+    """Return the areas on the ellipsoid of the CRS; None if it has none."""
     from pyproj import Transformer
 
     geod, geographic = crs.get_geod(), crs.geodetic_crs
     if geod is None or geographic is None:
         return None
     if crs.is_geographic:
-        degrees = shapely.segmentize(polygons, _STEP / _to_degrees(crs))
+        degrees = shapely.segmentize(polygons, _STEP_DEGREES / _to_degrees(crs))
     else:
         transformer = Transformer.from_crs(crs, geographic, always_xy=True)
         degrees = shapely.transform(polygons, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
     factor = _to_degrees(geographic)
     if factor != 1:
         degrees = shapely.transform(degrees, lambda xy: xy * factor)
-    # Its sign is the turning direction.
+    # The sign is the orientation.
     return np.array([abs(geod.geometry_area_perimeter(polygon)[0]) for polygon in degrees], np.float64)
 
 
 def _to_degrees(crs: CRS) -> float:
-    """Return how many degrees one unit of a geographic CRS is."""
+    """Return the unit of a geographic CRS in degrees."""
     factor = np.degrees(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
     return 1.0 if abs(factor - 1) < 1e-9 else float(factor)

@@ -1,4 +1,4 @@
-"""Which bands make the picture."""
+"""Choosing the bands of the image."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Bands:
     Attributes
     ----------
     indexes : tuple of int
-        One band (shown grey, or through its palette) or three (red, green, blue), from 1.
+        One band (grey, or with a palette) or three (red, green, blue), numbered from 1.
     palette : bytes or None
-        RGBA of each value, 4 bytes a value, where the one band is a palette.
+        RGBA of each value, 4 bytes per value, if the band has a colour table.
     """
 
     indexes: tuple[int, ...]
@@ -28,35 +28,35 @@ class Bands:
 
     @property
     def channels(self) -> int:
-        """Channels after the palette: 1 or 3."""
+        """Number of channels after applying the palette: 1 or 3."""
         return 3 if self.palette is not None else len(self.indexes)
 
     def lut(self) -> npt.NDArray[np.uint8]:
-        """Return the palette as uint8 [values, 4]; empty without one."""
+        """Return the palette as uint8 [values, 4]; empty without a palette."""
         return np.frombuffer(self.palette or b"", np.uint8).reshape(-1, 4)
 
 
 def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
-    """Choose the bands of the picture.
+    """Choose the bands of the image.
 
-    Without `bidx`: a palette through its colours; red, green and blue by colour interpretation; else the first three
-    bands that are not alpha; else the first of them.
+    Without `bidx`: red, green and blue by colour interpretation; else a band with a palette; else the first three
+    bands that are not alpha; else the first of these.
 
     Parameters
     ----------
     info : SceneInfo
         The scene.
     bidx : tuple of int, optional
-        The user's choice, from 1: one band or three, repeats allowed.
+        The user's choice, numbered from 1: one band or three, repeats allowed.
 
     Raises
     ------
     InputError
-        Neither one nor three bands, or a band that the scene does not have.
+        `bidx` has neither one nor three bands, or a band that the scene does not have.
     """
     indexes = _default(info) if bidx is None else bidx
     if len(indexes) not in (1, 3):
-        raise InputError(f"{len(indexes)} bands were chosen", "give one band (grey) or three (red, green, blue)")
+        raise InputError(f"{len(indexes)} bands were given", "give one band (grey) or three (red, green, blue)")
     for index in indexes:
         if not 1 <= index <= info.count:
             bands = "one band" if info.count == 1 else f"bands 1 to {info.count}"

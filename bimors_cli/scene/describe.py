@@ -1,4 +1,4 @@
-"""What a scene is and how it would be read: the facts behind `bimors info`."""
+"""The properties of a scene and of its tile grid, as `bimors info` shows them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def describe(options: InfoOptions) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The scene or an option cannot be used.
+        The scene or an option is invalid.
     ReadError
-        No part of the pixels can be read.
+        The pixels cannot be read.
     """
     options.check_required()
     rule = parse_nodata(options.nodata)
@@ -29,11 +29,11 @@ def describe(options: InfoOptions) -> dict[str, Any]:
         info = scene.info
         bands = choose_bands(info, options.bidx or None)
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
-        settled = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), rule)
+        applied = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), rule)
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
-    place = (info.transform, info.crs, info.width, info.height)
-    pixel = pixel_size_metres(*place)
-    scale = ground_scale(*place)
+    georeference = (info.transform, info.crs, info.width, info.height)
+    pixel = pixel_size_metres(*georeference)
+    scale = ground_scale(*georeference)
     corners = [
         info.transform @ corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     ]
@@ -53,7 +53,7 @@ def describe(options: InfoOptions) -> dict[str, Any]:
         "mask": info.mask,
         "bands_used": list(bands.indexes),
         "colour_interpretation": list(info.colorinterp),
-        "stretch": str(settled),
+        "stretch": str(applied),
         "valid_share": valid_fraction,
         "tile_size_px": [grid.tile_width, grid.tile_height],
         "tile_size_m": [grid.tile_width * pixel[0], grid.tile_height * pixel[1]],

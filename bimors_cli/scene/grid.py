@@ -1,4 +1,4 @@
-"""The grid: how a scene is cut into tiles. Pure integers, anchored at the scene's first pixel."""
+"""The tile grid of a scene, in whole pixels from the scene's first pixel."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bimors_cli.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One cell of a grid: its place, and its window of pixels clipped to the scene.
+    """One tile of a grid: its position and its pixel window, clipped to the scene.
 
     Attributes
     ----------
     row, col : int
-        Place in the grid, from 0.
+        Position in the grid, from 0.
     x, y : int
         First pixel column and row.
     width, height : int
-        Pixels inside the scene, from 1.
+        Size in pixels inside the scene, from 1.
     """
 
     row: int
@@ -33,7 +33,7 @@ class Tile:
 
     @property
     def window(self) -> Window:
-        """The window for rasterio."""
+        """The pixel window, for rasterio."""
         return Window(self.x, self.y, self.width, self.height)
 
     def id(self, stem: str) -> str:
@@ -43,24 +43,24 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A scene cut into tiles, row by row; the tiles at the right and bottom edges are kept and clipped.
+    """The tiles of a scene, row by row; tiles at the right and bottom edges are clipped.
 
-    The union of the tiles is the scene. Tile (row, col) begins at pixel (col * stride_x, row * stride_y), whatever
-    else is asked for (area of interest, batch, machine).
+    The tiles cover the scene. Tile (row, col) starts at pixel (col * stride_x, row * stride_y), independent of area of
+    interest, batch and machine.
 
     Attributes
     ----------
     scene_width, scene_height : int
-        Pixels.
+        Size of the scene, in pixels.
     tile_width, tile_height : int
-        Pixels of a whole tile.
+        Size of an unclipped tile, in pixels.
     stride_x, stride_y : int
-        Pixels from one tile to the next: tile size less overlap.
+        Pixels from one tile to the next: tile size minus overlap.
 
     Raises
     ------
     InputError
-        A size below 1, or a stride outside 1..tile size (overlap as large as the tile, or a gap).
+        A size is below 1, or a stride is outside 1..tile size (overlap as large as the tile, or a gap).
     """
 
     scene_width: int
@@ -78,12 +78,12 @@ class Grid:
             if scene < 1:
                 raise InputError(f"the scene is {scene} px {axis}")
             if tile < 1:
-                raise InputError(f"a tile of {tile} px {axis} holds nothing", "give a tile size of 1 px or more")
+                raise InputError(f"invalid tile size: {tile} px {axis}", "give a tile size of 1 px or more")
             if stride < 1:
                 hint = "give an overlap smaller than the tile"
-                raise InputError(f"an overlap of {tile - stride} px leaves no step in tiles {tile} px {axis}", hint)
+                raise InputError(f"an overlap of {tile - stride} px is too large for tiles {tile} px {axis}", hint)
             if stride > tile:
-                raise InputError(f"a step of {stride} px leaves gaps between tiles {tile} px {axis}")
+                raise InputError(f"a stride of {stride} px leaves gaps between tiles {tile} px {axis}")
 
     @property
     def rows(self) -> int:
@@ -103,13 +103,13 @@ class Grid:
         return (self.tile(row, col) for row in range(self.rows) for col in range(cols))
 
     def __getitem__(self, index: int) -> Tile:
-        """Return the tile at a place of the row-major order, 0 to ``len(self) - 1``; IndexError outside."""
+        """Return the tile at an index of the row-major order, 0 to ``len(self) - 1``; IndexError outside."""
         if not 0 <= index < len(self):
             raise IndexError(f"tile {index} of {len(self)}")
         return self.tile(*divmod(index, self.cols))
 
     def index(self, tile: Tile) -> int:
-        """Return the place of a tile in the row-major order."""
+        """Return the index of a tile in the row-major order."""
         return tile.row * self.cols + tile.col
 
     def tile(self, row: int, col: int) -> Tile:
@@ -118,13 +118,13 @@ class Grid:
             raise IndexError(f"tile ({row}, {col}) of a grid of {self.rows} x {self.cols}")
         return self._at(row, col)
 
-    def take(self, indexes: Iterable[int]) -> list[Tile]:
-        """Return the tiles at places of the row-major order, as ``[]`` does, for many of them."""
+    def take(self, indices: Iterable[int]) -> list[Tile]:
+        """Return the tiles at several indices of the row-major order; IndexError outside."""
         count, cols = len(self), self.cols
-        places = list(indexes)
-        if places and (min(places) < 0 or max(places) >= count):
-            raise IndexError(f"tiles {min(places)} to {max(places)} of {count}")
-        return [self._at(*divmod(place, cols)) for place in places]
+        indices = list(indices)
+        if indices and (min(indices) < 0 or max(indices) >= count):
+            raise IndexError(f"tiles {min(indices)} to {max(indices)} of {count}")
+        return [self._at(*divmod(index, cols)) for index in indices]
 
     def _at(self, row: int, col: int) -> Tile:
         x, y = col * self.stride_x, row * self.stride_y

@@ -1,4 +1,4 @@
-"""Which pixels hold data."""
+"""Valid pixels: nodata values, masks and alpha bands."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bimors_cli.scene.bands import Bands
 
 @dataclass(frozen=True, slots=True)
 class Nodata:
-    """Which value holds no data: the file's own ("file"), no value at all ("none"), or `value` ("value").
+    """The nodata value: that of the file ("file"), none ("none"), or `value` ("value").
 
-    An alpha band and a mask band hold in any case: they are not values.
+    Alpha and mask bands are applied in any case.
     """
 
     kind: Literal["file", "none", "value"] = "file"
@@ -34,12 +34,12 @@ FILE_NODATA: Final = Nodata()
 
 
 def parse_nodata(text: str | None) -> Nodata:
-    """Parse an override of the file's nodata: a number, ``nan``, ``none``; None keeps the file's.
+    """Parse an override of the file's nodata value: a number, ``nan`` or ``none``; None keeps the value of the file.
 
     Raises
     ------
     InputError
-        Something else.
+        The text is not a nodata value.
     """
     if text is None:
         return FILE_NODATA
@@ -47,7 +47,7 @@ def parse_nodata(text: str | None) -> Nodata:
     if word in ("none", "null"):
         return Nodata("none")
     try:
-        return Nodata("value", float(word.replace("_", "?")))  # float() would take 1_000
+        return Nodata("value", float(word.replace("_", "?")))  # float() accepts 1_000
     except ValueError:
         raise InputError(f"{text!r} is not a nodata value", "give a number, nan or none") from None
 
@@ -59,10 +59,10 @@ def valid_mask(
     data: npt.NDArray[Any],
     window: Window,
 ) -> npt.NDArray[np.bool_]:
-    """Tell which pixels of a window that was read hold data.
+    """Return the valid pixels of a window that was read.
 
-    A pixel is valid if the mask or alpha band says so (alpha above 0), not all of the bands used hold nodata (GDAL's
-    rule: a black red channel alone is a colour), and all of them are finite.
+    A pixel is valid if it is not masked by a mask or alpha band (alpha 0), not all of the bands used are nodata (GDAL's
+    rule: red alone may be 0 in a colour), and all of them are finite.
 
     Parameters
     ----------
@@ -71,16 +71,16 @@ def valid_mask(
     bands : Bands
         The bands that were read.
     nodata : Nodata
-        The user's rule.
+        The nodata rule.
     data : array [bands, h, w]
-        Their values, any real dtype, read at the window's resolution or decimated.
+        Values of the bands, any real dtype, at full resolution or decimated.
     window : Window
         The window that was read.
 
     Returns
     -------
     bool array [h, w]
-        True where there is data.
+        True for valid pixels.
     """
     flags = [dataset.mask_flag_enums[index - 1] for index in bands.indexes]
     valid = np.ones(data.shape[1:], np.bool_)
@@ -88,7 +88,7 @@ def valid_mask(
     if alpha is not None:
         valid &= dataset.read(alpha, window=window, out_shape=valid.shape) > 0
     for index, flag in zip(bands.indexes, flags, strict=True):
-        # GDAL calls a mask made of NODATA_VALUES per_dataset too: an override replaces that one.
+        # GDAL reports a mask made of NODATA_VALUES as per_dataset too: an override replaces that mask.
         by_value = MaskFlags.nodata in flag and nodata.kind != "file"
         if MaskFlags.per_dataset in flag and MaskFlags.alpha not in flag and not by_value:
             valid &= dataset.read_masks(index, window=window, out_shape=valid.shape) > 0
@@ -110,17 +110,17 @@ def valid_mask(
     return valid
 
 
-def known_to_gdal(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:
-    """Tell whether GDAL, when it averages, leaves out the pixels that `valid_mask` calls empty (NaN aside)."""
+def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:
+    """Tell whether GDAL, when averaging, leaves out all pixels that are invalid in `valid_mask` (except NaN)."""
     alpha = _alpha(dataset, bands)
-    seen = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
-    return seen and nodata.kind == "file"
+    masked = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
+    return masked and nodata.kind == "file"
 
 
 def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
-    """Return the alpha band, None where there is none or it is shown as a picture.
+    """Return the number of the alpha band; None if there is none or it is one of the image bands.
 
-    Found by its colour: GDAL itself takes alpha for a mask in files of 8 or 16 unsigned bits only, not beside nodata.
+    Found by colour interpretation: GDAL uses alpha as mask in files of uint8 or uint16 only, and not if nodata is set.
     """
     colours = dataset.colorinterp
     index = colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None
@@ -128,7 +128,7 @@ def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
 
 
 def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
-    """Compare in the band's dtype, as the file stores it: float32 holds 0.1 otherwise than Python does."""
+    """Compare in the dtype of the band: 0.1 in float32 differs from Python's 0.1."""
     if band.dtype.kind == "f":
         with np.errstate(over="ignore"):
             typed = np.float64(value).astype(band.dtype)

@@ -1,4 +1,4 @@
-"""Reading a window of the chosen bands with its validity, in full or decimated."""
+"""Reading a window of the chosen bands with its valid pixels, at full resolution or decimated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import Nodata, known_to_gdal, valid_mask
+from bimors_cli.scene.mask import Nodata, gdal_masks_all, valid_mask
 
-# A decimated read samples each output pixel this often along an axis: enough for a smooth picture and for the share of
-# valid pixels, and never more than 16 times the picture in memory, however large the window.
+# A decimated read samples each output pixel this often along an axis: enough for a smooth image and for the fraction of
+# valid pixels, and never more than 16 times the size of the image in memory, however large the window.
 _OVERSAMPLING: Final = 4
 
 
@@ -26,32 +26,32 @@ def sample_window(
     shape: tuple[int, int],
     resampling: Resampling = Resampling.nearest,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Read a window at a shape, through its overviews where they help.
+    """Read a window at a shape, from overviews where they are suitable.
 
     Parameters
     ----------
     dataset : DatasetReader
         The scene.
     bands, nodata : Bands, Nodata
-        What to read, what is empty.
+        The bands to read, and the nodata rule.
     window : Window
-        Whole pixels inside the scene.
+        Window of whole pixels inside the scene.
     shape : (h, w)
-        Pixels to return.
+        Shape of the result, in pixels.
     resampling : Resampling
-        Of the values; the mask is nearest always.
+        Resampling of the values; the mask is always resampled by nearest.
 
     Returns
     -------
     data : array [channels, h, w]
-        The scene's dtype; uint8 for a palette.
+        Values in the scene's dtype; uint8 for a palette.
     valid : bool array [h, w]
-        True where there is data.
+        True for valid pixels.
 
     Raises
     ------
     rasterio.errors.RasterioError
-        GDAL could not read.
+        GDAL could not read the window.
     """
     dtype = np.result_type(*(dataset.dtypes[index - 1] for index in bands.indexes))
     indexes, out_shape = list(bands.indexes), (len(bands.indexes), *shape)
@@ -68,10 +68,10 @@ def sample_window(
 def average_window(
     dataset: DatasetReader, bands: Bands, nodata: Nodata, window: Window, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.floating[Any]]]:
-    """Read a window at a smaller shape; each pixel is the mean of the valid ones it stands for.
+    """Read a window at a smaller shape; each pixel is the mean of the valid pixels that it covers.
 
-    Two steps, so that neither nodata nor NaN bleeds into its neighbours and a palette is averaged as colours: GDAL
-    reads a few times finer than asked (averaging, through overviews), and the valid samples are averaged here.
+    Two steps, so that neither nodata nor NaN spreads to neighbours and a palette is averaged as colours: GDAL reads at
+    a few times the resolution (averaging, from overviews), and the valid samples are averaged here.
 
     Parameters
     ----------
@@ -81,33 +81,33 @@ def average_window(
     Returns
     -------
     data : array [channels, h, w]
-        The scene's dtype where nothing is decimated, floats otherwise; undefined where `share` is 0.
-    share : float array [h, w]
-        The share of each pixel that holds data, 0..1.
+        The scene's dtype if nothing is decimated, floats otherwise; undefined where `valid_fraction` is 0.
+    valid_fraction : float array [h, w]
+        Valid fraction of each pixel, 0..1.
 
     Raises
     ------
     rasterio.errors.RasterioError
-        GDAL could not read.
+        GDAL could not read the window.
     """
     (rows, cols), (height, width) = shape, (int(window.height), int(window.width))
     if (rows, cols) == (height, width):
         data, valid = sample_window(dataset, bands, nodata, window, shape)
         return data, valid.astype(np.float32)
-    ky, kx = (min(_OVERSAMPLING, -(-full // part)) for full, part in ((height, rows), (width, cols)))
-    # The mean of two palette indexes is a third colour; and GDAL must know what to leave out of a mean.
-    average = bands.palette is None and known_to_gdal(dataset, bands, nodata)
+    ky, kx = (min(_OVERSAMPLING, -(-full // target)) for full, target in ((height, rows), (width, cols)))
+    # The mean of two palette indices is a third colour; and GDAL must leave invalid pixels out of a mean.
+    average = bands.palette is None and gdal_masks_all(dataset, bands, nodata)
     resampling = Resampling.average if average else Resampling.nearest
     data, valid = sample_window(dataset, bands, nodata, window, (rows * ky, cols * kx), resampling)
     values = np.where(valid, data, 0).astype(np.result_type(data.dtype, np.float32))
-    count = _sum_cells(valid.astype(np.float32), ky, kx)
-    total = _sum_cells(values, ky, kx)
+    count = _sum_blocks(valid.astype(np.float32), ky, kx)
+    total = _sum_blocks(values, ky, kx)
     return total / np.maximum(count, 1), count / (ky * kx)
 
 
-def _sum_cells(values: npt.NDArray[Any], ky: int, kx: int) -> npt.NDArray[Any]:
-    """Sum the cells of ky rows and kx columns of the last two axes."""
-    # Adding slices is four times quicker than numpy's sum over two axes of a reshaped array.
+def _sum_blocks(values: npt.NDArray[Any], ky: int, kx: int) -> npt.NDArray[Any]:
+    """Sum blocks of ky rows and kx columns over the last two axes."""
+    # Adding slices is four times faster than numpy's sum over two axes of a reshaped array.
     total = values[..., ::ky, ::kx].copy()
     for y in range(ky):
         for x in range(kx):

@@ -1,4 +1,4 @@
-"""The polygons of tiles, in the scene's CRS or another."""
+"""The polygons of tiles, in the CRS of the scene or another CRS."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from bimors_cli.scene.grid import Tile
 
 Polygons = npt.NDArray[np.object_]
 
-# An edge is followed in this many steps to see how longitude runs along it: a tile as wide as the world has its left
-# and its right corners at the same meridian.
+# Edges are divided into this many steps to follow the longitude along them: the left and right corners of a tile as
+# wide as the world are at the same meridian.
 _STEPS: Final = 8
 
 
 def tile_polygons(tiles: Iterable[Tile], transform: Affine) -> Polygons:
-    """Return the polygon of each tile: its four corners through the transform, right for rotated and south-up scenes.
+    """Return the polygon of each tile from its four corners; rotated and south-up scenes are supported.
 
-    Neighbours share their corners to the last bit.
+    Corners of neighbours are bitwise equal.
 
     Parameters
     ----------
     tiles : iterable of Tile
         A grid, or some of its tiles.
     transform : Affine
-        The scene's.
+        Geotransform of the scene.
 
     Returns
     -------
     object array [n] of shapely Polygon
-        In the scene's CRS, exterior counter-clockwise.
+        Polygons in the scene's CRS, exterior counter-clockwise.
     """
     windows = np.array([(t.x, t.y, t.width, t.height) for t in tiles], np.float64).reshape(-1, 4)
     x, y, width, height = windows.T
     cols = np.stack([x, x, x + width, x + width, x], axis=1)
     rows = np.stack([y, y + height, y + height, y, y], axis=1)
-    if transform.determinant > 0:  # south-up, or mirrored: the same walk turns clockwise on the map
+    if transform.determinant > 0:  # south-up or mirrored: this corner order is clockwise on the map
         cols, rows = cols[:, ::-1], rows[:, ::-1]
     map_x = transform.a * cols + transform.b * rows + transform.c
     map_y = transform.d * cols + transform.e * rows + transform.f
@@ -52,27 +52,27 @@ def tile_polygons(tiles: Iterable[Tile], transform: Affine) -> Polygons:
 
 
 def reproject(polygons: Sequence[Any] | Polygons, src: CRS, dst: CRS) -> Polygons:
-    """Carry tile polygons to another CRS, corner by corner; neighbours still share their corners.
+    """Reproject tile polygons corner by corner; corners of neighbours stay equal.
 
-    To a geographic CRS, longitudes end up in -180..180 as RFC 7946 wants: a tile across the antimeridian becomes a
-    MultiPolygon of its halves, one that holds a pole runs along that pole.
+    In a geographic CRS, longitudes are in -180..180 (RFC 7946): a tile across the antimeridian becomes a MultiPolygon
+    of its two parts, and a tile around a pole is closed along that pole.
 
     Parameters
     ----------
     polygons : sequence of Polygon
-        Four corners each, as `tile_polygons` makes them, in `src`.
+        Polygons of `tile_polygons`, four corners each, in `src`.
     src, dst : CRS
-        Source and target.
+        Source and target CRS.
 
     Returns
     -------
     object array [n] of Polygon, MultiPolygon or None
-        In `dst`, x before y; None where a corner has no place there (off the disk of a geostationary scene).
+        Polygons in `dst`, x before y; None where a corner cannot be projected (off the disk of a geostationary scene).
 
     Raises
     ------
     InputError
-        There is no way from `src` to `dst`.
+        PROJ has no transformation from `src` to `dst`.
     """
     rings = shapely.get_coordinates(np.asarray(polygons, object)).reshape(-1, 5, 2)
     if not len(rings):
@@ -83,7 +83,7 @@ def reproject(polygons: Sequence[Any] | Polygons, src: CRS, dst: CRS) -> Polygon
     start, end = rings[:, :-1, None], rings[:, 1:, None]
     dense = np.concatenate([(start + (end - start) * steps).reshape(len(rings), -1, 2), rings[:, -1:]], axis=1)
     dense = _transform(dense, src, dst)
-    with np.errstate(invalid="ignore"):  # NaN rings become None below
+    with np.errstate(invalid="ignore"):  # rings with NaN become None below
         turns = np.cumsum(np.round(np.diff(dense[..., 0], axis=1) / 360), axis=1)
     corners = dense[:, ::_STEPS].copy()
     corners[:, 1:, 0] -= 360 * turns[:, _STEPS - 1 :: _STEPS]  # whole turns, so unaffected longitudes keep their bits
@@ -96,7 +96,7 @@ def reproject(polygons: Sequence[Any] | Polygons, src: CRS, dst: CRS) -> Polygon
 
 
 def _transform(rings: npt.NDArray[np.float64], src: CRS, dst: CRS) -> npt.NDArray[np.float64]:
-    """Carry [n, k, 2] map coordinates; NaN where there is no answer. An equal CRS changes no bit."""
+    """Reproject coordinates [n, k, 2]; NaN where it fails. An equal CRS returns them unchanged."""
     if src == dst:
         return rings
     from pyproj import Transformer
@@ -106,7 +106,9 @@ def _transform(rings: npt.NDArray[np.float64], src: CRS, dst: CRS) -> npt.NDArra
         transformer = Transformer.from_crs(src.to_wkt(), dst.to_wkt(), always_xy=True)
         x, y = transformer.transform(rings[..., 0], rings[..., 1])
     except ProjError as error:
-        raise InputError(f"no way from {src.to_string()[:60]} to {dst.to_string()[:60]}", str(error)) from error
+        raise InputError(
+            f"no transformation from {src.to_string()[:60]} to {dst.to_string()[:60]}", str(error)
+        ) from error
     result = np.stack([x, y], axis=-1)
     result[~np.isfinite(result).all(axis=-1)] = np.nan
     return result
@@ -118,7 +120,9 @@ def _build(rings: npt.NDArray[np.float64]) -> Polygons:
     good = np.isfinite(rings).all(axis=(1, 2))
     closed = rings[good]
     closed[:, -1] = closed[:, 0]
-    x, y = np.moveaxis(closed - closed[:, :1], 2, 0)  # from the first corner: large coordinates would cancel
+    x, y = np.moveaxis(
+        closed - closed[:, :1], 2, 0
+    )  # relative to the first corner: large coordinates would lose precision
     clockwise = (x[:, :-1] * y[:, 1:] - x[:, 1:] * y[:, :-1]).sum(axis=1) < 0
     closed[clockwise] = closed[clockwise, ::-1]
     result[good] = shapely.polygons(closed)
@@ -127,7 +131,7 @@ def _build(rings: npt.NDArray[np.float64]) -> Polygons:
 
 def _wrap(ring: npt.NDArray[np.float64]) -> Any:
     """Return a ring of unwrapped longitudes as a Polygon or MultiPolygon within -180..180."""
-    if ring[0, 0] != ring[-1, 0]:  # it went once around: close it along the pole that it holds
+    if ring[0, 0] != ring[-1, 0]:  # a ring around a pole: close it along that pole
         pole = np.copysign(90.0, ring[:, 1].mean())
         ring = np.vstack([ring, [(ring[-1, 0], pole), (ring[0, 0], pole)], ring[:1]])
     polygon = shapely.Polygon(ring)
@@ -135,9 +139,9 @@ def _wrap(ring: npt.NDArray[np.float64]) -> Any:
     parts: list[Any] = []
     for turn in np.arange(first, last + 1):
         part = polygon.intersection(shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-        # A tile that ends at the antimeridian may cross it by rounding: such slivers are no part of it.
+        # A tile that ends at the antimeridian may cross it by rounding: such slivers are dropped.
         if part.area > 1e-9 * polygon.area:
             parts.append(translate(part, -360 * turn))
-    # The union joins what meets again where the ring began; parts on either side of the antimeridian stay apart.
+    # The union merges parts that touch at the start of the ring; parts on both sides of the antimeridian stay separate.
     pieces = [orient(piece) for piece in shapely.get_parts(shapely.union_all(parts)) if piece.geom_type == "Polygon"]
     return shapely.MultiPolygon(pieces) if len(pieces) > 1 else pieces[0]

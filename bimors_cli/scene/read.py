@@ -1,4 +1,4 @@
-"""Reading one tile as the picture that the model sees."""
+"""Reading a tile as the model's input image."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bimors_cli.scene.gdal import (
     display_name,
     gdal_env,
     is_remote,
-    open_afresh,
     open_dataset,
     reason_of,
+    reopen,
     shell_name,
 )
 from bimors_cli.scene.grid import Grid, Tile
@@ -29,24 +29,24 @@ from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.stretch import Stretch
-from bimors_cli.scene.vote_cells import cell_shares
+from bimors_cli.scene.vote_cells import cell_valid_fractions
 
 log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, slots=True)
 class TilePixels:
-    """A tile as the model sees it.
+    """The pixels of a tile, as the model's input image.
 
     Attributes
     ----------
     image : uint8 array [3, h, w]
         Red, green, blue; (h, w) is the same for all tiles of a grid.
-    valid_share : float
-        The share of the tile's own pixels (padding not counted) that hold data, 0..1.
+    valid_fraction : float
+        Fraction of valid pixels of the tile, without padding, 0..1.
     cells : float array, optional
-        That of each cell in it, see `bimors_cli.scene.vote_cells.cell_shares`; None where not asked for, and where all
-        hold nothing but data.
+        Fraction of valid pixels of each cell of the tile, see `bimors_cli.scene.vote_cells.cell_valid_fractions`; None
+        if not requested, and if all pixels are valid.
     """
 
     image: npt.NDArray[np.uint8]
@@ -55,21 +55,21 @@ class TilePixels:
 
 
 class SceneReader:
-    """A scene opened for reading tiles by one thread; enter it in the thread that reads. Picklable while closed.
+    """A scene opened for reading tiles; must be entered in the thread that reads. Picklable while closed.
 
     Parameters
     ----------
     info : SceneInfo
         The scene.
     grid : Grid
-        How it is cut.
+        Its tiles.
     bands, stretch, nodata : Bands, Stretch, Nodata
-        How its pixels become a picture.
+        Bands to read, stretch to 8 bits, and nodata rule.
 
     Raises
     ------
     SceneError
-        On entering, if the scene can no longer be opened.
+        On entering: the scene can no longer be opened.
     """
 
     def __init__(
@@ -98,20 +98,20 @@ class SceneReader:
             self._open = stack.pop_all()
         return self
 
-    def open_again(self) -> None:
-        """Open the scene anew after a failed read, which what is open may remember as pixels without data.
+    def reopen(self) -> None:
+        """Open the scene again after a failed read, see `bimors_cli.scene.gdal.reopen`.
 
         Raises
         ------
         SceneError
-            It can no longer be opened.
+            The scene can no longer be opened.
         """
         self.dataset.close()
-        self._dataset = open_afresh(self.dataset, forget=self.is_remote)
+        self._dataset = reopen(self.dataset, clear_cache=self.is_remote)
 
     @property
     def is_remote(self) -> bool:
-        """Whether the pixels come from a server."""
+        """Whether the scene is read from a server."""
         return is_remote(self.info.path)
 
     def _close(self) -> None:
@@ -126,20 +126,20 @@ class SceneReader:
 
 
 def image_shape(grid: Grid, size_limit: int) -> tuple[int, int]:
-    """Return (h, w) of the pictures of a grid: a whole tile, each side no longer than `size_limit` pixels.
+    """Return (h, w) of the images of a grid: an unclipped tile, each side limited to `size_limit` pixels.
 
-    The sides are limited one by one: a tile that is square on the ground but not in pixels becomes square.
+    The sides are limited separately: a tile that is square on the ground but not in pixels becomes square.
     """
     return min(grid.tile_height, size_limit), min(grid.tile_width, size_limit)
 
 
 def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool = False) -> TilePixels:
-    """Read a tile as a picture.
+    """Read a tile as an image.
 
-    A tile larger than `size_limit` is read decimated, never in full. A tile clipped by the scene's edge is read at
-    the scale of the others and padded at the right and below by mirroring: the padding then has the tile's own
-    textures, while a black frame would be an object to the model. For the same reason pixels without data take the
-    mean colour of the tile's valid ones (0 where there are none): black holes pass for water.
+    A tile larger than `size_limit` is read decimated, never in full. A tile clipped at the edge of the scene is read at
+    the scale of the others and padded at the right and at the bottom by mirroring: the padding then has the texture of
+    the tile, whereas a model would see a black border as an object. For the same reason invalid pixels get the mean
+    colour of the valid ones (0 if there are none): black areas look like water.
 
     Parameters
     ----------
@@ -148,39 +148,41 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool =
     tile : Tile
         A tile of the reader's grid.
     size_limit : int
-        Longest side of the picture in pixels: the model's input.
+        Longest side of the image in pixels: the model's input size.
     cells : bool
-        Whether the share of valid pixels is asked for each cell as well.
+        Whether to return the fraction of valid pixels of each cell as well.
 
     Returns
     -------
     TilePixels
-        uint8 [3, *image_shape(reader.grid, size_limit)] and the share of valid pixels.
+        uint8 [3, *image_shape(reader.grid, size_limit)] and the fraction of valid pixels.
 
     Raises
     ------
     ReadError
-        GDAL could not read the pixels.
+        GDAL cannot read the pixels.
     """
     height, width = image_shape(reader.grid, size_limit)
     rows = max(1, round(tile.height * height / reader.grid.tile_height))
     cols = max(1, round(tile.width * width / reader.grid.tile_width))
-    data, share = _read_window(reader, tile, (rows, cols))
-    image = _fill(reader.stretch.apply(data), share > 0)
+    data, valid_fraction = _read_window(reader, tile, (rows, cols))
+    image = _fill(reader.stretch.apply(data), valid_fraction > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
-    parts = cell_shares(reader.grid, tile, share) if cells and (share < 1).any() else None
-    return TilePixels(image, float(share.mean(dtype=np.float64)), parts)
+    per_cell = None
+    if cells and (valid_fraction < 1).any():
+        per_cell = cell_valid_fractions(reader.grid, tile, valid_fraction)
+    return TilePixels(image, float(valid_fraction.mean(dtype=np.float64)), per_cell)
 
 
 def _read_window(
     reader: SceneReader, tile: Tile, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.floating[Any]]]:
-    """Read a tile's pixels and the share of each that holds data; what a server sent torn is asked for once more."""
+    """Read the pixels of a tile and the valid fraction of each; a failed read from a server is repeated once."""
     name = display_name(reader.info.path)
     for last in (False, True) if reader.is_remote else (True,):
-        if reader.dataset.closed:  # it could not be opened again after an earlier tile
+        if reader.dataset.closed:  # it could not be reopened after an earlier tile
             try:
-                reader.open_again()
+                reader.reopen()
             except SceneError as error:
                 raise ReadError(f"cannot read row {tile.row}, col {tile.col}: {error.message}", error.hint) from error
         try:
@@ -188,18 +190,18 @@ def _read_window(
         except GDAL_ERRORS as error:
             message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
             try:
-                reader.open_again()
-            except SceneError as gone:
-                raise ReadError(message, gone.message) from error
+                reader.reopen()
+            except SceneError as closed:
+                raise ReadError(message, closed.message) from error
             if last:
-                hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(reader.info.path)}"
+                hint = f"check the file for damage: gdalinfo -checksum {shell_name(reader.info.path)}"
                 raise ReadError(message, hint) from error
-            log.info("%s; asked for again", message)
-    raise AssertionError("the last try returns or raises")
+            log.info("%s; reading it again", message)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _fill(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Return `image` with its invalid pixels in the mean colour of the valid ones."""
+    """Return the image with invalid pixels in the mean colour of the valid ones."""
     if valid.all():
         return image
     colour = np.rint(image[:, valid].mean(axis=1)) if valid.any() else np.zeros(3)

@@ -1,4 +1,4 @@
-"""A sample of a scene's pixels: what its stretch and its share of data are measured on."""
+"""A sample of the pixels of a scene, for its stretch and its fraction of valid pixels."""
 
 from __future__ import annotations
 
@@ -13,78 +13,78 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, is_remote, open_afresh, reason_of, shell_name
+from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, is_remote, reason_of, reopen, shell_name
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.pixels import sample_window
 
-_SIDES: Final = (1024, 4096)  # pixels a side of the sample; the second if the first finds too few valid pixels
-_ENOUGH: Final = 1000  # valid pixels
-_STRIPS: Final = 8  # the sample is read in strips: one damaged block costs one strip, not the scene
+_SIDES: Final = (1024, 4096)  # pixels per side of the sample; the second if the first has too few valid pixels
+_MIN_VALID: Final = 1000  # valid pixels
+_STRIPS: Final = 8  # the sample is read in strips: a damaged block costs one strip, not the scene
 _DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
-_SMALL_BLOCK: Final = 4_000_000  # pixels; larger blocks must not be decoded once a patch
-_PATCH: Final = 64  # pixels a side of the patches that are read instead
+_SMALL_BLOCK: Final = 4_000_000  # pixels; larger blocks must not be decoded for each patch
+_PATCH: Final = 64  # pixels per side of the patches that are read instead
 
 
 @dataclass(frozen=True, slots=True)
 class SceneSample:
-    """Valid pixels ``values`` [channels, n], any real dtype, and ``valid_fraction``, their part of those read."""
+    """Valid pixels ``values`` [channels, n], any real dtype; ``valid_fraction`` is their fraction of those read."""
 
     values: npt.NDArray[Any]
     valid_fraction: float
 
 
 def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneSample:
-    """Read valid pixels from all over a scene, some million at the most.
+    """Read valid pixels evenly spread over a scene, a few million at most.
 
     Raises
     ------
     ReadError
-        No part of the sample could be read.
+        No part of the sample can be read.
     """
-    values, share = np.empty((bands.channels, 0)), 0.0
+    values, valid_fraction = np.empty((bands.channels, 0)), 0.0
     remote = is_remote(dataset.name)
-    # Of its own: a failed read spoils what is open.
-    source = open_afresh(dataset)
+    # A separate dataset, because a failed read makes an open one unusable.
+    source = reopen(dataset)
     try:
         for side in _SIDES:
             parts, read, failure = [], 0, None
             for window, shape in _pieces(dataset, side):
-                for _ in range(2 if remote else 1):  # a server is asked twice
+                for _ in range(2 if remote else 1):  # a failed read from a server is repeated once
                     try:
                         data, valid = sample_window(source, bands, nodata, window, shape)
                     except GDAL_ERRORS as error:
                         failure = error
                         source.close()
-                        source = open_afresh(source, forget=remote)
+                        source = reopen(source, clear_cache=remote)
                     else:
                         parts.append(data[:, valid])
                         read += valid.size
                         break
                 else:
-                    if remote:  # what a network loses differs from run to run, and so would the stretch
+                    if remote:  # network errors differ from run to run, and so would the stretch
                         raise _unreadable(dataset, failure)
             if failure is not None and not parts:
                 raise _unreadable(dataset, failure)
             values = np.concatenate(parts, axis=1)
-            share = values.shape[1] / read
-            if values.shape[1] >= _ENOUGH or side >= max(dataset.shape):
+            valid_fraction = values.shape[1] / read
+            if values.shape[1] >= _MIN_VALID or side >= max(dataset.shape):
                 break
     finally:
         source.close()
-    return SceneSample(values, share)
+    return SceneSample(values, valid_fraction)
 
 
 def _unreadable(dataset: DatasetReader, failure: BaseException | None) -> ReadError:
     name = display_name(dataset.name)
     reason = "" if failure is None else f": {reason_of(failure)}"
-    hint = f"see how far the file is whole: gdalinfo -checksum {shell_name(dataset.name)}"
+    hint = f"check the file for damage: gdalinfo -checksum {shell_name(dataset.name)}"
     error = ReadError(f"cannot read {name}{reason}", hint)
     error.__cause__ = failure
     return error
 
 
 def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:
-    """Yield windows and the shapes to read them at: about `side` x `side` pixels in all."""
+    """Yield windows and their output shapes: about `side` x `side` pixels in total."""
     height, width = dataset.shape
     block_height, block_width = dataset.block_shapes[0]
     small_blocks = block_height * block_width <= _SMALL_BLOCK
@@ -102,7 +102,7 @@ def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[i
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """Return the starts of up to `count` patches, each in the middle of an equal share of a length."""
+    """Return the starts of up to `count` patches, each in the middle of an equal part of a length."""
     count = min(count, -(-length // _PATCH))
     return [
         min(max(0, length * (2 * i + 1) // (2 * count) - _PATCH // 2), max(0, length - _PATCH)) for i in range(count)

@@ -1,4 +1,4 @@
-"""Sizes as users write them (224, 500m, 10%) and what they are in pixels."""
+"""Tile sizes and overlaps (224, 500m, 10%), and their conversion to pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import SceneInfo
 
-# A run keeps some bytes a tile. A scene of 700,000 x 700,000 pixels has as many tiles of 224.
+# A run needs a few bytes per tile. A scene of 700,000 x 700,000 pixels has this many tiles of 224.
 MAX_TILES: Final = 10_000_000
 
 Unit = Literal["px", "m", "%"]
@@ -28,7 +28,7 @@ _LENGTH: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """A length with its unit: pixels, metres on the ground, or per cent of the tile."""
+    """A length with its unit: pixels, metres on the ground, or percent of the tile."""
 
     value: float
     unit: Unit
@@ -46,11 +46,11 @@ def parse_tile_size(text: str) -> Length:
     Raises
     ------
     InputError
-        Not a length, a part of a pixel, zero, or per cent.
+        The text is not a length, not in whole pixels, zero, or in percent.
     """
     length = _parse(text, "tile size", "write it as 224, 500m or 0.5km")
     if length.unit == "%" or length.value == 0:
-        raise InputError(f"a tile size of {text.strip()} says nothing", "write it as 224, 500m or 0.5km")
+        raise InputError(f"invalid tile size: {text.strip()}", "write it as 224, 500m or 0.5km")
     return length
 
 
@@ -60,11 +60,11 @@ def parse_overlap(text: str) -> Length:
     Raises
     ------
     InputError
-        Not a length, a part of a pixel, or 100 per cent and more.
+        The text is not a length, not in whole pixels, or 100 percent or more.
     """
     length = _parse(text, "overlap", "write it as 16, 10% or 50m")
     if length.unit == "%" and length.value >= 100:
-        raise InputError(f"an overlap of {text.strip()} leaves no step", "give an overlap smaller than the tile")
+        raise InputError(f"an overlap of {text.strip()} is too large", "give an overlap smaller than the tile")
     return length
 
 
@@ -75,7 +75,7 @@ def _parse(text: str, what: str, hint: str) -> Length:
     unit, factor = _UNITS[match[2].lower()]
     value = float(match[1]) * factor
     if unit == "px" and not value.is_integer():
-        raise InputError(f"{text!r} is a part of a pixel", "give whole pixels")
+        raise InputError(f"{text!r} is not in whole pixels", "give whole pixels")
     return Length(value, unit)
 
 
@@ -87,9 +87,9 @@ def to_pixels(length: Length, pixel_size_m: float, *, of: int = 0) -> int:
     length : Length
         The length.
     pixel_size_m : float
-        Metres a pixel along the axis; used for metres only.
+        Metres per pixel along the axis; used for metres only.
     of : int
-        Pixels of the tile along the axis; used for per cent only.
+        Size of the tile along the axis in pixels; used for percent only.
     """
     if length.unit == "px":
         return int(length.value)
@@ -97,72 +97,72 @@ def to_pixels(length: Length, pixel_size_m: float, *, of: int = 0) -> int:
 
 
 def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) -> Grid:
-    """Cut a scene into tiles.
+    """Return the tile grid of a scene.
 
-    A tile in metres has as many pixels along each axis as come nearest to it, so it is not square in pixels where
-    the pixels are not square on the ground. A tile larger than the scene both ways is shrunk, in proportion, until it
-    just holds the scene: the scene is one tile.
+    A tile size in metres is rounded to whole pixels along each axis, so tiles are not square in pixels if pixels are
+    not square on the ground. A tile larger than the scene in both directions is shrunk in proportion until it just
+    contains the scene, which is then one tile.
 
     Raises
     ------
     InputError
-        A tile that rounds to no pixel, an overlap as large as the tile, metres in a scene whose pixels have none, or
-        more tiles than a run can keep an account of.
+        The tile is smaller than a pixel, the overlap is as large as the tile, the pixel size in metres is not known, or
+        there are more than `MAX_TILES` tiles.
     """
     pixel = (1.0, 1.0)
     if "m" in (tile_size.unit, overlap.unit):
         pixel = pixel_size_metres(info.transform, info.crs, info.width, info.height)
     width, height = (to_pixels(tile_size, size) for size in pixel)
     if min(width, height) < 1:
-        hint = f"a pixel is {pixel[0]:.6g} x {pixel[1]:.6g} m: give a larger tile"
-        raise InputError(f"a tile of {tile_size} is less than a pixel of {info.name}", hint)
+        hint = f"a pixel is {pixel[0]:.6g} x {pixel[1]:.6g} m: give a larger tile size"
+        raise InputError(f"a tile of {tile_size} is smaller than a pixel of {info.name}", hint)
     steps = (width - to_pixels(overlap, pixel[0], of=width), height - to_pixels(overlap, pixel[1], of=height))
     if min(steps) < 1:
         hint = "give an overlap smaller than the tile"
-        raise InputError(f"an overlap of {overlap} leaves no step between tiles of {tile_size}", hint)
+        raise InputError(f"an overlap of {overlap} is too large for tiles of {tile_size}", hint)
     shrink = max(info.width / width, info.height / height)
     if shrink < 1:
         width, height = max(info.width, round(width * shrink)), max(info.height, round(height * shrink))
         steps = (width, height)
     grid = Grid(info.width, info.height, width, height, *steps)
     if len(grid) > MAX_TILES:
-        hint = "take larger tiles, or cut the scene: gdal_translate -srcwin"
+        hint = "use larger tiles, or a part of the scene: gdal_translate -srcwin"
         raise InputError(f"{info.name} has {len(grid):,} tiles of this size, more than {MAX_TILES:,}", hint)
     return grid
 
 
 def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> tuple[float, float]:
-    """Measure the pixel at the centre of a scene, along its columns' axis (x) and its rows' axis (y), in metres.
+    """Return the size of the pixel at the centre of a scene, along columns (x) and rows (y), in metres.
 
-    Projected: the norms of the transform's columns (right for rotated scenes too) times the CRS's unit, as GDAL takes
-    a resolution; `ground_scale` tells how far that is from the ground. Geographic: the distance on the CRS's own
-    ellipsoid (a geodesic, so poles, the antimeridian and Mars need no care).
+    Projected CRS: the norms of the columns of the transform (valid for rotated scenes too) times the unit of the CRS,
+    as GDAL defines resolution; `ground_scale` relates it to the ground. Geographic CRS: geodesic lengths on the
+    ellipsoid of the CRS (valid near poles, at the antimeridian and on other planets).
 
     Parameters
     ----------
     transform : Affine
-        Pixel to map.
+        Geotransform of the scene.
     crs : CRS
-        Of the map coordinates.
+        CRS of the scene.
     width, height : int
-        Pixels of the scene.
+        Size of the scene in pixels.
 
     Raises
     ------
     InputError
-        The ground cannot be measured there: a geographic scene centred at a pole, a CRS without an ellipsoid.
+        The size is not defined: a geographic scene centred at a pole, or a CRS without ellipsoid.
     """
     unit = None if crs.is_geographic else _linear_unit(crs)
     if unit is not None:
         return math.hypot(transform.a, transform.d) * unit, math.hypot(transform.b, transform.e) * unit
     ground = _ground_size(transform, crs, width / 2, height / 2)
     if ground is None:
-        raise InputError("the size of a pixel on the ground is not known", "give the tile size and overlap in pixels")
+        raise InputError("the pixel size in metres is not known", "give tile size and overlap in pixels")
     return ground
 
 
 def ground_scale(transform: Affine, crs: CRS, width: int, height: int) -> float | None:
-    """Return how long one metre of `pixel_size_metres` is on the ground at the centre of a scene, None if unknown.
+    """Return the length on the ground of one metre of `pixel_size_metres` at the centre of a scene; None if unknown.
 
     1 for a geographic CRS, about 1 for UTM, 0.5 for Web Mercator at 60 degrees.
     """
@@ -178,7 +178,7 @@ def _linear_unit(crs: CRS) -> float | None:
 
 
 def _ground_size(transform: Affine, crs: CRS, x: float, y: float) -> tuple[float, float] | None:
-    """Return the lengths of the pixel's two axes through (x, y) as geodesics, None where there are none."""
+    """Return the geodesic lengths of the two pixel axes through (x, y); None if they are not defined."""
     from pyproj import CRS as ProjCRS
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
@@ -198,6 +198,6 @@ def _ground_size(transform: Affine, crs: CRS, x: float, y: float) -> tuple[float
         _, _, metres = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
     except (ProjError, RuntimeError):
         return None
-    # A pixel one way 1000 times the other is a pole, where a degree of longitude has no length.
+    # A ratio above 1000 means a pole, where a degree of longitude has no length.
     good = np.all(np.isfinite(metres)) and min(metres) > 1e-3 * max(metres)
     return (float(metres[0]), float(metres[1])) if good else None

@@ -1,4 +1,4 @@
-"""From the scene's values to 8 bits: one linear stretch a scene, so that equal values look equal in all its tiles."""
+"""Stretching values to 8 bits: one linear stretch per scene, so that all of its tiles are comparable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HINT: Final = "write it as auto, none, MIN,MAX or p2,p98"
 
 @dataclass(frozen=True, slots=True)
 class StretchSpec:
-    """A stretch as the user asked for it; `low` and `high` are values ("range") or percentiles ("percentile")."""
+    """A stretch as the user requests it; `low` and `high` are values ("range") or percentiles ("percentile")."""
 
     kind: Literal["auto", "none", "range", "percentile"]
     low: float = 0
@@ -36,14 +36,14 @@ class StretchSpec:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch ready to apply.
+    """A stretch with its limits, ready to apply.
 
     Attributes
     ----------
     kind : {"none", "range", "percentile"}
-        "none" leaves 8-bit values as they are.
+        "none" leaves 8-bit values unchanged.
     low, high : tuple of float
-        Values that become 0 and 255, one a channel; empty for "none".
+        Values mapped to 0 and 255, one per channel; empty for "none".
     """
 
     kind: Literal["none", "range", "percentile"]
@@ -60,8 +60,8 @@ class Stretch:
         Parameters
         ----------
         data : array [1 or 3, h, w]
-            Any real dtype. NaN and below `low` become 0, above `high` 255; where `low` equals `high`, that value
-            becomes 127.
+            Any real dtype. NaN and values below `low` become 0, values above `high` 255; if `low` equals `high`, that
+            value becomes 127.
 
         Returns
         -------
@@ -73,7 +73,9 @@ class Stretch:
         values = data.astype(np.result_type(data.dtype, np.float32), copy=True)
         if self.kind != "none":
             for band, low, high in zip(values, self.low, self.high, strict=True):
-                with np.errstate(over="ignore", invalid="ignore"):  # values near the dtype's end; NaN is caught below
+                with np.errstate(
+                    over="ignore", invalid="ignore"
+                ):  # values near the limits of the dtype; NaN is replaced below
                     if high > low:
                         band -= low
                         band *= 255 / (high - low)
@@ -90,7 +92,7 @@ def parse_stretch(text: str) -> StretchSpec:
     Raises
     ------
     InputError
-        Something else, the first not below the second, or a percentile outside 0..100.
+        The text is not a stretch, its first value is not below the second, or a percentile is outside 0..100.
     """
     word = text.strip().lower()
     if word == "auto":
@@ -105,53 +107,56 @@ def parse_stretch(text: str) -> StretchSpec:
     if match is None or not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"{text!r} is not a stretch", _HINT)
     if low >= high:
-        raise InputError(f"the stretch {text!r} begins where it ends or later", "give the smaller value first")
+        raise InputError(
+            f"the minimum of the stretch {text!r} is not below its maximum", "give the smaller value first"
+        )
     if match[1] and not 0 <= low < high <= 100:
         raise InputError(f"the stretch {text!r} has a percentile outside 0..100", _HINT)
     return StretchSpec("percentile" if match[1] else "range", low, high)
 
 
 def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nodata: Nodata = FILE_NODATA) -> Stretch:
-    """Settle the stretch of a scene; reads a sample of its valid pixels for percentiles only.
+    """Compute the stretch of a scene; a sample of its valid pixels is read for percentiles only.
 
-    ``auto`` leaves 8-bit pictures (three bands, or a palette) as they are: they were made to be looked at, and two
-    scenes of one survey stay comparable. All else, a single 8-bit band included, gets p2,p98 a channel.
+    ``auto`` leaves 8-bit images (three bands, or a palette) unchanged: they were made for viewing, and scenes of one
+    survey stay comparable. Other scenes, single 8-bit bands included, get p2,p98 per channel.
 
-    A channel whose percentiles coincide takes its smallest and largest sampled value; a scene without a valid pixel
-    gets 0..1, which no pixel will meet.
+    A channel with equal percentiles uses the minimum and maximum of the sample; a scene without valid pixels gets 0..1.
 
     Parameters
     ----------
     dataset : DatasetReader
         The open scene.
     bands, nodata : Bands, Nodata
-        What is read and what is empty.
+        Bands to read, and nodata rule.
     spec : StretchSpec
-        What the user asked for.
+        The requested stretch.
 
     Raises
     ------
     InputError
-        "none" for values that are not 8 bits.
+        "none" was requested for values that are not 8 bits.
     ReadError
-        No part of the sample could be read.
+        No part of the sample can be read.
     """
     dtypes = {dataset.dtypes[index - 1] for index in bands.indexes}
     eight_bits = bands.palette is not None or dtypes == {"uint8"}
     if spec.kind == "range":
         return Stretch("range", (spec.low,) * bands.channels, (spec.high,) * bands.channels)
     if spec.kind == "none" and not eight_bits:
-        raise InputError(f"{dtypes.pop()} values do not fit a picture as they are", "use --stretch auto or MIN,MAX")
+        raise InputError(
+            f"--stretch none needs 8-bit values, the scene has {dtypes.pop()}", "use --stretch auto or MIN,MAX"
+        )
     if spec.kind == "none" or (spec.kind == "auto" and eight_bits and bands.channels == 3):
         return Stretch("none")
     percentiles = (2, 98) if spec.kind == "auto" else (spec.low, spec.high)
     sample = sample_scene(dataset, bands, nodata).values
     if sample.shape[1] == 0:
         return Stretch("percentile", (0.0,) * bands.channels, (1.0,) * bands.channels)
-    pairs = [_ends(channel, percentiles) for channel in sample]
+    pairs = [_limits(channel, percentiles) for channel in sample]
     return Stretch("percentile", tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
 
 
-def _ends(channel: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+def _limits(channel: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
     low, high = np.percentile(channel.astype(np.float64), percentiles)
     return (float(low), float(high)) if low < high else (float(channel.min()), float(channel.max()))

@@ -1,4 +1,4 @@
-"""Vector files that a user names: which are let in, which layer is meant, and how they come to a scene's CRS."""
+"""Vector files of the user: supported formats, choosing the layer, and reprojecting features to a scene."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bimors_cli.scene.raster import SceneInfo
 if TYPE_CHECKING:
     from pyproj import Transformer
 
-# How a file of each kind begins. GDAL goes by content: under any of these names it would take a VRT that runs SQL, or a
-# description of a web service, and ask that service.
+# Signatures of the formats. GDAL detects formats by content: under any of these suffixes it would accept a VRT that
+# runs SQL, or the description of a web service, and request that service.
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\s\x1e]*[{\[]")
-_BEGINNINGS: Final = {
+_SIGNATURES: Final = {
     ".gpkg": re.compile(rb"SQLite format 3\0"),
     ".geojson": _JSON,
     ".json": _JSON,
@@ -34,25 +34,25 @@ _BEGINNINGS: Final = {
     ".kml": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|\s)*<kml\b", re.DOTALL),
 }
 _HEAD: Final = 4096  # bytes
-# A CRS by an address, as GeoJSON had it before RFC 7946: GDAL would fetch it. Nobody writes plain letters as \\u0063.
+# A CRS given by a URL, as in GeoJSON before RFC 7946: GDAL would download it. Nobody writes plain letters as \\u0063.
 _CRS_MEMBER: Final = re.compile(rb"""["']crs["']\s*:\s*(?={)""", re.IGNORECASE)
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
 _LINK: Final = re.compile(r"""["']?type["']?\s*:\s*["'](?:link|url)["']""", re.IGNORECASE)
 _CRS_BYTES: Final = 1 << 16
-_MARGIN: Final = 0.1  # of the scene's size: what is kept of features around a scene
+_MARGIN: Final = 0.1  # of the scene's size: features are clipped to the scene with this margin
 _EDGE_STEPS: Final = 200
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where features are looked for: a scene, or a layer of tiles.
+class Extent:
+    """The extent of a scene or of a layer of tiles, in its CRS.
 
     Attributes
     ----------
     kind, name : str
-        What messages call it: the scene, scene.tif.
+        Kind and name for messages: scene, scene.tif.
     crs_wkt : str
-        Its CRS.
+        CRS.
     bounds : tuple of float
         Left, bottom, right, top in that CRS.
     """
@@ -63,25 +63,26 @@ class Place:
     bounds: tuple[float, float, float, float]
 
     @classmethod
-    def of_scene(cls, info: SceneInfo) -> Place:
-        """Return the place of a whole scene."""
+    def of_scene(cls, info: SceneInfo) -> Extent:
+        """Return the extent of a scene."""
         return cls("scene", info.name, info.crs.to_wkt(), footprint(info).bounds)
 
 
 def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
-    """Return the path and the layer that a user means by ``file`` or ``file:layer``.
+    """Return the path and the layer of ``file`` or ``file:layer``.
 
     Parameters
     ----------
     spec : str
-        A local file, or ``file:layer``. The layer may be left out where one layer only has geometry.
+        A local file, or ``file:layer``. The layer may be omitted if only one layer has geometry.
     layer : str, optional
-        The layer, where it is named apart; ``spec`` is the file alone then.
+        The layer, if it is given separately; ``spec`` is then the file alone.
 
     Raises
     ------
     VectorError
-        Not there, not a format accepted, cannot be opened, no such layer, or several to choose from.
+        The file or layer was not found, GDAL cannot open the file, its format is not supported, or it has several
+        layers.
     """
     import pyogrio
 
@@ -90,42 +91,42 @@ def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
     try:
         rows = pyogrio.list_layers(path)
     except pyogrio.errors.DataSourceError as error:
-        raise VectorError(f"cannot open {path}: {one_line(error)}", f"see: ogrinfo {quote(path)}") from error
+        raise VectorError(f"cannot open {path}: {one_line(error)}", f"inspect it: ogrinfo {quote(path)}") from error
     names = [str(name) for name, geometry in rows if geometry is not None]
     if layer is None and len(names) == 1:
         return path, names[0]
     if layer is not None and layer in names:
         return path, layer
     if not names:
-        raise VectorError(f"{path} has no layer with geometry", f"see: ogrinfo {quote(path)}")
+        raise VectorError(f"{path} has no layer with geometry", f"inspect it: ogrinfo {quote(path)}")
     problem = "has several layers" if layer is None else f"has no layer {layer!r}"
-    raise VectorError(f"{path} {problem}", f"name one as {path}:LAYER; there are: {', '.join(names)}")
+    raise VectorError(f"{path} {problem}", f"give the layer as {path}:LAYER; available layers: {', '.join(names)}")
 
 
 def check_vector_file(path: str) -> None:
-    """Refuse what is no local file of an accepted format. Raises VectorError."""
+    """Check that a path is a local file in a supported format. Raises VectorError."""
     if not os.path.isfile(path):
-        raise VectorError(f"{path} is not there", "give a local file, or file:layer")
+        raise VectorError(f"{path} not found", "give a local file, or file:layer")
     suffix = os.path.splitext(path)[1].lower()
-    beginning = _BEGINNINGS.get(suffix)
-    if beginning is None:
-        hint = f"accepted: {' '.join(_BEGINNINGS)}; else: ogr2ogr features.gpkg {quote(path)}"
-        raise VectorError(f"{path} is not in an accepted vector format", hint)
+    signature = _SIGNATURES.get(suffix)
+    if signature is None:
+        hint = f"supported: {' '.join(_SIGNATURES)}; convert others: ogr2ogr features.gpkg {quote(path)}"
+        raise VectorError(f"{path} is not in a supported vector format", hint)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         if b"<OGRVRTDataSource" in head:
-            raise VectorError(f"{path} is an OGR VRT", f"write it out first: ogr2ogr features.gpkg {quote(path)}")
-        if not beginning.match(head):
-            hint = "give the file its own suffix, or write it out: ogr2ogr features.gpkg ..."
-            raise VectorError(f"{path} is not what its name says: it does not begin as a {suffix} does", hint)
-        if beginning is _JSON:
-            _refuse_linked_crs(path, head, file)
+            raise VectorError(f"{path} is an OGR VRT", f"convert it first: ogr2ogr features.gpkg {quote(path)}")
+        if not signature.match(head):
+            hint = "rename the file with the suffix of its format, or convert it: ogr2ogr features.gpkg ..."
+            raise VectorError(f"{path} is not a {suffix} file: wrong signature", hint)
+        if signature is _JSON:
+            _reject_linked_crs(path, head, file)
 
 
-def _refuse_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
+def _reject_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
     text = head + file.read()
     if _ESCAPED_LETTER.search(text):
-        raise VectorError(f"{path} hides plain letters behind escapes", "write it out: ogr2ogr features.gpkg ...")
+        raise VectorError(f"{path} has plain letters written as escapes", "convert it: ogr2ogr features.gpkg ...")
     for member in _CRS_MEMBER.finditer(text):
         after = text[member.end() : member.end() + _CRS_BYTES].decode("utf-8", "replace")
         try:
@@ -133,14 +134,14 @@ def _refuse_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
         except (ValueError, RecursionError):
             length = len(after)
         if _LINK.search(after[:length]):
-            hint = f"write it out with its CRS: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
-            raise VectorError(f"{path} names an address as its CRS", hint)
+            hint = f"convert it with its CRS: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
+            raise VectorError(f"{path} has a URL as its CRS", hint)
 
 
-def carry(geometries: Polygons, crs: str, place: Place, path: str) -> Polygons:
-    """Carry geometries to the CRS of a place, or what of them lies around it.
+def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) -> Polygons:
+    """Clip geometries to the surroundings of an extent, and reproject them to its CRS.
 
-    A continent in degrees has no place in a UTM zone as a whole: what is far away is cut off first.
+    They are clipped first, because a continent in degrees cannot be projected to one UTM zone.
 
     Parameters
     ----------
@@ -148,87 +149,87 @@ def carry(geometries: Polygons, crs: str, place: Place, path: str) -> Polygons:
         In `crs`, x before y.
     crs : str
         Their CRS.
-    place : Place
-        The scene, or the layer.
+    extent : Extent
+        Extent of the scene or layer.
     path : str
         Their file, for messages.
 
     Returns
     -------
     object array [n] of shapely geometries
-        In the CRS of the place; empty where nothing is around it. An equal CRS changes nothing.
+        In the CRS of the extent; empty where nothing is around it. With an equal CRS they are returned unchanged.
 
     Raises
     ------
     VectorError
-        There is no way from one CRS to the other, or not for all of a geometry around the place.
+        PROJ has no transformation between the CRSs, or a clipped geometry cannot be reprojected completely.
     """
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
-    source, target = CRS.from_user_input(crs), CRS.from_wkt(place.crs_wkt)
+    source, target = CRS.from_user_input(crs), CRS.from_wkt(extent.crs_wkt)
     if source.equals(target, ignore_axis_order=True):
         return geometries
     try:
         to_source = Transformer.from_crs(target, source, always_xy=True)
         to_target = Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
-        raise VectorError(f"{path} and {place.name} have nothing in common", one_line(error)) from error
-    frame = _frame(place, to_source)
+        raise VectorError(f"no transformation between the CRSs of {path} and {extent.name}", one_line(error)) from error
+    frame = _frame(extent, to_source)
     if frame is not None:
         geometries = shapely.intersection(geometries, frame)
     if shapely.is_empty(geometries).all():
         return geometries
-    # A long straight edge is a curve in the other CRS: follow it in steps that are small beside what was kept.
+    # A long straight edge is a curve in the other CRS: it is densified.
     left, bottom, right, top = shapely.total_bounds(geometries)
     step = max(right - left, top - bottom) / _EDGE_STEPS
-    if step > 0:  # not so for a single point
+    if step > 0:  # 0 for a single point
         geometries = shapely.segmentize(geometries, step)
-    moved = shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
+    reprojected = shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))
+    if not np.isfinite(shapely.get_coordinates(reprojected)).all():
         raise VectorError(
-            f"{path} reaches where the CRS of {place.name} ends", f"clip it to the surroundings of the {place.kind}"
+            f"{path} extends beyond the area of the CRS of {extent.name}", f"clip it to the area of the {extent.kind}"
         )
-    return np.asarray(moved)
+    return np.asarray(reprojected)
 
 
-def surroundings(place: Place, crs: str) -> tuple[float, float, float, float] | None:
-    """Return left, bottom, right, top of what lies around a place in another CRS, None where they cannot be told."""
+def bounds_around(extent: Extent, crs: str) -> tuple[float, float, float, float] | None:
+    """Return the bounds of an extent with its margin in another CRS; None if they cannot be computed."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
     try:
-        to_source = Transformer.from_crs(CRS.from_wkt(place.crs_wkt), CRS.from_user_input(crs), always_xy=True)
-        frame = _frame(place, to_source)
+        to_source = Transformer.from_crs(CRS.from_wkt(extent.crs_wkt), CRS.from_user_input(crs), always_xy=True)
+        frame = _frame(extent, to_source)
     except ProjError:
         return None
     return None if frame is None else frame.bounds
 
 
 def footprint(info: SceneInfo) -> Any:
-    """Return the polygon of a whole scene, in its CRS."""
+    """Return the outline of a scene as a polygon, in its CRS."""
     return tile_polygons([Tile(0, 0, 0, 0, info.width, info.height)], info.transform)[0]
 
 
-def show_bounds(bounds: Any) -> str:
-    """Write left, bottom, right, top for a message."""
+def format_bounds(bounds: Any) -> str:
+    """Format left, bottom, right, top for a message."""
     return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of a library's error as one line."""
+    """Return the message of an error as one line."""
     return " ".join(str(error).split())
 
 
 def _split(spec: str) -> tuple[str, str | None]:
-    """Part ``file:layer``; a colon in the path of a file that is there (a Windows drive) parts nothing."""
+    """Split ``file:layer``; a colon in the path of an existing file (a Windows drive) is no separator."""
     path, colon, layer = spec.rpartition(":")
     return (path, layer) if colon and not os.path.exists(spec) and os.path.exists(path) else (spec, None)
 
 
-def _frame(place: Place, to_source: Transformer) -> Any:
-    """Return the surroundings of a place in the other CRS, None where they cannot be told."""
-    left, bottom, right, top = place.bounds
+def _frame(extent: Extent, to_source: Transformer) -> Any:
+    """Return an extent with its margin as a polygon in the other CRS; None if it cannot be computed."""
+    left, bottom, right, top = extent.bounds
     dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
     west, south, east, north = to_source.transform_bounds(left - dx, bottom - dy, right + dx, top + dy)
     if not np.isfinite([west, south, east, north]).all():

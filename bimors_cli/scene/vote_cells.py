@@ -1,7 +1,7 @@
-"""The cells that overlapping tiles share: what the steps of a grid cut its scene into.
+"""The cells of overlapping tiles: the scene divided at the strides of a grid.
 
-Tile (row, col) begins where cell (row, col) does and holds it as a whole, and covers some cells behind it. Those in the
-last rows and columns, where no further tile begins, are held by the last tile.
+Tile (row, col) starts where cell (row, col) does, contains it completely and overlaps some of the following cells. The
+cells of the last rows and columns, where no further tile starts, are contained in the last tile.
 """
 
 from __future__ import annotations
@@ -13,84 +13,84 @@ from bimors_cli.scene.grid import Grid, Tile
 
 
 def cells_of(grid: Grid) -> Grid:
-    """Return the grid of the same scene whose tiles are as large as the step from one tile of ``grid`` to the next."""
-    step = (grid.stride_x, grid.stride_y)
-    return Grid(grid.scene_width, grid.scene_height, *step, *step)
+    """Return the grid of the same scene with tiles of the size of the strides of ``grid``."""
+    stride = (grid.stride_x, grid.stride_y)
+    return Grid(grid.scene_width, grid.scene_height, *stride, *stride)
 
 
-def reach(grid: Grid) -> tuple[int, int]:
-    """Return how many rows and columns of cells a tile covers at most, wholly or in part."""
+def cells_per_tile(grid: Grid) -> tuple[int, int]:
+    """Return the largest number of rows and columns of cells that a tile overlaps."""
     return -(-grid.tile_height // grid.stride_y), -(-grid.tile_width // grid.stride_x)
 
 
-def held(grid: Grid, tile: Tile) -> tuple[int, int]:
-    """Return how many rows and columns of cells lie in a tile as a whole, the first of them where it begins."""
+def whole_cells(grid: Grid, tile: Tile) -> tuple[int, int]:
+    """Return the number of rows and columns of cells that a tile contains completely, from its first pixel on."""
     return (
-        _held(tile.y, tile.height, grid.stride_y, grid.scene_height),
-        _held(tile.x, tile.width, grid.stride_x, grid.scene_width),
+        _count_whole(tile.y, tile.height, grid.stride_y, grid.scene_height),
+        _count_whole(tile.x, tile.width, grid.stride_x, grid.scene_width),
     )
 
 
-def covering(grid: Grid, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Tell which tiles cover some of the cells that were chosen, wholly or in part.
+def tiles_overlapping(grid: Grid, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Tell which tiles overlap any of the chosen cells.
 
     Parameters
     ----------
     grid : Grid
         The tiles.
     chosen : bool array [cells]
-        In the order of `cells_of`.
+        The chosen cells, in the order of `cells_of`.
 
     Returns
     -------
     bool array [tiles]
-        In the order of the grid.
+        True for tiles that overlap a chosen cell, in the order of the grid.
     """
     cells = cells_of(grid)
-    rows, cols = reach(grid)
+    rows, cols = cells_per_tile(grid)
     wanted = chosen.reshape(cells.rows, cells.cols)
     for axis, count, far in ((0, grid.rows, rows), (1, grid.cols, cols)):
         found = np.zeros_like(wanted.take(range(count), axis))
         for step in range(far):
-            # Where the last tile is cut off by the scene's edge there is no cell so far behind its first.
+            # The last tile, clipped at the edge of the scene, has fewer cells.
             part = wanted.take(range(step, min(count + step, wanted.shape[axis])), axis)
             found[tuple(map(slice, part.shape))] |= part
         wanted = found
     return wanted.reshape(-1)
 
 
-def cell_shares(grid: Grid, tile: Tile, share: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return which share of each cell that lies in a tile as a whole holds data.
+def cell_valid_fractions(grid: Grid, tile: Tile, valid_fraction: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the fraction of valid pixels of each cell that a tile contains completely.
 
     Parameters
     ----------
     grid : Grid
         The tiles.
     tile : Tile
-        One of them.
-    share : float array [h, w]
-        The share of data of each pixel of the tile's picture, which may be smaller than the tile.
+        One of the tiles.
+    valid_fraction : float array [h, w]
+        Valid fraction of each pixel of the tile's image, which may be smaller than the tile.
 
     Returns
     -------
-    float array [rows, cols] of `held`
-        0..1, exactly 0 without and exactly 1 with nothing but data. As fine as the picture: where that is smaller than
-        the tile, what a pixel holds is taken to be spread over it.
+    float array [rows, cols] of `whole_cells`
+        0..1, exactly 0 without valid pixels and exactly 1 if all are valid. If the image is smaller than the tile, the
+        valid fraction of its pixels is taken to be uniform within each.
     """
-    rows, cols = held(grid, tile)
-    down = _parts(rows, grid.stride_y, tile.height, share.shape[0])
-    along = _parts(cols, grid.stride_x, tile.width, share.shape[1])
-    full = down @ share.astype(np.float64) @ along.T
-    empty = down @ (1 - share.astype(np.float64)) @ along.T
-    return full / (full + empty)
+    rows, cols = whole_cells(grid, tile)
+    down = _pixel_weights(rows, grid.stride_y, tile.height, valid_fraction.shape[0])
+    along = _pixel_weights(cols, grid.stride_x, tile.width, valid_fraction.shape[1])
+    valid = down @ valid_fraction.astype(np.float64) @ along.T
+    invalid = down @ (1 - valid_fraction.astype(np.float64)) @ along.T
+    return valid / (valid + invalid)
 
 
-def _held(begin: int, length: int, step: int, scene: int) -> int:
-    return -(-length // step) if begin + length == scene else length // step
+def _count_whole(begin: int, length: int, stride: int, scene: int) -> int:
+    return -(-length // stride) if begin + length == scene else length // stride
 
 
-def _parts(count: int, step: int, length: int, pixels: int) -> npt.NDArray[np.float64]:
-    """Return [cells, pixels]: how much of each cell each pixel of the picture is, in pixels of the scene."""
+def _pixel_weights(count: int, step: int, length: int, pixels: int) -> npt.NDArray[np.float64]:
+    """Return [cells, pixels]: the length of each cell in each pixel of the image, in pixels of the scene."""
     begin = np.arange(count)[:, None] * step
     edges = np.arange(pixels + 1) * length / pixels
     common: npt.NDArray[np.float64] = np.minimum(np.minimum(begin + step, length), edges[1:])

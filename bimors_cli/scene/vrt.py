@@ -1,4 +1,4 @@
-"""What a VRT would open: checked before GDAL does."""
+"""Checking the sources of a VRT before GDAL opens them."""
 
 from __future__ import annotations
 
@@ -12,58 +12,60 @@ from bimors_cli.errors import SceneError
 from bimors_cli.redact import redact
 
 _MARK: Final = b"<VRTDataset"
-_MAX_BYTES: Final = 256 * 1024 * 1024  # a mosaic of a hundred thousand files has 100 MB
-_HEAD: Final = 1024  # bytes; where GDAL looks for its mark
+_MAX_BYTES: Final = 256 * 1024 * 1024  # the VRT of a mosaic of 100,000 files has 100 MB
+_HEAD: Final = 1024  # bytes; GDAL detects a VRT in these
 _DEPTH: Final = 8
 _TAGS: Final = frozenset({"SourceFilename", "SourceDataset", "SrcDS"})
-# Names that no file has: a driver's prefix. These are of drivers that any scene may have.
+# A name with the prefix of a driver. The prefixes allowed are those of drivers that any scene may use.
 _PREFIX: Final = re.compile(r"^(?!/vsi)([A-Za-z][A-Za-z0-9_+.-]+):(?!//)")
 _PREFIXES: Final = frozenset({"netcdf", "gpkg", "gtiff_dir", "gtiff_raw"})
 _ADDRESS: Final = re.compile(r"/vsi(?:curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def check_vrt_file(path: str, depth: int = 0) -> tuple[str, ...]:
-    """Check a local VRT and those inside it.
+    """Check a local VRT and the VRTs that it refers to.
 
     Returns
     -------
     tuple of str
-        What it would open from a network, as it names it.
+        Its remote sources, as the VRT names them.
 
     Raises
     ------
     SceneError
-        It is not well formed, holds a description of a service or of another VRT in place of a file name, or leads to
-        a VRT that is not named ``.vrt``, to a device or a pipe, or to a driver that no scene may have.
+        The VRT is not well-formed, contains a service or another VRT in place of a file name, or refers to a VRT that
+        is not named ``.vrt``, to a device or pipe, or to a driver that is not allowed.
     """
     try:
         with open(path, "rb") as file:
             data = file.read(_HEAD)
             if _MARK not in data:
-                return ()  # something else under this name: GDAL tells what
+                return ()  # not a VRT: GDAL reports it
             data += file.read(_MAX_BYTES)
     except OSError as error:
         raise SceneError(f"{path} cannot be read: {error.strerror or error}", "check the path") from error
     if len(data) > _MAX_BYTES:
-        raise SceneError(f"{path} is larger than {_MAX_BYTES >> 20} MiB", "join its parts into several VRTs")
+        raise SceneError(f"{path} is larger than {_MAX_BYTES >> 20} MiB", "split it into several VRTs")
     if depth > _DEPTH:
-        raise SceneError(f"{path}: a VRT in a VRT, {depth} deep", "write out one of them with gdal_translate")
+        raise SceneError(
+            f"{path}: VRTs nested {depth} levels deep", "convert one of them to a raster with gdal_translate"
+        )
     return check_vrt(data, path, os.path.dirname(path), depth)
 
 
 def check_vrt(content: bytes | str, name: str, folder: str | None = None, depth: int = 0) -> tuple[str, ...]:
-    """Check the content of a VRT, see `check_vrt_file`; without a folder, local files in it are not looked at."""
+    """Check the content of a VRT, see `check_vrt_file`; without a folder, its local sources are not checked."""
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError) as error:
-        raise SceneError(f"{name} is not well-formed XML: {error}", "make it anew with gdalbuildvrt") from error
+        raise SceneError(f"{name} is not well-formed XML: {error}", "build it again with gdalbuildvrt") from error
     remote: list[str] = []
     for source, relative in dict.fromkeys(_sources(root)):
         shown = redact(source)
         prefix = _PREFIX.match(source)
         if "<" in source or (prefix is not None and prefix[1].lower() not in _PREFIXES and not os.path.exists(source)):
-            hint = "only files and addresses of rasters may be in a VRT: write the source out with gdal_translate"
-            raise SceneError(f"{name} names a source that is no file: {shown[:80]}", hint)
+            hint = "a VRT may only refer to files and URLs of rasters: convert the source with gdal_translate"
+            raise SceneError(f"{name} has a source that is not a file: {shown[:80]}", hint)
         if _ADDRESS.search(source):
             remote.append(source)
         elif folder is not None and not source.startswith("/vsi") and prefix is None:
@@ -74,7 +76,7 @@ def check_vrt(content: bytes | str, name: str, folder: str | None = None, depth:
 def _sources(root: ElementTree.Element) -> Iterator[tuple[str, bool]]:
     for element in root.iter():
         if element.tag in _TAGS or (element.tag == "Argument" and "filename" in element.get("name", "").lower()):
-            # An element inside is a whole VRT, whose own sources are visited too.
+            # A nested element is a whole VRT, whose sources are visited too.
             text = (element.text or "").strip()
             relative = {k.lower(): v for k, v in element.attrib.items()}.get("relativetovrt", "0")
             if text:
@@ -83,16 +85,18 @@ def _sources(root: ElementTree.Element) -> Iterator[tuple[str, bool]]:
 
 def _check_source(path: str, name: str, depth: int) -> tuple[str, ...]:
     if not os.path.exists(path):
-        return ()  # a mosaic with a hole: reading there fails
+        return ()  # a mosaic with a missing file: reading there fails
     if not os.path.isfile(path):
-        raise SceneError(f"{name} names {path}, which is not a plain file", "leave it out")
+        raise SceneError(f"{name}: its source {path} is not a regular file", "remove it from the VRT")
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if _MARK in head:
         if not path.lower().endswith(".vrt"):
-            raise SceneError(f"{name} names {path}, a VRT under another name", "rename it to .vrt, if it is yours")
+            raise SceneError(
+                f"{name}: its source {path} is a VRT with another suffix", "rename it to .vrt if you trust it"
+            )
         return check_vrt_file(path, depth + 1)
     if head.lstrip()[:1] in (b"<", b"{"):
-        hint = "write the source out with gdal_translate"
-        raise SceneError(f"{name} names {path}, which describes a service and is no raster itself", hint)
+        hint = "convert the source with gdal_translate"
+        raise SceneError(f"{name}: its source {path} is the description of a service, not a raster", hint)
     return ()

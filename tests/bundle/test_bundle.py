@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(copy: Path) -> None:
 def test_a_file_cut_short_is_named(copy: Path) -> None:
     path = copy / "captioner" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BundleError, match=r"model\.safetensors: \d+ bytes where"):
+    with pytest.raises(BundleError, match=r"model\.safetensors: \d+ bytes, \d+ according"):
         open_bundle(copy)
 
 
@@ -115,7 +115,7 @@ def test_words_that_the_bundle_never_saw(tiny_bundle: Bundle) -> None:
 def test_a_name_that_is_no_bundle_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--model"):
         find_bundle(str(tmp_path / "none"))
-    with pytest.raises(InputError, match="no bundle there"):
+    with pytest.raises(InputError, match="not a bundle"):
         open_bundle(find_bundle(str(tmp_path)))
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import bimors_cli.bundle
-from bimors_cli.bundle.catalog import CatalogEntry, check_against_catalogue, entries, entry_of
+from bimors_cli.bundle.catalog import CatalogEntry, check_against_catalog, entries, entry_of
 from bimors_cli.bundle.files import CODE_SUFFIXES, FileEntry, is_plain_name
 from bimors_cli.bundle.manifest import PARTS
-from bimors_cli.bundle.schemas import check_form
+from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.clip import build_clip
 
@@ -27,14 +27,14 @@ def entry(request: pytest.FixtureRequest) -> CatalogEntry:
 
 
 def test_it_has_the_documented_form() -> None:
-    check_form(CATALOGUE, json.loads(CATALOGUE.read_text()), "catalogue")
+    check_schema(CATALOGUE, json.loads(CATALOGUE.read_text()), "catalogue")
 
 
 def test_names_are_single_and_none_is_the_embedded_one() -> None:
     names = [entry.name for entry in entries()]
     assert len(set(names)) == len(names) and "mini" not in names
     assert entry_of("bimors-b16").parts["captioner"].repository == "Salesforce/blip2-flan-t5-xl"
-    with pytest.raises(InputError, match="no bundle of the catalogue"):
+    with pytest.raises(InputError, match="not in the catalog"):
         entry_of("bimors")
 
 
@@ -81,10 +81,10 @@ def test_a_bundle_with_a_catalogues_name_must_be_the_catalogues() -> None:
     (weights,) = entry_of("bimors-b16").parts["clip"].files
     assert weights.size and weights.sha256
     right = FileEntry("clip/open_clip_model.safetensors", weights.size, weights.sha256)
-    check_against_catalogue("bimors-b16", (right,))
-    check_against_catalogue("other", (FileEntry(right.path, 1, "0" * 64),))
-    with pytest.raises(BundleError, match=r"open_clip_model\.safetensors is not the file"):
-        check_against_catalogue("bimors-b16", (FileEntry(right.path, weights.size, "0" * 64),))
+    check_against_catalog("bimors-b16", (right,))
+    check_against_catalog("other", (FileEntry(right.path, 1, "0" * 64),))
+    with pytest.raises(BundleError, match=r"open_clip_model\.safetensors differs from the file"):
+        check_against_catalog("bimors-b16", (FileEntry(right.path, weights.size, "0" * 64),))
 
 
 def test_users_of_the_papers_backbone_are_told_of_stronger_ones() -> None:

@@ -81,7 +81,7 @@ def test_a_file_in_no_part(copy: Path) -> None:
     (copy / "notes.txt").write_text("x")
     edit(copy, lambda content: content["files"].append({"path": "notes.txt", "size": 1, "sha256": "0" * 64}))
     refused(copy, "manifest.json", "notes.txt")
-    with pytest.raises(BundleError, match="in none of the parts"):
+    with pytest.raises(BundleError, match="not in one of the folders"):
         open_bundle(copy)
 
 
@@ -136,7 +136,7 @@ def test_another_hash(copy: Path) -> None:
 def test_another_size(copy: Path) -> None:
     with (copy / "captioner" / "model.safetensors").open("ab") as stream:
         stream.write(b"x")
-    refused(copy, "captioner/model.safetensors", "bytes where")
+    refused(copy, "captioner/model.safetensors", "according to the manifest")
 
 
 def test_a_newer_schema(copy: Path) -> None:
@@ -209,12 +209,12 @@ def one(dtype: str, shape: list[Any], offsets: list[Any]) -> bytes:
     ("text", "tensors", "why"),
     [
         (one("F32", [2], [0, 8]), b"\0" * 4, "outside the file"),
-        (one("F32", [2], [4, 12]), b"\0" * 12, "behind a gap"),
-        (one("F32", [3], [0, 8]), b"\0" * 8, "bytes that its shape needs"),
-        (one("F32", [2], [0, 8]), b"\0" * 12, "belong to no tensor"),
-        (one("F32", [-2], [0, 8]), b"\0" * 8, "no lengths"),
-        (one("F32", [2.0], [0, 8]), b"\0" * 8, "no lengths"),
-        (one("F32", [2**70], [0, 8]), b"\0" * 8, "no lengths"),
+        (one("F32", [2], [4, 12]), b"\0" * 12, "follows a gap"),
+        (one("F32", [3], [0, 8]), b"\0" * 8, "does not match its shape"),
+        (one("F32", [2], [0, 8]), b"\0" * 12, "do not belong to any tensor"),
+        (one("F32", [-2], [0, 8]), b"\0" * 8, "invalid offsets or shape"),
+        (one("F32", [2.0], [0, 8]), b"\0" * 8, "invalid offsets or shape"),
+        (one("F32", [2**70], [0, 8]), b"\0" * 8, "invalid offsets or shape"),
         (one("C64", [1], [0, 8]), b"\0" * 8, "dtype C64"),
         (one("F8_E4M3", [8], [0, 8]), b"\0" * 8, "dtype F8_E4M3"),
         (one("O", [1], [0, 8]), b"\0" * 8, "dtype O"),
@@ -223,11 +223,11 @@ def one(dtype: str, shape: list[Any], offsets: list[Any]) -> bytes:
         (b"[]", b"", "damaged header"),
         (b"\xff\xfe", b"", "damaged header"),
         (b"[" * 100_000, b"", "damaged header"),
-        (one("F32", [1], [0, 4])[:-1] + b"," + one("F32", [1], [0, 4])[1:], b"\0" * 4, "twice"),
+        (one("F32", [1], [0, 4])[:-1] + b"," + one("F32", [1], [0, 4])[1:], b"\0" * 4, "duplicate name"),
         (
             one("F32", [1], [0, 4])[:-1] + b"," + one("F32", [1], [0, 4])[1:].replace(b'"a"', b'"b"'),
             b"\0" * 4,
-            "on another one",
+            "overlaps another tensor",
         ),
     ],
 )
@@ -241,7 +241,7 @@ def test_headers_that_lie(copy: Path, text: bytes, tensors: bytes, why: str) -> 
 def test_files_shorter_than_their_header(copy: Path, content: bytes) -> None:
     (copy / WEIGHTS).write_bytes(content)
     replaced(copy, WEIGHTS)
-    refused(copy, WEIGHTS, "not safetensors")
+    refused(copy, WEIGHTS, "not a safetensors file")
 
 
 @given(st.binary(max_size=200))

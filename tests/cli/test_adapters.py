@@ -52,7 +52,7 @@ def test_show(shelf: Path) -> None:
     facts = json.loads(bimors("show", "adapters/town", "--json", cwd=shelf).stdout)
     assert facts["head"] == "linear" and facts["metrics"]["validation"]["linear"]["accuracy"]["of"] == 4
     result = bimors("show", "adapters", cwd=shelf)
-    assert result.exit_code == 2 and "no adapter there" in result.stderr
+    assert result.exit_code == 2 and "not an adapter" in result.stderr
 
 
 def test_a_damaged_adapter_is_said_in_one_line(shelf: Path) -> None:

@@ -120,7 +120,7 @@ def test_mistakes_are_one_line_and_a_hint(scene: Path, labels: Path, tiny_bundle
         assert 1 <= len(lines) <= 2 and lines[0].startswith("error: "), (args, result.stderr)
     assert (tmp_path / "there.gpkg").read_bytes() == b"precious"
     missing = classify(tmp_path / "none.tif", labels, tiny_bundle, cwd=tmp_path)
-    assert missing.exit_code == 2 and "is not there" in missing.stderr
+    assert missing.exit_code == 2 and "not found" in missing.stderr
     traceback = classify(tmp_path / "none.tif", labels, tiny_bundle, "-vv", cwd=tmp_path)
     assert "Traceback" in traceback.stderr and traceback.exit_code == 2
 
@@ -256,6 +256,6 @@ def test_synonyms_are_read_and_never_shown(scene: Path, tiny_bundle: Bundle) -> 
         assert {told["label"], told["label_2"]} == {"forest", "river"} and "woodland" not in line
         assert abs(told["p_forest"] + told["p_river"] - 1) < 1e-3
     refused = classify(scene, Path("-"), tiny_bundle, "-o", "-", stdin="forest | woods\nriver | Woods\n")
-    assert refused.exit_code == 2 and "line 2: 'Woods' is there already (standard input, line 1)" in " ".join(
+    assert refused.exit_code == 2 and "line 2: 'Woods' is already used (standard input, line 1)" in " ".join(
         refused.stderr.split()
     )

@@ -32,7 +32,11 @@ def command(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> lis
         (["--engine", "ray", "--workers", "0"], "--workers 0: must be at least 1", None),
         (["--engine", "ray", "-o", "-"], "--engine ray does not support standard output", "-o FILE"),
         (["--engine", "ray", "--device", "mps"], "--device mps: not supported with --engine ray", "auto, cpu or cuda"),
-        (["--engine", "ray", "--device", "cuda:0,1"], "--device cuda:0,1: not supported with --engine ray", "auto, cpu or cuda"),
+        (
+            ["--engine", "ray", "--device", "cuda:0,1"],
+            "--device cuda:0,1: not supported with --engine ray",
+            "auto, cpu or cuda",
+        ),
         (["--engine", "ray", "--shard", "1/2"], "--shard 1/2: not supported with --engine ray", "leave out"),
         (["--engine", "ray", "--blocks", "nonsense://x"], "--blocks nonsense://x: ", "give a folder, or a URL"),
         (["--engine", "ray", "--ray-address", "ray://h:1"], "Ray Client is not supported", "on a node of the cluster"),

@@ -39,11 +39,11 @@ def names(scene: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("shard", "says"),
     [
-        ("0/16", "count from 1"),
-        ("17/16", "count from 1"),
-        ("3", "not a part of a number of parts"),
-        ("a/b", "not a part of a number of parts"),
-        ("", "not a part of a number of parts"),
+        ("0/16", "K must be from 1 to N"),
+        ("17/16", "K must be from 1 to N"),
+        ("3", "not of the form K/N"),
+        ("a/b", "not of the form K/N"),
+        ("", "not of the form K/N"),
     ],
 )
 def test_what_is_no_shard_is_one_line(scene: Path, tiny_bundle: Bundle, shard: str, says: str) -> None:
@@ -55,7 +55,8 @@ def test_what_is_no_shard_is_one_line(scene: Path, tiny_bundle: Bundle, shard: s
 
 
 @pytest.mark.parametrize(
-    ("args", "says"), [(("-o", "-"), "writes a journal, not a stream"), (("--engine", "ray"), "not supported with --engine ray")]
+    ("args", "says"),
+    [(("-o", "-"), "writes a journal, not a stream"), (("--engine", "ray"), "not supported with --engine ray")],
 )
 def test_what_shards_do_not_go_with(scene: Path, tiny_bundle: Bundle, args: tuple[str, ...], says: str) -> None:
     result = classify(scene, tiny_bundle, "--shard", "1/2", *args)
@@ -92,7 +93,7 @@ def test_a_shard_without_tiles_is_finished(scene: Path, tiny_bundle: Bundle) -> 
 def test_a_dry_run_says_the_share(scene: Path, tiny_bundle: Bundle) -> None:
     result = classify(scene, tiny_bundle, "--shard", "2/2", "--dry-run", "--device", "cpu,cpu")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "5 tiles of 9 in shard 2/2" in result.stderr and "on cpu alone, of 2 devices" in result.stderr
+    assert "5 tiles of 9 in shard 2/2" in result.stderr and "on cpu alone, one of 2 devices" in result.stderr
     empty = classify(scene, tiny_bundle, "--shard", "1/10", "--dry-run")
     assert empty.exit_code == 0 and "0 tiles of 9 in shard 1/10" in empty.stderr
     assert names(scene) == set()

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from bimors_cli.bundle.listing import facts_of
+from bimors_cli.bundle.listing import bundle_info
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
 from bimors_cli.cli.main import app
 from bimors_cli.model.clip import Clip
@@ -94,7 +94,7 @@ def test_templates_of_ones_own(parts: Path) -> None:
     assert open_bundle(parts / "mine").templates == REMOTE_SENSING
     assert new(parts, "--template", "{}", "--template", "{} from above.", "--overwrite").exit_code == 0
     assert open_bundle(parts / "mine").templates == ("{}", "{} from above.")
-    assert facts_of(str(parts / "mine"))["templates"] == ["{}", "{} from above."]
+    assert bundle_info(str(parts / "mine"))["templates"] == ["{}", "{} from above."]
     refused = new(parts, "--template", "none", "--overwrite")
     assert refused.exit_code == 2 and "has no {}" in refused.stderr
     refused = new(parts, "--template", "very " * 90 + "{}", "--overwrite")

@@ -333,7 +333,7 @@ def test_too_many_tiles_are_refused_before_anything_is_kept_for_them(bimors: Bim
 
 
 def test_too_many_bands(bimors: Bimors, make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bimors_cli.scene.raster.MAX_BANDS", 11)
+    monkeypatch.setattr("bimors_cli.scene.raster_checks.MAX_BANDS", 11)
     assert "12 bands, more than 11" in bimors(make_raster(noise(12, 8, 8)), code=2).stderr
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bimors_cli.bundle.adapter import read_adapter
 from bimors_cli.bundle.manifest import bundle_of, read_bundle
 from bimors_cli.errors import BimorsError, LabelsError
-from bimors_cli.labels import parse_labels, reading
+from bimors_cli.labels import normalized_name, parse_labels
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.redact import redact
@@ -60,7 +60,7 @@ def test_labels(content: bytes) -> None:
         labels = parse_labels(content, "labels.txt")
     except LabelsError as error:
         return one_line(error)
-    assert len(labels) >= 2 and len({reading(name) for name in labels.all_names}) == len(labels.all_names)
+    assert len(labels) >= 2 and len({normalized_name(name) for name in labels.all_names}) == len(labels.all_names)
     assert len(labels.label_of_name) == len(labels.all_names) and set(labels.label_of_name) == set(range(len(labels)))
     # What was read can be written and read again.
     lines = "".join(f"{' | '.join(item.names)}\t{item.colour or ''}\n" for item in labels.items)

@@ -36,7 +36,7 @@ from tests.scene.reading import rgb
         ("a.tif", "a.tif"),
         ("odd?name.tif", "odd?name.tif"),
         ("C:\\d\\a.tif: is it there? no", "C:\\d\\a.tif: is it there? no"),
-        ("label 'sign' is there already (labels.txt, line 3)", "label 'sign' is there already (labels.txt, line 3)"),
+        ("label 'sign' is already used (labels.txt, line 3)", "label 'sign' is already used (labels.txt, line 3)"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:

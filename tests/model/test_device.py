@@ -29,15 +29,15 @@ def test_a_number_takes_the_kind_before_it(text: str, names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("cuda:0,0", "cuda:0 is there twice"),
-        ("cuda,cuda:0", "cuda:0 is there twice"),
-        ("cuda:0,00", "cuda:0 is there twice"),
-        ("mps,mps", "mps is there twice"),
-        ("0,1", "0 is a number of no kind"),
-        ("cpu,1", "1 is a number of no kind"),
+        ("cuda:0,0", "cuda:0 is listed twice"),
+        ("cuda,cuda:0", "cuda:0 is listed twice"),
+        ("cuda:0,00", "cuda:0 is listed twice"),
+        ("mps,mps", "mps is listed twice"),
+        ("0,1", "number 0 without a kind"),
+        ("cpu,1", "number 1 without a kind"),
         ("cuda:0,,1", "an empty name"),
         ("cuda:0,", "an empty name"),
-        ("auto,cpu", "auto cannot be one of several"),
+        ("auto,cpu", "auto is not supported in a list"),
     ],
 )
 def test_lists_that_mean_nothing(text: str, says: str) -> None:

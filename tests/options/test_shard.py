@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.shard import MOST_SHARDS, Shard
+from bimors_cli.options.shard import MAX_SHARDS, Shard
 
 TODOS = st.lists(st.lists(st.integers(0, 10_000), unique=True, max_size=40).map(sorted), min_size=1, max_size=5).map(
     lambda scenes: tuple(np.array(places, dtype=np.int64) for places in scenes)
@@ -32,7 +32,7 @@ def test_shards_are_a_partition_in_order(todo: tuple[np.ndarray, ...], count: in
         assert [(scene, int(place)) for scene, places in enumerate(share) for place in places] == row[begin:end]
 
 
-@given(total=st.integers(0, 10**13), count=st.integers(1, MOST_SHARDS), number=st.integers(1, MOST_SHARDS))
+@given(total=st.integers(0, 10**13), count=st.integers(1, MAX_SHARDS), number=st.integers(1, MAX_SHARDS))
 def test_bounds_meet_and_differ_by_one_at_most(total: int, count: int, number: int) -> None:
     number = min(number, count)
     begin, end = Shard(number, count).bounds(total)

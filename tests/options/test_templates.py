@@ -20,7 +20,7 @@ from bimors_cli.options.templates import REMOTE_SENSING, check_templates
     [
         (["a satellite photo"], "--template 'a satellite photo': has no {}"),
         (["a {} beside a {}"], "has more than one {}"),
-        (["{}", "a {}.", "{}"], "--template '{}': the same twice"),
+        (["{}", "a {}.", "{}"], "--template '{}': duplicate template"),
         (["{}" + "x" * 1000], "1,002 characters"),
         (["a\n{}"], "a control character"),
         ([f"{i} {{}}" for i in range(101)], "101 templates; at most 100"),

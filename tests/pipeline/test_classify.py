@@ -338,7 +338,7 @@ def test_a_thousand_labels(make_raster, classify: Classify) -> None:  # type: ig
         ({"overwrite": True, "resume": True}, "--overwrite"),
         ({"aoi_rule": "near"}, "--aoi-rule"),
         ({"dst_crs": "EPSG:0"}, "--dst-crs"),
-        ({"dst_crs": "http://127.0.0.1:1/crs.wkt"}, "is an address, not a CRS"),
+        ({"dst_crs": "http://127.0.0.1:1/crs.wkt"}, "is a URL, not a CRS"),
         ({"device": "tpu9"}, "--device"),
         ({"tile_size": "0"}, "tile size"),
         ({"bidx": (1, 9, 2)}, "no band 9"),

@@ -11,7 +11,7 @@ from bimors_cli.errors import JournalError
 from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult
 from bimors_cli.pipeline.vote import NO_ROW, VoteAccumulator, pack_cells
 from bimors_cli.scene.grid import Grid, Tile
-from bimors_cli.scene.vote_cells import cell_shares, cells_of, held
+from bimors_cli.scene.vote_cells import cell_valid_fractions, cells_of, whole_cells
 from tests.scene.test_vote_cells import grids
 
 LABELS = 3
@@ -32,7 +32,7 @@ class Scene:
         answers = []
         for index, (tile, fate) in enumerate(zip(grid, self.fates, strict=True)):
             part = self.part(tile)
-            enough = cell_shares(grid, tile, part.astype(np.float32))
+            enough = cell_valid_fractions(grid, tile, part.astype(np.float32))
             cells = None if fate == "read_error" else pack_cells(enough, min_valid)
             answered = fate in (None, "low_confidence")
             shares = self.shares[index].astype(PROBABILITIES).tobytes() if answered else None
@@ -160,7 +160,7 @@ def test_a_voted_map_is_nearer_to_the_truth_than_tiles_are() -> None:
 
 def test_a_record_of_another_grid_is_refused() -> None:
     grid = Grid(64, 64, 32, 32, 8, 8)
-    accumulator = VoteAccumulator(grid)
-    assert held(grid, grid[0]) == (4, 4)
-    with pytest.raises(JournalError, match="not from this run"):
-        accumulator.add(TileResult(0, 0, valid_cells=b"1"), 0)
+    ballot = VoteAccumulator(grid)
+    assert whole_cells(grid, grid[0]) == (4, 4)
+    with pytest.raises(JournalError, match="not of this run"):
+        ballot.add(TileResult(0, 0, cells=b"1"), 0)

@@ -105,9 +105,9 @@ def test_the_program_is_found_by_its_file_its_folder_or_the_path(
     monkeypatch.setenv("PATH", str(program.parent))
     assert command.find_program("") == str(program)
     program.chmod(0o644)
-    with pytest.raises(command.ProgramError, match=r"There is no program bimors at .*Choose it in Settings"):
+    with pytest.raises(command.ProgramError, match=r"was not found at .*Set its path in Settings"):
         command.find_program(str(program))
-    with pytest.raises(command.ProgramError, match=r"not on the PATH.*choose it in Settings"):
+    with pytest.raises(command.ProgramError, match=r"not found on the PATH.*set its path in Settings"):
         command.find_program("")
 
 

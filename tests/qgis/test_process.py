@@ -70,7 +70,7 @@ def test_an_error_is_that_of_the_program() -> None:
     code = 'print("error: no.tif: no such file", "hint: look", sep="\\n", file=sys.stderr); sys.exit(2)'
     with pytest.raises(process.ProgramFailed, match=r"^error: no\.tif: no such file\nhint: look$"):
         process.run(program(code), Feedback())
-    with pytest.raises(process.ProgramFailed, match="ended with 1"):
+    with pytest.raises(process.ProgramFailed, match="exit code 1"):
         process.run(program("sys.exit(1)"), Feedback())
     with pytest.raises(process.ProgramFailed, match="cannot be started"):
         process.run(["/no/such/program"], Feedback())
@@ -108,5 +108,5 @@ def test_cancel_ends_the_program(code: str, last: str) -> None:
     code = "go = lambda: print('go', file=sys.stderr)\n" + code
     feedback = Feedback(lambda line: line == "go")
     began = time.monotonic()
-    assert process.run(program(code), feedback, patience=(10, 10) if last == "kept" else (0.5, 0.5)) is None
+    assert process.run(program(code), feedback, grace=(10, 10) if last == "kept" else (0.5, 0.5)) is None
     assert time.monotonic() - began < 30 and feedback.lines[-1].startswith(last)

@@ -215,7 +215,7 @@ def test_a_colon_in_the_path(write: WriteVector, info: SceneInfo, tmp_path: Path
     assert read_aoi(str(odd / "aoi.gpkg"), info).layer == "aoi"
     assert read_aoi(f"{odd / 'aoi.gpkg'}:aoi", info).layer == "aoi"
     message, _ = refusal("C:\\nowhere\\aoi.gpkg", info)
-    assert message == "C:\\nowhere\\aoi.gpkg is not there"
+    assert message == "C:\\nowhere\\aoi.gpkg not found"
 
 
 def test_formats(write: WriteVector, info: SceneInfo) -> None:
@@ -240,7 +240,7 @@ def test_refused(write: WriteVector, info: SceneInfo, tmp_path: Path) -> None:
     assert "cannot open" in message
     broken.write_text("not a database")
     message, _ = refusal(str(broken), info)
-    assert "not what its name says" in message
+    assert "wrong signature" in message
     message, _ = refusal(write([], "empty.gpkg"), info)
     assert "no polygon" in message
     message, _ = refusal(write([None, shapely.Polygon()], "null.gpkg"), info)
@@ -266,7 +266,7 @@ def test_miss(write: WriteVector, info: SceneInfo) -> None:
     """An area elsewhere is a mistake, and both extents are shown; for many scenes it may be allowed."""
     path = write([shapely.box(10, 50, 11, 51)], "elsewhere.geojson", crs="EPSG:4326")
     message, hint = refusal(path, info)
-    assert "nothing in common" in message
+    assert "does not intersect" in message
     assert "500000" in hint and "32618" in hint and "(10, 50, 11, 51)" in hint and "4326" in hint
     refusal(write([box(1000, 0, 2000, 800)], "touching.gpkg"), info)
     empty = read_aoi(path, info, allow_miss=True)

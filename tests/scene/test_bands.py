@@ -1,4 +1,4 @@
-"""Which bands make the picture."""
+"""Choosing the bands of the image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_parse(values: list[str], bidx: tuple[int, ...] | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "red", "1,,2", "1.0", "²"])
 def test_parse_refuses(text: str) -> None:
-    """What is not a number from 1."""
+    """What is not a band number."""
     with pytest.raises(InputError):
         parse_bidx([text])
 

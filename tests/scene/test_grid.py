@@ -97,10 +97,10 @@ def test_a_large_grid_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((10, 10, 0, 4, 1, 1), "holds nothing"),
-        ((10, 10, 4, 0, 1, 1), "holds nothing"),
-        ((10, 10, 4, 4, 0, 4), "no step"),
-        ((10, 10, 4, 4, 4, -1), "no step"),
+        ((10, 10, 0, 4, 1, 1), "invalid tile size"),
+        ((10, 10, 4, 0, 1, 1), "invalid tile size"),
+        ((10, 10, 4, 4, 0, 4), "too large"),
+        ((10, 10, 4, 4, 4, -1), "too large"),
         ((10, 10, 4, 4, 5, 4), "gaps"),
         ((0, 10, 4, 4, 4, 4), "scene"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.read import SceneReader, read_tile
-from bimors_cli.scene.vote_cells import cell_shares, cells_of, covering, held, reach
+from bimors_cli.scene.vote_cells import cell_valid_fractions, cells_of, cells_per_tile, tiles_overlapping, whole_cells
 from tests.scene.reading import reader_of, rgb
 
 
@@ -32,12 +32,12 @@ def test_what_tiles_hold_and_cover(grid: Grid) -> None:
     for tile in grid:
         inside = pixels(tile)
         whole = {(cell.row, cell.col) for cell in cells if pixels(cell) <= inside}
-        rows, cols = held(grid, tile)
+        rows, cols = whole_cells(grid, tile)
         assert whole == {(tile.row + y, tile.col + x) for y in range(rows) for x in range(cols)}
         touched = {(cell.row, cell.col) for cell in cells if pixels(cell) & inside}
-        high, wide = reach(grid)
+        high, wide = cells_per_tile(grid)
         assert all(0 <= row - tile.row < high and 0 <= col - tile.col < wide for row, col in touched)
-    # Each cell has a tile that begins with it, or is held by the last one.
+    # Each cell has a tile that begins with it, or is whole_cells by the last one.
     for cell in cells:
         assert pixels(cell) <= pixels(grid.tile(min(cell.row, grid.rows - 1), min(cell.col, grid.cols - 1)))
 
@@ -47,7 +47,7 @@ def test_tiles_that_cover_a_chosen_cell(grid: Grid, data: st.DataObject) -> None
     cells = list(cells_of(grid))
     chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(cells), max_size=len(cells))))
     wanted = set().union(*(pixels(cell) for cell, here in zip(cells, chosen, strict=True) if here), set())
-    assert covering(grid, chosen).tolist() == [bool(pixels(tile) & wanted) for tile in grid]
+    assert tiles_overlapping(grid, chosen).tolist() == [bool(pixels(tile) & wanted) for tile in grid]
 
 
 @given(grids(), st.integers(0, 2**32 - 1), st.floats(0, 1))
@@ -56,8 +56,8 @@ def test_shares_of_cells_are_those_of_their_pixels(grid: Grid, seed: int, densit
     cells = cells_of(grid)
     for tile in grid:
         share = scene[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width].astype(np.float32)
-        found = cell_shares(grid, tile, share)
-        assert found.shape == held(grid, tile)
+        found = cell_valid_fractions(grid, tile, share)
+        assert found.shape == whole_cells(grid, tile)
         for (y, x), value in np.ndenumerate(found):
             cell = cells.tile(tile.row + y, tile.col + x)
             part = scene[cell.y : cell.y + cell.height, cell.x : cell.x + cell.width]
@@ -68,14 +68,14 @@ def test_shares_of_cells_are_those_of_their_pixels(grid: Grid, seed: int, densit
 def test_nothing_and_everything_are_exact_in_a_reduced_picture(grid: Grid, data: st.DataObject) -> None:
     for tile in grid:
         shape = data.draw(st.integers(1, tile.height)), data.draw(st.integers(1, tile.width))
-        assert (cell_shares(grid, tile, np.zeros(shape, np.float32)) == 0).all()
-        assert (cell_shares(grid, tile, np.ones(shape, np.float32)) == 1).all()
+        assert (cell_valid_fractions(grid, tile, np.zeros(shape, np.float32)) == 0).all()
+        assert (cell_valid_fractions(grid, tile, np.ones(shape, np.float32)) == 1).all()
 
 
 def test_a_pixel_of_a_reduced_picture_is_spread_over_what_it_stands_for() -> None:
     grid = Grid(12, 12, 12, 12, 4, 12)
     share = np.array([[0.5, 1.0]], np.float32)  # columns 0 to 5, and 6 to 11
-    np.testing.assert_allclose(cell_shares(grid, grid[0], share), [[0.5, 0.75, 1.0]])
+    np.testing.assert_allclose(cell_valid_fractions(grid, grid[0], share), [[0.5, 0.75, 1.0]])
 
 
 def stepping(path: str, tile: int, step: int) -> SceneReader:

@@ -1,4 +1,4 @@
-"""What the JSON files of bundles look like, as JSON schemas; they are the documentation, and what is checked."""
+"""JSON schemas of the JSON files of bundles: their documentation, and what they are checked against."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from bimors_cli.errors import BundleError
 
 
-def check_form(path: Path, content: Any, schema: str) -> None:
-    """Check a JSON file's content against one of the schemas in this folder.
+def check_schema(path: Path, content: Any, schema: str) -> None:
+    """Check the content of a JSON file against one of the schemas in this folder.
 
     Parameters
     ----------
     path : Path
-        Of the content, for messages.
+        Path of the file, for messages.
     content : Any
         Parsed JSON.
     schema : str
@@ -25,14 +25,14 @@ def check_form(path: Path, content: Any, schema: str) -> None:
     Raises
     ------
     BundleError
-        Names the place that is wrong.
+        The content does not follow the schema; the message names the JSON path.
     """
-    # A quarter of a second to import, and no plain run needs it.
+    # Takes a quarter of a second to import, and ordinary runs do not need it.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
     text = (files(__name__) / f"{schema}.json").read_text(encoding="utf-8")
     error = best_match(Draft202012Validator(json.loads(text)).iter_errors(content))
     if error is not None:
-        said = " ".join(error.message.split())
-        raise BundleError(f"{path}: damaged: {error.json_path}: {said if len(said) < 200 else said[:200] + ' …'}")
+        reason = " ".join(error.message.split())
+        raise BundleError(f"{path}: damaged: {error.json_path}: {reason if len(reason) < 200 else reason[:200] + ' …'}")

@@ -16,12 +16,12 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import new_names, places, reading
+from bimors_cli.labels import match_names, new_names, normalized_name
 from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Place, check_vector_file
+from bimors_cli.scene.vector import Extent, check_vector_file
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _HINT: Final = "give a layer that bimors classify wrote"
@@ -67,13 +67,13 @@ class MapLayer:
 
     def called(self, name: str) -> str:
         """Return the label that has a name as a synonym; else the name."""
-        return self.synonyms.get(reading(name), name)
+        return self.synonyms.get(normalized_name(name), name)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Extent:
         """Where it is."""
         left, bottom, right, top = shapely.total_bounds(self.polygons)
-        return Place("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
+        return Extent("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
 
     def areas(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
         """Return the area of some tiles on the ground, in square metres."""
@@ -110,7 +110,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     if shapely.is_missing(polygons).all():
         raise InputError(f"{path}: the layer {name} holds no tile", _HINT)
     synonyms = _synonyms(provenance)
-    typed = [synonyms.get(reading(text), text) for text in map(_text, frame["label"].tolist())]
+    typed = [synonyms.get(normalized_name(text), text) for text in map(_text, frame["label"].tolist())]
     labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
     changed = _changed(file, name, frame, typed)
     confidence = _confidence(frame, path)
@@ -132,7 +132,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Return names without those that are read like an earlier one."""
-    return tuple(names[place] for place in dict.fromkeys(places(names, names)) if place is not None)
+    return tuple(names[place] for place in dict.fromkeys(match_names(names, names)) if place is not None)
 
 
 def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -146,7 +146,7 @@ def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.i
     different = [name for name in dict.fromkeys(names) if name]
     if unknown := new_names(different, labels):
         raise ValueError(f"{unknown[0]!r} is none of the labels")
-    found = dict(zip(different, places(different, labels), strict=True))
+    found = dict(zip(different, match_names(different, labels), strict=True))
     return np.array([found[name] if name else NO_ANSWER for name in names], np.intp)
 
 
@@ -156,7 +156,7 @@ def _labels(provenance: dict[str, str]) -> list[str]:
 
 def _synonyms(provenance: Mapping[str, str]) -> dict[str, str]:
     told = json.loads(provenance.get("run", "{}")).get("synonyms", {})
-    return {reading(other): name for name, others in told.items() for other in others}
+    return {normalized_name(other): name for name, others in told.items() for other in others}
 
 
 def _text(value: Any) -> str:

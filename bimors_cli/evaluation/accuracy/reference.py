@@ -13,7 +13,7 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.layer import NO_ANSWER
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Place
+from bimors_cli.scene.vector import Extent
 from bimors_cli.training.examples.label_tiles import covered, joined
 from bimors_cli.training.examples.vector_features import (
     carry_valid,
@@ -76,7 +76,7 @@ class ReferenceSamples:
     outside: int = 0
 
 
-def read_reference(spec: str, field: str, place: Place, layer: str | None = None) -> Reference:
+def read_reference(spec: str, field: str, place: Extent, layer: str | None = None) -> Reference:
     """Read the features around a layer of tiles, in any CRS; repair what is invalid, leave out what has no class.
 
     Parameters
@@ -85,7 +85,7 @@ def read_reference(spec: str, field: str, place: Place, layer: str | None = None
         A local vector file, or ``file:layer``.
     field : str
         The field of the class.
-    place : Place
+    place : Extent
         The layer of tiles.
     layer : str, optional
         The layer of the file, where ``spec`` does not name it.

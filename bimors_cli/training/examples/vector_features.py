@@ -17,7 +17,7 @@ from bimors_cli.errors import VectorError
 from bimors_cli.output.geopackage import leaving_nothing_beside
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import Place, carry, find_layer, one_line, show_bounds, surroundings
+from bimors_cli.scene.vector import Extent, bounds_around, find_layer, format_bounds, one_line, reproject_around
 
 Kind = Literal["polygons", "lines", "points"]
 
@@ -72,7 +72,7 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     """
     source = open_features(spec, field)
     path, layer = source.path, source.layer
-    places = [Place.of_scene(info) for info in scenes]
+    places = [Extent.of_scene(info) for info in scenes]
     around = [read_around(source, place) for place in places]
     kind = kind_of(path, [geometries for geometries, _ in around])
     read = [
@@ -143,7 +143,7 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]))
 
 
-def read_around(source: FeatureSource, place: Place) -> tuple[Polygons, npt.NDArray[np.object_]]:
+def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDArray[np.object_]]:
     """Return what lies around a place, as the file has it, and the classes as text; empty for a class that is null.
 
     Raises
@@ -152,7 +152,7 @@ def read_around(source: FeatureSource, place: Place) -> tuple[Polygons, npt.NDAr
         The file cannot be read.
     """
     path = source.path
-    around = surroundings(place, source.crs)
+    around = bounds_around(place, source.crs)
     with leaving_nothing_beside():
         try:
             _, _, wkb, (values,) = pyogrio.raw.read(
@@ -166,13 +166,13 @@ def read_around(source: FeatureSource, place: Place) -> tuple[Polygons, npt.NDAr
     return geometries[there], classes[there]
 
 
-def carry_valid(source: FeatureSource, geometries: Polygons, place: Place) -> Polygons:
+def carry_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
     """Carry what `read_around` gave to the CRS of the place, repaired where it is invalid; raises as `carry`."""
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
         log.warning("%s: %d invalid geometries at %s are repaired", source.path, invalid, place.name)
         geometries = _repair(geometries)
-    return _repair(carry(geometries, source.crs, place, source.path))
+    return _repair(reproject_around(geometries, source.crs, place, source.path))
 
 
 def _reaching(
@@ -229,7 +229,7 @@ def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
     return _KINDS[int(types[0])] if len(types) else None
 
 
-def no_feature_reaches(source: FeatureSource, place: Place) -> VectorError:
+def no_feature_reaches(source: FeatureSource, place: Extent) -> VectorError:
     """Make the error that says where the features are, and where the place is."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
@@ -237,8 +237,8 @@ def no_feature_reaches(source: FeatureSource, place: Place) -> VectorError:
     target = CRS.from_wkt(place.crs_wkt)
     try:
         way = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
-        theirs = show_bounds(way.transform_bounds(*source.bounds))
+        theirs = format_bounds(way.transform_bounds(*source.bounds))
     except ProjError:
-        theirs = f"{show_bounds(source.bounds)} in {source.crs[:40]}"
-    hint = f"in {target.to_string()[:40]} the {place.kind} spans {show_bounds(place.bounds)}, the features {theirs}"
+        theirs = f"{format_bounds(source.bounds)} in {source.crs[:40]}"
+    hint = f"in {target.to_string()[:40]} the {place.kind} spans {format_bounds(place.bounds)}, the features {theirs}"
     return VectorError(f"no feature of {source.path} reaches {place.name}", hint)

@@ -1,4 +1,4 @@
-"""The QGIS plugin bimors: Processing algorithms that call the program of that name."""
+"""The QGIS plugin bimors: Processing algorithms that run the program bimors."""
 
 from __future__ import annotations
 

@@ -21,24 +21,24 @@ from .base import BimorsAlgorithm
 from .command import classify
 
 
-class Coloured(QgsProcessingLayerPostProcessorInterface):
-    """Gives a result the style in its file; Processing by itself takes a colour at random."""
+class DefaultStyle(QgsProcessingLayerPostProcessorInterface):
+    """Applies the style in the file of a result; Processing would use a random colour."""
 
     def postProcessLayer(
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         message, found = layer.loadDefaultStyle()
         if not found:
-            feedback.pushWarning(f"{layer.name()}: the style in the file cannot be loaded: {message}")
+            feedback.pushWarning(f"{layer.name()}: cannot load the style in the file: {message}")
         layer.triggerRepaint()
 
 
-# One for all runs: QGIS keeps no reference to it.
-COLOURED = Coloured()
+# A single instance, because QGIS keeps no reference to it.
+DEFAULT_STYLE = DefaultStyle()
 
 
 class Classify(BimorsAlgorithm):
-    """A scene in, a coloured layer out."""
+    """Classifies a scene into a styled vector layer."""
 
     def name(self) -> str:
         return "classify"
@@ -48,33 +48,40 @@ class Classify(BimorsAlgorithm):
 
     def shortHelpString(self) -> str:
         return (
-            "Labels every tile of a raster with one of your class names. The layer has a colour a class, a confidence, "
-            "the runner-up and a sentence about each tile.\n\nThe labels file holds a class name a line; after a tab a "
-            "colour may follow, such as #2ca02c.\n\nA run that was cancelled goes on where it stopped: take the same "
-            "file as output and tick 'Go on with a run that was cancelled'."
+            "Classifies the tiles of a raster layer with class names of your choice. The output layer has one polygon "
+            "per tile, with label, confidence, second-best label and a caption, and is styled by class.\n\nThe labels "
+            "file has one class name per line, optionally followed by a tab and a colour such as #2ca02c.\n\nTo resume "
+            "a cancelled run, choose the same output file and check 'Resume a cancelled run'."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
         self.add(QgsProcessingParameterRasterLayer("INPUT", "Scene"))
         file = QgsProcessingParameterFile("LABELS", "Labels file", fileFilter="Text files (*.txt);;All files (*.*)")
-        self.add(file, "A class name a line.")
-        self.add(QgsProcessingParameterString("TILE_SIZE", "Tile size", "224"), "In pixels, or as 500m or 2km.")
+        self.add(file, "Text file with one class name per line.")
+        self.add(
+            QgsProcessingParameterString("TILE_SIZE", "Tile size", "224"),
+            "Tile size in pixels, or in ground units such as 500m or 2km.",
+        )
         folder = QgsProcessingParameterFile("ADAPTER", "Adapter", QgsProcessingParameterFile.Folder, optional=True)
-        self.add(folder, "The folder that 'Finetune from polygons' wrote. Empty: the model as it is.")
+        self.add(
+            folder, "Folder of an adapter trained with 'Finetune from polygons'. Empty: the model without adapter."
+        )
         polygons = [QgsProcessing.TypeVectorPolygon]
         area = QgsProcessingParameterFeatureSource("AOI", "Area of interest", polygons, optional=True)
-        self.add(area, "Only tiles whose centre lies in these polygons.")
+        self.add(area, "Only tiles with their centre in these polygons are classified.")
         confidence = QgsProcessingParameterNumber(
-            "MIN_CONFIDENCE", "Least confidence", QgsProcessingParameterNumber.Double, 0.0, minValue=0.0, maxValue=1.0
+            "MIN_CONFIDENCE", "Minimum confidence", QgsProcessingParameterNumber.Double, 0.0, minValue=0.0, maxValue=1.0
         )
-        self.add(confidence, "Below it a tile gets no label.")
-        captions = QgsProcessingParameterBoolean("CAPTIONS", "Describe the tiles", True)
-        self.add(captions, "Off is faster, goes by the picture alone, and leaves the column caption empty.")
-        self.add(QgsProcessingParameterBoolean("RESUME", "Go on with a run that was cancelled", False))
-        overlap = QgsProcessingParameterString("OVERLAP", "Overlap of tiles", "0", optional=True)
-        self.add(overlap, "In pixels, or as 25% or 50m.", advanced=True)
+        self.add(confidence, "Tiles with a lower confidence get no label.")
+        captions = QgsProcessingParameterBoolean("CAPTIONS", "Generate captions", True)
+        self.add(
+            captions, "If unchecked, tiles are classified by the image alone: faster, and the field caption is empty."
+        )
+        self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False))
+        overlap = QgsProcessingParameterString("OVERLAP", "Tile overlap", "0", optional=True)
+        self.add(overlap, "Overlap of adjacent tiles in pixels, or such as 25% or 50m.", advanced=True)
         self.add_common()
-        self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Tiles", QgsProcessing.TypeVectorPolygon))
+        self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Classified tiles", QgsProcessing.TypeVectorPolygon))
 
     def processAlgorithm(
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -94,5 +101,5 @@ class Classify(BimorsAlgorithm):
         if self.call(arguments, feedback) is None:
             return {}
         if context.willLoadLayerOnCompletion(output):
-            context.layerToLoadOnCompletionDetails(output).setPostProcessor(COLOURED)
+            context.layerToLoadOnCompletionDetails(output).setPostProcessor(DEFAULT_STYLE)
         return {"OUTPUT": output}

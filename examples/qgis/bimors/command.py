@@ -1,4 +1,4 @@
-"""The command lines of bimors, where it is, what it runs in, and what its lines of progress say. Nothing of QGIS."""
+"""Finding the program, its command lines, its environment, and parsing its progress. Does not import QGIS."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 NAME = "bimors"
 PROGRAM_SETTING = "BIMORS_PROGRAM"
 
-# QGIS sets these for itself, in its start scripts and installers. Our Python would load its modules, and our GDAL its
-# tables, of other versions.
-_OF_QGIS = (
+# Variables that QGIS sets for itself. With them, the Python and GDAL of bimors would load modules and data files of
+# other versions.
+_QGIS_VARIABLES = (
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -28,27 +28,27 @@ _OF_QGIS = (
 )
 _SECONDS_BETWEEN_LINES = "1"
 
-# What a line of progress looks like, and which part of the whole the stage is, in per cent.
+# Progress lines of the program, and the percent of the whole run at which their stage starts and ends.
 _STAGES = (
     (re.compile(r"([\d,]+) of ([\d,]+) tiles \("), 0, 100),
-    (re.compile(r"describing: ([\d,]+) of ([\d,]+) pictures"), 0, 40),
-    (re.compile(r"random crops: ([\d,]+) of ([\d,]+) pictures"), 40, 60),
+    (re.compile(r"(?:describing|captioning): ([\d,]+) of ([\d,]+) \w+"), 0, 40),
+    (re.compile(r"random crops: ([\d,]+) of ([\d,]+) \w+"), 40, 60),
     (re.compile(r"epoch ([\d,]+) of ([\d,]+):"), 60, 90),
-    (re.compile(r"test pictures: ([\d,]+) of ([\d,]+) pictures"), 90, 100),
+    (re.compile(r"test \w+: ([\d,]+) of ([\d,]+) \w+"), 90, 100),
 )
 
 
 class ProgramError(Exception):
-    """The program is not there; the text says what to do."""
+    """The program was not found; the message explains how to install or configure it."""
 
 
 def find_program(chosen: str) -> str:
-    """Return the path of the program: the file that was chosen, one in the folder that was chosen, or that on the PATH.
+    """Return the path of the program: the configured file, the one in the configured folder, or the one on the PATH.
 
     Raises
     ------
     ProgramError
-        There is none.
+        The program was not found.
     """
     name = "bimors.exe" if os.name == "nt" else NAME
     where = "Settings > Options > Processing > Providers > bimors"
@@ -57,21 +57,22 @@ def find_program(chosen: str) -> str:
         found = shutil.which(NAME)
         if found is None:
             raise ProgramError(
-                f"The program bimors is not on the PATH. Install it (pip install bimors-cli) and choose it in {where}."
+                "The program bimors was not found on the PATH. Install it (pip install bimors-cli) or set its path in "
+                f"{where}."
             )
         return found
     path = Path(chosen).expanduser()
-    for place in (path, path / name, path / "bin" / name, path / "Scripts" / name):
-        if place.is_file() and os.access(place, os.X_OK):
-            return str(place)
-    raise ProgramError(f"There is no program bimors at {chosen}. Choose it in {where}.")
+    for candidate in (path, path / name, path / "bin" / name, path / "Scripts" / name):
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise ProgramError(f"The program bimors was not found at {chosen}. Set its path in {where}.")
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the program: that of QGIS without what QGIS set for its own Python and GDAL."""
-    kept = {name: value for name, value in inherited.items() if name not in _OF_QGIS}
+    """Return the environment of the program: that of QGIS without the variables for its own Python and GDAL."""
+    own = {name: value for name, value in inherited.items() if name not in _QGIS_VARIABLES}
     return {
-        **kept,
+        **own,
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUNBUFFERED": "1",
         "BIMORS_PROGRESS_EVERY": _SECONDS_BETWEEN_LINES,
@@ -79,7 +80,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def percent(line: str) -> float | None:
-    """Return how much of the whole is done, 0..100, if a line of the log says so."""
+    """Return the progress in a line of the log, 0..100; None for other lines."""
     for pattern, begin, end in _STAGES:
         found = pattern.match(line)
         if found:
@@ -106,7 +107,7 @@ def classify(
     resume: bool = False,
     extra: str = "",
 ) -> list[str]:
-    """Return the arguments of `bimors classify`. Empty texts leave an option to the program."""
+    """Return the arguments of `bimors classify`; options with empty values are omitted."""
     options = _options(
         tile_size=tile_size,
         overlap=overlap,
@@ -120,7 +121,7 @@ def classify(
     )
     if not captions:
         options.append("--no-captions")
-    # Processing replaces outputs. But an unfinished run is never thrown away unasked: the program refuses that.
+    # Processing overwrites existing outputs. Without --overwrite, the program refuses to discard an unfinished run.
     if resume:
         options.append("--resume")
     elif Path(output).exists():
@@ -180,17 +181,17 @@ def evaluate(
     min_overlap: float = 0.5,
     extra: str = "",
 ) -> list[str]:
-    """Return the arguments of `bimors evaluate` for a layer; figures go to standard output as JSON."""
+    """Return the arguments of `bimors evaluate` for a layer; the metrics are written to standard output as JSON."""
     options = _options(layer=layer, reference_layer=reference_layer, min_overlap=str(min_overlap))
     arguments = ["evaluate", layer_file, "--reference", reference, "--field", field, "--output", output]
     return [*arguments, "--json", "--overwrite", *options, *shlex.split(extra)]
 
 
 def file_and_layer(path: str, layer: str) -> str:
-    """Write a layer of a file as the program reads it: FILE:LAYER."""
+    """Return a layer of a file in the syntax of the program, FILE:LAYER."""
     return f"{path}:{layer}" if layer else path
 
 
 def _options(**values: str) -> list[str]:
-    """Return --name=value for what is not empty; in one word, so that a value may begin with a dash."""
+    """Return --name=value for values that are not empty; as one argument, so that a value may start with a dash."""
     return [f"--{name.replace('_', '-')}={value.strip()}" for name, value in values.items() if value.strip()]

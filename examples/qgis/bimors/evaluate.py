@@ -1,4 +1,4 @@
-"""Evaluate: a layer of bimors against polygons or points of known class, `bimors evaluate LAYER --reference`."""
+"""Evaluate: map accuracy of a classified layer, `bimors evaluate LAYER --reference`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .command import evaluate
 
 
 class Evaluate(BimorsAlgorithm):
-    """A layer and a reference in, figures out."""
+    """Computes the accuracy of a classified layer from reference data."""
 
     def name(self) -> str:
         return "evaluate"
@@ -35,26 +35,26 @@ class Evaluate(BimorsAlgorithm):
 
     def shortHelpString(self) -> str:
         return (
-            "Checks a layer that 'Classify scene' wrote against polygons or points whose class you know. Take others "
-            "than those that you trained with.\n\nThe figures are in the log; a folder named after the layer gets them "
-            "as a page (map_check.md), as JSON and as charts."
+            "Computes the accuracy of a layer of 'Classify scene' from reference polygons or points of known class. "
+            "Use reference data that were not used for training.\n\nThe metrics are shown in the log and written to a "
+            "folder named after the layer, as a report (map_check.md), JSON and charts."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
         polygon = [QgsProcessing.TypeVectorPolygon]
-        self.add(QgsProcessingParameterVectorLayer("INPUT", "Layer of bimors", polygon))
-        anything = [QgsProcessing.TypeVectorAnyGeometry]
-        self.add(QgsProcessingParameterFeatureSource("REFERENCE", "Polygons or points of known class", anything))
-        field = QgsProcessingParameterField("FIELD", "Field of the class", parentLayerParameterName="REFERENCE")
-        self.add(field)
-        share = QgsProcessingParameterNumber(
-            "MIN_OVERLAP", "Share of a tile", QgsProcessingParameterNumber.Double, 0.5, minValue=0.0, maxValue=1.0
+        self.add(QgsProcessingParameterVectorLayer("INPUT", "Classified layer", polygon))
+        geometry = [QgsProcessing.TypeVectorAnyGeometry]
+        self.add(QgsProcessingParameterFeatureSource("REFERENCE", "Reference polygons or points", geometry))
+        field = QgsProcessingParameterField("FIELD", "Class field", parentLayerParameterName="REFERENCE")
+        self.add(field, "Field of the reference layer with the class name.")
+        overlap = QgsProcessingParameterNumber(
+            "MIN_OVERLAP", "Minimum overlap", QgsProcessingParameterNumber.Double, 0.5, minValue=0.0, maxValue=1.0
         )
-        self.add(share, "That polygons must cover, so that the tile counts.", advanced=True)
+        self.add(overlap, "Fraction of a tile that reference polygons must cover to include the tile.", advanced=True)
         self.add_extra("--layer tiles")
-        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Folder of results"))
+        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Output folder"))
         self.addOutput(QgsProcessingOutputFolder("OUTPUT", "Results"))
-        self.addOutput(QgsProcessingOutputFile("PAGE", "Page"))
+        self.addOutput(QgsProcessingOutputFile("PAGE", "Report"))
         self.addOutput(QgsProcessingOutputNumber("ACCURACY", "Accuracy"))
         self.addOutput(QgsProcessingOutputNumber("COVERAGE", "Coverage"))
         self.addOutput(QgsProcessingOutputNumber("KAPPA", "Kappa"))

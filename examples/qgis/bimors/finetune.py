@@ -24,7 +24,7 @@ HEADS = ["bimors", "coop", "cocoop", "cache", "linear"]
 
 
 class Finetune(BimorsAlgorithm):
-    """A scene and polygons in, an adapter out."""
+    """Trains an adapter with the features of a vector layer."""
 
     def name(self) -> str:
         return "finetune"
@@ -34,35 +34,43 @@ class Finetune(BimorsAlgorithm):
 
     def shortHelpString(self) -> str:
         return (
-            "Learns your classes from features that you drew on a scene: polygons, lines or points with a field of the "
-            "class. A tile is an example of the class that covers most of it. Take the tile size with which you will "
-            "classify.\n\nThe adapter is a folder of that name; give it to 'Classify scene'."
+            "Trains an adapter for your classes from polygons, lines or points digitized on a scene, with a field that "
+            "holds the class name. A tile becomes a training example of the class that covers most of it. Use the same "
+            "tile size as for classification.\n\nThe adapter is written to a folder of that name, which can be used in "
+            "'Classify scene'."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
         self.add(QgsProcessingParameterRasterLayer("INPUT", "Scene"))
-        anything = [QgsProcessing.TypeVectorAnyGeometry]
-        self.add(QgsProcessingParameterFeatureSource("POLYGONS", "Features that say what the scene shows", anything))
-        field = QgsProcessingParameterField("FIELD", "Field of the class", parentLayerParameterName="POLYGONS")
-        self.add(field)
-        self.add(QgsProcessingParameterString("TILE_SIZE", "Tile size", "224"), "In pixels, or as 500m or 2km.")
-        whole = QgsProcessingParameterNumber.Integer
-        shots = QgsProcessingParameterNumber("SHOTS", "Examples a class", whole, 16, minValue=0)
-        self.add(shots, "Tiles drawn of each class; 0 takes all.")
-        self.add(QgsProcessingParameterNumber("EPOCHS", "Epochs", whole, 10, minValue=1), "Rounds of training.")
-        self.add(QgsProcessingParameterString("NAME", "Name of the adapter", "adapter"))
-        share = QgsProcessingParameterNumber(
-            "MIN_OVERLAP", "Share of a tile", QgsProcessingParameterNumber.Double, 0.5, minValue=0.0, maxValue=1.0
+        geometry = [QgsProcessing.TypeVectorAnyGeometry]
+        self.add(QgsProcessingParameterFeatureSource("POLYGONS", "Training features", geometry))
+        field = QgsProcessingParameterField("FIELD", "Class field", parentLayerParameterName="POLYGONS")
+        self.add(field, "Field of the training features with the class name.")
+        self.add(
+            QgsProcessingParameterString("TILE_SIZE", "Tile size", "224"),
+            "Tile size in pixels, or in ground units such as 500m or 2km.",
         )
-        self.add(share, "That its class must cover.", advanced=True)
+        integer = QgsProcessingParameterNumber.Integer
+        shots = QgsProcessingParameterNumber("SHOTS", "Examples per class", integer, 16, minValue=0)
+        self.add(shots, "Number of training tiles per class; 0 uses all tiles.")
+        self.add(
+            QgsProcessingParameterNumber("EPOCHS", "Epochs", integer, 10, minValue=1), "Passes over the training tiles."
+        )
+        self.add(QgsProcessingParameterString("NAME", "Adapter name", "adapter"))
+        overlap = QgsProcessingParameterNumber(
+            "MIN_OVERLAP", "Minimum overlap", QgsProcessingParameterNumber.Double, 0.5, minValue=0.0, maxValue=1.0
+        )
+        self.add(overlap, "Fraction of a tile that its class must cover.", advanced=True)
         background = QgsProcessingParameterString("BACKGROUND", "Background class", "", optional=True)
-        self.add(background, "Class of the tiles that no feature reaches.", advanced=True)
-        head = QgsProcessingParameterEnum("HEAD", "What is trained", HEADS, defaultValue=0)
-        self.add(head, advanced=True)
-        self.add(QgsProcessingParameterBoolean("OVERWRITE", "Replace an adapter of this name", False), advanced=True)
-        self.add(QgsProcessingParameterBoolean("RESUME", "Go on with a run that was cancelled", False), advanced=True)
+        self.add(
+            background, "Class of the tiles without training features. Empty: these tiles are not used.", advanced=True
+        )
+        head = QgsProcessingParameterEnum("HEAD", "Head", HEADS, defaultValue=0)
+        self.add(head, "Classification head to train.", advanced=True)
+        self.add(QgsProcessingParameterBoolean("OVERWRITE", "Overwrite an existing adapter", False), advanced=True)
+        self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False), advanced=True)
         self.add_common()
-        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Folder of adapters"))
+        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Output folder"))
         self.addOutput(QgsProcessingOutputFolder("OUTPUT", "Adapter"))
 
     def processAlgorithm(

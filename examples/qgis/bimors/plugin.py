@@ -1,4 +1,4 @@
-"""What QGIS starts and stops: the provider."""
+"""The plugin class."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from .provider import BimorsProvider
 
 
 class BimorsPlugin:
-    """Adds the provider to Processing while the plugin is on."""
+    """Registers the Processing provider while the plugin is enabled."""
 
     def __init__(self) -> None:
         self._provider = None
 
     def initProcessing(self) -> None:
-        """Add the provider; `qgis_process` calls this alone."""
+        """Register the provider; `qgis_process` calls only this method."""
         self._provider = BimorsProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:
-        """Add the provider."""
+        """Register the provider."""
         self.initProcessing()
 
     def unload(self) -> None:
-        """Take the provider away."""
+        """Remove the provider."""
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None

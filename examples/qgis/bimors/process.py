@@ -1,4 +1,4 @@
-"""The program as a process of its own: its log is passed on while it runs, and it can be cancelled. Nothing of QGIS."""
+"""Running the program as a child process, with its log, progress and cancelling. Does not import QGIS."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import IO, Protocol
 
 from .command import environment, percent
 
-UNREADABLE_TILES = 3  # exit code: finished, but for these
-# After these the next, harsher way to end is taken. A batch of a large model takes long on a laptop.
-PATIENCE_SECONDS = (120.0, 20.0)
-_LOOK_EVERY_SECONDS = 0.1
+UNREADABLE_TILES = 3  # exit code: some tiles could not be read
+# Time for SIGINT and then for SIGTERM before the process is killed. A batch of a large model is slow on a laptop.
+GRACE_SECONDS = (120.0, 20.0)
+_POLL_SECONDS = 0.1
 
 
 class Feedback(Protocol):
-    """What is needed of QgsProcessingFeedback."""
+    """The methods of QgsProcessingFeedback that are used."""
 
     def isCanceled(self) -> bool: ...
     def setProgress(self, percent: float) -> None: ...
@@ -32,10 +32,10 @@ class Feedback(Protocol):
 
 
 class ProgramFailed(Exception):
-    """The program ended with an error; the text is its own."""
+    """The program failed; the message is that of the program."""
 
 
-def run(command: list[str], feedback: Feedback, patience: tuple[float, float] = PATIENCE_SECONDS) -> str | None:
+def run(command: list[str], feedback: Feedback, grace: tuple[float, float] = GRACE_SECONDS) -> str | None:
     """Run a command until it ends, or until the feedback is cancelled.
 
     Parameters
@@ -43,19 +43,19 @@ def run(command: list[str], feedback: Feedback, patience: tuple[float, float] = 
     command : list of str
         The program and its arguments.
     feedback : QgsProcessingFeedback
-        Gets the log and the progress, is asked whether to go on.
-    patience : (float, float)
-        Seconds that the program may take to end after it was asked to, and after it was told to.
+        Receives log and progress; cancels the run.
+    grace : (float, float)
+        Seconds that the program may take to end after SIGINT, and after SIGTERM.
 
     Returns
     -------
     str or None
-        What the program wrote to standard output; None if it was cancelled.
+        Standard output of the program; None if it was cancelled.
 
     Raises
     ------
     ProgramFailed
-        It cannot be started, or ended with an error.
+        The program cannot be started, or failed.
     """
     feedback.pushCommandInfo(shlex.join(command))
     with tempfile.TemporaryFile() as output:
@@ -66,30 +66,34 @@ def run(command: list[str], feedback: Feedback, patience: tuple[float, float] = 
                 stdout=output,
                 stderr=subprocess.PIPE,
                 env=environment(os.environ),
-                # No black window on Windows.
+                # no console window on Windows
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
             raise ProgramFailed(f"{command[0]} cannot be started: {error}") from error
         assert process.stderr is not None
         with process:
-            cancelled, trouble = _follow(process, process.stderr, feedback, patience)
+            cancelled, errors_shown = _follow(process, process.stderr, feedback, grace)
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if cancelled:
         return None
     if process.returncode == UNREADABLE_TILES:
-        feedback.pushWarning("Some tiles could not be read; run it again with 'Go on' to try them once more.")
+        feedback.pushWarning(
+            "Some tiles could not be read; run the algorithm again with 'Resume a cancelled run' to retry them."
+        )
     elif process.returncode != 0:
-        raise ProgramFailed("\n".join(trouble) or f"bimors ended with {process.returncode}; the log says more")
+        raise ProgramFailed(
+            "\n".join(errors_shown) or f"bimors failed with exit code {process.returncode}; see the log"
+        )
     feedback.setProgress(100)
     return text
 
 
 def _follow(
-    process: subprocess.Popen[bytes], errors: IO[bytes], feedback: Feedback, patience: tuple[float, float]
+    process: subprocess.Popen[bytes], errors: IO[bytes], feedback: Feedback, grace: tuple[float, float]
 ) -> tuple[bool, list[str]]:
-    """Pass lines on until the process ends. Returns whether it was cancelled, and its lines of error and hint."""
+    """Forward log lines until the process ends; return whether it was cancelled, and its error and hint lines."""
     lines: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
@@ -98,41 +102,42 @@ def _follow(
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    trouble: list[str] = []
-    asked: list[float] = []
+    errors_shown: list[str] = []
+    signalled: list[float] = []
     while process.poll() is None or reader.is_alive() or not lines.empty():
         with suppress(queue.Empty):
-            _pass_on(lines.get(timeout=_LOOK_EVERY_SECONDS), feedback, trouble)
+            _forward(lines.get(timeout=_POLL_SECONDS), feedback, errors_shown)
         if feedback.isCanceled() and process.poll() is None:
-            _end(process, asked, patience)
-    return bool(asked), trouble
+            _stop(process, signalled, grace)
+    return bool(signalled), errors_shown
 
 
-def _pass_on(line: str, feedback: Feedback, trouble: list[str]) -> None:
+def _forward(line: str, feedback: Feedback, errors_shown: list[str]) -> None:
     done = percent(line)
     if done is not None:
         feedback.setProgress(done)
     if line.startswith(("error: ", "hint: ")):
-        trouble.append(line)
+        errors_shown.append(line)
     if line.startswith("warning: "):
         feedback.pushWarning(line)
     elif line:
         feedback.pushInfo(line)
 
 
-def _end(process: subprocess.Popen[bytes], asked: list[float], patience: tuple[float, float]) -> None:
-    """Ask, then tell, then force the process to end, as time passes."""
+def _stop(process: subprocess.Popen[bytes], signalled: list[float], grace: tuple[float, float]) -> None:
+    """Interrupt, then terminate, then kill the process, as time passes."""
     now = time.monotonic()
-    if not asked:
-        # Asked, it keeps the finished tiles and says how to go on. Windows has no such signal; they are kept there too.
+    if not signalled:
+        # After SIGINT the program saves finished tiles and reports how to resume. Windows cannot send SIGINT to a child
+        # process; finished tiles are saved there too.
         if os.name == "nt":
             process.terminate()
         else:
             process.send_signal(signal.SIGINT)
-        asked.append(now)
-    elif len(asked) == 1 and now - asked[0] > patience[0]:
+        signalled.append(now)
+    elif len(signalled) == 1 and now - signalled[0] > grace[0]:
         process.terminate()
-        asked.append(now)
-    elif len(asked) == 2 and now - asked[1] > patience[1]:
+        signalled.append(now)
+    elif len(signalled) == 2 and now - signalled[1] > grace[1]:
         process.kill()
-        asked.append(now)
+        signalled.append(now)

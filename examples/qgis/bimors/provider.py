@@ -1,4 +1,4 @@
-"""The Processing provider, and its setting: where the program is."""
+"""The Processing provider, and its setting with the path of the program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .finetune import Finetune
 
 
 class BimorsProvider(QgsProcessingProvider):
-    """The three algorithms."""
+    """The provider of the algorithms."""
 
     def id(self) -> str:
         return NAME
@@ -21,11 +21,11 @@ class BimorsProvider(QgsProcessingProvider):
         return NAME
 
     def longName(self) -> str:
-        return "bimors: label a raster tile by tile"
+        return "bimors (raster tile classification)"
 
     def load(self) -> bool:
         ProcessingConfig.settingIcons[NAME] = self.icon()
-        about = "Program bimors (empty: the one on the PATH); its file, or the folder of its Python environment"
+        about = "Path of the program bimors, or of its Python environment (empty: search the PATH)"
         ProcessingConfig.addSetting(Setting(NAME, PROGRAM_SETTING, about, "", valuetype=Setting.FILE))
         ProcessingConfig.readSettings()
         self.refreshAlgorithms()
@@ -39,7 +39,7 @@ class BimorsProvider(QgsProcessingProvider):
             self.addAlgorithm(algorithm())
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
-        # It carries its style and its provenance.
+        # A GeoPackage contains its style and provenance.
         return ["gpkg"]
 
     def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:

@@ -220,10 +220,10 @@ def test_refused(layer: Path, tmp_path: Path) -> None:
         assert "\n" not in caught.value.message + (caught.value.hint or "")
         return f"{caught.value.message} | {caught.value.hint}"
 
-    assert "none.gpkg is not there" in refusal(tmp_path / "none.gpkg")
+    assert "none.gpkg not found" in refusal(tmp_path / "none.gpkg")
     assert "has no column tile_id, label, confidence, reason | give a layer that bimors" in refusal(Path(reference))
     (tmp_path / "text.gpkg").write_text("no layer")
-    assert "is not what its name says" in refusal(tmp_path / "text.gpkg")
+    assert "wrong signature" in refusal(tmp_path / "text.gpkg")
     assert "has no field 'klass'" in refusal(field="klass")
     assert "has no layer 'other'" in refusal(layer="other")
     assert "has no layer 'other'" in refusal(reference_layer="other")

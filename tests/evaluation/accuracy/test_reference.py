@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.reference import read_reference, truth_of_points, truth_of_polygons
-from bimors_cli.scene.vector import Place
+from bimors_cli.scene.vector import Extent
 from tests.evaluation.accuracy.map_files import SIDE, X, Y, tile, write_reference
 
 TILES = np.array(
@@ -22,11 +22,11 @@ TILES = np.array(
 )
 
 
-def place() -> Place:
+def place() -> Extent:
     """Two rows of four tiles."""
     from pyproj import CRS
 
-    return Place("layer", "out.gpkg", CRS.from_epsg(32618).to_wkt(), (X, Y - 2 * SIDE, X + 4 * SIDE, Y))
+    return Extent("layer", "out.gpkg", CRS.from_epsg(32618).to_wkt(), (X, Y - 2 * SIDE, X + 4 * SIDE, Y))
 
 
 def truth(shapes: list[tuple[Any, int]], min_overlap: float = 0.5, tiles: Any = TILES) -> list[int]:
@@ -161,7 +161,7 @@ def test_refused(tmp_path: Path) -> None:
         assert "\n" not in caught.value.message + caught.value.hint
         return f"{caught.value.message} | {caught.value.hint}"
 
-    with pytest.raises(VectorError, match="is not there"):
+    with pytest.raises(VectorError, match="not found"):
         read_reference(str(tmp_path / "none.gpkg"), "class", place())
     assert "has no field 'klass' | there are: class" in refusal([tile(0, 0)], ["a"], "klass")
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)

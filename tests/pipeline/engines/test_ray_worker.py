@@ -141,7 +141,7 @@ def test_a_scene_that_is_not_there_or_another(make: Make, make_raster: MakeRaste
     job = make()
     (tmp_path / "first.tif").unlink()
     told = error_of(job)
-    assert told.error == "SceneError" and "first.tif is not there (on " in told.message
+    assert told.error == "SceneError" and "first.tif not found (on " in told.message
     make_raster(np.ones((3, 96, 144), dtype=np.uint8), name="first.tif", nodata=0)
     told = error_of(replace_plan(job))
     assert told.error == "InputError" and "first.tif differs from the file that" in told.message and told.hint

@@ -281,7 +281,7 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
 
     good = draw([box(0, 0), box(1, 0)], ["a", "b"])
     assert "no field 'klass' | there are: class" in refusal(good, "klass")
-    assert "is not there" in refusal(str(tmp_path / "none.gpkg"))
+    assert "not found" in refusal(str(tmp_path / "none.gpkg"))
     with pytest.raises(InputError, match="--min-overlap 2: not between"):
         take(scene, good, min_overlap=2)
     empty = tmp_path / "empty.gpkg"

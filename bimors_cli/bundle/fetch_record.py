@@ -1,0 +1,70 @@
+"""The record of a fetch: revision, size and hash of every downloaded file, which the next fetch must get again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bimors_cli.bundle.catalog import CatalogEntry
+from bimors_cli.bundle.files import read_manifest
+from bimors_cli.bundle.schemas import check_schema
+
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """A downloaded file: ``path`` at its source, size in bytes, SHA-256, and the ``etag`` that the source sent."""
+
+    path: str
+    size: int
+    sha256: str
+    etag: str | None
+
+
+def read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
+    """Read the record of an earlier fetch, by part. Parts whose source has changed since are left out.
+
+    Raises
+    ------
+    BundleError
+        The record is damaged or was written by a newer version.
+    """
+    if not path.exists():
+        return {}
+    content = read_manifest(path, RECORD_SCHEMA)
+    check_schema(path, content, "record")
+    return {
+        part: recorded
+        for part, recorded in content["parts"].items()
+        if part in entry.parts and recorded["origin"] == entry.parts[part].origin
+    }
+
+
+def write_record(
+    path: Path,
+    entry: CatalogEntry,
+    earlier: Mapping[str, Any],
+    revisions: Mapping[str, str | None],
+    downloaded: Mapping[str, list[DownloadedFile]],
+) -> int:
+    """Write the record; return the number of files that are neither in the catalog nor in the earlier record."""
+    content = {
+        "schema": RECORD_SCHEMA,
+        "name": entry.name,
+        "parts": {
+            part: {
+                "origin": source.origin,
+                "revision": revisions[part],
+                "files": [asdict(file) for file in downloaded[part]],
+            }
+            for part, source in entry.parts.items()
+        },
+    }
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    known = {(part, file["path"]) for part, recorded in earlier.items() for file in recorded["files"]}
+    known |= {(p, f.path) for p, s in entry.parts.items() for f in s.files if f.size is not None and f.sha256}
+    return len({(part, file.path) for part, files in downloaded.items() for file in files} - known)
