@@ -16,7 +16,7 @@ import pyproj
 import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.atomic import changing, check_target, replacing
+from bimors_cli.output.atomic import check_target
 from bimors_cli.output.classified_schema import LayerSchema, check_frame, clean_text, empty_frame
 from bimors_cli.output.image_features import add_features
 from bimors_cli.output.layer_styles import add_styles
@@ -31,86 +31,32 @@ GEOMETRY_COLUMN: Final = "geom"
 METADATA_PREFIX: Final = "bimors_"
 
 
-def write_geopackage(
+def build_geopackage(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
     spec: LayerSchema,
     *,
-    overwrite: bool,
     features: Iterable[tuple[str, bytes]] = (),
 ) -> int:
-    """Write the layer, its provenance and its styles; the file appears whole or not at all.
+    """Write a layer, its provenance, its styles and image features to a GeoPackage; a `formats.BuildFile`.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write. An earlier file there is replaced as a whole, other layers in it included.
-    chunks : iterable of GeoDataFrame
-        From `rows.to_frame`, one in memory at a time; an append costs 12 ms, so take 10 000 rows or so. None at all
-        gives an empty layer with all columns.
-    spec : Layer
-        Name, CRS, columns, styles and provenance (readable with `read_provenance`, or as metadata of the layer with the
-        prefix ``bimors_``).
-    overwrite : bool
-        Whether an earlier file may be replaced.
-    features : iterable of (tile_id, bytes)
-        Image features to keep, see `features.add_features`; begun when all chunks are written.
-
-    Returns
-    -------
-    int
-        How many rows were written.
+    Other layers of the file stay, one of the same name is replaced. Provenance is metadata of the layer, with the
+    prefix ``bimors_``. The file is read back and checked at the end.
 
     Raises
     ------
-    OutputExistsError
-        The file exists and ``overwrite`` is off.
     OutputError
-        The file cannot be written, or what was read back is not what was written. An error that ``chunks`` itself
-        raises passes unchanged. In all these cases an earlier file is as it was.
+        The file cannot be written, or does not hold what was written. An error that ``chunks`` raises passes unchanged.
     """
-    with replacing(path, overwrite=overwrite) as built:
-        return _build(built, chunks, spec, features)
-
-
-def append_geopackage(
-    path: Path,
-    chunks: Iterable[geopandas.GeoDataFrame],
-    spec: LayerSchema,
-    *,
-    replace: bool,
-    features: Iterable[tuple[str, bytes]] = (),
-) -> int:
-    """Add the layer, its provenance and its styles to a GeoPackage; all else in it stays.
-
-    The work is done on a copy that takes the file's place at the end: chunks are written one by one, and no transaction
-    of SQLite could span them. So an interrupted append leaves the file as it was, and costs its size on the disk once
-    more. A file that is not there is made.
-
-    Parameters
-    ----------
-    path, chunks, spec, features
-        As `write_geopackage`.
-    replace : bool
-        Whether a layer of this name may be replaced.
-
-    Returns
-    -------
-    int
-        How many rows were written.
-
-    Raises
-    ------
-    InputError, OutputExistsError
-        As `check_append`.
-    OutputError
-        As `write_geopackage`; or somebody else changed the file in the meantime.
-    """
-    if not path.exists():
-        return write_geopackage(path, chunks, spec, overwrite=False, features=features)
-    check_append(path, spec.name, replace=replace)
-    with changing(path) as built:
-        return _build(built, chunks, spec, features)
+    written = build_rows(path, chunks, spec)
+    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
+    with as_output_error(path):
+        add_styles(path, spec.name, GEOMETRY_COLUMN, spec.styles())
+        if "label" in spec.columns():
+            add_predictions(path, spec.name)
+        add_features(path, spec.name, features)
+        verify_layer(path, spec, written)
+    return written
 
 
 def check_append(path: Path, layer: str, *, replace: bool) -> None:
@@ -255,20 +201,6 @@ def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Laye
         with as_output_error(built):
             _append(built, chunk, spec)
         written += len(chunk)
-    return written
-
-
-def _build(
-    built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, features: Iterable[tuple[str, bytes]]
-) -> int:
-    written = build_rows(built, chunks, spec)
-    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
-    with as_output_error(built):
-        add_styles(built, spec.name, GEOMETRY_COLUMN, spec.styles())
-        if "label" in spec.columns():
-            add_predictions(built, spec.name)
-        add_features(built, spec.name, features)
-        verify_layer(built, spec, written)
     return written
 
 

@@ -58,7 +58,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
             f"--template: the adapter {adapter.name} answers, whose prompts are learned",
             "add --head zero-shot, or leave --template out",
         )
-    if options.keep_features and planned.format is not GPKG:
+    if options.keep_features and not planned.format.keeps_features:
         raise InputError("--keep-features: only a GeoPackage holds image features", "-o FILE.gpkg")
     return Plan(options, planned.scenes, planned.output, planned.format, planned.crs, planned.bundle, adapter, cells)
 
@@ -114,7 +114,7 @@ def _output(options: LayerOptions) -> tuple[Path, Format]:
     form = guess_format(path, options.format)
     if options.rs:
         form = with_separators(form)
-    if options.append and form is not GPKG:
+    if options.append and not form.appends:
         raise InputError(f"--append adds a layer to a GeoPackage; {form.name} holds one layer only", "use -o FILE.gpkg")
     return path, form
 

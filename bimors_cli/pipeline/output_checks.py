@@ -9,7 +9,7 @@ from pathlib import Path
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.classified_schema import LayerSchema
-from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, written_files
+from bimors_cli.output.formats import STDOUT, check_layer, try_layer, written_files
 from bimors_cli.output.geopackage import check_append, read_provenance
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
@@ -142,7 +142,7 @@ def _is_one_file(path: Path, source: str) -> bool:
 
 def is_of_this_run(plan: LayerPlan) -> bool:
     """Tell whether the layer that is there was written by a run with the same rows."""
-    if plan.format is not GPKG or not plan.output.exists():
+    if not plan.format.identifies_run or not plan.output.exists():
         return False
     written = read_provenance(plan.output, plan.options.layer).get("run")
     return written is not None and json.loads(written) == plan.run_key()

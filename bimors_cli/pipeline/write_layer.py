@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from bimors_cli.errors import Interrupted, OutputError
 from bimors_cli.output.classified_schema import LayerSchema
+from bimors_cli.output.formats import append_layer
 from bimors_cli.output.formats import write_layer as write_file
-from bimors_cli.output.geopackage import append_geopackage
 from bimors_cli.pipeline.checkpoint.store import TileStore
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.output_checks import is_of_this_run
@@ -103,6 +103,6 @@ def write_rows(
     # What stands there now is either to be replaced or was written by an earlier session of this very run.
     if plan.options.append:
         replace = resume and is_of_this_run(plan)
-        return append_geopackage(plan.output, chunks, spec, replace=replace, features=features)
+        return append_layer(plan.output, chunks, plan.format, spec, replace=replace, features=features)
     replace = plan.options.overwrite or resume
     return write_file(plan.output, chunks, plan.format, spec, overwrite=replace, features=features)

@@ -174,8 +174,8 @@ import numpy as np, shapely
 from bimors_cli.errors import OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.formats import guess_format, write_layer
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
-spec = LayerSpec("tiles", "EPSG:4326", Labels.of(["a", "b"]))
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+spec = ClassifiedSchema("tiles", "EPSG:4326", Labels.of(["a", "b"]))
 text = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ,.", k=3_000_000)
 rows = [
     TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="".join(text[i * 50_000 : (i + 1) * 50_000]))

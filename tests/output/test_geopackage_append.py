@@ -20,13 +20,8 @@ import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import (
-    append_geopackage,
-    check_append,
-    choose_layer,
-    read_provenance,
-    write_geopackage,
-)
+from bimors_cli.output.geopackage import check_append, choose_layer, read_provenance
+from tests.geopackages import append_geopackage, write_geopackage
 from tests.output.conftest import HARD_NAMES, MakeFrame
 
 
@@ -213,12 +208,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bimors_cli.labels import Labels
-from bimors_cli.output.geopackage import append_geopackage
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.formats import GPKG, append_layer
+from bimors_cli.output.classified_schema import ClassifiedSchema
 def chunks():
     os.kill(os.getpid(), signal.SIGKILL)
     yield
-append_geopackage(Path(sys.argv[1]), chunks(), LayerSpec("x", "EPSG:3857", Labels.of(["a", "b"])), replace=False)
+schema = ClassifiedSchema("x", "EPSG:3857", Labels.of(["a", "b"]))
+append_layer(Path(sys.argv[1]), chunks(), GPKG, schema, replace=False)
 """
 
 

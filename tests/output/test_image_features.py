@@ -13,8 +13,8 @@ import pytest
 from bimors_cli.errors import InputError
 from bimors_cli.output import image_features as features
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.image_features import DTYPE, TABLE, add_features, read_features
+from tests.geopackages import append_geopackage, write_geopackage
 from tests.output.conftest import MakeFrame
 
 
