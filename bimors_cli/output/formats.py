@@ -132,71 +132,71 @@ STDOUT: Final = Path("-")
 
 
 def find_format(name: str) -> Format:
-    """Return the format of a name, in any case; of the two GeoJSON sequences, that without separators.
+    """Return the format of a name, in any case; GeoJSONSeq is the one without record separators.
 
     Raises
     ------
     InputError
-        There is no such format.
+        The format is not supported.
     """
     found = next((known for known in FORMATS if known.is_called(name)), None)
     if found is None:
-        raise InputError(f"{name!r} is not a format that bimors writes", _known_formats())
+        raise InputError(f"unsupported format {name!r}", _known_formats())
     return found
 
 
 def guess_format(path: Path, requested: str | None = None) -> Format:
-    """Tell the format from ``--format`` (a GDAL name) and the suffix, both in any case.
+    """Return the format for ``--format`` (a GDAL name) and the suffix of a file, both in any case.
 
-    ``-`` is standard output and gets a GeoJSON sequence without separators. A name that was asked for goes with any
-    suffix but that of another format.
+    ``-`` is standard output, by default a GeoJSON sequence without separators. A requested format can have any suffix
+    but that of another format.
 
     Raises
     ------
     InputError
-        The format is unknown, the suffix says another one than ``--format``, or it cannot be streamed.
+        The format or the suffix is not supported, they contradict each other, or the format cannot be streamed.
     """
     suffix = path.suffix.lower()
     by_suffix = next((known for known in FORMATS if known.suffix == suffix), None)
     if requested is None:
         found = GEOJSONSEQ if path == STDOUT else by_suffix
         if found is None:
-            raise InputError(f"{path}: no format has the suffix {suffix!r}", _known_formats())
+            raise InputError(f"{path}: unsupported suffix {suffix!r}", _known_formats())
         return found
     named = find_format(requested)
     if path == STDOUT:
         if not named.streams:
-            raise InputError(f"{named.name} cannot be written to standard output", "use -f GeoJSONSeq, or name a file")
+            raise InputError(f"{named.name} cannot be written to standard output", "use -f GeoJSONSeq, or a file")
         return named
     if by_suffix is not None and by_suffix.name != named.name:
-        raise InputError(f"{path}: the suffix is that of {by_suffix.name}, not of {named.name}", _known_formats())
+        raise InputError(f"{path}: the suffix {suffix} is of {by_suffix.name}, not of {named.name}", _known_formats())
     if not named.styled and style_path(path) == path:
-        raise InputError(f"{path}: that is the name of a style", f"-o {path.with_suffix(named.suffix)}")
+        raise InputError(f"{path}: .qml is the suffix of a QGIS style", f"use -o {path.with_suffix(named.suffix)}")
     return by_suffix or named
 
 
 def is_known_suffix(path: Path) -> bool:
-    """Tell whether a file's suffix says a format."""
+    """Tell whether the suffix of a file is that of a format."""
     return any(known.suffix == path.suffix.lower() for known in FORMATS)
 
 
 def with_separators(form: Format) -> Format:
-    """Return the GeoJSON sequence that RFC 8142 describes, with a record separator before each line.
+    """Return the GeoJSON sequence with a record separator before each line (RFC 8142).
 
     Raises
     ------
     InputError
-        The format is no GeoJSON sequence.
+        The format is not a GeoJSON sequence.
     """
     if form.name != GEOJSONSEQ_RS.name:
         raise InputError(
-            f"--rs is for GeoJSON sequences, not for {form.name}", "use -f GeoJSONSeq, or a file named .geojsons"
+            f"--rs supports GeoJSON sequences only, not {form.name}", "use -f GeoJSONSeq, or a file named .geojsons"
         )
     return GEOJSONSEQ_RS
 
 
 def style_path(path: Path) -> Path:
-    """Return where QGIS looks for the style of a file that cannot hold it: ``<stem>.qml`` beside it."""
+    """Return the path where QGIS finds the style of a file that cannot hold it: ``<stem>.qml`` next to it."""
     return path.with_suffix(".qml")
 
 
@@ -206,7 +206,7 @@ def written_files(path: Path, form: Format) -> tuple[Path, ...]:
 
 
 def check_layer(path: Path, form: Format, spec: LayerSchema, *, overwrite: bool) -> None:
-    """Try, before a long run, all that can go wrong at its end: write an empty layer beside ``path`` and remove it.
+    """Check before a long run that `write_layer` will succeed: write an empty layer next to ``path`` and remove it.
 
     Takes some 0.1 s. Raises what `write_layer` would for this folder, name, CRS, columns and provenance.
     """
@@ -216,7 +216,7 @@ def check_layer(path: Path, form: Format, spec: LayerSchema, *, overwrite: bool)
 
 
 def try_layer(path: Path, form: Format, spec: LayerSchema) -> None:
-    """Write an empty layer beside ``path`` and remove it; raises what `write_layer` would, whatever is at ``path``."""
+    """Write an empty layer next to ``path`` and remove it; raises as `write_layer`, whether ``path`` exists or not."""
     with scratch(path.resolve()) as built:
         write_layer(built, (), form, spec, overwrite=False)
 

@@ -1,4 +1,4 @@
-"""The layer as GeoParquet 1.0: a row group a chunk."""
+"""The layer as GeoParquet 1.0, one row group per chunk."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ GEOMETRY_COLUMN: Final = "geometry"
 def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
     """Write a layer to a new GeoParquet file, with its provenance as metadata of the file.
 
-    geopandas writes a frame as a whole; here each chunk becomes a row group as it comes, so that memory does not grow
-    with the rows. The metadata are geopandas' own (https://geoparquet.org, version 1.0.0).
+    geopandas writes a whole frame at once; here each chunk becomes a row group, so that memory does not grow with the
+    number of rows. The metadata are those of geopandas (https://geoparquet.org, version 1.0.0).
 
     Parameters
     ----------
     path, chunks, spec
-        As `geopackage.write_geopackage`.
+        As `formats.BuildFile`.
 
     Returns
     -------
     int
-        How many rows were written.
+        Number of rows.
 
     Raises
     ------
     InputError
         pyarrow is not installed.
     OutputError
-        The file cannot be written, or a chunk does not fit. An error that ``chunks`` itself raises passes unchanged.
+        The file cannot be written, or a chunk does not match the schema. An error that ``chunks`` raises passes
+        unchanged.
     """
     try:
         import pyarrow
@@ -52,8 +53,8 @@ def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec:
         raise InputError(
             "GeoParquet needs pyarrow, which is not installed", "pip install 'bimors-cli[parquet]'"
         ) from error
-    kinds = {TEXT: pyarrow.string(), INTEGER: pyarrow.int32(), REAL: pyarrow.float64()}
-    fields = [(name, kinds[dtype]) for name, dtype in spec.columns().items()]
+    types_by_dtype = {TEXT: pyarrow.string(), INTEGER: pyarrow.int32(), REAL: pyarrow.float64()}
+    fields = [(name, types_by_dtype[dtype]) for name, dtype in spec.columns().items()]
     schema = pyarrow.schema([*fields, (GEOMETRY_COLUMN, pyarrow.binary())])
     written = 0
     extent = np.array([np.inf, np.inf, -np.inf, -np.inf])
@@ -61,7 +62,7 @@ def build_geoparquet(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec:
     with as_output_error(path):
         writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
     try:
-        for chunk in chunks:  # outside of the translation: the caller's errors stay the caller's
+        for chunk in chunks:  # errors that the caller's chunks raise pass unchanged
             check_frame(chunk, spec)
             with as_output_error(path):
                 writer.write_table(_table(pyarrow, chunk, schema))
@@ -84,7 +85,7 @@ def _table(pyarrow: Any, frame: geopandas.GeoDataFrame, schema: pyarrow.Schema) 
 
 
 def _geo(spec: LayerSchema, types: set[str], extent: Any) -> dict[str, Any]:
-    """Take geopandas' own metadata of a layer without rows, and add what the rows are."""
+    """Return the ``geo`` metadata: those that geopandas writes for a layer without rows, with types and bounds."""
     import pyarrow.parquet
 
     empty = io.BytesIO()

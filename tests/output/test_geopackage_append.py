@@ -97,15 +97,15 @@ def test_of_several_layers_one_must_be_named(
     assert choose_layer(target, None) == "tiles"  # the other one is not of bimors
     assert choose_layer(target, "roads") == "roads"
     append(target, [make_frame(other, 3)], other)
-    with pytest.raises(InputError, match="several layers of bimors") as caught:
+    with pytest.raises(InputError, match="several layers written by bimors") as caught:
         choose_layer(target, None)
-    assert caught.value.hint == f"name one with --layer: tiles, {other.name}"
+    assert caught.value.hint == f"choose one with --layer: tiles, {other.name}"
     assert choose_layer(target, other.name) == other.name
     with pytest.raises(InputError, match="has no layer 'none'") as caught:
         choose_layer(target, "none")
     assert "tiles, roads" in str(caught.value.hint)
     (tmp_path / "text.gpkg").write_text("no layer")
-    with pytest.raises(InputError, match="no layer can be read"):
+    with pytest.raises(InputError, match="cannot read its layers"):
         choose_layer(tmp_path / "text.gpkg", None)
 
 
@@ -121,7 +121,7 @@ def test_a_name_that_is_taken_is_refused(
     target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, name: str
 ) -> None:
     before = target.read_bytes()
-    with pytest.raises(OutputExistsError, match="already") as caught:
+    with pytest.raises(OutputExistsError, match="exists") as caught:
         check_append(target, name, replace=False)
     assert "--layer" in str(caught.value.hint)
     with pytest.raises((OutputExistsError, InputError)):
