@@ -10,9 +10,9 @@ from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import GPKG, append_layer, write_layer
 
 
-def write_geopackage(path: Path, chunks: Iterable[Any], spec: LayerSchema, **options: Any) -> int:
-    return write_layer(path, chunks, GPKG, spec, **options)
+def write_geopackage(path: Path, chunks: Iterable[Any], schema: LayerSchema, **options: Any) -> int:
+    return write_layer(path, chunks, GPKG, schema, **options)
 
 
-def append_geopackage(path: Path, chunks: Iterable[Any], spec: LayerSchema, **options: Any) -> int:
-    return append_layer(path, chunks, GPKG, spec, **options)
+def append_geopackage(path: Path, chunks: Iterable[Any], schema: LayerSchema, **options: Any) -> int:
+    return append_layer(path, chunks, GPKG, schema, **options)

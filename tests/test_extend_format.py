@@ -26,13 +26,13 @@ from tests.conftest import MakeRaster
 CSV = formats.Format("CSV", ".csv", f"{__name__}:build_csv", alias="WKT")
 
 
-def build_csv(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_csv(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write the columns of a layer, and its polygons as WKT."""
     written = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerow([*spec.columns(), "wkt"])
+        csv.writer(file).writerow([*schema.columns(), "wkt"])
         for chunk in chunks:
-            check_frame(chunk, spec)
+            check_frame(chunk, schema)
             chunk.drop(columns="geometry").assign(wkt=chunk.geometry.to_wkt()).to_csv(file, header=False, index=False)
             written += len(chunk)
     return written

@@ -173,7 +173,7 @@ def check_layer_name(name: str) -> None:
         raise InputError(f"invalid layer name {name!r}", "choose another name with --layer")
 
 
-def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: ClassifiedSchema) -> geopandas.GeoDataFrame:
+def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], schema: ClassifiedSchema) -> geopandas.GeoDataFrame:
     """Make a frame of rows and their polygons, with the columns of the layer and ``geometry``.
 
     Parameters
@@ -182,7 +182,7 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: Classified
         N rows.
     geometries : ndarray of shapely polygons, shape (N,)
         In the CRS of the layer, in the order of the rows; None for a tile that cannot be reprojected to it.
-    spec : ClassifiedSchema
+    schema : ClassifiedSchema
         The schema of the layer.
 
     Raises
@@ -201,19 +201,19 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: Classified
         "confidence": [row.confidence for row in rows],
         "reason": [row.reason for row in rows],
     }
-    for index in range(spec.top_k - 1):
+    for index in range(schema.top_k - 1):
         pairs = [row.runners_up[index] if index < len(row.runners_up) else (None, None) for row in rows]
         data[f"label_{index + 2}"] = [pair[0] for pair in pairs]
         data[f"confidence_{index + 2}"] = [pair[1] for pair in pairs]
     data["caption"] = [row.caption for row in rows]
-    if spec.probabilities:
-        table = _probability_table(rows, len(spec.labels))
-        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(spec.labels))}
-    return make_frame(data, geometries, spec)
+    if schema.probabilities:
+        table = _probability_table(rows, len(schema.labels))
+        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(schema.labels))}
+    return make_frame(data, geometries, schema)
 
 
 def make_frame(
-    data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec: LayerSchema
+    data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], schema: LayerSchema
 ) -> geopandas.GeoDataFrame:
     """Make a frame of columns and polygons, in the order of the tiles, that passes `check_frame`.
 
@@ -226,16 +226,16 @@ def make_frame(
     """
     import geopandas
 
-    arrays = {name: _array(data[name], dtype) for name, dtype in spec.columns().items()}
-    return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=spec.crs_wkt)
+    arrays = {name: _array(data[name], dtype) for name, dtype in schema.columns().items()}
+    return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=schema.crs_wkt)
 
 
-def empty_frame(spec: LayerSchema) -> geopandas.GeoDataFrame:
+def empty_frame(schema: LayerSchema) -> geopandas.GeoDataFrame:
     """Make a frame without rows."""
-    return make_frame({name: [] for name in spec.columns()}, np.empty(0, dtype=object), spec)
+    return make_frame({name: [] for name in schema.columns()}, np.empty(0, dtype=object), schema)
 
 
-def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSchema) -> None:
+def check_frame(frame: geopandas.GeoDataFrame, schema: LayerSchema) -> None:
     """Check a frame against its schema: names, order and dtypes of the columns, the CRS, polygons (or null) only.
 
     pyogrio appends columns in any order and polygons in any CRS without an error, so nothing else checks this.
@@ -247,18 +247,18 @@ def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSchema) -> None:
     """
     import pyproj
 
-    expected = spec.columns()
+    expected = schema.columns()
     found = dict(frame.drop(columns=frame.geometry.name).dtypes)
     if list(found) != list(expected):
-        raise OutputError(f"layer {spec.name}: rows with columns {list(found)}, expected {list(expected)}")
+        raise OutputError(f"layer {schema.name}: rows with columns {list(found)}, expected {list(expected)}")
     for name, dtype in expected.items():
         if found[name] != dtype:
-            raise OutputError(f"layer {spec.name}: column {name} is {found[name]}, expected {dtype}")
-    if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(spec.crs_wkt):
-        raise OutputError(f"layer {spec.name}: the CRS of the rows differs from that of the layer")
+            raise OutputError(f"layer {schema.name}: column {name} is {found[name]}, expected {dtype}")
+    if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(schema.crs_wkt):
+        raise OutputError(f"layer {schema.name}: the CRS of the rows differs from that of the layer")
     types = set(frame.geometry.geom_type.dropna())
-    if other := types - ({"Polygon", "MultiPolygon"} if spec.multipart else {"Polygon"}):
-        raise OutputError(f"layer {spec.name}: a {other.pop()} in a layer of polygons")
+    if other := types - ({"Polygon", "MultiPolygon"} if schema.multipart else {"Polygon"}):
+        raise OutputError(f"layer {schema.name}: a {other.pop()} in a layer of polygons")
 
 
 def clean_text(text: str) -> str:

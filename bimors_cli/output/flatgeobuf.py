@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import geopandas
 
 
-def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a layer to a new FlatGeobuf file, with its provenance as metadata of the layer.
 
     A FlatGeobuf is written at once and cannot be appended to. So the rows are written to a temporary GeoPackage first,
@@ -36,7 +36,7 @@ def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec:
 
     Parameters
     ----------
-    path, chunks, spec
+    path, chunks, schema
         As `formats.BuildFile`.
 
     Returns
@@ -58,21 +58,21 @@ def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec:
             yield chunk
 
     with scratch(path.with_suffix(".gpkg")) as temporary:
-        written = build_rows(temporary, counted(), spec)
+        written = build_rows(temporary, counted(), schema)
         with (
             as_output_error(path),
             pam_disabled(),
-            pyogrio.open_arrow(temporary, layer=spec.name, use_pyarrow=False) as (meta, stream),
+            pyogrio.open_arrow(temporary, layer=schema.name, use_pyarrow=False) as (meta, stream),
         ):
             pyogrio.write_arrow(
                 stream,
                 path,
-                layer=spec.name,
+                layer=schema.name,
                 driver="FlatGeobuf",
                 geometry_name=meta["geometry_name"],
-                geometry_type="MultiPolygon" if spec.multipart else "Polygon",
-                crs=spec.crs_wkt,
-                layer_metadata=provenance_items(spec) or None,
+                geometry_type="MultiPolygon" if schema.multipart else "Polygon",
+                crs=schema.crs_wkt,
+                layer_metadata=provenance_items(schema) or None,
                 layer_options={"SPATIAL_INDEX": "NO" if without_polygon or not written else "YES"},
             )
     with as_output_error(path):

@@ -24,7 +24,7 @@ class BuildFile(Protocol):
     """A function that writes a layer to a file; `Format.build` names it."""
 
     def __call__(
-        self, path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, *, features: Features = ...
+        self, path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema, *, features: Features = ...
     ) -> int:
         """Write the rows and the provenance of a layer to ``path``.
 
@@ -36,7 +36,7 @@ class BuildFile(Protocol):
         chunks : iterable of GeoDataFrame
             From `classified_schema.make_frame`, to be written one at a time and checked with
             `classified_schema.check_frame`; none at all gives an empty layer with all columns.
-        spec : LayerSchema
+        schema : LayerSchema
             Name, CRS, columns, styles and provenance.
         features : iterable of (tile_id, bytes)
             Passed to a format that ``keeps_features`` only. Not to be iterated before all chunks are written.
@@ -51,7 +51,7 @@ class BuildFile(Protocol):
         InputError
             The format cannot hold the CRS, or a package that it needs is not installed.
         OutputError
-            The file cannot be written, or a chunk does not match ``spec``. Errors that ``chunks`` raises pass
+            The file cannot be written, or a chunk does not match ``schema``. Errors that ``chunks`` raises pass
             unchanged.
         """
 
@@ -205,27 +205,27 @@ def written_files(path: Path, form: Format) -> tuple[Path, ...]:
     return (path,) if form.styled else (path, style_path(path))
 
 
-def check_layer(path: Path, form: Format, spec: LayerSchema, *, overwrite: bool) -> None:
+def check_layer(path: Path, form: Format, schema: LayerSchema, *, overwrite: bool) -> None:
     """Check before a long run that `write_layer` will succeed: write an empty layer next to ``path`` and remove it.
 
     Takes some 0.1 s. Raises what `write_layer` would for this folder, name, CRS, columns and provenance.
     """
     for file in written_files(path, form):
         check_target(file, overwrite=overwrite)
-    try_layer(path, form, spec)
+    try_layer(path, form, schema)
 
 
-def try_layer(path: Path, form: Format, spec: LayerSchema) -> None:
+def try_layer(path: Path, form: Format, schema: LayerSchema) -> None:
     """Write an empty layer next to ``path`` and remove it; raises as `write_layer`, whether ``path`` exists or not."""
     with scratch(path.resolve()) as built:
-        write_layer(built, (), form, spec, overwrite=False)
+        write_layer(built, (), form, schema, overwrite=False)
 
 
 def write_layer(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
     form: Format,
-    spec: LayerSchema,
+    schema: LayerSchema,
     *,
     overwrite: bool,
     features: Features = (),
@@ -243,7 +243,7 @@ def write_layer(
         10 000 rows. None at all gives an empty layer with all columns.
     form : Format
         The format.
-    spec : LayerSchema
+    schema : LayerSchema
         Name, CRS, columns, styles and provenance.
     overwrite : bool
         Whether an existing file may be replaced.
@@ -266,15 +266,15 @@ def write_layer(
         built = stack.enter_context(replacing(path, overwrite=overwrite))
         if not form.styled:
             style = stack.enter_context(replacing(style_path(path), overwrite=overwrite))
-            style.write_text(spec.styles()[0].qml, encoding="utf-8")
-        return _build(built, chunks, form, spec, features)
+            style.write_text(schema.styles()[0].qml, encoding="utf-8")
+        return _build(built, chunks, form, schema, features)
 
 
 def append_layer(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
     form: Format,
-    spec: LayerSchema,
+    schema: LayerSchema,
     *,
     replace: bool,
     features: Features = (),
@@ -287,7 +287,7 @@ def append_layer(
 
     Parameters
     ----------
-    path, chunks, form, spec, features
+    path, chunks, form, schema, features
         As `write_layer`.
     replace : bool
         Whether an existing layer of this name may be replaced.
@@ -307,17 +307,17 @@ def append_layer(
     from bimors_cli.output.geopackage import check_append
 
     if not path.exists():
-        return write_layer(path, chunks, form, spec, overwrite=False, features=features)
-    check_append(path, spec.name, replace=replace)
+        return write_layer(path, chunks, form, schema, overwrite=False, features=features)
+    check_append(path, schema.name, replace=replace)
     with changing(path) as built:
-        return _build(built, chunks, form, spec, features)
+        return _build(built, chunks, form, schema, features)
 
 
 def _build(
-    built: Path, chunks: Iterable[geopandas.GeoDataFrame], form: Format, spec: LayerSchema, features: Features
+    built: Path, chunks: Iterable[geopandas.GeoDataFrame], form: Format, schema: LayerSchema, features: Features
 ) -> int:
     build = form.builder()
-    return build(built, chunks, spec, features=features) if form.keeps_features else build(built, chunks, spec)
+    return build(built, chunks, schema, features=features) if form.keeps_features else build(built, chunks, schema)
 
 
 def _known_formats() -> str:

@@ -34,7 +34,7 @@ METADATA_PREFIX: Final = "bimors_"
 def build_geopackage(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
-    spec: LayerSchema,
+    schema: LayerSchema,
     *,
     features: Iterable[tuple[str, bytes]] = (),
 ) -> int:
@@ -48,14 +48,14 @@ def build_geopackage(
     OutputError
         The file cannot be written, or does not hold what was written. An error that ``chunks`` raises passes unchanged.
     """
-    written = build_rows(path, chunks, spec)
+    written = build_rows(path, chunks, schema)
     # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
     with as_output_error(path):
-        add_styles(path, spec.name, GEOMETRY_COLUMN, spec.styles())
-        if "label" in spec.columns():
-            add_predictions(path, spec.name)
-        add_features(path, spec.name, features)
-        verify_layer(path, spec, written)
+        add_styles(path, schema.name, GEOMETRY_COLUMN, schema.styles())
+        if "label" in schema.columns():
+            add_predictions(path, schema.name)
+        add_features(path, schema.name, features)
+        verify_layer(path, schema, written)
     return written
 
 
@@ -85,9 +85,9 @@ def check_append(path: Path, layer: str, *, replace: bool) -> None:
         raise OutputExistsError(f"{path}: layer {taken!r} exists", "choose another name for the new layer with --layer")
 
 
-def provenance_items(spec: LayerSchema) -> dict[str, str]:
+def provenance_items(schema: LayerSchema) -> dict[str, str]:
     """Return the provenance of a layer as metadata items of a file."""
-    return {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
+    return {METADATA_PREFIX + key: clean_text(text) for key, text in schema.metadata.items()}
 
 
 def read_provenance(path: Path, layer: str | None = None) -> dict[str, str]:
@@ -186,7 +186,7 @@ def _provenances(path: Path) -> dict[str, dict[str, str]]:
     return result
 
 
-def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write the rows and the provenance of a layer, without style and checks, to a new or existing GeoPackage.
 
     A layer of this name is replaced, and nothing is undone after an error: for scratch files. Parameters, result and
@@ -195,20 +195,20 @@ def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: Laye
     written = 0
     # The empty frame first: it creates the table, so a layer without chunks has one too.
     with as_output_error(built):
-        _append(built, empty_frame(spec), spec, create=True)
+        _append(built, empty_frame(schema), schema, create=True)
     for chunk in chunks:  # errors that the caller's chunks raise pass unchanged
-        check_frame(chunk, spec)
+        check_frame(chunk, schema)
         with as_output_error(built):
-            _append(built, chunk, spec)
+            _append(built, chunk, schema)
         written += len(chunk)
     return written
 
 
-def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSchema, *, create: bool = False) -> None:
-    names = list(spec.columns())
+def _append(built: Path, frame: geopandas.GeoDataFrame, schema: LayerSchema, *, create: bool = False) -> None:
+    names = list(schema.columns())
     first: dict[str, Any] = {}
     if create:
-        provenance = provenance_items(spec)
+        provenance = provenance_items(schema)
         first = {
             "layer_metadata": provenance or None,
             # 1.4 is GDAL's default, but GDAL before 3.7 (QGIS 3.22) warns about it.
@@ -221,11 +221,11 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSchema, *, cr
         geometry=shapely.to_wkb(frame.geometry.to_numpy()),
         field_data=[frame[name].to_numpy() for name in names],
         fields=np.array(names, dtype=object),
-        layer=spec.name,
+        layer=schema.name,
         driver="GPKG",
-        geometry_type="MultiPolygon" if spec.multipart else "Polygon",
-        promote_to_multi=spec.multipart,
-        crs=spec.crs_wkt,
+        geometry_type="MultiPolygon" if schema.multipart else "Polygon",
+        promote_to_multi=schema.multipart,
+        crs=schema.crs_wkt,
         append=not create,
         **first,
     )

@@ -27,7 +27,7 @@ RECORD_SEPARATOR: Final = "\x1e"
 
 
 def write_sequence(
-    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, *, rs: bool = False
+    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema, *, rs: bool = False
 ) -> int:
     """Write one GeoJSON feature per line, flushed after each chunk for the reader of a pipe.
 
@@ -37,7 +37,7 @@ def write_sequence(
         Not closed. Characters that its encoding lacks are written as JSON escapes.
     chunks : iterable of GeoDataFrame
         From `classified_schema.make_frame`, in WGS 84, x is the longitude.
-    spec : LayerSchema
+    schema : LayerSchema
         The schema, in WGS 84. This format cannot hold the provenance.
     rs : bool
         Whether each line starts with the record separator of RFC 8142 (``.geojsons``).
@@ -58,34 +58,34 @@ def write_sequence(
     """
     start = RECORD_SEPARATOR if rs else ""
     written = 0
-    for features in _encoded(stream, chunks, spec):
+    for features in _encoded(stream, chunks, schema):
         _put(stream, [f"{start}{feature}\n" for feature in features])
         written += len(features)
     return written
 
 
-def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a sequence to a new file: UTF-8, line feeds. Returns the number of features; raises as `write_sequence`."""
     with _new(path) as stream:
-        return write_sequence(stream, chunks, spec)
+        return write_sequence(stream, chunks, schema)
 
 
-def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a sequence with the record separators of RFC 8142 to a new file, else as `build_sequence`."""
     with _new(path) as stream:
-        return write_sequence(stream, chunks, spec, rs=True)
+        return write_sequence(stream, chunks, schema, rs=True)
 
 
-def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write the features as one collection to a new file; its provenance is the member ``bimors``.
 
     Returns the number of features; raises as `write_sequence`. RFC 7946, section 6.1, allows foreign members.
     """
-    head = {"type": "FeatureCollection", "name": spec.name, "bimors": dict(spec.metadata)}
+    head = {"type": "FeatureCollection", "name": schema.name, "bimors": dict(schema.metadata)}
     written = 0
     with _new(path) as stream:
         _put(stream, [json.dumps(head)[:-1], ', "features": ['])
-        for features in _encoded(stream, chunks, spec):
+        for features in _encoded(stream, chunks, schema):
             _put(stream, [f"{',' if written + number else ''}\n{feature}" for number, feature in enumerate(features)])
             written += len(features)
         _put(stream, ["\n]}\n"])
@@ -106,15 +106,15 @@ def _put(stream: TextIO, lines: list[str]) -> None:
         raise OutputError(f"cannot write GeoJSON: {error.strerror}", "check the free disk space") from error
 
 
-def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> Iterator[list[str]]:
+def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> Iterator[list[str]]:
     """Yield the features of each chunk as JSON in the encoding of the stream."""
-    if not pyproj.CRS.from_user_input(spec.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
+    if not pyproj.CRS.from_user_input(schema.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
         raise InputError("GeoJSON supports WGS 84 only", "add --dst-crs EPSG:4326")
     # An in-memory stream has no encoding and accepts all characters.
     escape = bool(stream.encoding) and codecs.lookup(stream.encoding).name != "utf-8"
     encoder = json.JSONEncoder(ensure_ascii=escape, allow_nan=False, separators=(",", ":"))
     for chunk in chunks:
-        check_frame(chunk, spec)
+        check_frame(chunk, schema)
         yield [encoder.encode(feature) for feature in _features(chunk)]
 
 

@@ -14,7 +14,7 @@ from bimors_cli.errors import OutputError
 from bimors_cli.output.classified_schema import LayerSchema
 
 
-def verify_layer(built: Path, spec: LayerSchema, written: int) -> None:
+def verify_layer(built: Path, schema: LayerSchema, written: int) -> None:
     """Check a finished layer: integrity of the SQLite file, number of rows, CRS.
 
     Raises
@@ -28,10 +28,10 @@ def verify_layer(built: Path, spec: LayerSchema, written: int) -> None:
     if (mode, state) != ("delete", "ok"):
         raise OutputError(f"{built.name}: the file is corrupt after writing: {state}, journal {mode}")
     # All fids are read: the count in gpkg_contents is what GDAL expects, not what the table holds.
-    meta, fids, _, _ = pyogrio.raw.read(built, layer=spec.name, columns=[], read_geometry=False, return_fids=True)
+    meta, fids, _, _ = pyogrio.raw.read(built, layer=schema.name, columns=[], read_geometry=False, return_fids=True)
     if len(fids) != written:
         raise OutputError(f"{built.name}: {len(fids)} rows in the file, {written} were written")
-    wanted, found = pyproj.CRS.from_user_input(spec.crs_wkt), meta["crs"]
+    wanted, found = pyproj.CRS.from_user_input(schema.crs_wkt), meta["crs"]
     if found is None or not _same_coordinates(pyproj.CRS.from_user_input(found), wanted):
         raise OutputError(
             f"{built.name}: a GeoPackage cannot store the CRS {wanted.name!r} exactly", "use another CRS with --dst-crs"
