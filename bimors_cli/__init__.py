@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bimors_cli.evaluation.accuracy.assess import MapCheck
+    from bimors_cli.evaluation.accuracy.assess import Assessment
     from bimors_cli.evaluation.compare import Comparison
     from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
@@ -240,7 +240,7 @@ def evaluate(sources: StrPaths, output: StrPath | None = None, options: Evaluate
 compare = evaluate  # its name in 0.1
 
 
-def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessOptions | None = None) -> MapCheck:
+def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessOptions | None = None) -> Assessment:
     """Assess the accuracy of a classified layer against reference samples, as ``bimors evaluate --reference``.
 
     Parameters
@@ -259,7 +259,7 @@ def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessO
     bimors_cli.errors.BimorsError
         As the command.
     """
-    from bimors_cli.evaluation.accuracy.assess import check_map as run
+    from bimors_cli.evaluation.accuracy.assess import assess as run
     from bimors_cli.options.accuracy import AssessOptions
 
     chosen = options or AssessOptions()

@@ -19,18 +19,18 @@ def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, ove
     OutputError
         The output cannot be written.
     """
-    from bimors_cli.evaluation.accuracy.assess import check_map
-    from bimors_cli.evaluation.accuracy.report import FIGURES, lines, save_results
+    from bimors_cli.evaluation.accuracy.assess import assess
+    from bimors_cli.evaluation.accuracy.report import SCORES, lines, save_results
     from bimors_cli.output.atomic import check_folder
 
     if output is not None:
-        check_folder(output, marker=FIGURES, overwrite=overwrite)
-    check = check_map(options)
-    for line in lines(check):
+        check_folder(output, marker=SCORES, overwrite=overwrite)
+    assessment = assess(options)
+    for line in lines(assessment):
         say(line)
     if output is not None:
-        save_results(output, check, overwrite=overwrite)
+        save_results(output, assessment, overwrite=overwrite)
     if json:
-        print(json_text.dumps(check.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        print(json_text.dumps(assessment.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
     elif output is not None:
         print(output)

@@ -24,7 +24,7 @@ from bimors_cli.evaluation.trials import Outcome, Trial
 from bimors_cli.evaluation.variants import ZERO_SHOT
 from bimors_cli.metrics.charts import confusion_matrix
 from bimors_cli.metrics.comparison_charts import Measured, against_parameters, bars, lines
-from bimors_cli.metrics.scores import Scores, score_answers
+from bimors_cli.metrics.scores import Scores, score_predictions
 from bimors_cli.output.atomic import scratch
 from bimors_cli.version import __version__
 
@@ -206,7 +206,7 @@ def _together(answers: Sequence[Mapping[str, Any]]) -> Scores:
     table = sum(torch.tensor(answer["confusion"], dtype=torch.int64) for answer in answers)
     assert isinstance(table, torch.Tensor)
     pairs = table.nonzero().repeat_interleave(table[table > 0], dim=0)
-    return score_answers(pairs[:, 1], pairs[:, 0], answers[0]["labels"])
+    return score_predictions(pairs[:, 1], pairs[:, 0], answers[0]["labels"])
 
 
 def _measured(cell: Cell) -> Measured:

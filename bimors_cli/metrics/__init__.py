@@ -1,1 +1,1 @@
-"""How good answers are, in numbers and pictures: torch, torchmetrics, scipy and matplotlib, nothing of the program."""
+"""Scores of predictions and their charts, by torchmetrics, scipy and matplotlib; imports no other room."""

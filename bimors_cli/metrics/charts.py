@@ -1,4 +1,4 @@
-"""Scores as pictures: PNG files that are the same for the same numbers. No display is needed, nor looked for."""
+"""Charts of scores as PNG files, byte for byte the same for the same numbers. No display is needed."""
 
 from __future__ import annotations
 
@@ -15,85 +15,85 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bimors_cli.metrics.drawing import BLUE, GREEN, GREY, ORANGE, write_png
-from bimors_cli.metrics.scores import BINS, Scores, answer_calibration_error
+from bimors_cli.metrics.scores import BINS, Scores, confidence_calibration_error
 
 # Beyond this many classes a count does not fit into its cell.
 _COUNTS_FIT: Final = 40
 _LABEL_LENGTH: Final = 28
 
 
-# A user's matplotlibrc would change the pictures.
+# A user's matplotlibrc would change the charts.
 @style.context("default")
 def confusion_matrix(path: Path, scores: Scores) -> None:
-    """Draw truth against answers; a cell's shade is its share of the true class.
+    """Draw a confusion matrix; the shade of a cell is its fraction of the true class.
 
-    Counts are written into the cells for up to 40 classes.
+    Up to 40 classes, the cells show their counts.
     """
     count = len(scores.labels)
     table = np.array(scores.confusion, dtype=np.int64).reshape(count, count)
     examples = table.sum(axis=1, keepdims=True)
-    share = np.divide(table, examples, out=np.zeros(table.shape), where=examples > 0)
+    fraction = np.divide(table, examples, out=np.zeros(table.shape), where=examples > 0)
     counted = count <= _COUNTS_FIT
-    side = max(3.0, count * (0.32 if counted else 0.19)) + 1.6  # inches: the cells, and the labels beside them
+    side = max(3.0, count * (0.32 if counted else 0.19)) + 1.6  # inches: the cells, and the labels next to them
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1)
     names = [_short(label) for label in scores.labels]
     size = 8 if counted else 6.5
     # A dollar in a label is a dollar, not mathematics.
     axes.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(range(count), names, fontsize=size, parse_math=False)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("truth")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     if counted:
         for row, column in np.argwhere(table > 0).tolist():
-            colour = "white" if share[row, column] > 0.5 else "black"
+            colour = "white" if fraction[row, column] > 0.5 else "black"
             number = str(table[row, column])
             axes.text(column, row, number, ha="center", va="center", fontsize=7, color=colour)
-    axes.set_title(f"{scores.accuracy.right} of {scores.accuracy.of} right", fontsize=10)
+    axes.set_title(f"{scores.accuracy.correct} of {scores.accuracy.total} correct", fontsize=10)
     write_png(path, figure)
 
 
 def reliability_diagram(path: Path, probabilities: torch.Tensor, target: torch.Tensor) -> None:
-    """Draw how often answers of like confidence are right, in 15 bins, and how many there are of each.
+    """Draw accuracy and number of predictions by confidence, in 15 bins.
 
     Parameters
     ----------
     path : Path
         The PNG file.
     probabilities, target : torch.Tensor
-        float [N, K], 0..1, and int64 [N]; see `scores.score`.
+        float [N, K], 0..1, and int64 [N]; as `scores.score`.
     """
-    best, answer = probabilities.max(dim=1) if len(target) else (probabilities.new_empty(0), target)
-    reliability_of_answers(path, best, answer == target)
+    best, predicted = probabilities.max(dim=1) if len(target) else (probabilities.new_empty(0), target)
+    confidence_reliability_diagram(path, best, predicted == target)
 
 
 @style.context("default")
-def reliability_of_answers(path: Path, confidence: torch.Tensor, right: torch.Tensor) -> None:
-    """Draw the same of answers whose other probabilities are not known.
+def confidence_reliability_diagram(path: Path, confidence: torch.Tensor, correct: torch.Tensor) -> None:
+    """Draw `reliability_diagram` from the confidence of the predictions alone.
 
     Parameters
     ----------
     path : Path
         The PNG file.
-    confidence, right : torch.Tensor
-        float [N], 0..1, and bool [N]; see `scores.answer_calibration_error`.
+    confidence, correct : torch.Tensor
+        float [N], 0..1, and bool [N]; as `scores.confidence_calibration_error`.
     """
-    error = answer_calibration_error(confidence, right)
-    sure, good = confidence.double().cpu().numpy(), right.double().cpu().numpy()
+    error = confidence_calibration_error(confidence, correct)
+    values, hits = confidence.double().cpu().numpy(), correct.double().cpu().numpy()
     # Bins are open below and closed above, as those of the calibration error.
-    place = np.clip(np.ceil(sure * BINS) - 1, 0, BINS - 1).astype(np.int64)
-    number = np.bincount(place, minlength=BINS)
-    share = np.divide(np.bincount(place, good, BINS), number, out=np.zeros(BINS), where=number > 0)
+    index = np.clip(np.ceil(values * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    number = np.bincount(index, minlength=BINS)
+    accuracy = np.divide(np.bincount(index, hits, BINS), number, out=np.zeros(BINS), where=number > 0)
     middle = (np.arange(BINS) + 0.5) / BINS
     figure = Figure(figsize=(4.4, 5.2), layout="constrained")
     above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.bar(middle, share, width=0.95 / BINS, color=BLUE)
-    above.plot((0, 1), (0, 1), color=ORANGE, linestyle="--", linewidth=1, label="as confident as right")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+    above.bar(middle, accuracy, width=0.95 / BINS, color=BLUE)
+    above.plot((0, 1), (0, 1), color=ORANGE, linestyle="--", linewidth=1, label="perfect calibration")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     above.legend(loc="upper left", fontsize=8)
     known = "no examples" if math.isnan(error) else f"calibration error {100 * error:.1f} points"
-    above.set_title(f"{len(sure)} examples, {known}" if len(sure) else known, fontsize=10)
+    above.set_title(f"{len(values)} examples, {known}" if len(values) else known, fontsize=10)
     beneath.bar(middle, number, width=0.95 / BINS, color=GREY)
     beneath.set(xlabel="confidence", ylabel="examples")
     beneath.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -102,15 +102,15 @@ def reliability_of_answers(path: Path, confidence: torch.Tensor, right: torch.Te
 
 @style.context("default")
 def training_curves(path: Path, epochs: Sequence[Mapping[str, float]]) -> None:
-    """Draw what was logged of each epoch, a small panel a figure.
+    """Draw the values logged for each epoch, one panel per quantity.
 
     Parameters
     ----------
     path : Path
         The PNG file.
     epochs : sequence of mapping
-        ``epoch``, which every row has, and any other names to numbers; a row may lack some. Names with the same first
-        word ("loss train", "loss validation") share a panel.
+        Rows of ``epoch`` and any other names to numbers, some of which may be missing. Names with the same first word
+        ("loss train", "loss validation") share a panel.
     """
     panels: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for row in epochs for key in row if key != "epoch"):
@@ -120,8 +120,8 @@ def training_curves(path: Path, epochs: Sequence[Mapping[str, float]]) -> None:
     figure = Figure(figsize=(3.2 * columns, 2.3 * rows), layout="constrained")
     if not panels:
         figure.text(0.5, 0.5, "no epochs", ha="center", va="center")
-    for place, (first_word, keys) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(rows, columns, place)
+    for number, (first_word, keys) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(rows, columns, number)
         for key, colour in zip(keys, _colours(len(keys)), strict=True):
             known = [(row["epoch"], row[key]) for row in epochs if key in row]
             _curve(axes, known, colour, key.partition(" ")[2] or key)
@@ -135,7 +135,7 @@ def training_curves(path: Path, epochs: Sequence[Mapping[str, float]]) -> None:
 
 
 def _curve(axes: Axes, known: Sequence[tuple[float, float]], colour: str, name: str) -> None:
-    # A point alone draws no line, and what is measured now and then should show when.
+    # A single point draws no line, and markers show when rare values were measured.
     marker = "o" if len(known) < 12 else ""
     axes.plot(*zip(*known, strict=True), color=colour, marker=marker, markersize=3, linewidth=1.2, label=name)
 

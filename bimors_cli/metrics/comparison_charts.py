@@ -1,4 +1,4 @@
-"""Heads side by side as pictures: bars, lines over a number, points beside their cost."""
+"""Charts that compare heads: bars, lines over a number, accuracy over the number of parameters."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from bimors_cli.metrics.drawing import COLOURS, write_png
 
 @dataclass(frozen=True)
 class Measured:
-    """A share 0..1 and its standard deviation, if there is one."""
+    """An accuracy, 0..1, and its standard deviation, if known."""
 
     mean: float
     deviation: float | None = None
 
 
-# A user's matplotlibrc would change the pictures.
+# A user's matplotlibrc would change the charts.
 @style.context("default")
 def bars(path: Path, title: str, heads: Mapping[str, Mapping[str, Measured]]) -> None:
-    """Draw groups of bars: a group a column, a bar a head, per cent, with a standard deviation where there is one.
+    """Draw accuracies in per cent, one group of bars per column, one bar per head, with standard deviations if known.
 
     Parameters
     ----------
     path : Path
         The PNG file.
     title : str
-        Above it.
+        Title of the chart.
     heads : mapping
-        By head and column; a head may lack some columns.
+        Accuracy by head and column; columns of a head may be missing.
     """
     columns = list(dict.fromkeys(column for cells in heads.values() for column in cells))
     width = 0.8 / max(1, len(heads))
@@ -42,47 +42,47 @@ def bars(path: Path, title: str, heads: Mapping[str, Mapping[str, Measured]]) ->
     figure = Figure(figsize=(min(size, 14), 3.8), layout="constrained")
     axes = figure.add_subplot()
     lowest = 100.0
-    for place, ((head, cells), colour) in enumerate(zip(heads.items(), itertools.cycle(COLOURS), strict=False)):
+    for number, ((head, cells), colour) in enumerate(zip(heads.items(), itertools.cycle(COLOURS), strict=False)):
         known = [(i, cells[column]) for i, column in enumerate(columns) if column in cells]
-        where = [i - 0.4 + width * (place + 0.5) for i, _ in known]
+        where = [i - 0.4 + width * (number + 0.5) for i, _ in known]
         heights = [100 * cell.mean for _, cell in known]
         spread = [100 * (cell.deviation or 0.0) for _, cell in known]
         axes.bar(where, heights, width * 0.92, yerr=spread, color=colour, label=head, error_kw={"linewidth": 0.8})
         lowest = min([lowest, *heights])
     axes.set_xticks(range(len(columns)), columns, parse_math=False)
-    # From zero, unless all differences would vanish; the axis says so.
+    # From zero, unless the differences would be too small to see.
     axes.set_ylim(max(0.0, lowest - 15) if lowest > 40 else 0.0, 100)
-    axes.set_ylabel("right, %")
+    axes.set_ylabel("accuracy, %")
     _finish(figure, axes, title)
     write_png(path, figure)
 
 
 @style.context("default")
 def lines(path: Path, title: str, name: str, heads: Mapping[str, Mapping[int, Measured]], level: str = "") -> None:
-    """Draw per cent right over a whole number (shots, context tokens), a line a head.
+    """Draw accuracies in per cent over a whole number (shots, context tokens), one line per head.
 
     Parameters
     ----------
     path, title
-        See `bars`.
+        As `bars`.
     name : str
-        Of the number.
+        Label of the x axis.
     heads : mapping
-        By head and number.
+        Accuracy by head and number.
     level : str
-        A head that does not depend on the number: drawn as a level from its first value.
+        Head that does not depend on the number: drawn as a horizontal line at its first value.
     """
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
     numbers = sorted({number for cells in heads.values() for number in cells})
-    place = {number: i for i, number in enumerate(numbers)}  # 1, 2, 4, 8, 16 stand at even distances
+    position = {number: i for i, number in enumerate(numbers)}  # 1, 2, 4, 8, 16 at even distances
     for (head, cells), colour in zip(heads.items(), itertools.cycle(COLOURS), strict=False):
         if head == level and cells:
             axes.axhline(100 * next(iter(cells.values())).mean, color=colour, linestyle="--", linewidth=1.2, label=head)
             continue
         known = sorted(cells.items())
         axes.errorbar(
-            [place[number] for number, _ in known],
+            [position[number] for number, _ in known],
             [100 * cell.mean for _, cell in known],
             yerr=[100 * (cell.deviation or 0.0) for _, cell in known],
             color=colour,
@@ -93,14 +93,14 @@ def lines(path: Path, title: str, name: str, heads: Mapping[str, Mapping[int, Me
             label=head,
         )
     axes.set_xticks(range(len(numbers)), ["all" if number == 0 else str(number) for number in numbers])
-    axes.set(xlabel=name, ylabel="right, %")
+    axes.set(xlabel=name, ylabel="accuracy, %")
     _finish(figure, axes, title)
     write_png(path, figure)
 
 
 @style.context("default")
 def against_parameters(path: Path, title: str, name: str, heads: Sequence[tuple[str, int, Measured]]) -> None:
-    """Draw per cent right (``name``) over how many parameters each head learns, on a logarithmic axis that has a 0."""
+    """Draw ``name`` in per cent over the number of learnable parameters, on a logarithmic axis that includes 0."""
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("symlog", linthresh=100)

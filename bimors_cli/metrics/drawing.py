@@ -1,4 +1,4 @@
-"""Colours that everyone can tell apart, and PNG files that are the same for the same figure."""
+"""Colours that are safe for colour-blind readers, and PNG files that are the same for the same figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Okabe and Ito's colours; the order is that in which lines and bars take them.
+# Okabe and Ito's colours; lines and bars use them in this order.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#999999"
 COLOURS: Final = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#000000", GREY)
 

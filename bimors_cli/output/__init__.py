@@ -1,1 +1,1 @@
-"""The layer on disk: its rows, its formats, its style and its quick look."""
+"""Writing a layer: schemas, formats, styles, label raster."""

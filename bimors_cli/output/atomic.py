@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: built beside the target, moved onto it at the end."""
+"""Atomic writes: a file is built next to its target and moved onto it when it is complete."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
 
-# SQLite keeps these beside a database that a program has open, or left behind in a crash.
+# SQLite keeps these next to a database that is open, or was open during a crash.
 _SIDE_FILES = ("-journal", "-wal")
-# In a scratch folder: held by the run that works there; and a folder that is being replaced.
+# In a scratch folder: the lock of its run, and the folder that is being replaced.
 _LOCK: Final = ".lock"
 _REPLACED: Final = "replaced"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -27,9 +27,9 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ERO
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Build a file at the path that this gives; it takes the place of ``path`` when the block ends without an error.
+    """Yield a path to build a file at, which replaces ``path`` when the block ends without an error.
 
-    After an error nothing is left and an earlier file at ``path`` is untouched. A link at ``path`` stays a link; the
+    After an error nothing is left and an existing file at ``path`` is untouched. A link at ``path`` stays a link; the
     file that it points to is replaced.
 
     Raises
@@ -37,8 +37,8 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OutputExistsError, OutputError
         As `check_target` and `scratch`.
     OutputError
-        The finished file cannot be moved onto ``path``, as on Windows while QGIS has that open; it is kept, and the
-        message says where.
+        The finished file cannot be moved onto ``path``, as on Windows while QGIS has it open. It is kept next to
+        ``path`` under the name in the message.
     """
     check_target(path, overwrite=overwrite)
     target = path.resolve()
@@ -48,60 +48,62 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
             sync(built)
         except OSError as error:
             if error.errno not in _NO_ROOM:
-                raise  # not of writing: the rows come from elsewhere
-            raise OutputError(f"{path}: {_reason(error)}", "is the disk full?") from error
+                raise  # not a write error: reading the rows failed
+            raise OutputError(f"{path}: {_reason(error)}", "check the free disk space") from error
         try:
             check_target(path, overwrite=overwrite)
             if target.exists():
                 shutil.copymode(target, built)  # a file shared with a group stays shared
             os.replace(built, target)
         except (BimorsError, OSError) as error:
-            # Hours of work: it goes out of the folder that is about to be removed.
+            # Hours of work: move it out of the folder that is about to be removed.
             token = built.parent.name.rpartition("-")[2]
-            kept = built.rename(target.with_name(f"{target.stem}.tmp-{token}{target.suffix}"))
+            saved = built.rename(target.with_name(f"{target.stem}.tmp-{token}{target.suffix}"))
             raise OutputError(
-                f"{path} cannot be replaced: {_reason(error)}; the finished file is {kept}",
-                "close the layer in QGIS, or whatever holds it, and move the finished file there",
+                f"{path} cannot be replaced: {_reason(error)}; the finished file is {saved}",
+                "close the layer in QGIS or any other program, and rename the finished file",
             ) from error
-        # Windows cannot do this for a folder, and the file is in its place already.
+        # Windows cannot sync a folder, and the file is already in place.
         with suppress(OSError):
             sync(target.parent)
 
 
 @contextmanager
 def changing(path: Path) -> Iterator[Path]:
-    """Give a copy of a file to change; it takes the place of ``path`` when the block ends without an error.
+    """Yield a copy of a file to change, which replaces ``path`` when the block ends without an error.
 
     Raises
     ------
     OutputError
-        As `replacing`; the copy finds no room; or ``path`` was changed by somebody else in the meantime.
+        As `replacing`; the disk has no room for the copy; or another program changed ``path`` in the meantime.
     """
     with replacing(path, overwrite=True) as built:
         before = path.stat()
         try:
             shutil.copyfile(path, built)
         except OSError as error:
-            raise OutputError(f"{path}: {_reason(error)}", "is there room for a copy of it?") from error
+            raise OutputError(
+                f"{path}: {_reason(error)}", "check that the disk has room for a copy of the file"
+            ) from error
         yield built
         after = path.stat()
         if (before.st_mtime_ns, before.st_size, before.st_ino) != (after.st_mtime_ns, after.st_size, after.st_ino):
-            raise OutputError(f"{path} was changed by another program while it was added to; it is left as it is now")
+            raise OutputError(f"{path} was changed by another program during the append; nothing was added")
 
 
 @contextmanager
 def replacing_folder(path: Path, *, marker: str, overwrite: bool) -> Iterator[Path]:
-    """Build a folder at the path that this gives; it takes the place of ``path`` when the block ends without an error.
+    """Yield a path to build a folder at, which replaces ``path`` when the block ends without an error.
 
-    After an error nothing is left and an earlier folder at ``path`` is untouched. No rename replaces a folder that
-    holds something, so there are two: after a kill between them, the next run puts the earlier folder back.
+    After an error nothing is left and an existing folder at ``path`` is untouched. A rename cannot replace a folder
+    that is not empty, so there are two: after a kill between them, the next run restores the old folder.
 
     Parameters
     ----------
     path : Path
-        The folder to be.
+        The folder.
     marker : str
-        Name of the file that tells a folder of this kind; what lacks it is never replaced.
+        Name of a file that every folder of this kind has; a folder without it is never replaced.
     overwrite : bool
         Whether a folder of this kind at ``path`` may be replaced.
 
@@ -135,45 +137,45 @@ def replacing_folder(path: Path, *, marker: str, overwrite: bool) -> Iterator[Pa
     except BimorsError:
         raise
     except OSError as error:
-        raise OutputError(f"{path}: {_reason(error)}", "is the disk full?") from error
+        raise OutputError(f"{path}: {_reason(error)}", "check the free disk space") from error
 
 
 def check_folder(path: Path, *, marker: str, overwrite: bool) -> None:
-    """Check that a folder can be put at ``path``.
+    """Check that a folder can be written at ``path``.
 
     Raises
     ------
     InputError
-        What is there is no folder of this kind (it has no file ``marker``): it is not replaced.
+        ``path`` exists and has no file ``marker``.
     OutputExistsError
-        There is one and ``overwrite`` is off.
+        The folder exists and ``overwrite`` is off.
     """
     if not path.exists():
         return
     if not (path / marker).is_file():
-        raise InputError(f"{path} is there and has no {marker}: it is not replaced", "choose another name with -o")
+        raise InputError(f"{path} exists and has no {marker}: it is not replaced", "choose another name with -o")
     if not overwrite:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
 
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Give a path with the name of ``path`` in a fresh folder ``<name>.tmp-XXXXXXXX`` beside it, removed at the end.
+    """Yield a path with the name of ``path`` in a new folder ``<name>.tmp-XXXXXXXX`` next to it, removed at the end.
 
-    A folder of its own takes in whatever a library leaves beside its file (journals, temporary indices), and one rename
-    within the file system brings the file to its place. Folders that killed runs left for the same path are removed.
+    The folder also holds what a library leaves next to its file (journals, temporary indices), and one rename within
+    the file system moves the file into place. Folders that killed runs left for the same path are removed.
 
     Raises
     ------
     OutputError
-        The folder of ``path`` cannot be written to.
+        The folder of ``path`` is not writable.
     """
     try:
         _sweep(path)
         folder, lock = _make_scratch(path)
     except OSError as error:
         raise OutputError(
-            f"{path.parent}: cannot write there: {_reason(error)}", "choose another folder with -o"
+            f"{path.parent}: cannot write to the folder: {_reason(error)}", "choose another folder with -o"
         ) from error
     try:
         yield folder / path.name
@@ -189,9 +191,9 @@ def _make_scratch(path: Path) -> tuple[Path, FileLock]:
         try:
             lock.acquire(timeout=0)
         except (Timeout, FileNotFoundError):
-            continue  # another run swept the folder before it was locked
+            continue  # another run removed the folder before it was locked
         except OSError:
-            pass  # a drive without locks: nobody can sweep there either
+            pass  # a drive without locks: no other run can remove it either
         return folder, lock
 
 
@@ -203,7 +205,7 @@ def _sweep(path: Path) -> None:
             continue
         with suppress(OSError, Timeout):
             if not (folder / _LOCK).exists():
-                folder.rmdir()  # killed before it was locked: empty, or not one of ours
+                folder.rmdir()  # killed before it was locked: empty, or of another program
                 continue
             with FileLock(folder / _LOCK, timeout=0):
                 if (folder / _REPLACED).exists() and not path.exists():
@@ -212,43 +214,43 @@ def _sweep(path: Path) -> None:
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Check, without touching anything, that a file can be put at ``path``.
+    """Check, without writing anything, that a file can be written at ``path``.
 
     Raises
     ------
     OutputExistsError
-        There is a file and ``overwrite`` is off.
+        The file exists and ``overwrite`` is off.
     OutputError
-        The folder is missing; ``path`` is a folder; another program has the file there open as a database.
+        The folder does not exist; ``path`` is a folder; another program has the file open as a database.
     """
     try:
         target = path.resolve()
         is_folder, has_folder, exists = path.is_dir(), target.parent.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:  # a folder that may not be entered; links that go round in a circle
+    except (OSError, RuntimeError) as error:  # a folder without permission; a loop of links
         raise OutputError(f"{path}: {_reason(error)}") from error
     if is_folder:
-        raise OutputError(f"{path} is a folder", "name a file in it")
+        raise OutputError(f"{path} is a folder", "give the path of a file")
     if not has_folder:
-        raise OutputError(f"{path}: there is no folder {path.parent}", "create it first")
+        raise OutputError(f"{path}: folder {path.parent} not found", "create it first")
     if exists and not overwrite:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
-    # A new database beside the log of an old one would be read as one with it, and be corrupt.
+    # SQLite would apply the log of the old database to the new one and corrupt it.
     for suffix in _SIDE_FILES:
         side = Path(f"{target}{suffix}")
         if side.exists():
             raise OutputError(
-                f"{path} is open in another program, or was when that crashed: {side.name} is there",
-                "close the layer in QGIS; if nothing has it open, open and close it there once",
+                f"{path} is open in another program, or was during a crash: {side.name} exists",
+                "close the layer in QGIS; after a crash, open and close it in QGIS once",
             )
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk. Raises OSError when the disk refuses."""
+    """Flush a file, or the entries of a folder, to the disk. Raises OSError."""
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some drives cannot and say so; but a network drive may say only now that the disk is full.
+        # Some drives do not support this; a network drive may report only now that the disk is full.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
             raise
     finally:

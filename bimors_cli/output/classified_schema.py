@@ -1,4 +1,4 @@
-"""The rows of the layer: one record a tile, the columns that they become, and the checks on a frame of them."""
+"""Schemas of layers: the rows of classify, their columns, and checks of a frame against its schema."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MAX_COLUMNS: Final = 1998
 MAX_COLUMN_NAME: Final = 100
 
 _RESERVED_LAYER = re.compile(r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_(predictions|features))$", re.IGNORECASE)
-# What neither XML 1.0 nor UTF-8 can carry: control characters, lone surrogates, the two non-characters of the plane.
+# What neither XML 1.0 nor UTF-8 can hold: control characters, lone surrogates, the two non-characters of the plane.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class TileRow:
-    """What is known about one tile. ``label`` is None exactly when ``reason`` (one of `REASONS`) is given.
+    """The values of one tile. ``label`` is None exactly when ``reason`` (one of `REASONS`) is given.
 
-    ``row`` and ``col`` count from 0 at the scene's first pixel. ``confidence`` and ``probabilities`` are 0..1, the
+    ``row`` and ``col`` start at 0 at the first pixel of the scene. ``confidence`` and ``probabilities`` are 0..1, the
     latter in the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first.
     """
 
@@ -61,7 +61,7 @@ class TileRow:
 
 
 class LayerSchema(Protocol):
-    """What a layer of tiles is to those who write it, in any format; `ClassifiedSchema` is that of classify."""
+    """Name, CRS, columns, styles and provenance of a layer of tiles, for any format."""
 
     @property
     def name(self) -> str:
@@ -80,18 +80,18 @@ class LayerSchema(Protocol):
         """Whether a tile may be a MultiPolygon."""
 
     def columns(self) -> dict[str, np.dtype[Any]]:
-        """Give the names and dtypes of the attribute columns, in order; the geometry comes on top of these.
+        """Return the names and dtypes of the attribute columns, in order, without the geometry.
 
-        Text is ``object`` (str or None), integers are ``int32``, reals are ``float64`` (NaN where there is no value).
+        Text is ``object`` (str or None), integers are ``int32``, reals are ``float64`` (NaN for null).
         """
 
     def styles(self) -> tuple[Style, ...]:
-        """Give the layer's styles; QGIS applies the first."""
+        """Return the styles of the layer; QGIS applies the first."""
 
 
 @dataclass(frozen=True)
 class ClassifiedSchema:
-    """What all rows of a layer of classify share; a `LayerSchema`.
+    """The `LayerSchema` of classify.
 
     Parameters
     ----------
@@ -102,21 +102,21 @@ class ClassifiedSchema:
     labels : Labels
         The classes, in order.
     top_k : int
-        How many labels a row shows, the best one included; at least 2.
+        Number of labels per row, the best one included; at least 2.
     probabilities : bool
-        Whether there is a column ``p_<label>`` for each class.
+        Whether each class has a column ``p_<label>``.
     metadata : mapping of str to str
         Provenance. Keys are ASCII identifiers.
     multipart : bool
-        Whether a tile may be a MultiPolygon, as it is when reprojection takes it across the antimeridian. A GeoPackage
-        has one geometry type a layer, so there all tiles are MultiPolygons then.
+        Whether a tile may be a MultiPolygon, as when reprojection moves it across the antimeridian. A layer of a
+        GeoPackage has one geometry type, so all its tiles are MultiPolygons then.
 
     Raises
     ------
     InputError
-        A layer name that a GeoPackage cannot have, or more columns than it can have.
+        The layer name is invalid in a GeoPackage, or there are too many columns for one.
     ValueError
-        ``top_k`` below 2, or a metadata key that is not an identifier.
+        ``top_k`` is below 2, or a metadata key is not an identifier.
     """
 
     name: str
@@ -130,14 +130,14 @@ class ClassifiedSchema:
     def __post_init__(self) -> None:
         check_layer_name(self.name)
         if self.top_k < 2:
-            raise ValueError("top_k counts the label itself and at least one runner-up")
+            raise ValueError("top_k is the label and at least one runner-up")
         for key in self.metadata:
             if not _METADATA_KEY.fullmatch(key):
                 raise ValueError(f"{key!r} is not a metadata key")
         count = 8 + 2 * (self.top_k - 1) + (len(self.labels) if self.probabilities else 0)
         if count > MAX_COLUMNS:
             raise InputError(
-                f"the layer would have {count} columns, more than the {MAX_COLUMNS} that a GeoPackage can have",
+                f"the layer would have {count} columns; a GeoPackage holds at most {MAX_COLUMNS}",
                 "leave out --probabilities or lower --top-k",
             )
 
@@ -160,7 +160,7 @@ class ClassifiedSchema:
         return result
 
     def styles(self) -> tuple[Style, ...]:
-        """As `LayerSchema`: a colour a label, and the confidence."""
+        """As `LayerSchema`: one colour per label, and the confidence."""
         return (
             Style("labels", qml(self.labels), "a colour a label, by bimors"),
             Style("confidence", confidence_qml(), "how sure, by bimors"),
@@ -168,27 +168,27 @@ class ClassifiedSchema:
 
 
 def check_layer_name(name: str) -> None:
-    """Raise InputError for a name that a layer in a GeoPackage cannot have."""
+    """Raise InputError if the name of a layer is invalid in a GeoPackage."""
     if not name.strip() or _ILLEGAL.search(name) or _RESERVED_LAYER.match(name):
-        raise InputError(f"{name!r} cannot be the name of a layer", "use --layer with another name")
+        raise InputError(f"invalid layer name {name!r}", "choose another name with --layer")
 
 
-def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: ClassifiedSchema) -> geopandas.GeoDataFrame:
-    """Put rows and their polygons into a frame with the columns of the layer and ``geometry``.
+def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], schema: ClassifiedSchema) -> geopandas.GeoDataFrame:
+    """Make a frame of rows and their polygons, with the columns of the layer and ``geometry``.
 
     Parameters
     ----------
     rows : sequence of TileRow
         N rows.
     geometries : ndarray of shapely polygons, shape (N,)
-        In the CRS of the layer, in the order of the rows; None for a tile that has no place in it.
-    spec : LayerSpec
-        The layer that the frame is for.
+        In the CRS of the layer, in the order of the rows; None for a tile that cannot be reprojected to it.
+    schema : ClassifiedSchema
+        The schema of the layer.
 
     Raises
     ------
     ValueError
-        Rows and polygons differ in number, or a row does not hold one probability a class.
+        The numbers of rows and polygons differ, or a row does not have one probability per class.
     """
     if geometries.shape != (len(rows),):
         raise ValueError(f"{len(rows)} rows, but geometries of shape {geometries.shape}")
@@ -201,73 +201,73 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], spec: Classified
         "confidence": [row.confidence for row in rows],
         "reason": [row.reason for row in rows],
     }
-    for index in range(spec.top_k - 1):
+    for index in range(schema.top_k - 1):
         pairs = [row.runners_up[index] if index < len(row.runners_up) else (None, None) for row in rows]
         data[f"label_{index + 2}"] = [pair[0] for pair in pairs]
         data[f"confidence_{index + 2}"] = [pair[1] for pair in pairs]
     data["caption"] = [row.caption for row in rows]
-    if spec.probabilities:
-        table = _probability_table(rows, len(spec.labels))
-        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(spec.labels))}
-    return make_frame(data, geometries, spec)
+    if schema.probabilities:
+        table = _probability_table(rows, len(schema.labels))
+        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(schema.labels))}
+    return make_frame(data, geometries, schema)
 
 
 def make_frame(
-    data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], spec: LayerSchema
+    data: Mapping[str, Sequence[Any]], geometries: NDArray[Any], schema: LayerSchema
 ) -> geopandas.GeoDataFrame:
-    """Put columns and polygons, in the order of the tiles, into a frame as `check_frame` wants it.
+    """Make a frame of columns and polygons, in the order of the tiles, that passes `check_frame`.
 
     Raises
     ------
     ValueError
-        They differ in number.
+        The columns and the polygons differ in length.
     KeyError
-        A column of the layer is not there.
+        A column of the layer is missing.
     """
     import geopandas
 
-    arrays = {name: _array(data[name], dtype) for name, dtype in spec.columns().items()}
-    return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=spec.crs_wkt)
+    arrays = {name: _array(data[name], dtype) for name, dtype in schema.columns().items()}
+    return geopandas.GeoDataFrame(_series(arrays), geometry=geometries, crs=schema.crs_wkt)
 
 
-def empty_frame(spec: LayerSchema) -> geopandas.GeoDataFrame:
-    """Make a frame of no rows."""
-    return make_frame({name: [] for name in spec.columns()}, np.empty(0, dtype=object), spec)
+def empty_frame(schema: LayerSchema) -> geopandas.GeoDataFrame:
+    """Make a frame without rows."""
+    return make_frame({name: [] for name in schema.columns()}, np.empty(0, dtype=object), schema)
 
 
-def check_frame(frame: geopandas.GeoDataFrame, spec: LayerSchema) -> None:
-    """Check a frame against the layer: column names, order and dtypes, the CRS, polygons (or nothing) only.
+def check_frame(frame: geopandas.GeoDataFrame, schema: LayerSchema) -> None:
+    """Check a frame against its schema: names, order and dtypes of the columns, the CRS, polygons (or null) only.
 
-    pyogrio appends columns in any order and polygons in any CRS without a word, so this is the only guard.
+    pyogrio appends columns in any order and polygons in any CRS without an error, so nothing else checks this.
 
     Raises
     ------
     OutputError
-        The frame does not fit; the first difference is named.
+        The frame does not match; the message has the first difference.
     """
     import pyproj
 
-    expected = spec.columns()
+    expected = schema.columns()
     found = dict(frame.drop(columns=frame.geometry.name).dtypes)
     if list(found) != list(expected):
-        raise OutputError(f"layer {spec.name}: rows with columns {list(found)}, expected {list(expected)}")
+        raise OutputError(f"layer {schema.name}: rows with columns {list(found)}, expected {list(expected)}")
     for name, dtype in expected.items():
         if found[name] != dtype:
-            raise OutputError(f"layer {spec.name}: column {name} is {found[name]}, expected {dtype}")
-    if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(spec.crs_wkt):
-        raise OutputError(f"layer {spec.name}: rows in another CRS than that of the layer")
-    kinds = set(frame.geometry.geom_type.dropna())
-    if odd := kinds - ({"Polygon", "MultiPolygon"} if spec.multipart else {"Polygon"}):
-        raise OutputError(f"layer {spec.name}: a {odd.pop()} in a layer of polygons")
+            raise OutputError(f"layer {schema.name}: column {name} is {found[name]}, expected {dtype}")
+    if frame.crs is None or frame.crs != pyproj.CRS.from_user_input(schema.crs_wkt):
+        raise OutputError(f"layer {schema.name}: the CRS of the rows differs from that of the layer")
+    types = set(frame.geometry.geom_type.dropna())
+    if other := types - ({"Polygon", "MultiPolygon"} if schema.multipart else {"Polygon"}):
+        raise OutputError(f"layer {schema.name}: a {other.pop()} in a layer of polygons")
 
 
 def clean_text(text: str) -> str:
-    r"""Replace what no file format carries (control characters, lone surrogates of odd file names) by U+FFFD."""
+    r"""Replace characters that no format can hold (control characters, lone surrogates of file names) by U+FFFD."""
     return _ILLEGAL.sub("\ufffd", text)
 
 
 def _probability_names(labels: Labels) -> list[str]:
-    """Name the probability columns: unique in any case, since SQLite and QGIS do not tell A from a."""
+    """Name the probability columns; unique without regard to case, as SQLite and QGIS require."""
     taken: set[str] = set()
     names = []
     for label in labels.names:

@@ -16,7 +16,7 @@ from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.geopackage import (
     as_output_error,
     build_rows,
-    leaving_nothing_beside,
+    pam_disabled,
     provenance_items,
 )
 
@@ -24,56 +24,56 @@ if TYPE_CHECKING:
     import geopandas
 
 
-def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_flatgeobuf(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a layer to a new FlatGeobuf file, with its provenance as metadata of the layer.
 
-    A FlatGeobuf is written in one go and cannot be added to. So the rows go to a GeoPackage beside it first, and GDAL
-    copies that, batch by batch. A row costs the 300 bytes of memory that GDAL's index needs; the disk holds all rows
-    twice for a while.
+    A FlatGeobuf is written at once and cannot be appended to. So the rows are written to a temporary GeoPackage first,
+    which GDAL copies in batches. GDAL's index needs 300 bytes of memory per row; the rows are on the disk twice for a
+    while.
 
-    The index wants rows in the order of space, not of the grid: sort by ``row`` and ``col``. It cannot hold a tile
-    without a polygon; a layer that has one is written without an index, in the order of the grid.
+    The index orders the rows by space, not by the grid: sort by ``row`` and ``col``. It cannot hold a tile without a
+    polygon; a layer with such a tile is written without an index, in the order of the grid.
 
     Parameters
     ----------
-    path, chunks, spec
-        As `write_geopackage`.
+    path, chunks, schema
+        As `formats.BuildFile`.
 
     Returns
     -------
     int
-        How many rows were written.
+        Number of rows.
 
     Raises
     ------
     OutputError
-        The file cannot be written. An error that ``chunks`` itself raises passes unchanged.
+        The file cannot be written. An error that ``chunks`` raises passes unchanged.
     """
-    placeless = 0
+    without_polygon = 0
 
-    def watched() -> Iterator[geopandas.GeoDataFrame]:
-        nonlocal placeless
+    def counted() -> Iterator[geopandas.GeoDataFrame]:
+        nonlocal without_polygon
         for chunk in chunks:
-            placeless += int(shapely.is_missing(chunk.geometry.to_numpy()).sum())
+            without_polygon += int(shapely.is_missing(chunk.geometry.to_numpy()).sum())
             yield chunk
 
-    with scratch(path.with_suffix(".gpkg")) as between:
-        written = build_rows(between, watched(), spec)
+    with scratch(path.with_suffix(".gpkg")) as temporary:
+        written = build_rows(temporary, counted(), schema)
         with (
             as_output_error(path),
-            leaving_nothing_beside(),
-            pyogrio.open_arrow(between, layer=spec.name, use_pyarrow=False) as (meta, stream),
+            pam_disabled(),
+            pyogrio.open_arrow(temporary, layer=schema.name, use_pyarrow=False) as (meta, stream),
         ):
             pyogrio.write_arrow(
                 stream,
                 path,
-                layer=spec.name,
+                layer=schema.name,
                 driver="FlatGeobuf",
                 geometry_name=meta["geometry_name"],
-                geometry_type="MultiPolygon" if spec.multipart else "Polygon",
-                crs=spec.crs_wkt,
-                layer_metadata=provenance_items(spec) or None,
-                layer_options={"SPATIAL_INDEX": "NO" if placeless or not written else "YES"},
+                geometry_type="MultiPolygon" if schema.multipart else "Polygon",
+                crs=schema.crs_wkt,
+                layer_metadata=provenance_items(schema) or None,
+                layer_options={"SPATIAL_INDEX": "NO" if without_polygon or not written else "YES"},
             )
     with as_output_error(path):
         found = len(pyogrio.raw.read(path, columns=[], read_geometry=False, return_fids=True)[1])

@@ -1,118 +1,202 @@
-"""Which format a file name or ``--format`` means, and how the layer is written in it."""
+"""The vector formats, one row each, and how a layer is written in one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bimors_cli.errors import InputError
-from bimors_cli.output.atomic import check_target, replacing, scratch
+from bimors_cli.output.atomic import changing, check_target, replacing, scratch
 from bimors_cli.output.classified_schema import LayerSchema
 
 if TYPE_CHECKING:
     import geopandas
 
+# Image features by tile: (tile_id, bytes), see `image_features.add_features`.
+Features = Iterable[tuple[str, bytes]]
+
+
+class BuildFile(Protocol):
+    """A function that writes a layer to a file; `Format.build` names it."""
+
+    def __call__(
+        self, path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema, *, features: Features = ...
+    ) -> int:
+        """Write the rows and the provenance of a layer to ``path``.
+
+        Parameters
+        ----------
+        path : Path
+            A scratch file that is moved to the output when this returns: it does not exist, or, in a format that
+            ``appends``, is a copy of the file that the layer is added to.
+        chunks : iterable of GeoDataFrame
+            From `classified_schema.make_frame`, to be written one at a time and checked with
+            `classified_schema.check_frame`; none at all gives an empty layer with all columns.
+        schema : LayerSchema
+            Name, CRS, columns, styles and provenance.
+        features : iterable of (tile_id, bytes)
+            Passed to a format that ``keeps_features`` only. Not to be iterated before all chunks are written.
+
+        Returns
+        -------
+        int
+            Number of rows.
+
+        Raises
+        ------
+        InputError
+            The format cannot hold the CRS, or a package that it needs is not installed.
+        OutputError
+            The file cannot be written, or a chunk does not match ``schema``. Errors that ``chunks`` raises pass
+            unchanged.
+        """
+
 
 @dataclass(frozen=True)
 class Format:
-    """A vector format by its GDAL name, and what else people call it.
+    """A vector format.
 
-    ``streams`` says whether it can go to standard output, ``wgs84`` whether it holds no other CRS, ``rs`` is the record
-    separator of GeoJSON sequences, ``styled`` whether its file holds the style; else that lies beside it.
+    Attributes
+    ----------
+    name, alias : str
+        Its GDAL name, and another that ``--format`` takes.
+    suffix : str
+        Of its files, lower case, with the dot.
+    build : str
+        ``module:function`` of a `BuildFile`. Imported at the first use: geopandas and pyogrio take a second.
+    streams : bool
+        Whether it can be written to standard output, as a GeoJSON sequence.
+    wgs84 : bool
+        Whether it holds no other CRS.
+    rs : bool
+        Whether a record separator precedes each feature (RFC 8142).
+    styled : bool
+        Whether the file holds its QGIS style; if not, the style is written next to it.
+    appends : bool
+        Whether the file is an SQLite database of several layers, and ``--append`` adds one.
+    keeps_features : bool
+        Whether it stores image features (``--keep-features``).
+    identifies_run : bool
+        Whether `geopackage.read_provenance` reads from a finished file which run wrote it, as ``--resume`` needs.
     """
 
     name: str
     suffix: str
+    build: str
     streams: bool = False
     wgs84: bool = False
     rs: bool = False
     styled: bool = False
+    appends: bool = False
+    keeps_features: bool = False
+    identifies_run: bool = False
     alias: str = ""
 
     def is_called(self, name: str) -> bool:
         """Tell whether a name, in any case, means this format."""
         return name.strip().lower() in {self.name.lower(), self.alias.lower()} - {""}
 
+    def builder(self) -> BuildFile:
+        """Import the function that writes a file."""
+        module, _, function = self.build.partition(":")
+        found: BuildFile = getattr(import_module(module), function)
+        return found
 
-GPKG: Final = Format("GPKG", ".gpkg", styled=True, alias="GeoPackage")
-FLATGEOBUF: Final = Format("FlatGeobuf", ".fgb")
-GEOPARQUET: Final = Format("Parquet", ".parquet", alias="GeoParquet")
-GEOJSON: Final = Format("GeoJSON", ".geojson", wgs84=True)
-GEOJSONSEQ: Final = Format("GeoJSONSeq", ".geojsonl", streams=True, wgs84=True)
-GEOJSONSEQ_RS: Final = Format("GeoJSONSeq", ".geojsons", streams=True, wgs84=True, rs=True)
-FORMATS: Final = (GPKG, FLATGEOBUF, GEOPARQUET, GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS)
+
+_ROOM: Final = "bimors_cli.output"
+GPKG: Final = Format(
+    "GPKG",
+    ".gpkg",
+    f"{_ROOM}.geopackage:build_geopackage",
+    styled=True,
+    appends=True,
+    keeps_features=True,
+    identifies_run=True,
+    alias="GeoPackage",
+)
+FLATGEOBUF: Final = Format("FlatGeobuf", ".fgb", f"{_ROOM}.flatgeobuf:build_flatgeobuf")
+GEOPARQUET: Final = Format("Parquet", ".parquet", f"{_ROOM}.geoparquet:build_geoparquet", alias="GeoParquet")
+GEOJSON: Final = Format("GeoJSON", ".geojson", f"{_ROOM}.sequence:build_geojson", wgs84=True)
+GEOJSONSEQ: Final = Format("GeoJSONSeq", ".geojsonl", f"{_ROOM}.sequence:build_sequence", streams=True, wgs84=True)
+GEOJSONSEQ_RS: Final = Format(
+    "GeoJSONSeq", ".geojsons", f"{_ROOM}.sequence:build_sequence_rs", streams=True, wgs84=True, rs=True
+)
+# All formats. A program that adds a row has a new format in every command.
+FORMATS: Final = [GPKG, FLATGEOBUF, GEOPARQUET, GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS]
 
 STDOUT: Final = Path("-")
 
 
 def find_format(name: str) -> Format:
-    """Return the format of a name, in any case; of the two GeoJSON sequences, that without separators.
+    """Return the format of a name, in any case; GeoJSONSeq is the one without record separators.
 
     Raises
     ------
     InputError
-        There is no such format.
+        The format is not supported.
     """
     found = next((known for known in FORMATS if known.is_called(name)), None)
     if found is None:
-        raise InputError(f"{name!r} is not a format that bimors writes", _choice())
+        raise InputError(f"unsupported format {name!r}", _known_formats())
     return found
 
 
 def guess_format(path: Path, requested: str | None = None) -> Format:
-    """Tell the format from ``--format`` (a GDAL name) and the suffix, both in any case.
+    """Return the format for ``--format`` (a GDAL name) and the suffix of a file, both in any case.
 
-    ``-`` is standard output and gets a GeoJSON sequence without separators. A name that was asked for goes with any
-    suffix but that of another format.
+    ``-`` is standard output, by default a GeoJSON sequence without separators. A requested format can have any suffix
+    but that of another format.
 
     Raises
     ------
     InputError
-        The format is unknown, the suffix says another one than ``--format``, or it cannot be streamed.
+        The format or the suffix is not supported, they contradict each other, or the format cannot be streamed.
     """
     suffix = path.suffix.lower()
     by_suffix = next((known for known in FORMATS if known.suffix == suffix), None)
     if requested is None:
         found = GEOJSONSEQ if path == STDOUT else by_suffix
         if found is None:
-            raise InputError(f"{path}: no format has the suffix {suffix!r}", _choice())
+            raise InputError(f"{path}: unsupported suffix {suffix!r}", _known_formats())
         return found
     named = find_format(requested)
     if path == STDOUT:
         if not named.streams:
-            raise InputError(f"{named.name} cannot be written to standard output", "use -f GeoJSONSeq, or name a file")
+            raise InputError(f"{named.name} cannot be written to standard output", "use -f GeoJSONSeq, or a file")
         return named
     if by_suffix is not None and by_suffix.name != named.name:
-        raise InputError(f"{path}: the suffix is that of {by_suffix.name}, not of {named.name}", _choice())
+        raise InputError(f"{path}: the suffix {suffix} is of {by_suffix.name}, not of {named.name}", _known_formats())
     if not named.styled and style_path(path) == path:
-        raise InputError(f"{path}: that is the name of a style", f"-o {path.with_suffix(named.suffix)}")
+        raise InputError(f"{path}: .qml is the suffix of a QGIS style", f"use -o {path.with_suffix(named.suffix)}")
     return by_suffix or named
 
 
 def is_known_suffix(path: Path) -> bool:
-    """Tell whether a file's suffix says a format."""
+    """Tell whether the suffix of a file is that of a format."""
     return any(known.suffix == path.suffix.lower() for known in FORMATS)
 
 
 def with_separators(form: Format) -> Format:
-    """Return the GeoJSON sequence that RFC 8142 describes, with a record separator before each line.
+    """Return the GeoJSON sequence with a record separator before each line (RFC 8142).
 
     Raises
     ------
     InputError
-        The format is no GeoJSON sequence.
+        The format is not a GeoJSON sequence.
     """
     if form.name != GEOJSONSEQ_RS.name:
         raise InputError(
-            f"--rs is for GeoJSON sequences, not for {form.name}", "use -f GeoJSONSeq, or a file named .geojsons"
+            f"--rs supports GeoJSON sequences only, not {form.name}", "use -f GeoJSONSeq, or a file named .geojsons"
         )
     return GEOJSONSEQ_RS
 
 
 def style_path(path: Path) -> Path:
-    """Return where QGIS looks for the style of a file that cannot hold it: ``<stem>.qml`` beside it."""
+    """Return the path where QGIS finds the style of a file that cannot hold it: ``<stem>.qml`` next to it."""
     return path.with_suffix(".qml")
 
 
@@ -121,68 +205,123 @@ def written_files(path: Path, form: Format) -> tuple[Path, ...]:
     return (path,) if form.styled else (path, style_path(path))
 
 
-def check_layer(path: Path, form: Format, spec: LayerSchema, *, overwrite: bool) -> None:
-    """Try, before a long run, all that can go wrong at its end: write an empty layer beside ``path`` and remove it.
+def check_layer(path: Path, form: Format, schema: LayerSchema, *, overwrite: bool) -> None:
+    """Check before a long run that `write_layer` will succeed: write an empty layer next to ``path`` and remove it.
 
     Takes some 0.1 s. Raises what `write_layer` would for this folder, name, CRS, columns and provenance.
     """
     for file in written_files(path, form):
         check_target(file, overwrite=overwrite)
-    try_layer(path, form, spec)
+    try_layer(path, form, schema)
 
 
-def try_layer(path: Path, form: Format, spec: LayerSchema) -> None:
-    """Write an empty layer beside ``path`` and remove it; raises what `write_layer` would, whatever is at ``path``."""
+def try_layer(path: Path, form: Format, schema: LayerSchema) -> None:
+    """Write an empty layer next to ``path`` and remove it; raises as `write_layer`, whether ``path`` exists or not."""
     with scratch(path.resolve()) as built:
-        write_layer(built, (), form, spec, overwrite=False)
+        write_layer(built, (), form, schema, overwrite=False)
 
 
 def write_layer(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
     form: Format,
-    spec: LayerSchema,
+    schema: LayerSchema,
     *,
     overwrite: bool,
-    features: Iterable[tuple[str, bytes]] = (),
+    features: Features = (),
 ) -> int:
-    """Write the layer to a file that appears whole or not at all, with its style; see `write_geopackage`.
+    """Write a layer and its style to a file that appears whole or not at all.
 
-    A format that holds no style gets it beside the file, for QGIS to find: ``<stem>.qml`` comes to its place just
-    before the file does. Only a GeoPackage holds ``features``.
+    Where the format cannot hold the style, ``<stem>.qml`` appears next to the file, just before it does.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write. An existing file is replaced as a whole, other layers in it included.
+    chunks : iterable of GeoDataFrame
+        From `classified_schema.to_frame`, one in memory at a time; a chunk costs 12 ms in a GeoPackage, so take some
+        10 000 rows. None at all gives an empty layer with all columns.
+    form : Format
+        The format.
+    schema : LayerSchema
+        Name, CRS, columns, styles and provenance.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    features : iterable of (tile_id, bytes)
+        Image features, stored by a format that ``keeps_features``; iterated after all chunks are written.
 
     Returns
     -------
     int
-        How many rows were written.
+        Number of rows.
+
+    Raises
+    ------
+    OutputExistsError
+        The file or its style exists, and ``overwrite`` is off.
+    InputError, OutputError
+        As `BuildFile`. An existing file is left as it was.
     """
-    if form is GPKG:
-        # geopandas and pyogrio take a second to import; whoever only asks for a format does not wait for them.
-        from bimors_cli.output.geopackage import write_geopackage
-
-        return write_geopackage(path, chunks, spec, overwrite=overwrite, features=features)
-    build = _builder(form)
-    with replacing(path, overwrite=overwrite) as built, replacing(style_path(path), overwrite=overwrite) as beside:
-        beside.write_text(spec.styles()[0].qml, encoding="utf-8")
-        return build(built, chunks, spec)
+    with ExitStack() as stack:
+        built = stack.enter_context(replacing(path, overwrite=overwrite))
+        if not form.styled:
+            style = stack.enter_context(replacing(style_path(path), overwrite=overwrite))
+            style.write_text(schema.styles()[0].qml, encoding="utf-8")
+        return _build(built, chunks, form, schema, features)
 
 
-def _builder(form: Format) -> Callable[[Path, Iterable[geopandas.GeoDataFrame], LayerSchema], int]:
-    if form is FLATGEOBUF:
-        from bimors_cli.output.flatgeobuf import build_flatgeobuf
+def append_layer(
+    path: Path,
+    chunks: Iterable[geopandas.GeoDataFrame],
+    form: Format,
+    schema: LayerSchema,
+    *,
+    replace: bool,
+    features: Features = (),
+) -> int:
+    """Add a layer, its provenance and its styles to a file of a format that ``appends``; the rest of the file stays.
 
-        return build_flatgeobuf
-    if form is GEOPARQUET:
-        from bimors_cli.output.geoparquet import build_geoparquet
+    A missing file is created. The layer is added to a copy, which replaces the file at the end: chunks are written one
+    by one, and no SQLite transaction could span them. An interrupted append leaves the file as it was; a copy of the
+    file needs room on the disk.
 
-        return build_geoparquet
-    from bimors_cli.output.sequence import build_geojson, build_sequence, build_sequence_rs
+    Parameters
+    ----------
+    path, chunks, form, schema, features
+        As `write_layer`.
+    replace : bool
+        Whether an existing layer of this name may be replaced.
 
-    return {GEOJSON: build_geojson, GEOJSONSEQ: build_sequence, GEOJSONSEQ_RS: build_sequence_rs}[form]
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    InputError, OutputExistsError
+        As `geopackage.check_append`.
+    OutputError
+        As `write_layer`; or another program changed the file in the meantime.
+    """
+    from bimors_cli.output.geopackage import check_append
+
+    if not path.exists():
+        return write_layer(path, chunks, form, schema, overwrite=False, features=features)
+    check_append(path, schema.name, replace=replace)
+    with changing(path) as built:
+        return _build(built, chunks, form, schema, features)
 
 
-def _choice() -> str:
-    return "there are " + ", ".join(f"{known.name} ({known.suffix})" for known in FORMATS)
+def _build(
+    built: Path, chunks: Iterable[geopandas.GeoDataFrame], form: Format, schema: LayerSchema, features: Features
+) -> int:
+    build = form.builder()
+    return build(built, chunks, schema, features=features) if form.keeps_features else build(built, chunks, schema)
 
 
-WGS84 = "EPSG:4326"
+def _known_formats() -> str:
+    return "supported formats: " + ", ".join(f"{known.name} ({known.suffix})" for known in FORMATS)
+
+
+WGS84: Final = "EPSG:4326"

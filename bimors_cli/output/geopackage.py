@@ -1,4 +1,4 @@
-"""The layer in a GeoPackage, with its provenance and its QGIS style; alone there, or beside others."""
+"""Layers in a GeoPackage, with their provenance and their QGIS styles: writing and reading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyproj
 import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.atomic import changing, check_target, replacing
+from bimors_cli.output.atomic import check_target
 from bimors_cli.output.classified_schema import LayerSchema, check_frame, clean_text, empty_frame
 from bimors_cli.output.image_features import add_features
 from bimors_cli.output.layer_styles import add_styles
@@ -27,101 +27,47 @@ if TYPE_CHECKING:
     import geopandas
 
 GEOMETRY_COLUMN: Final = "geom"
-# So that our keys are told from those that GDAL and other programs put there.
+# Distinguishes the keys of bimors from those of GDAL and other programs.
 METADATA_PREFIX: Final = "bimors_"
 
 
-def write_geopackage(
+def build_geopackage(
     path: Path,
     chunks: Iterable[geopandas.GeoDataFrame],
-    spec: LayerSchema,
+    schema: LayerSchema,
     *,
-    overwrite: bool,
     features: Iterable[tuple[str, bytes]] = (),
 ) -> int:
-    """Write the layer, its provenance and its styles; the file appears whole or not at all.
+    """Write a layer, its provenance, its styles and image features to a GeoPackage; a `formats.BuildFile`.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write. An earlier file there is replaced as a whole, other layers in it included.
-    chunks : iterable of GeoDataFrame
-        From `rows.to_frame`, one in memory at a time; an append costs 12 ms, so take 10 000 rows or so. None at all
-        gives an empty layer with all columns.
-    spec : Layer
-        Name, CRS, columns, styles and provenance (readable with `read_provenance`, or as metadata of the layer with the
-        prefix ``bimors_``).
-    overwrite : bool
-        Whether an earlier file may be replaced.
-    features : iterable of (tile_id, bytes)
-        Image features to keep, see `features.add_features`; begun when all chunks are written.
-
-    Returns
-    -------
-    int
-        How many rows were written.
+    Other layers of the file stay, one of the same name is replaced. Provenance is metadata of the layer, with the
+    prefix ``bimors_``. The file is read back and checked at the end.
 
     Raises
     ------
-    OutputExistsError
-        The file exists and ``overwrite`` is off.
     OutputError
-        The file cannot be written, or what was read back is not what was written. An error that ``chunks`` itself
-        raises passes unchanged. In all these cases an earlier file is as it was.
+        The file cannot be written, or does not hold what was written. An error that ``chunks`` raises passes unchanged.
     """
-    with replacing(path, overwrite=overwrite) as built:
-        return _build(built, chunks, spec, features)
-
-
-def append_geopackage(
-    path: Path,
-    chunks: Iterable[geopandas.GeoDataFrame],
-    spec: LayerSchema,
-    *,
-    replace: bool,
-    features: Iterable[tuple[str, bytes]] = (),
-) -> int:
-    """Add the layer, its provenance and its styles to a GeoPackage; all else in it stays.
-
-    The work is done on a copy that takes the file's place at the end: chunks are written one by one, and no transaction
-    of SQLite could span them. So an interrupted append leaves the file as it was, and costs its size on the disk once
-    more. A file that is not there is made.
-
-    Parameters
-    ----------
-    path, chunks, spec, features
-        As `write_geopackage`.
-    replace : bool
-        Whether a layer of this name may be replaced.
-
-    Returns
-    -------
-    int
-        How many rows were written.
-
-    Raises
-    ------
-    InputError, OutputExistsError
-        As `check_append`.
-    OutputError
-        As `write_geopackage`; or somebody else changed the file in the meantime.
-    """
-    if not path.exists():
-        return write_geopackage(path, chunks, spec, overwrite=False, features=features)
-    check_append(path, spec.name, replace=replace)
-    with changing(path) as built:
-        return _build(built, chunks, spec, features)
+    written = build_rows(path, chunks, schema)
+    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
+    with as_output_error(path):
+        add_styles(path, schema.name, GEOMETRY_COLUMN, schema.styles())
+        if "label" in schema.columns():
+            add_predictions(path, schema.name)
+        add_features(path, schema.name, features)
+        verify_layer(path, schema, written)
+    return written
 
 
 def check_append(path: Path, layer: str, *, replace: bool) -> None:
-    """Check, without touching anything, that a layer can be added to the file at ``path``.
+    """Check, without writing anything, that a layer can be added to the file at ``path``.
 
     Raises
     ------
     InputError
         The file is not a GeoPackage.
     OutputExistsError
-        It has a layer (or another table) of this name, in any case, and ``replace`` is off.
+        It has a layer (or another table) of this name, without regard to case, and ``replace`` is off.
     OutputError
         As `atomic.check_target`.
     """
@@ -133,31 +79,31 @@ def check_append(path: Path, layer: str, *, replace: bool) -> None:
             database.execute("SELECT 1 FROM gpkg_contents")
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
     except sqlite3.Error as error:
-        raise InputError(f"{path} is not a GeoPackage: nothing can be added to it", "use another -o") from error
+        raise InputError(f"{path} is not a GeoPackage, so no layer can be appended", "use another -o") from error
     taken = next((name for name in tables if name.casefold() == layer.casefold()), None)
     if taken is not None and not (replace and taken == layer):
-        raise OutputExistsError(f"{path} has a layer {taken!r} already", "give the new one another name with --layer")
+        raise OutputExistsError(f"{path}: layer {taken!r} exists", "choose another name for the new layer with --layer")
 
 
-def provenance_items(spec: LayerSchema) -> dict[str, str]:
-    """Return the provenance of a layer as metadata of a file."""
-    return {METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()}
+def provenance_items(schema: LayerSchema) -> dict[str, str]:
+    """Return the provenance of a layer as metadata items of a file."""
+    return {METADATA_PREFIX + key: clean_text(text) for key, text in schema.metadata.items()}
 
 
 def read_provenance(path: Path, layer: str | None = None) -> dict[str, str]:
-    """Read back the metadata of a layer that bimors wrote.
+    """Read the provenance of a layer that bimors wrote.
 
     Parameters
     ----------
     path : Path
         The file.
     layer : str, optional
-        One of its layers; by default the first one that has any.
+        One of its layers; by default the first one with provenance.
 
     Returns
     -------
     dict
-        Empty for a layer of another program, or one that is not there.
+        Empty for a layer of another program, or one that does not exist.
 
     Raises
     ------
@@ -168,55 +114,55 @@ def read_provenance(path: Path, layer: str | None = None) -> dict[str, str]:
     return next(filter(None, found.values()), {}) if layer is None else found.get(layer, {})
 
 
-def choose_layer(path: Path, layer: str | None, written: str = "tiles") -> str:
-    """Return the layer that is meant.
+def choose_layer(path: Path, layer: str | None, default: str = "tiles") -> str:
+    """Return the name of the layer to read.
 
     Parameters
     ----------
     path : Path
         The file.
     layer : str or None
-        Its name; None for the one that bimors wrote.
-    written : str
-        What that is called in a copy that does not say; failing that, the only layer is meant.
+        Name of the layer; None for the one that bimors wrote.
+    default : str
+        Name to look for in a copy without provenance; if it does not exist either, the only layer is returned.
 
     Raises
     ------
     InputError
-        The file cannot be read, there is no such layer, or bimors wrote several.
+        The file cannot be read, the layer does not exist, or bimors wrote several.
     """
     found = _provenances(path)
     ours = [name for name, provenance in found.items() if provenance]
     if layer is None and len(ours) > 1:
-        raise InputError(f"{path} holds several layers of bimors", f"name one with --layer: {', '.join(ours)}")
-    wanted = layer if layer is not None else ours[0] if ours else written
+        raise InputError(f"{path} has several layers written by bimors", f"choose one with --layer: {', '.join(ours)}")
+    wanted = layer if layer is not None else ours[0] if ours else default
     if wanted in found:
         return wanted
     if layer is None and len(found) == 1:
         return next(iter(found))
-    raise InputError(f"{path} has no layer {wanted!r}", f"name one with --layer; there are: {', '.join(found)}")
+    raise InputError(f"{path} has no layer {wanted!r}", f"choose one with --layer: {', '.join(found)}")
 
 
 def read_layer(path: Path, layer: str, names: Sequence[str], where: str | None = None) -> geopandas.GeoDataFrame:
-    """Read columns of a layer that bimors wrote, and its polygons; leaves nothing beside the file.
+    """Read columns of a layer that bimors wrote, and its polygons.
 
-    ``where`` is a condition of SQL that rows have to meet.
+    ``where`` is an SQL condition on the rows.
 
     Raises
     ------
     InputError
-        The file cannot be read, or holds no such layer or column.
+        The file cannot be read, or the layer or a column does not exist.
     """
-    with leaving_nothing_beside():
+    with pam_disabled():
         try:
             return pyogrio.read_dataframe(path, layer=layer, columns=list(names), where=where)
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())}", "give the .gpkg that bimors wrote") from error
+            raise InputError(f"{path}: {' '.join(str(error).split())}", "give a .gpkg that bimors wrote") from error
 
 
 @contextmanager
-def leaving_nothing_beside() -> Iterator[None]:
-    """Keep GDAL 3.12 from saving a file's own metadata once more, as out.gpkg.aux.xml, when it looks for layers."""
+def pam_disabled() -> Iterator[None]:
+    """Keep GDAL 3.12 from writing the metadata of a file to out.gpkg.aux.xml when it lists layers."""
     before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
     pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
     try:
@@ -226,74 +172,60 @@ def leaving_nothing_beside() -> Iterator[None]:
 
 
 def _provenances(path: Path) -> dict[str, dict[str, str]]:
-    """Return the layers with a geometry, in the order of the file, and what bimors wrote about each of them."""
+    """Return the layers with a geometry, in the order of the file, and the provenance of each."""
     result = {}
     try:
-        with leaving_nothing_beside():
+        with pam_disabled():
             for name in (str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None):
                 items = (pyogrio.read_info(path, layer=name)["layer_metadata"] or {}).items()
                 result[name] = {
                     key.removeprefix(METADATA_PREFIX): text for key, text in items if key.startswith(METADATA_PREFIX)
                 }
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path}: no layer can be read from it") from error
+        raise InputError(f"{path}: cannot read its layers") from error
     return result
 
 
-def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
-    """Write the rows and the provenance of a layer, without style and checks, to a GeoPackage that may be there.
+def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
+    """Write the rows and the provenance of a layer, without style and checks, to a new or existing GeoPackage.
 
-    A layer of this name is replaced, and the work is not undone after an error: for files that nobody sees yet.
-    Parameters and errors are those of `write_geopackage`. Returns the number of rows.
+    A layer of this name is replaced, and nothing is undone after an error: for scratch files. Parameters, result and
+    errors are those of `formats.BuildFile`.
     """
     written = 0
-    # The empty frame first: it makes the table, so that no chunk is special and none at all is fine.
+    # The empty frame first: it creates the table, so a layer without chunks has one too.
     with as_output_error(built):
-        _append(built, empty_frame(spec), spec, create=True)
-    for chunk in chunks:  # outside of the translation: the caller's errors stay the caller's
-        check_frame(chunk, spec)
+        _append(built, empty_frame(schema), schema, create=True)
+    for chunk in chunks:  # errors that the caller's chunks raise pass unchanged
+        check_frame(chunk, schema)
         with as_output_error(built):
-            _append(built, chunk, spec)
+            _append(built, chunk, schema)
         written += len(chunk)
     return written
 
 
-def _build(
-    built: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, features: Iterable[tuple[str, bytes]]
-) -> int:
-    written = build_rows(built, chunks, spec)
-    # GDAL has closed the file: Python's SQLite and GDAL's own must never have it open together.
-    with as_output_error(built):
-        add_styles(built, spec.name, GEOMETRY_COLUMN, spec.styles())
-        if "label" in spec.columns():
-            add_predictions(built, spec.name)
-        add_features(built, spec.name, features)
-        verify_layer(built, spec, written)
-    return written
-
-
-def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSchema, *, create: bool = False) -> None:
-    names = list(spec.columns())
+def _append(built: Path, frame: geopandas.GeoDataFrame, schema: LayerSchema, *, create: bool = False) -> None:
+    names = list(schema.columns())
     first: dict[str, Any] = {}
     if create:
-        provenance = provenance_items(spec)
+        provenance = provenance_items(schema)
         first = {
             "layer_metadata": provenance or None,
             # 1.4 is GDAL's default, but GDAL before 3.7 (QGIS 3.22) warns about it.
             "dataset_options": {"VERSION": "1.3"},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
         }
-    # Not write_dataframe: it hands a CRS on as a near EPSG code or as WKT 1, which cannot say all that WKT 2 can.
+    # Not write_dataframe: it passes the CRS as a similar EPSG code or as WKT 1, which cannot express all of WKT 2.
     pyogrio.raw.write(
         built,
         geometry=shapely.to_wkb(frame.geometry.to_numpy()),
         field_data=[frame[name].to_numpy() for name in names],
         fields=np.array(names, dtype=object),
-        layer=spec.name,
+        layer=schema.name,
         driver="GPKG",
-        geometry_type="MultiPolygon" if spec.multipart else "Polygon",
-        promote_to_multi=spec.multipart,
-        crs=spec.crs_wkt,
+        geometry_type="MultiPolygon" if schema.multipart else "Polygon",
+        promote_to_multi=schema.multipart,
+        crs=schema.crs_wkt,
         append=not create,
         **first,
     )
@@ -301,7 +233,7 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, spec: LayerSchema, *, cr
 
 @contextmanager
 def as_output_error(path: Path) -> Iterator[None]:
-    """Turn what GDAL, PROJ and SQLite raise while a file is written into one line."""
+    """Turn errors that GDAL, PROJ and SQLite raise while a file is written into an OutputError of one line."""
     try:
         yield
     except OutputError:
@@ -314,4 +246,4 @@ def as_output_error(path: Path) -> Iterator[None]:
         OSError,
     ) as error:
         text = " ".join(str(error).split())
-        raise OutputError(f"{path.name}: {text}", "is the disk full, or the folder gone?") from error
+        raise OutputError(f"{path.name}: {text}", "check the free disk space and that the folder exists") from error

@@ -1,4 +1,4 @@
-"""The answer as a raster: band 1 the label's number, in its colour and with its name; band 2 the confidence."""
+"""The classification as a GeoTIFF: band 1 is the number of the label, with colours and names, band 2 the confidence."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _BLOCK: Final = 256
 
 @dataclass(frozen=True)
 class RasterSpec:
-    """A raster of a table of tiles.
+    """Georeferencing and labels of a raster of tiles.
 
     Attributes
     ----------
     crs_wkt : str
-        CRS.
+        CRS of the raster.
     transform : Affine
-        Pixel corner (column, row) to map coordinates.
+        From pixel corners (column, row) to map coordinates.
     tile_rows, tile_cols : integer array [height], [width]
-        Which row and column of the table each row and column of pixels shows.
+        Row and column of the tile grid that each row and column of pixels shows.
     labels : Labels
         The classes, in order; the first one is number 1.
     metadata : mapping of str to str
@@ -59,24 +59,26 @@ class RasterSpec:
 
 
 def raster_files(path: Path) -> tuple[Path, ...]:
-    """Return all files of a raster: GDAL reads class names from the second, QGIS its style from the third."""
+    """Return all files of a raster: the GeoTIFF, the class names for GDAL, the style for QGIS."""
     return path, Path(f"{path}.aux.xml"), style_path(path)
 
 
 def check_raster(path: Path, labels: Labels, *, overwrite: bool) -> None:
-    """Check, without touching anything, that a label raster can be put at ``path``.
+    """Check, without writing anything, that a label raster can be written at ``path``.
 
     Raises
     ------
     InputError
-        Not a GeoTIFF's name, or more labels than fit.
+        The suffix is not that of a GeoTIFF, or there are too many labels.
     OutputExistsError, OutputError
-        As `atomic.check_target`, of the raster and of the files beside it.
+        As `atomic.check_target`, for all files of the raster.
     """
     if path.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{path}: the label raster is a GeoTIFF", f"--raster {path.with_suffix('.tif')}")
+        raise InputError(f"{path}: the label raster must be a GeoTIFF", f"use --raster {path.with_suffix('.tif')}")
     if len(labels) > MAX_LABELS:
-        raise InputError(f"--raster holds {MAX_LABELS:,} labels at most, not {len(labels):,}", "leave it out")
+        raise InputError(
+            f"--raster supports at most {MAX_LABELS:,} labels, {len(labels):,} were given", "leave out --raster"
+        )
     for file in raster_files(path):
         check_target(file, overwrite=overwrite)
 
@@ -86,20 +88,20 @@ def write_raster(
 ) -> None:
     """Write a GeoTIFF, its class names and its QGIS style; each appears whole or not at all, the GeoTIFF last.
 
-    Band 1 has a colour table, band 2 scale and offset. Memory is that of a block, whatever the raster's size.
+    Band 1 has a colour table, band 2 scale and offset. Memory use is that of one block.
 
     Parameters
     ----------
     path : Path
         The GeoTIFF.
     labels : uint16 array [rows of tiles, columns of tiles]
-        Number of each tile's label from 1; `NO_DATA` where there is none.
+        Number of each tile's label, from 1; `NO_DATA` for none.
     confidence : uint16 array of the same shape
-        In units of `CONFIDENCE_SCALE`; `NO_DATA` where there is none.
+        In units of `CONFIDENCE_SCALE`; `NO_DATA` for none.
     spec : RasterSpec
-        Where the pixels are, and what they show.
+        Georeferencing and labels.
     overwrite : bool
-        Whether earlier files may be replaced.
+        Whether existing files may be replaced.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def write_raster(
 
 
 def raster_qml(labels: Labels) -> str:
-    """Make the QGIS style of a label raster: a legend of the labels in their colours."""
+    """Make the QGIS style of a label raster: a palette of the labels in their colours."""
     root = ET.Element("qgis", version="3.22.0", styleCategories="Symbology")
     pipe = ET.SubElement(root, "pipe")
     renderer = ET.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")
@@ -144,15 +146,15 @@ def _write_pixels(path: Path, labels: NDArray[np.uint16], confidence: NDArray[np
         compress="DEFLATE",
         bigtiff="IF_SAFER",
     ) as raster:
-        # All that stands in the header before the pixels: a header that grows is written twice.
+        # All of the header before the pixels: a header that grows is written twice.
         raster.write_colormap(1, _colour_table(spec.labels))
         raster.descriptions = ("label", "confidence")
         raster.scales, raster.offsets = (1, CONFIDENCE_SCALE), (0, 0)
         raster.update_tags(**{METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()})
         for _, window in raster.block_windows(1):
             rows, cols = window.toslices()
-            place = np.ix_(spec.tile_rows[rows], spec.tile_cols[cols])
-            raster.write(np.stack([labels[place], confidence[place]]), window=window)
+            tiles = np.ix_(spec.tile_rows[rows], spec.tile_cols[cols])
+            raster.write(np.stack([labels[tiles], confidence[tiles]]), window=window)
 
 
 def _colour_table(labels: Labels) -> dict[int, tuple[int, int, int]]:
@@ -164,10 +166,9 @@ def _colour_table(labels: Labels) -> dict[int, tuple[int, int, int]]:
 
 
 def _with_names(written: Path, labels: Labels) -> str:
-    """Add class names to what GDAL itself put beside the raster.
+    """Add class names to the .aux.xml that GDAL wrote next to the raster.
 
-    A GeoTIFF has no place for them: GDAL keeps them in this XML (its "persistent auxiliary metadata"), and rasterio has
-    no call for them.
+    A GeoTIFF cannot hold class names: GDAL stores them in this file (PAM), and rasterio has no function for them.
     """
     root: Any = ET.parse(written).getroot() if written.exists() else ET.Element("PAMDataset")
     band = root.find("PAMRasterBand[@band='1']")
@@ -186,4 +187,4 @@ def _as_output_error(path: Path) -> Iterator[None]:
         yield
     except (RasterioError, OSError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
-        raise OutputError(f"{path.name}: {reason}", "is the disk full, or the folder gone?") from error
+        raise OutputError(f"{path.name}: {reason}", "check the free disk space and that the folder exists") from error

@@ -1,4 +1,4 @@
-"""Layers of tiles that say no labels: their columns and their style are given by whoever makes them."""
+"""Schema of layers of tiles other than those of classify."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bimors_cli.output.classified_schema import INTEGER, TEXT, check_layer_name
 from bimors_cli.output.style import Style
 
-# What every layer of tiles begins with.
+# The first columns of every layer of tiles.
 TILE_COLUMNS: Final = {"tile_id": TEXT, "scene": TEXT, "row": INTEGER, "col": INTEGER}
 
 
@@ -22,16 +22,16 @@ class TileSchema:
     Parameters
     ----------
     name, crs_wkt, metadata, multipart
-        As `rows.LayerSpec`.
+        As `ClassifiedSchema`.
     fields : mapping of str to dtype
-        The columns, in order: `rows.TEXT`, `rows.INTEGER` or `rows.REAL`.
+        The columns, in order: `TEXT`, `INTEGER` or `REAL` of `classified_schema`.
     style : Style
-        What QGIS applies.
+        Style that QGIS applies.
 
     Raises
     ------
     InputError
-        A layer name that a GeoPackage cannot have.
+        The layer name is invalid in a GeoPackage.
     """
 
     name: str
@@ -45,9 +45,9 @@ class TileSchema:
         check_layer_name(self.name)
 
     def columns(self) -> dict[str, np.dtype[Any]]:
-        """As `rows.Layer`."""
+        """As `LayerSchema`."""
         return dict(self.fields)
 
     def styles(self) -> tuple[Style, ...]:
-        """As `rows.Layer`."""
+        """As `LayerSchema`."""
         return (self.style,)

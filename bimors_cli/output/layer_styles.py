@@ -21,22 +21,22 @@ CREATE TABLE IF NOT EXISTS layer_styles (
 
 
 def add_styles(path: Path, layer: str, geometry_column: str, styles: Sequence[Style]) -> None:
-    """Give a layer its styles, of which the first is its default; styles of other layers stay.
+    """Store the styles of a layer, the first as its default; styles of other layers stay.
 
     Raises sqlite3.Error.
     """
     with closing(sqlite3.connect(path)) as database, database:
         (changed,) = database.execute("SELECT last_change FROM gpkg_contents WHERE table_name = ?", (layer,)).fetchone()
         database.execute(_TABLE)
-        # The layer's own time, not now: with OGR_CURRENT_DATE two runs give equal tables.
+        # The time of the layer, not now: with OGR_CURRENT_DATE two runs write equal tables.
         database.execute(
             "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, last_change, srs_id)"
             " VALUES (?, ?, ?, ?, ?)",
             ("layer_styles", "attributes", "layer_styles", changed, 0),
         )
-        # A layer of this name may have been there once.
+        # A layer of this name may have existed before.
         database.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
-        # QGIS looks for its style by empty catalogue and schema, the table and the geometry column.
+        # QGIS finds a style by empty catalogue and schema, the table and the geometry column.
         database.executemany(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
             " styleQML, styleSLD, useAsDefault, description, owner, update_time)"

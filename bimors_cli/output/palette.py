@@ -1,4 +1,4 @@
-"""A colour for each label."""
+"""Colours of labels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bimors_cli.labels import Labels
 
 NO_LABEL: Final = "#d9d9d9"
 
-# Okabe and Ito's seven (their black would hide the image) and three of Paul Tol's: the ten stay 0.076 or more apart in
-# OKLab for the usual eye and under full protanopia and deuteranopia (Machado et al. 2009).
+# Okabe and Ito's seven (their black would hide the image) and three of Paul Tol's: the ten are 0.076 or more apart in
+# OKLab in normal vision and under full protanopia and deuteranopia (Machado et al. 2009).
 PALETTE: Final = (
     "#e69f00",
     "#56b4e9",
@@ -25,47 +25,47 @@ PALETTE: Final = (
     "#882255",
     "#88ccee",
 )
-# Nearer than this in OKLab, two half transparent fills look alike.
-_TOO_NEAR: Final = 0.05
+# Closer than this in OKLab, two half transparent fills cannot be distinguished.
+_TOO_CLOSE: Final = 0.05
 
-# What an eye sees of linear RGB: the usual one, and those without the cones for red and for green (Machado, Oliveira
-# and Fernandes 2009, severity 1).
-_EYES: Final = np.array(
+# Linear RGB as perceived in normal vision, protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009,
+# severity 1).
+_VISIONS: Final = np.array(
     [
         [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     ]
 )
-# The last two see fewer colours. Counted double, their distances do not push the others' too close together.
+# Fewer colours are distinct in the last two. Weighted double, their distances leave enough for normal vision.
 _WEIGHTS: Final = np.array([1.0, 2.0, 2.0])
 
 
 def colours(labels: Labels) -> tuple[str, ...]:
-    """Give each label a colour ``#rrggbb``, in order.
+    """Return a colour ``#rrggbb`` for each label, in order.
 
-    The user's own colours are kept as they are. The first ten others are `PALETTE`; the rest get what lies farthest
-    from all colours so far, to the usual eye and to the colour-blind. Least distances in OKLab to the usual eye, and
-    under protanopia and deuteranopia: 0.08 and 0.066 for 20 labels, 0.08 and 0.039 for 50, 0.054 and 0.027 for 100. A
-    label keeps its colour when labels are added at the end. All differ from each other and from the user's for up to
-    some 5000 labels; beyond that they come again.
+    Colours of the labels file are kept. The first ten others are `PALETTE`; each further one is the farthest from all
+    colours so far, in normal and colour-blind vision. Smallest distances in OKLab in normal vision, and under
+    protanopia and deuteranopia: 0.08 and 0.066 for 20 labels, 0.08 and 0.039 for 50, 0.054 and 0.027 for 100. A
+    label keeps its colour when labels are added at the end. All differ from each other and from those of the file
+    for up to some 5000 labels; beyond that they repeat.
     """
     own = [label.colour for label in labels.items if label.colour is not None]
-    fresh = _fresh(len(labels) - len(own), own)
-    return tuple(label.colour if label.colour is not None else fresh.pop(0) for label in labels.items)
+    generated = _generate(len(labels) - len(own), own)
+    return tuple(label.colour if label.colour is not None else generated.pop(0) for label in labels.items)
 
 
-def _fresh(count: int, taken: list[str]) -> list[str]:
+def _generate(count: int, taken: list[str]) -> list[str]:
     avoid = _oklab([*taken, NO_LABEL])
-    chosen = [colour for colour in PALETTE if np.linalg.norm(avoid - _oklab([colour]), axis=1).min() >= _TOO_NEAR][
+    chosen = [colour for colour in PALETTE if np.linalg.norm(avoid - _oklab([colour]), axis=1).min() >= _TOO_CLOSE][
         :count
     ]
     if len(chosen) == count:
         return chosen
     candidates = _candidates()
-    points = _seen(candidates)
+    points = _perceived(candidates)
     distance = np.full(len(points), np.inf)
-    for point in _seen([*taken, NO_LABEL, *PALETTE]):
+    for point in _perceived([*taken, NO_LABEL, *PALETTE]):
         distance = np.minimum(distance, _distances(points, point))
     while len(chosen) < count:
         # Rounded, so that the last bit of a floating-point unit does not decide between two colours.
@@ -78,31 +78,31 @@ def _fresh(count: int, taken: list[str]) -> list[str]:
 
 
 def _distances(points: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far a colour is from others to the eye that tells them apart worst: [n, eyes, 3], [eyes, 3] -> [n]."""
-    apart = points - point
-    nearest: NDArray[np.float64] = np.einsum("nei,nei->ne", apart, apart).min(axis=1)
+    """Return the distance of a colour from others in the least discriminating vision: [n, 3, 3], [3, 3] -> [n]."""
+    difference = points - point
+    nearest: NDArray[np.float64] = np.einsum("nei,nei->ne", difference, difference).min(axis=1)
     return np.sqrt(nearest)
 
 
 def _candidates() -> list[str]:
-    """List colours that are neither too dark nor too pale to be seen on an image, nor grey."""
+    """List colours that are visible on an image: not too dark, too pale or grey."""
     steps = np.arange(0, 256, 15)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     names = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in grid.tolist()]
     lightness, a, b = _oklab(names).T
-    keep = (lightness > 0.35) & (lightness < 0.92) & (np.hypot(a, b) > 0.05)
-    return [name for name, kept in zip(names, keep, strict=True) if kept]
+    visible = (lightness > 0.35) & (lightness < 0.92) & (np.hypot(a, b) > 0.05)
+    return [name for name, chosen in zip(names, visible, strict=True) if chosen]
 
 
 def _oklab(colours: list[str] | tuple[str, ...]) -> NDArray[np.float64]:
-    """Convert ``#rrggbb`` to OKLab, float64 [n, 3], where distance is what the usual eye sees."""
+    """Convert ``#rrggbb`` to OKLab, float64 [n, 3], where distance is perceived difference in normal vision."""
     return _to_oklab(_linear(colours))
 
 
-def _seen(colours: list[str]) -> NDArray[np.float64]:
-    """Convert ``#rrggbb`` to what each of `_EYES` sees of it in OKLab, times its weight, float64 [n, eyes, 3]."""
-    seen = np.clip(np.einsum("eij,nj->nei", _EYES, _linear(colours)), 0, 1)
-    weighted: NDArray[np.float64] = _to_oklab(seen) * _WEIGHTS[:, np.newaxis]
+def _perceived(colours: list[str]) -> NDArray[np.float64]:
+    """Convert ``#rrggbb`` to OKLab as perceived in each of `_VISIONS`, times its weight, float64 [n, visions, 3]."""
+    perceived = np.clip(np.einsum("eij,nj->nei", _VISIONS, _linear(colours)), 0, 1)
+    weighted: NDArray[np.float64] = _to_oklab(perceived) * _WEIGHTS[:, np.newaxis]
     return weighted
 
 

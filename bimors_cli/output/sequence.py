@@ -1,4 +1,4 @@
-"""The layer as GeoJSON: a sequence of features, one a line, for pipes and readers that stream; or one collection."""
+"""The layer as GeoJSON: a sequence of features, one per line, for pipes and streaming readers; or one collection."""
 
 from __future__ import annotations
 
@@ -27,65 +27,65 @@ RECORD_SEPARATOR: Final = "\x1e"
 
 
 def write_sequence(
-    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema, *, rs: bool = False
+    stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema, *, rs: bool = False
 ) -> int:
-    """Write one GeoJSON feature a line, flushed after each chunk, so that a reader at the other end of a pipe keeps up.
+    """Write one GeoJSON feature per line, flushed after each chunk for the reader of a pipe.
 
     Parameters
     ----------
     stream : text stream
-        Left open. Characters that its encoding lacks are written as JSON escapes.
+        Not closed. Characters that its encoding lacks are written as JSON escapes.
     chunks : iterable of GeoDataFrame
-        From `rows.to_frame`, in WGS 84 with x the longitude.
-    spec : Layer
-        The layer; its CRS is WGS 84. Its provenance has no place in this format.
+        From `classified_schema.make_frame`, in WGS 84, x is the longitude.
+    schema : LayerSchema
+        The schema, in WGS 84. This format cannot hold the provenance.
     rs : bool
-        Whether each line starts with the record separator of RFC 8142 (``.geojsons``) or not (``.geojsonl``).
+        Whether each line starts with the record separator of RFC 8142 (``.geojsons``).
 
     Returns
     -------
     int
-        How many features were written.
+        Number of features.
 
     Raises
     ------
     InputError
-        The layer is not in WGS 84.
+        The CRS is not WGS 84.
     OutputError
-        A chunk does not fit the layer, or the stream cannot be written to.
+        A chunk does not match the schema, or the stream cannot be written to.
     BrokenPipeError
-        The reader at the other end has had enough.
+        The reader closed the pipe.
     """
     start = RECORD_SEPARATOR if rs else ""
     written = 0
-    for features in _encoded(stream, chunks, spec):
+    for features in _encoded(stream, chunks, schema):
         _put(stream, [f"{start}{feature}\n" for feature in features])
         written += len(features)
     return written
 
 
-def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_sequence(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a sequence to a new file: UTF-8, line feeds. Returns the number of features; raises as `write_sequence`."""
     with _new(path) as stream:
-        return write_sequence(stream, chunks, spec)
+        return write_sequence(stream, chunks, schema)
 
 
-def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
+def build_sequence_rs(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
     """Write a sequence with the record separators of RFC 8142 to a new file, else as `build_sequence`."""
     with _new(path) as stream:
-        return write_sequence(stream, chunks, spec, rs=True)
+        return write_sequence(stream, chunks, schema, rs=True)
 
 
-def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> int:
-    """Write one collection of the features that a sequence has to a new file; its provenance is the member ``bimors``.
+def build_geojson(path: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> int:
+    """Write the features as one collection to a new file; its provenance is the member ``bimors``.
 
-    Returns the number of features; raises as `write_sequence`. RFC 7946, section 6.1, allows members of one's own.
+    Returns the number of features; raises as `write_sequence`. RFC 7946, section 6.1, allows foreign members.
     """
-    head = {"type": "FeatureCollection", "name": spec.name, "bimors": dict(spec.metadata)}
+    head = {"type": "FeatureCollection", "name": schema.name, "bimors": dict(schema.metadata)}
     written = 0
     with _new(path) as stream:
         _put(stream, [json.dumps(head)[:-1], ', "features": ['])
-        for features in _encoded(stream, chunks, spec):
+        for features in _encoded(stream, chunks, schema):
             _put(stream, [f"{',' if written + number else ''}\n{feature}" for number, feature in enumerate(features)])
             written += len(features)
         _put(stream, ["\n]}\n"])
@@ -103,25 +103,25 @@ def _put(stream: TextIO, lines: list[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"the GeoJSON cannot be written: {error.strerror}", "is the disk full?") from error
+        raise OutputError(f"cannot write GeoJSON: {error.strerror}", "check the free disk space") from error
 
 
-def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], spec: LayerSchema) -> Iterator[list[str]]:
-    """Yield the features of each chunk as JSON that the stream's encoding takes."""
-    if not pyproj.CRS.from_user_input(spec.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
-        raise InputError("GeoJSON holds WGS 84 only", "add --dst-crs EPSG:4326")
-    # An in-memory stream has no encoding and takes everything.
+def _encoded(stream: TextIO, chunks: Iterable[geopandas.GeoDataFrame], schema: LayerSchema) -> Iterator[list[str]]:
+    """Yield the features of each chunk as JSON in the encoding of the stream."""
+    if not pyproj.CRS.from_user_input(schema.crs_wkt).equals(pyproj.CRS(4326), ignore_axis_order=True):
+        raise InputError("GeoJSON supports WGS 84 only", "add --dst-crs EPSG:4326")
+    # An in-memory stream has no encoding and accepts all characters.
     escape = bool(stream.encoding) and codecs.lookup(stream.encoding).name != "utf-8"
     encoder = json.JSONEncoder(ensure_ascii=escape, allow_nan=False, separators=(",", ":"))
     for chunk in chunks:
-        check_frame(chunk, spec)
+        check_frame(chunk, schema)
         yield [encoder.encode(feature) for feature in _features(chunk)]
 
 
 def _features(frame: geopandas.GeoDataFrame) -> Iterator[dict[str, Any]]:
     polygons = shapely.transform(frame.geometry.to_numpy(), lambda points: np.round(points, DECIMALS))
     names = [name for name in frame.columns if name != frame.geometry.name]
-    rows = zip(*(frame[name].tolist() for name in names), strict=True)  # tolist gives Python's own numbers
+    rows = zip(*(frame[name].tolist() for name in names), strict=True)  # tolist returns Python numbers
     for polygon, row in zip(polygons, rows, strict=True):
         yield {
             "type": "Feature",
@@ -131,7 +131,7 @@ def _features(frame: geopandas.GeoDataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _anticlockwise(polygon: Any) -> Any:
-    """Turn outer rings as RFC 7946 wants them: south-up scenes and projections turn them round."""
+    """Orient rings as RFC 7946 requires; south-up scenes and projections reverse them."""
     if polygon.geom_type == "MultiPolygon":
         return shapely.MultiPolygon([orient(part) for part in polygon.geoms])
     return orient(polygon)

@@ -1,6 +1,4 @@
-"""QGIS styles, half transparent, so that the image shows through: a colour a label, confidence, and those of the other
-layers of tiles.
-"""
+"""QGIS styles with half transparent fills: one colour per label, confidence, and those of the other layers of tiles."""
 
 from __future__ import annotations
 
@@ -34,102 +32,100 @@ NO_LABEL_ALPHA: Final = 77
 OUTLINE_ALPHA: Final = 200
 NO_LABEL_NAME: Final = "no label"
 
-# Viridis from its dark end, a colour for each fifth of 0..1: lighter is surer, also to the colour-blind and in grey.
+# Viridis from its dark end, one colour per fifth of 0..1: lighter is more confident, also for colour-blind readers and
+# in grey.
 CONFIDENCE_COLOURS: Final = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
-# More labels than these are hard to tell apart by colour alone.
-WRITTEN_ABOVE: Final = len(PALETTE)
+# With more labels than this, colours alone are hard to distinguish.
+LABELLED_ABOVE: Final = len(PALETTE)
 
-# QGIS converts a style that is older than itself and warns about a newer one: this is the oldest that reads all of it.
+# QGIS converts styles of older versions and warns about newer ones: this is the oldest version that reads all of it.
 _VERSION: Final = "3.22.0"
 _OUTLINE_MM: Final = "0.1"
-# Of tiles without a fill. Pink is rare on the ground.
+# For tiles without a fill. Pink is rare on the ground.
 _BARE_OUTLINE_MM: Final = "0.3"
 _BARE_OUTLINE: Final = "#d81b60"
 _POLYGONS: Final = "2"  # Qgis.GeometryType
 _TEXT_POINTS: Final = "9"
 _HALO_MM: Final = "0.7"
-# Smaller tiles hold no word; QGIS need not try.
-_WRITTEN_ABOVE_MM: Final = "5"
+# Smaller tiles have no room for a word.
+_LABELLED_ABOVE_MM: Final = "5"
 
 
 @dataclass(frozen=True)
 class Style:
-    """A QGIS style (QML, UTF-8 text), its name, and what it is in a few words."""
+    """A QGIS style (QML, UTF-8 text), its name and its description."""
 
     name: str
     qml: str
     description: str
 
 
-def qml(spec_labels: Labels, field: str = "label") -> str:
+def qml(labels: Labels, field: str = "label") -> str:
     """Make a categorised QGIS style (QML, UTF-8 text) for polygons.
 
-    The map tip shows label, confidence, caption and runner-up. Labels are written into the tiles that are large enough
-    on the screen; this is on from the start where there are more labels than `PALETTE` has colours, and a click away
-    elsewhere.
+    The map tip shows label, confidence, caption and runner-up. Labels are drawn in tiles that are large enough on the
+    screen; they are switched on if there are more labels than colours in `PALETTE`, and off otherwise.
 
     Parameters
     ----------
-    spec_labels : Labels
+    labels : Labels
         One category each, in order, with the colours of `colours`.
     field : str
-        The attribute that holds the label. Null and whatever is not in the labels falls into a pale last category.
+        Attribute that holds the label. Null and other values are in a pale last category.
     """
-    root = _root(written=len(spec_labels) > WRITTEN_ABOVE)
+    root = _root(labelled=len(labels) > LABELLED_ABOVE)
     renderer = _add_renderer(root, "categorizedSymbol", field)
     categories = ET.SubElement(renderer, "categories")
     symbols = ET.SubElement(renderer, "symbols")
-    entries = [
-        (name, name, colour, FILL_ALPHA) for name, colour in zip(spec_labels.names, colours(spec_labels), strict=True)
-    ]
-    # To QGIS the empty value is null and "all other values" in one.
+    entries = [(name, name, colour, FILL_ALPHA) for name, colour in zip(labels.names, colours(labels), strict=True)]
+    # In QGIS the empty value is null and "all other values".
     entries.append(("", NO_LABEL_NAME, NO_LABEL, NO_LABEL_ALPHA))
     for index, (value, name, colour, alpha) in enumerate(entries):
         ET.SubElement(categories, "category", value=value, type="string", label=name, symbol=str(index), render="true")
         _add_symbol(symbols, str(index), colour, alpha)
-    return _text(root, field, _shown(field), _map_tip(field))
+    return _finish(root, field, _shown(field), _map_tip(field))
 
 
 def confidence_qml(field: str = "label") -> str:
     """Make a graduated QGIS style of the column ``confidence``: five steps from 0 to 1, the same for every layer.
 
-    A tile without a confidence is not drawn. Map tips and written labels (off) are those of `qml`.
+    A tile without confidence is not drawn. Map tips and labels (off) are those of `qml`.
     """
-    root = _root(written=False)
+    root = _root(labelled=False)
     count = len(CONFIDENCE_COLOURS)
     steps = [(index / count, (index + 1) / count) for index in range(count)]
     _add_steps(root, "confidence", [(low, high, f"{low:.0%} to {high:.0%}") for low, high in steps])
-    return _text(root, field, _shown(field), _map_tip(field))
+    return _finish(root, field, _shown(field), _map_tip(field))
 
 
 def outline_qml() -> str:
-    """Make a QGIS style of outlines alone, for tiles that say nothing yet; the map tip is the tile's id."""
-    root = _root(written=False)
+    """Make a QGIS style of outlines, for tiles without a label; the map tip is the tile id."""
+    root = _root(labelled=False)
     _add_single(root, _BARE_OUTLINE, 0)
-    return _text(root, "tile_id", _quoted("tile_id"), f"[% {_escaped(_quoted('tile_id'))} %]")
+    return _finish(root, "tile_id", _quoted("tile_id"), f"[% {_escaped(_quoted('tile_id'))} %]")
 
 
 def caption_qml() -> str:
-    """Make a QGIS style of outlines with the caption inside, where it fits, and as the map tip."""
-    root = _root(written=True)
+    """Make a QGIS style of outlines, with the caption in tiles where it fits and as the map tip."""
+    root = _root(labelled=True)
     _add_single(root, _BARE_OUTLINE, 0)
-    said = f"coalesce({_quoted('caption')}, 'no caption: ' || {_quoted('reason')})"
-    return _text(root, "caption", said, f"[% {_escaped(said)} %]")
+    text = f"coalesce({_quoted('caption')}, 'no caption: ' || {_quoted('reason')})"
+    return _finish(root, "caption", text, f"[% {_escaped(text)} %]")
 
 
 def score_qml(low: float, high: float) -> str:
-    """Make a graduated QGIS style of the column ``score``: five steps between two scores, lighter is more alike.
+    """Make a graduated QGIS style of the column ``score``: five steps between two scores, lighter is more similar.
 
-    The rank is written into the tiles; the map tip shows it with score, label and caption.
+    Tiles are labelled with their rank; the map tip shows it with score, label and caption.
     """
-    root = _root(written=True)
+    root = _root(labelled=True)
     count = len(CONFIDENCE_COLOURS) if high > low else 1
     edges = [low + (high - low) * index / count for index in range(count)] + [high]
     steps = [(*pair, f"{pair[0]:.3f} to {pair[1]:.3f}") for pair in pairwise(edges)]
     _add_steps(root, "score", steps)
     rest = "".join(f"[% coalesce('<br>' || {_escaped(_quoted(name))}, '') %]" for name in ("label", "caption"))
-    return _text(root, "rank", _quoted("rank"), f"<b>[% {_quoted('rank')} %]</b> [% {_quoted('score')} %]{rest}")
+    return _finish(root, "rank", _quoted("rank"), f"<b>[% {_quoted('rank')} %]</b> [% {_quoted('score')} %]{rest}")
 
 
 def _add_single(root: ET.Element, colour: str, alpha: int) -> None:
@@ -138,7 +134,7 @@ def _add_single(root: ET.Element, colour: str, alpha: int) -> None:
 
 
 def _add_steps(root: ET.Element, field: str, steps: Sequence[tuple[float, float, str]]) -> None:
-    """Colour a number by steps (from, to, name), in the last of `CONFIDENCE_COLOURS`."""
+    """Add a graduated renderer with steps (from, to, name), in the last of `CONFIDENCE_COLOURS`."""
     renderer = _add_renderer(root, "graduatedSymbol", field)
     renderer.set("graduatedMethod", "GraduatedColor")
     ranges = ET.SubElement(renderer, "ranges")
@@ -150,12 +146,12 @@ def _add_steps(root: ET.Element, field: str, steps: Sequence[tuple[float, float,
     ET.SubElement(renderer, "classificationMethod", id="Custom")
 
 
-def _root(*, written: bool) -> ET.Element:
+def _root(*, labelled: bool) -> ET.Element:
     return ET.Element(
         "qgis",
         version=_VERSION,
         styleCategories="LayerConfiguration|Symbology|Labeling|MapTips",
-        labelsEnabled="1" if written else "0",
+        labelsEnabled="1" if labelled else "0",
     )
 
 
@@ -166,10 +162,10 @@ def _add_renderer(root: ET.Element, kind: str, field: str | None = None) -> ET.E
     )
 
 
-def _text(root: ET.Element, field: str, shown: str, tip: str) -> str:
-    """Add what all styles have, and write the style down.
+def _finish(root: ET.Element, field: str, shown: str, tip: str) -> str:
+    """Add what all styles have, and return the style as text.
 
-    ``field`` is written into the tiles, the expression ``shown`` stands for a tile in lists, ``tip`` is HTML.
+    ``field`` labels the tiles, ``shown`` is the display expression of a feature, ``tip`` the map tip in HTML.
     """
     _add_labeling(root, field)
     ET.SubElement(root, "previewExpression").text = shown
@@ -180,12 +176,12 @@ def _text(root: ET.Element, field: str, shown: str, tip: str) -> str:
 
 
 def _shown(field: str) -> str:
-    """Return a QGIS expression: the label, or why there is none."""
+    """Return a QGIS expression: the label, or the reason for no label."""
     return f"coalesce({_quoted(field)}, '{NO_LABEL_NAME}: ' || \"reason\")"
 
 
 def _map_tip(field: str) -> str:
-    """Return HTML with QGIS expressions. Null in a concatenation makes it null: what is not there is not shown."""
+    """Return HTML with QGIS expressions. A concatenation with null is null, so missing values are not shown."""
     caption, other = _escaped(_quoted("caption")), _escaped(_quoted("label_2"))
     return (
         f"<b>[% {_escaped(_shown(field))} %]</b>[% coalesce(' ' || {_percent('confidence')}, '') %]"
@@ -203,7 +199,7 @@ def _quoted(field: str) -> str:
 
 
 def _escaped(expression: str) -> str:
-    """Return a QGIS expression that keeps mark-up in a text from being taken as such."""
+    """Return a QGIS expression that escapes the mark-up of a text."""
     return f"replace(replace({expression}, '&', '&amp;'), '<', '&lt;')"
 
 
@@ -230,17 +226,17 @@ def _add_labeling(root: ET.Element, field: str) -> None:
         bufferJoinStyle="128",
         bufferNoFill="1",
     )
-    # Names are shorter; a caption is longer than a tile is wide.
+    # Names are shorter; captions are longer than a tile is wide.
     ET.SubElement(settings, "text-format", autoWrapLength="24", useMaxLineLengthForAutoWrap="1")
-    # Over the middle of the tile (1), and only where the whole word fits into it.
+    # Over the centre of the tile (1), and only if the whole text fits.
     ET.SubElement(settings, "placement", placement="1", fitInPolygonOnly="1", priority="5")
     ET.SubElement(
-        settings, "rendering", drawLabels="1", minFeatureSize=_WRITTEN_ABOVE_MM, obstacle="0", fontMaxPixelSize="10000"
+        settings, "rendering", drawLabels="1", minFeatureSize=_LABELLED_ABOVE_MM, obstacle="0", fontMaxPixelSize="10000"
     )  # fmt: skip
 
 
 def _add_symbol(symbols: ET.Element, name: str, colour: str, alpha: int) -> None:
-    # Alpha goes into the colours, not on the symbol: so the outline stays crisper than the fill.
+    # Alpha is in the colours, not in the symbol, so that the outline is more opaque than the fill.
     symbol = ET.SubElement(symbols, "symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
     settings = {
@@ -255,7 +251,7 @@ def _add_symbol(symbols: ET.Element, name: str, colour: str, alpha: int) -> None
     options = ET.SubElement(layer, "Option", type="Map")
     for key, value in settings.items():
         ET.SubElement(options, "Option", name=key, type="QString", value=value)
-    # The same once more, for QGIS before 3.18.
+    # The same for QGIS before 3.18.
     for key, value in settings.items():
         ET.SubElement(layer, "prop", k=key, v=value)
 

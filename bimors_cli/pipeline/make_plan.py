@@ -64,7 +64,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
             f"--template is not supported with the adapter {adapter.name}, which has learned prompts",
             "add --head zero-shot, or leave out --template",
         )
-    if options.keep_features and base.format is not GPKG:
+    if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
     return Plan(options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells)
 
@@ -125,7 +125,7 @@ def _output(options: LayerOptions) -> tuple[Path, Format]:
     form = guess_format(path, options.format)
     if options.rs:
         form = with_separators(form)
-    if options.append and form is not GPKG:
+    if options.append and not form.appends:
         raise InputError(f"--append needs a GeoPackage; {form.name} supports one layer only", "use -o FILE.gpkg")
     return path, form
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.classified_schema import LayerSchema
-from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, write_layer, written_files
-from bimors_cli.output.geopackage import append_geopackage, check_append, read_provenance
+from bimors_cli.output.formats import STDOUT, append_layer, check_layer, try_layer, write_layer, written_files
+from bimors_cli.output.geopackage import check_append, read_provenance
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
@@ -64,7 +64,7 @@ class OutputTarget:
 
     def is_from_same_run(self) -> bool:
         """Tell whether the existing layer was written by a run with the same rows."""
-        if self.plan.format is not GPKG or not self.plan.output.exists():
+        if not self.plan.format.identifies_run or not self.plan.output.exists():
             return False
         written = read_provenance(self.plan.output, self.plan.options.layer).get("run")
         return written is not None and json.loads(written) == self.plan.run_key()
@@ -112,7 +112,7 @@ class OutputTarget:
         plan = self.plan
         if plan.options.append:
             replace = self._replaces_layer()
-            return append_geopackage(plan.output, chunks, self.schema, replace=replace, features=features)
+            return append_layer(plan.output, chunks, plan.format, self.schema, replace=replace, features=features)
         return write_layer(plan.output, chunks, plan.format, self.schema, overwrite=self._replaces, features=features)
 
     @property

@@ -22,7 +22,7 @@ from rasterio.errors import CRSError
 
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.labels import Label, Labels
-from bimors_cli.output.geopackage import leaving_nothing_beside, read_layer, read_provenance
+from bimors_cli.output.geopackage import pam_disabled, read_layer, read_provenance
 from bimors_cli.provenance import RecordedScene, recorded_scene
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
@@ -189,7 +189,7 @@ def read_tiles(result: ClassifiedLayer, used: RecordedScene) -> ClassifiedTiles:
 
 def _find(path: Path, layer: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the layer that is meant and its columns."""
-    with leaving_nothing_beside():
+    with pam_disabled():
         try:
             names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
             fields = {name: [str(f) for f in pyogrio.read_info(path, layer=name)["fields"]] for name in names}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.metrics.scores import Scores, Share
+from bimors_cli.metrics.scores import Proportion, Scores
 
 
 def card(
@@ -44,7 +44,7 @@ def card(
         "",
     ]
     for part, heads in scores.items():
-        count = next(iter(heads.values())).accuracy.of
+        count = next(iter(heads.values())).accuracy.total
         lines += [f"## On {part} ({count} pictures)", ""]
         if part == "validation":
             lines += ["It chose the epoch and the temperature: new pictures will do a little worse.", ""]
@@ -57,14 +57,14 @@ def card(
         lines += ["", "| class | pictures | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
         for i, label in enumerate(adapter.labels):
             shares = [heads[name].by_class[i] for name in names]
-            lines.append(f"| {label} | {shares[0].of} | " + " | ".join(_share(share) for share in shares) + " |")
+            lines.append(f"| {label} | {shares[0].total} | " + " | ".join(_share(share) for share in shares) + " |")
         lines.append("")
     lines += [f"![{told}]({file})\n" for file, told in charts.items()]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _share(share: Share) -> str:
-    if not share.of:
+def _share(share: Proportion) -> str:
+    if not share.total:
         return "-"
     low, high = share.interval
     return f"{100 * share.value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

@@ -52,5 +52,5 @@ class FinetuneSummary:
             )
         for part, heads in self.scores.items():
             told = ", ".join(f"{head} {100 * s.accuracy.value:.1f} %" for head, s in heads.items())
-            yield f"right on {part} ({next(iter(heads.values())).accuracy.of:,} pictures): {told}"
+            yield f"right on {part} ({next(iter(heads.values())).accuracy.total:,} pictures): {told}"
         yield "time: " + ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in self.seconds.items())

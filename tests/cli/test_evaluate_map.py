@@ -37,7 +37,7 @@ def run(layer: str, reference: str, **more: Any) -> None:
 def test_a_summary_on_standard_error_alone(layer: str, reference: str, capsys: Captured) -> None:
     run(layer, reference)
     out, err = capsys.readouterr()
-    assert out == "" and "3 of 4 tiles have a truth" in err and "33.3 %" in err and "50.0 %" in err
+    assert out == "" and "3 of 4 tiles have a reference class" in err and "33.3 %" in err and "50.0 %" in err
 
 
 def test_json_on_standard_output(layer: str, reference: str, capsys: Captured) -> None:

@@ -91,7 +91,7 @@ def test_what_is_refused(make_raster: Any, make_layer: MakeLayer, tmp_path: Path
     for args, told in (
         ((layer, "-o", tmp_path / "a.jpg"), "PNG"),
         ((layer, "-o", layer, "--overwrite"), "PNG"),
-        ((layer, "-o", tmp_path / "none" / "a.png"), "no folder"),
+        ((layer, "-o", tmp_path / "none" / "a.png"), "not found"),
         ((layer, "--scene", other), "41 x 40 pixels"),
         ((layer, "--layer", "roads"), "there are: tiles"),
         ((scene, "-o", tmp_path / "a.png"), "bimors classify"),

@@ -201,7 +201,7 @@ def test_an_output_is_never_a_source_of_training(forks: Forks, tiny_bundle: Bund
     (tmp_path / "link").symlink_to(folder)
     for command, name in (("finetune", "coast"), ("finetune", "link"), ("evaluate", "coast"), ("evaluate", "link")):
         ended = forks.run([command, "coast", "--overwrite", "--model", tiny_bundle.folder, "-o", name], tmp_path)
-        assert_refused(ended, 2, "is there and ", "another")
+        assert_refused(ended, 2, "exists and has no", "another")
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 

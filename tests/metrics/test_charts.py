@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bimors_cli.metrics.charts import (
+    confidence_reliability_diagram,
     confusion_matrix,
     reliability_diagram,
-    reliability_of_answers,
     training_curves,
 )
 from bimors_cli.metrics.scores import Scores, score
@@ -95,7 +95,7 @@ def test_reliability_of_answers_alone_is_the_same_picture(tmp_path: Path) -> Non
     probabilities, target = guesses(5, 200)
     reliability_diagram(tmp_path / "one.png", probabilities, target)
     confidence, answer = probabilities.max(dim=1)
-    reliability_of_answers(tmp_path / "other.png", confidence, answer == target)
+    confidence_reliability_diagram(tmp_path / "other.png", confidence, answer == target)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
 
 

@@ -100,8 +100,8 @@ def test_unusable_places_have_a_line_and_a_hint(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, said in (
         (tmp_path, "is a folder"),
-        (tmp_path / "missing" / "out.gpkg", "there is no folder"),
-        (tmp_path / "file" / "out.gpkg", "there is no folder"),
+        (tmp_path / "missing" / "out.gpkg", "folder .* not found"),
+        (tmp_path / "file" / "out.gpkg", "folder .* not found"),
     ):
         with pytest.raises(OutputError, match=said) as caught:
             check_target(path, overwrite=True)
@@ -116,7 +116,7 @@ def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    with pytest.raises(OutputError, match="cannot write there: Permission denied"):
+    with pytest.raises(OutputError, match="cannot write to the folder: Permission denied"):
         write(tmp_path / "out.gpkg", "new")
 
 

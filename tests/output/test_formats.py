@@ -174,8 +174,8 @@ import numpy as np, shapely
 from bimors_cli.errors import OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.formats import guess_format, write_layer
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
-spec = LayerSpec("tiles", "EPSG:4326", Labels.of(["a", "b"]))
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+spec = ClassifiedSchema("tiles", "EPSG:4326", Labels.of(["a", "b"]))
 text = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ,.", k=3_000_000)
 rows = [
     TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="".join(text[i * 50_000 : (i + 1) * 50_000]))
@@ -194,7 +194,7 @@ except OutputError as error:
 def test_the_trial_finds_what_would_fail_at_the_end(tmp_path: Path, spec: ClassifiedSchema) -> None:
     with pytest.raises(InputError, match="WGS 84"):
         check_layer(tmp_path / "out.geojsonl", GEOJSONSEQ, spec, overwrite=False)
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match=r"folder .* not found"):
         check_layer(tmp_path / "missing" / "out.gpkg", GPKG, spec, overwrite=False)
     with pytest.raises(OutputError, match=r"out\.gpkg"):
         check_layer(tmp_path / "out.gpkg", GPKG, replace(spec, crs_wkt="no CRS"), overwrite=False)

@@ -29,7 +29,8 @@ import shapely
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Labels
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import read_provenance, write_geopackage
+from bimors_cli.output.geopackage import read_provenance
+from tests.geopackages import write_geopackage
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
 MARS = (
@@ -179,7 +180,7 @@ def test_a_crs_that_changes_on_the_way_is_found(
 ) -> None:
     real = pyogrio.raw.write
     monkeypatch.setattr(pyogrio.raw, "write", lambda *a, **k: real(*a, **{**k, "crs": "EPSG:32634"}))
-    with pytest.raises(OutputError, match="cannot hold the CRS 'WGS 84 / UTM zone 33N'"):
+    with pytest.raises(OutputError, match="cannot store the CRS 'WGS 84 / UTM zone 33N'"):
         write(target, [make_frame(spec)], spec)
     assert os.listdir(target.parent) == []
 
@@ -210,7 +211,7 @@ def test_provenance_of_many_kilobytes(target: Path, spec: ClassifiedSchema, make
 def test_provenance_of_other_files(tmp_path: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     make_frame(spec).to_file(tmp_path / "other.gpkg")
     assert read_provenance(tmp_path / "other.gpkg") == {}
-    with pytest.raises(InputError, match="no layer"):
+    with pytest.raises(InputError, match="cannot read its layers"):
         read_provenance(tmp_path / "missing.gpkg")
 
 
@@ -311,9 +312,9 @@ from pathlib import Path
 import numpy as np, shapely
 from bimors_cli.errors import OutputError
 from bimors_cli.labels import Labels
-from bimors_cli.output.geopackage import write_geopackage
-from bimors_cli.output.classified_schema import LayerSpec, TileRow, to_frame
-spec = LayerSpec("tiles", "EPSG:32633", Labels.of(["a", "b"]))
+from bimors_cli.output.formats import GPKG, write_layer
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+spec = ClassifiedSchema("tiles", "EPSG:32633", Labels.of(["a", "b"]))
 rows = [TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="c" * 50_000) for i in range(60)]
 frame = to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)
 def chunks():
@@ -323,7 +324,7 @@ def chunks():
 if sys.argv[2] == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    write_geopackage(Path(sys.argv[1]), chunks(), spec, overwrite=True)
+    write_layer(Path(sys.argv[1]), chunks(), GPKG, spec, overwrite=True)
 except OutputError as error:
     print(error)
 """

@@ -20,13 +20,8 @@ import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import (
-    append_geopackage,
-    check_append,
-    choose_layer,
-    read_provenance,
-    write_geopackage,
-)
+from bimors_cli.output.geopackage import check_append, choose_layer, read_provenance
+from tests.geopackages import append_geopackage, write_geopackage
 from tests.output.conftest import HARD_NAMES, MakeFrame
 
 
@@ -102,15 +97,15 @@ def test_of_several_layers_one_must_be_named(
     assert choose_layer(target, None) == "tiles"  # the other one is not of bimors
     assert choose_layer(target, "roads") == "roads"
     append(target, [make_frame(other, 3)], other)
-    with pytest.raises(InputError, match="several layers of bimors") as caught:
+    with pytest.raises(InputError, match="several layers written by bimors") as caught:
         choose_layer(target, None)
-    assert caught.value.hint == f"name one with --layer: tiles, {other.name}"
+    assert caught.value.hint == f"choose one with --layer: tiles, {other.name}"
     assert choose_layer(target, other.name) == other.name
     with pytest.raises(InputError, match="has no layer 'none'") as caught:
         choose_layer(target, "none")
     assert "tiles, roads" in str(caught.value.hint)
     (tmp_path / "text.gpkg").write_text("no layer")
-    with pytest.raises(InputError, match="no layer can be read"):
+    with pytest.raises(InputError, match="cannot read its layers"):
         choose_layer(tmp_path / "text.gpkg", None)
 
 
@@ -126,7 +121,7 @@ def test_a_name_that_is_taken_is_refused(
     target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, name: str
 ) -> None:
     before = target.read_bytes()
-    with pytest.raises(OutputExistsError, match="already") as caught:
+    with pytest.raises(OutputExistsError, match="exists") as caught:
         check_append(target, name, replace=False)
     assert "--layer" in str(caught.value.hint)
     with pytest.raises((OutputExistsError, InputError)):
@@ -213,12 +208,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bimors_cli.labels import Labels
-from bimors_cli.output.geopackage import append_geopackage
-from bimors_cli.output.classified_schema import LayerSpec
+from bimors_cli.output.formats import GPKG, append_layer
+from bimors_cli.output.classified_schema import ClassifiedSchema
 def chunks():
     os.kill(os.getpid(), signal.SIGKILL)
     yield
-append_geopackage(Path(sys.argv[1]), chunks(), LayerSpec("x", "EPSG:3857", Labels.of(["a", "b"])), replace=False)
+schema = ClassifiedSchema("x", "EPSG:3857", Labels.of(["a", "b"]))
+append_layer(Path(sys.argv[1]), chunks(), GPKG, schema, replace=False)
 """
 
 

@@ -13,8 +13,8 @@ import pytest
 from bimors_cli.errors import InputError
 from bimors_cli.output import image_features as features
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.image_features import DTYPE, TABLE, add_features, read_features
+from tests.geopackages import append_geopackage, write_geopackage
 from tests.output.conftest import MakeFrame
 
 
@@ -70,7 +70,7 @@ def test_a_file_without_any_has_no_table(spec: ClassifiedSchema, make_frame: Mak
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     with closing(sqlite3.connect(path)) as database:
         assert not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).fetchone()
-    with pytest.raises(InputError, match="no image features of the layer 'tiles'") as raised:
+    with pytest.raises(InputError, match="layer 'tiles' has no image features") as raised:
         read(path)
     assert raised.value.hint is not None and "--keep-features" in raised.value.hint
 
@@ -92,7 +92,7 @@ def test_damage_is_named(spec: ClassifiedSchema, make_frame: MakeFrame, tmp_path
     path = tmp_path / "out.gpkg"
     write_geopackage(path, [make_frame(spec, 7)], spec, overwrite=False)
     add_features(path, "tiles", [*made(3), ("scene/0/3", damage)])
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="corrupt"):
         read(path)
 
 

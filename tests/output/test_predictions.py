@@ -13,8 +13,8 @@ import pytest
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.classified_schema import ClassifiedSchema
-from bimors_cli.output.geopackage import append_geopackage, write_geopackage
 from bimors_cli.output.predictions import read_predictions
+from tests.geopackages import append_geopackage, write_geopackage
 from tests.output.conftest import MakeFrame
 
 

@@ -157,7 +157,7 @@ def test_another_name_format_and_layer(shards: Shards, tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
     journals = shards.all(2)
-    assert "no format" not in refused(folder / "map.gpkg", journals[:1])
+    assert "unsupported suffix" not in refused(folder / "map.gpkg", journals[:1])
     api.merge(folder / "map.geojson", journals, keep_journals=True)
     api.merge(folder / "map.gpkg", journals, keep_journals=True, layer="land")
     api.merge(folder / "flat", journals, keep_journals=True, format="FlatGeobuf")

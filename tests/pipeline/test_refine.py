@@ -130,7 +130,7 @@ def test_a_layer_has_no_columns_for_it_and_no_features(scene: str, classify: Cla
     assert list(rows(plain)) == list(rows(refined))
     names = [set(pyogrio.list_layers(tmp_path / name)[:, 0]) for name in ("plain.gpkg", "refined.gpkg")]
     assert names[0] == names[1]
-    with pytest.raises(InputError, match="no image features"):
+    with pytest.raises(InputError, match="has no image features"):
         next(read_features(tmp_path / "refined.gpkg", "tiles"))
     assert not [name for name in files(tmp_path) if "tmp" in name or "journal" in name]
 

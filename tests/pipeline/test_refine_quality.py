@@ -12,7 +12,7 @@ import pytest
 import rasterio
 import torch
 
-from bimors_cli.metrics.scores import answer_calibration_error, calibration_error
+from bimors_cli.metrics.scores import calibration_error, confidence_calibration_error
 from bimors_cli.output.label_raster import CONFIDENCE_SCALE
 from tests import api
 from tests.pipeline.mosaics import Mosaic, make_mosaic, rsicd_test, rsscn7_test
@@ -97,7 +97,7 @@ def test_a_voted_map_is_nearer_to_the_truth_of_every_pixel(shared: Path, tmp_pat
         correct = (label - 1 == truth[::10, ::10])[known]
         right[name] = correct.mean()
         sure = torch.tensor(confidence[known] * CONFIDENCE_SCALE)
-        error[name] = answer_calibration_error(sure, torch.tensor(correct))
+        error[name] = confidence_calibration_error(sure, torch.tensor(correct))
     print(f"\nright of all pixels: {right['tiles']:.1%} by tiles, {right['votes']:.1%} by votes; ECE {error}")
     assert right["votes"] > right["tiles"] + 0.1
     assert error["votes"] <= error["tiles"]

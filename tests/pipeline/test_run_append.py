@@ -82,7 +82,7 @@ def test_what_cannot_be_appended_is_refused_before_the_run(
     before = path.read_bytes()
     (tmp_path / "text.gpkg").write_text("precious")
     monkeypatch.setattr("bimors_cli.pipeline.engines.local.predict_job", lambda *a: pytest.fail("the run began"))
-    with pytest.raises(OutputExistsError, match="has a layer 'tiles' already") as caught:
+    with pytest.raises(OutputExistsError, match="layer 'tiles' exists") as caught:
         classify(scene, append=True)
     assert "--layer" in str(caught.value.hint)
     for output, options, says in (
@@ -90,7 +90,7 @@ def test_what_cannot_be_appended_is_refused_before_the_run(
         ("out.geojsonl", {}, "GeoJSONSeq supports one layer only"),
         ("out.fgb", {}, "FlatGeobuf supports one layer only"),
         ("out.gpkg", {"overwrite": True}, "--overwrite replaces"),
-        ("out.gpkg", {"layer": "rtree_x"}, "cannot be the name"),
+        ("out.gpkg", {"layer": "rtree_x"}, "invalid layer name"),
     ):
         with pytest.raises(InputError, match=says):
             classify(scene, output, append=True, **options)
@@ -143,7 +143,7 @@ def test_resume_of_a_finished_append_does_nothing(scene: str, classify: Classify
     assert classify(scene, append=True, layer="later", resume=True).finished_before
     assert classify(scene, resume=True).finished_before
     assert (tmp_path / "out.gpkg").read_bytes() == before
-    with pytest.raises(OutputExistsError, match="already"):
+    with pytest.raises(OutputExistsError, match="exists"):
         classify(scene, append=True, layer="later", resume=True, tile_size="16")
 
 

@@ -154,7 +154,13 @@ def test_progress_of_finetune_is_read_and_only_grows(told: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["20 of 20 tiles labelled", "  pond   12  60.0 %", "describing: 24 pictures", "3 of 4 tiles have a truth"]
+    "line",
+    [
+        "20 of 20 tiles labelled",
+        "  pond   12  60.0 %",
+        "describing: 24 pictures",
+        "3 of 4 tiles have a reference class",
+    ],
 )
 def test_other_lines_are_no_progress(line: str) -> None:
     assert command.percent(line) is None

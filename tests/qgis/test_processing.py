@@ -142,7 +142,7 @@ def test_qgis_process_evaluates(installed: None, qgis_process: QgisProcess, tmp_
         f"FOLDER={folder}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "3 of 4 tiles have a truth" in done.stdout + done.stderr
+    assert "3 of 4 tiles have a reference class" in done.stdout + done.stderr
     found = json.loads(done.stdout[done.stdout.index("{") :])["results"]
     assert found["ACCURACY"] == pytest.approx(1 / 3) and found["COVERAGE"] == pytest.approx(2 / 3)
     assert found["OUTPUT"] == str(folder / "map of tiles_check")

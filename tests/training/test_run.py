@@ -181,7 +181,7 @@ def test_test_pictures_are_measured_and_unreadable_ones_left_out(
     folder = next(parts)
     (folder / "test" / "beach" / "beach_0.png").write_bytes(b"no picture")
     summary = finetune(folder, tmp_path / "coast", shots=3, epochs=2, model=str(tiny_bundle.folder))
-    assert summary.scores["test"]["bimors"].accuracy.of == 9
+    assert summary.scores["test"]["bimors"].accuracy.total == 9
     assert "On test (9 pictures)" in (tmp_path / "coast" / "README.md").read_text()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bimors_cli.metrics.scores import Share
+from bimors_cli.metrics.scores import Proportion
 from recipe.data import Pictures
 from recipe.measures import against_people, per_cent
 from recipe.words import SAID, names_class, spoken
@@ -38,4 +38,4 @@ def _named(captions: Sequence[str], kinds: Sequence[str]) -> torch.Tensor:
 
 
 def _share(named: torch.Tensor) -> dict[str, Any]:
-    return per_cent(Share(int(named.sum()), len(named)))
+    return per_cent(Proportion(int(named.sum()), len(named)))

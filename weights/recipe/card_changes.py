@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.metrics.scores import Share
+from bimors_cli.metrics.scores import Proportion
 from bimors_cli.model.evidence import FrozenModels
 from recipe.data import Pictures
 from recipe.measures import per_cent
@@ -74,5 +74,5 @@ def figures(models: FrozenModels, bundle: Bundle, pictures: Pictures, batch: int
         for pixels, target in zip(pictures.pixels.split(batch), pictures.target.split(batch), strict=True):
             feature, _ = models.clip.see(change(pixels))
             right += int(((feature @ text.T).argmax(dim=1) == target).sum())
-        rows.append({"pictures": name, **per_cent(Share(right, len(pictures)))})
+        rows.append({"pictures": name, **per_cent(Proportion(right, len(pictures)))})
     return rows

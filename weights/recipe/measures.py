@@ -11,16 +11,16 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from scipy.stats import bootstrap
 
-from bimors_cli.metrics.scores import Share
+from bimors_cli.metrics.scores import Proportion
 
 RESAMPLES = 9999
 
 
-def per_cent(share: Share) -> dict[str, Any]:
+def per_cent(share: Proportion) -> dict[str, Any]:
     """A share in per cent, with its count and 95 % interval, as the card prints it."""
     low, high = share.interval
-    value = round(100 * share.value, 2) if share.of else None
-    return {"per cent": value, "of": share.of, "95 %": [round(100 * low, 2), round(100 * high, 2)]}
+    value = round(100 * share.value, 2) if share.total else None
+    return {"per cent": value, "of": share.total, "95 %": [round(100 * low, 2), round(100 * high, 2)]}
 
 
 def against_people(spoken: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:

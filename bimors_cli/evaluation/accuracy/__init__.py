@@ -1,1 +1,1 @@
-"""A map against reference samples."""
+"""Accuracy assessment: a map against reference samples."""

@@ -1,4 +1,4 @@
-"""The layer that is checked: its tiles, and what it says of each."""
+"""The layer under assessment: its tiles and their labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bimors_cli.scene.vector import Extent, check_vector_file
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _HINT: Final = "give a layer that bimors classify wrote"
-NO_ANSWER: Final = -1
+NO_CLASS: Final = -1
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,21 @@ class MapLayer:
     path, name : str
         The file and its layer.
     crs : CRS
-        Of the polygons.
+        CRS of the polygons.
     polygons : object array [N] of Polygon, MultiPolygon or None
         Valid.
     labels : tuple of str
-        Those of the run, in order, then what was typed since. Names that are read alike are one.
-    answers : int array [N]
-        The place of each tile's label among them; `NO_ANSWER` for a tile without one.
+        Those of the run, in order, then those that were typed in since, without names that are equal when normalized.
+    classes : int array [N]
+        Index of each tile's label in ``labels``; `NO_CLASS` for a tile without one.
     confidence : float array [N]
-        0..1; nan where the layer has none, or has it of a label that was replaced since.
+        0..1; nan where the layer has none, or where the label was edited.
     reasons : object array [N] of str
-        Why there is no label; empty where that is not told.
-    corrected : int or None
-        How many tiles have another label than was predicted; None where the file does not say what was predicted.
+        Why there is no label; empty if unknown.
+    edited : int or None
+        Number of tiles whose label differs from the prediction; None if the file has no record of the predictions.
     synonyms : mapping of str to str
-        From what a synonym of a label is read as to the label.
+        Label by normalized synonym.
     """
 
     path: str
@@ -59,42 +59,42 @@ class MapLayer:
     crs: CRS
     polygons: Polygons
     labels: tuple[str, ...]
-    answers: npt.NDArray[np.intp]
+    classes: npt.NDArray[np.intp]
     confidence: npt.NDArray[np.float64]
     reasons: npt.NDArray[np.object_]
-    corrected: int | None
+    edited: int | None
     synonyms: Mapping[str, str]
 
-    def called(self, name: str) -> str:
-        """Return the label that has a name as a synonym; else the name."""
+    def label_of(self, name: str) -> str:
+        """Return the label that has ``name`` as a synonym, or ``name`` itself."""
         return self.synonyms.get(normalized_name(name), name)
 
     @property
     def place(self) -> Extent:
-        """Where it is."""
+        """Name, CRS and bounds of the layer."""
         left, bottom, right, top = shapely.total_bounds(self.polygons)
         return Extent("layer", Path(self.path).name, self.crs.to_wkt(), (left, bottom, right, top))
 
     def areas(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        """Return the area of some tiles on the ground, in square metres."""
+        """Return the ground area of tiles in square metres."""
         return ground_areas(self.polygons[rows], self.crs)
 
 
 def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
-    """Read a layer that `classify` wrote, as it is now.
+    """Read a layer that `classify` wrote, with later edits.
 
     Parameters
     ----------
     path : str
         The file.
     layer : str, optional
-        Its layer; by default the one that the run wrote, ``tiles`` where the file does not say.
+        Its layer; by default the one with provenance, or ``tiles``.
 
     Raises
     ------
     InputError
-        Not there, not a vector file, no such layer, not the columns of `classify`, no CRS, no tile, or a confidence
-        that is none.
+        The file does not exist or is not a vector file; the layer does not exist, lacks a column of `classify` or a
+        CRS, or has no tiles; a confidence is not a number from 0 to 1.
     """
     check_vector_file(path)
     file = Path(path)
@@ -108,46 +108,46 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
         raise InputError(f"{path}: the layer {name} has no CRS", _HINT)
     polygons: Polygons = frame.geometry.to_numpy()
     if shapely.is_missing(polygons).all():
-        raise InputError(f"{path}: the layer {name} holds no tile", _HINT)
+        raise InputError(f"{path}: the layer {name} has no tiles", _HINT)
     synonyms = _synonyms(provenance)
     typed = [synonyms.get(normalized_name(text), text) for text in map(_text, frame["label"].tolist())]
     labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
-    changed = _changed(file, name, frame, typed)
+    edited = _edited(file, name, frame, typed)
     confidence = _confidence(frame, path)
-    if changed is not None:
-        confidence[changed] = np.nan
+    if edited is not None:
+        confidence[edited] = np.nan
     return MapLayer(
         path,
         name,
         CRS.from_user_input(frame.crs),
         _valid(polygons),
         labels,
-        find_places(typed, labels),
+        class_indices(typed, labels),
         confidence,
         np.array([_text(value) for value in frame["reason"].tolist()], object),
-        None if changed is None else int(changed.sum()),
+        None if edited is None else int(edited.sum()),
         synonyms,
     )
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names without those that are read like an earlier one."""
-    return tuple(names[place] for place in dict.fromkeys(match_names(names, names)) if place is not None)
+    """Remove names that are equal to an earlier one when normalized."""
+    return tuple(names[index] for index in dict.fromkeys(match_names(names, names)) if index is not None)
 
 
-def find_places(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Return the place of each name among labels, read alike or equal; `NO_ANSWER` for an empty name.
+def class_indices(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the index of each name in ``labels``, compared when normalized; `NO_CLASS` for an empty name.
 
     Raises
     ------
     ValueError
-        A name is none of the labels.
+        A name is not a label.
     """
     different = [name for name in dict.fromkeys(names) if name]
     if unknown := new_names(different, labels):
-        raise ValueError(f"{unknown[0]!r} is none of the labels")
+        raise ValueError(f"{unknown[0]!r} is not a label")
     found = dict(zip(different, match_names(different, labels), strict=True))
-    return np.array([found[name] if name else NO_ANSWER for name in names], np.intp)
+    return np.array([found[name] if name else NO_CLASS for name in names], np.intp)
 
 
 def _labels(provenance: dict[str, str]) -> list[str]:
@@ -155,18 +155,18 @@ def _labels(provenance: dict[str, str]) -> list[str]:
 
 
 def _synonyms(provenance: Mapping[str, str]) -> dict[str, str]:
-    told = json.loads(provenance.get("run", "{}")).get("synonyms", {})
-    return {normalized_name(other): name for name, others in told.items() for other in others}
+    synonyms = json.loads(provenance.get("run", "{}")).get("synonyms", {})
+    return {normalized_name(other): name for name, others in synonyms.items() for other in others}
 
 
 def _text(value: Any) -> str:
     return unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else ""
 
 
-def _changed(
+def _edited(
     path: Path, layer: str, frame: geopandas.GeoDataFrame, typed: Sequence[str]
 ) -> npt.NDArray[np.bool_] | None:
-    """Tell which rows have another label than was predicted; None where the file does not say."""
+    """Return a mask of the rows whose label differs from the prediction; None if the file has no record of these."""
     predicted = read_predictions(path, layer) if path.suffix.lower() == ".gpkg" else None
     if predicted is None:
         return None
@@ -179,15 +179,15 @@ def _confidence(frame: geopandas.GeoDataFrame, path: str) -> npt.NDArray[np.floa
         values = np.array(frame["confidence"].tolist(), np.float64)  # None becomes nan
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: the column confidence does not hold numbers", _HINT) from error
-    wrong = np.flatnonzero((values < 0) | (values > 1))
-    if len(wrong):
-        where = frame["tile_id"].tolist()[wrong[0]]
-        raise InputError(f"{path}, {where}: confidence is {values[wrong[0]]:g}, not between 0 and 1", _HINT)
+    invalid = np.flatnonzero((values < 0) | (values > 1))
+    if len(invalid):
+        tile = frame["tile_id"].tolist()[invalid[0]]
+        raise InputError(f"{path}: tile {tile}: confidence {values[invalid[0]]:g} is not between 0 and 1", _HINT)
     return values
 
 
 def _valid(polygons: Polygons) -> Polygons:
-    """Repair what was edited into knots; other tiles are left as they are, to the last bit."""
+    """Repair invalid polygons; the others are not changed."""
     invalid = ~shapely.is_valid(polygons) & ~shapely.is_missing(polygons)
     if invalid.any():
         polygons = polygons.copy()

@@ -1,4 +1,4 @@
-"""What a reference says of each tile: polygons by the area that they cover, points by where they lie."""
+"""Reference samples of tiles: from polygons by the area that they cover, from points by their position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from bimors_cli.errors import VectorError
-from bimors_cli.evaluation.accuracy.layer import NO_ANSWER
+from bimors_cli.evaluation.accuracy.layer import NO_CLASS
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Extent
 from bimors_cli.training.examples.label_tiles import covered, joined
@@ -23,28 +23,29 @@ from bimors_cli.training.examples.vector_features import (
     read_around,
 )
 
-# Shares of a tile that differ by less are equal: far below what can be drawn, far above what another CRS rounds off.
+# Fractions of a tile are rounded to this: far below what can be drawn, far above the rounding error of another CRS.
 _DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Features of known class around a layer.
+    """Reference features in the extent of a layer.
 
     Attributes
     ----------
     path, layer : str
-        Where they come from.
+        The file and its layer.
     kind : {"polygons", "points"}
-        What all of them are.
+        Geometry of all features.
     geometries : object array [n] of shapely geometry
         Valid, in the CRS of the layer.
     classes : object array [n] of str
-        Their classes, as text.
-    elsewhere : int
-        Features of the file that do not reach the layer, or have no geometry.
-    classless, repaired : int
-        Features at the layer without a class, which are left out, and with an invalid geometry, which was repaired.
+        Class of each feature.
+    out_of_extent : int
+        Number of features that do not intersect the extent of the layer, or have no geometry.
+    without_class, repaired : int
+        Number of features in the extent without a class, which are left out, and with an invalid geometry, which was
+        repaired.
     """
 
     path: str
@@ -52,23 +53,23 @@ class Reference:
     kind: Literal["polygons", "points"]
     geometries: Polygons
     classes: npt.NDArray[np.object_]
-    elsewhere: int
-    classless: int
+    out_of_extent: int
+    without_class: int
     repaired: int
 
 
 @dataclass(frozen=True)
 class ReferenceSamples:
-    """M samples: of polygons, the tiles that they cover enough; of points, those that lie in a tile.
+    """M samples: tiles that polygons cover enough, or points inside a tile.
 
     Attributes
     ----------
     rows : int array [M]
-        The tile of each sample.
+        Index of the tile of each sample.
     classes : int array [M]
-        Its class.
+        Index of its reference class.
     outside : int
-        Points that lie in no tile.
+        Number of points outside all tiles.
     """
 
     rows: npt.NDArray[np.intp]
@@ -77,30 +78,31 @@ class ReferenceSamples:
 
 
 def read_reference(spec: str, field: str, place: Extent, layer: str | None = None) -> Reference:
-    """Read the features around a layer of tiles, in any CRS; repair what is invalid, leave out what has no class.
+    """Read the features in the extent of a layer of tiles; invalid ones are repaired, those without a class left out.
 
     Parameters
     ----------
     spec : str
-        A local vector file, or ``file:layer``.
+        A local vector file, or ``file:layer``, in any CRS.
     field : str
-        The field of the class.
+        Field that holds the class.
     place : Extent
         The layer of tiles.
     layer : str, optional
-        The layer of the file, where ``spec`` does not name it.
+        Layer of the file, if ``spec`` does not name it.
 
     Raises
     ------
     VectorError
-        As `open_features` and `carry`; features of different kinds, or lines; none at the layer, none with a class.
+        As `open_features` and `carry`; the features are lines or of mixed types; no feature is in the extent, or none
+        of them has a class.
     """
     source = open_features(spec, field, layer)
     path = source.path
     found, classes = read_around(source, place)
     kind = kind_of(path, [found])
     if kind == "lines":
-        raise VectorError(f"{path} holds lines", "a reference is made of polygons or points: buffer lines first")
+        raise VectorError(f"{path} holds lines", "a reference needs polygons or points: buffer the lines first")
     repaired = int((~shapely.is_valid(found)).sum())
     geometries = carry_valid(source, found, place)
     reaching = shapely.intersects(geometries, shapely.box(*place.bounds))
@@ -109,7 +111,8 @@ def read_reference(spec: str, field: str, place: Extent, layer: str | None = Non
     named = reaching & classes.astype(np.bool_)
     if not named.any():
         raise VectorError(
-            f"{path}: {field} is null in all features at {place.name}", "fill it in, or name another field"
+            f"{path}: {field} is null in all features that intersect {place.name}",
+            "use another --field, or fill it in",
         )
     return Reference(
         path,
@@ -123,12 +126,12 @@ def read_reference(spec: str, field: str, place: Extent, layer: str | None = Non
     )
 
 
-def truth_of_polygons(
+def samples_from_polygons(
     tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp], count: int, min_overlap: float
 ) -> ReferenceSamples:
-    """Give each tile the class that covers most of it, where the reference covers enough of it.
+    """Assign to each tile the class that covers the largest part of it, where the reference covers enough of it.
 
-    Polygons of one class that overlap count once, and of equal classes the first is taken.
+    Overlapping polygons of one class count once. Of equal parts the first class is taken.
 
     Parameters
     ----------
@@ -137,35 +140,35 @@ def truth_of_polygons(
     geometries : object array [m] of Polygon or MultiPolygon
         Valid, in the CRS of the tiles.
     classes : int array [m]
-        Their classes, 0 to ``count - 1``.
+        Class indices, 0 to ``count - 1``.
     count : int
-        How many classes there are.
+        Number of classes.
     min_overlap : float
-        The share of a tile that all classes together must cover, 0..1; a tile that none covers has no truth.
+        Fraction of a tile that all classes together must cover, 0..1. A tile without any polygon is not a sample.
     """
     tree = shapely.STRtree(tiles)
     whole = shapely.area(tiles)
     best, total = np.zeros(len(tiles)), np.zeros(len(tiles))
-    result = np.full(len(tiles), NO_ANSWER, np.intp)
-    for place in range(count):
-        share = np.round(covered(tree, joined("polygons", geometries[classes == place])) / whole, _DIGITS)
-        larger = share > best  # the first of equals stays
-        best[larger], result[larger] = share[larger], place
-        total += share
-    # Where classes overlap their sum says too much: what matters there is what they cover together.
+    result = np.full(len(tiles), NO_CLASS, np.intp)
+    for index in range(count):
+        part = np.round(covered(tree, joined("polygons", geometries[classes == index])) / whole, _DIGITS)
+        larger = part > best  # the first of equals stays
+        best[larger], result[larger] = part[larger], index
+        total += part
+    # The sum is too large where classes overlap: the union is measured there.
     least = min_overlap - 10.0**-_DIGITS
-    doubtful = np.flatnonzero((best < least) & (total >= least))
-    if len(doubtful):
-        tree = shapely.STRtree(tiles[doubtful])
+    uncertain = np.flatnonzero((best < least) & (total >= least))
+    if len(uncertain):
+        tree = shapely.STRtree(tiles[uncertain])
         near = np.unique(tree.query(geometries)[0])
-        total[doubtful] = covered(tree, joined("polygons", geometries[near])) / whole[doubtful]
-    result[total < least] = NO_ANSWER
-    rows = np.flatnonzero(result != NO_ANSWER)
+        total[uncertain] = covered(tree, joined("polygons", geometries[near])) / whole[uncertain]
+    result[total < least] = NO_CLASS
+    rows = np.flatnonzero(result != NO_CLASS)
     return ReferenceSamples(rows, result[rows])
 
 
-def truth_of_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp]) -> ReferenceSamples:
-    """Find the tile that each point lies in; on a border, and where tiles overlap, the first.
+def samples_from_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[np.intp]) -> ReferenceSamples:
+    """Find the tile that contains each point; on a border, and where tiles overlap, the first.
 
     Parameters
     ----------
@@ -174,7 +177,7 @@ def truth_of_points(tiles: Polygons, geometries: Polygons, classes: npt.NDArray[
     geometries : object array [m] of Point or MultiPoint
         In the CRS of the tiles; each point of a multipoint is a sample.
     classes : int array [m]
-        Their classes.
+        Class indices.
     """
     points, feature = shapely.get_parts(geometries, return_index=True)
     point, tile = shapely.STRtree(tiles).query(points, predicate="intersects")

@@ -14,10 +14,10 @@ import pyogrio
 import shapely
 
 from bimors_cli.errors import VectorError
-from bimors_cli.output.geopackage import leaving_nothing_beside
+from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import Extent, bounds_around, find_layer, format_bounds, one_line, reproject_around
+from bimors_cli.scene.vector import Extent, find_layer, format_bounds, one_line, reproject_around
 
 Kind = Literal["polygons", "lines", "points"]
 
@@ -126,7 +126,7 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     VectorError
         As `find_layer`; no such field, no CRS, no feature.
     """
-    with leaving_nothing_beside():
+    with pam_disabled():
         path, layer = find_layer(spec, layer)
         try:
             info = pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
@@ -153,7 +153,7 @@ def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDA
     """
     path = source.path
     around = bounds_around(place, source.crs)
-    with leaving_nothing_beside():
+    with pam_disabled():
         try:
             _, _, wkb, (values,) = pyogrio.raw.read(
                 path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around

@@ -13,7 +13,7 @@ import shapely
 
 from bimors_cli.labels import Labels
 from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
-from bimors_cli.output.geopackage import write_geopackage
+from tests.geopackages import write_geopackage
 
 LABELS = ("forest", "river", "bare land")
 X, Y, SIDE = 500_000.0, 4_600_000.0, 100.0  # upper left corner and side of a tile, metres in UTM 18

@@ -15,11 +15,10 @@ import shapely
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.accuracy.assess import MapCheck, check_map
+from bimors_cli.evaluation.accuracy.assess import Assessment, AssessOptions, assess
 from bimors_cli.evaluation.accuracy.layer import read_map_layer
-from bimors_cli.evaluation.accuracy.reference import read_reference, truth_of_polygons
-from bimors_cli.options.accuracy import AssessOptions
-from bimors_cli.options.scene import SceneOptions
+from bimors_cli.evaluation.accuracy.reference import read_reference, samples_from_polygons
+from bimors_cli.options.classify import SceneOptions
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.training.examples.polygons import from_polygons
 from tests import api
@@ -36,8 +35,8 @@ def layer(tmp_path: Path) -> Path:
     return write_layer(tmp_path / "out.gpkg", ANSWERS, confidence=[0.9, 0.8, 0.7, 0.3, 0.6, 0.5, 0.5, None])
 
 
-def check(path: Path, reference: str, **more: Any) -> MapCheck:
-    return check_map(AssessOptions(str(path), reference, more.pop("field", "class"), **more))
+def check(path: Path, reference: str, **more: Any) -> Assessment:
+    return assess(AssessOptions(str(path), reference, more.pop("field", "class"), **more))
 
 
 def edit(path: Path, statement: str) -> None:
@@ -53,8 +52,8 @@ def test_a_synonym_in_the_reference_or_typed_into_the_layer_is_its_label(tmp_pat
     path = write_layer(tmp_path / "out.gpkg", [F, R, "Woodland", B], **told)  # type: ignore[arg-type]
     shapes = [tile(0, 0), tile(0, 1), tile(0, 2), tile(0, 3)]
     found = check(path, write_reference(tmp_path / "truth.gpkg", shapes, ["WOODLAND", R, "tree cover", "golf course"]))
-    assert found.scores.labels == (F, R, B, "golf course") and found.unknown == ("golf course",)
-    assert found.scores.everything.accuracy.right == 3
+    assert found.scores.labels == (F, R, B, "golf course") and found.unknown_classes == ("golf course",)
+    assert found.scores.all_samples.accuracy.correct == 3
 
 
 def test_figures_worked_out_by_hand(layer: Path, tmp_path: Path) -> None:
@@ -141,14 +140,14 @@ def test_classes_are_matched_as_they_are_said(layer: Path, tmp_path: Path) -> No
         tmp_path / "t.gpkg", [tile(0, 0), tile(1, 0), tile(1, 1)], ["FOREST", "bare_land", "Bare  land"]
     )
     found = check(layer, path)
-    assert found.unknown == () and found.scores.labels == LABELS
-    assert found.scores.everything.confusion[2][:3] == (0, 1, 1)
+    assert found.unknown_classes == () and found.scores.labels == LABELS
+    assert found.scores.all_samples.confusion[2][:3] == (0, 1, 1)
 
 
 def test_classes_that_are_no_labels_are_always_wrong(layer: Path, tmp_path: Path) -> None:
     shapes = [tile(0, 0), tile(0, 1), tile(0, 2), tile(1, 0)]
     found = check(layer, write_reference(tmp_path / "t.gpkg", shapes, ["moor", F, "Kelp bed", "kelp_bed"]))
-    assert found.unknown == ("Kelp bed", "moor")
+    assert found.unknown_classes == ("Kelp bed", "moor")
     told = found.as_json()
     assert told["confusion"]["labels"] == [*LABELS, "Kelp bed", "moor"]
     assert told["per_class"]["Kelp bed"]["tiles"] == 2 and told["per_class"]["Kelp bed"]["precision"] is None
@@ -170,8 +169,8 @@ def test_corrected_rows_are_taken_as_they_are_now(layer: Path, tmp_path: Path) -
     edit(layer, "UPDATE tiles SET label = ' Forest ' WHERE row = 0 AND col IN (1, 2, 3)")
     edit(layer, "UPDATE tiles SET label = 'moor' WHERE row = 1 AND col = 0")
     read = read_map_layer(str(layer))
-    assert read.labels == (*LABELS, "moor") and read.corrected == 3
-    assert read.answers[:5].tolist() == [0, 0, 0, 0, 3]
+    assert read.labels == (*LABELS, "moor") and read.edited == 3
+    assert read.classes[:5].tolist() == [0, 0, 0, 0, 3]
     assert np.isnan(read.confidence).nonzero()[0].tolist() == [2, 3, 4, 7]
     found = check(layer, write_reference(tmp_path / "t.gpkg", [tile(0, 0, 1, 4)], [F])).as_json()
     assert found["accuracy"] == 1 and found["counts"]["corrected"] == 3
@@ -186,7 +185,7 @@ def test_a_copy_says_less_and_serves(layer: Path, tmp_path: Path) -> None:
         frame.to_file(tmp_path / name)
         found = check(tmp_path / name, reference)
         assert found.counts["corrected"] is None and found.counts["unlabelled"] == 2
-        assert found.scores.everything.accuracy.right == 2 and found.scores.labels == (F, R, B)
+        assert found.scores.all_samples.accuracy.correct == 2 and found.scores.labels == (F, R, B)
 
 
 def test_layers_of_other_names(tmp_path: Path) -> None:
@@ -228,17 +227,17 @@ def test_refused(layer: Path, tmp_path: Path) -> None:
     assert "has no layer 'other'" in refusal(layer="other")
     assert "has no layer 'other'" in refusal(reference_layer="other")
     for wrong in (-0.1, 1.1, float("nan")):
-        assert f"--min-overlap {wrong:g}: not between 0 and 1" in refusal(min_overlap=wrong)
+        assert f"--min-overlap {wrong:g} is not between 0 and 1" in refusal(min_overlap=wrong)
     little = write_reference(tmp_path / "little.gpkg", [tile(0, 0, 0.3, 1)], [F])
-    assert "no tile is covered for 0.5 of it" in refusal(other=little)
+    assert "polygons cover no tile by 0.5 or more" in refusal(other=little)
     # Between two tiles that are far apart.
     apart = write_layer(tmp_path / "apart.gpkg", [F, R], polygons=[tile(0, 0), tile(5, 5)])
     between = write_reference(tmp_path / "between.gpkg", [tile(3, 3).centroid], [F])
-    assert "no point lies in a tile" in refusal(apart, between)
+    assert "no point is inside a tile" in refusal(apart, between)
     empty = write_layer(tmp_path / "empty.gpkg", [])
-    assert "holds no tile" in refusal(empty)
+    assert "has no tiles" in refusal(empty)
     edit(layer, "UPDATE tiles SET confidence = 7 WHERE row = 0 AND col = 2")
-    assert "scene/0/2: confidence is 7, not between 0 and 1" in refusal()
+    assert "tile scene/0/2: confidence 7 is not between 0 and 1" in refusal()
 
 
 def test_a_layer_that_classify_wrote(tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -252,7 +251,7 @@ def test_a_layer_that_classify_wrote(tiny_bundle: Bundle, make_raster: MakeRaste
     before = sorted(tmp_path.iterdir())
     for name in ("out.gpkg", "out.geojsonl"):
         found = check(tmp_path / name, str(tmp_path / "truth.geojson"), field="label")
-        assert found.scores.everything.accuracy.right == found.counts["tiles"] == 35
+        assert found.scores.all_samples.accuracy.correct == found.counts["tiles"] == 35
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -268,7 +267,7 @@ def test_the_real_landsat_polygons(tiny_bundle: Bundle, scenes: Path, tmp_path: 
     layer = read_map_layer(str(out))
     reference = read_reference(polygons, "class", layer.place)
     places = np.array([classes.index(name) for name in reference.classes])
-    truth = truth_of_polygons(layer.polygons, reference.geometries, places, 5, 0.5)
+    truth = samples_from_polygons(layer.polygons, reference.geometries, places, 5, 0.5)
     learned = from_polygons(
         [str(folder / "landsat7_1999.tif")], polygons, "class", image_size=8, options=SceneOptions(tile_size="6")
     )

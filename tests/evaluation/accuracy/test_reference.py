@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bimors_cli.errors import VectorError
-from bimors_cli.evaluation.accuracy.reference import read_reference, truth_of_points, truth_of_polygons
+from bimors_cli.evaluation.accuracy.reference import read_reference, samples_from_points, samples_from_polygons
 from bimors_cli.scene.vector import Extent
 from tests.evaluation.accuracy.map_files import SIDE, X, Y, tile, write_reference
 
@@ -32,7 +32,7 @@ def place() -> Extent:
 def truth(shapes: list[tuple[Any, int]], min_overlap: float = 0.5, tiles: Any = TILES) -> list[int]:
     """The class of each tile, -1 for none."""
     geometries = np.array([shape for shape, _ in shapes], object)
-    found = truth_of_polygons(tiles, geometries, np.array([c for _, c in shapes], np.intp), 3, min_overlap)
+    found = samples_from_polygons(tiles, geometries, np.array([c for _, c in shapes], np.intp), 3, min_overlap)
     result = np.full(len(tiles), -1)
     result[found.rows] = found.classes
     return result.tolist()  # type: ignore[no-any-return]
@@ -113,12 +113,12 @@ def test_polygons_of_many_corners() -> None:
 
 def test_points_count_once() -> None:
     points = np.array([shapely.Point(*xy) for xy in ((5, 5), (10, 5), (10, 10), (40, 30), (41, 5))], object)
-    found = truth_of_points(TILES, points, np.array([0, 1, 2, 0, 1]))
+    found = samples_from_points(TILES, points, np.array([0, 1, 2, 0, 1]))
     assert found.rows.tolist() == [0, 0, 0, 11] and found.classes.tolist() == [0, 1, 2, 0] and found.outside == 1
     several = np.array([shapely.MultiPoint([(5, 5), (15, 5), (99, 99)])], object)
-    found = truth_of_points(TILES, several, np.array([2]))
+    found = samples_from_points(TILES, several, np.array([2]))
     assert (found.rows.tolist(), found.classes.tolist(), found.outside) == ([0, 1], [2, 2], 1)
-    found = truth_of_points(np.array([None, TILES[0]], object), points, np.array([0, 1, 2, 0, 1]))
+    found = samples_from_points(np.array([None, TILES[0]], object), points, np.array([0, 1, 2, 0, 1]))
     assert found.rows.tolist() == [1, 1, 1]
 
 
@@ -128,7 +128,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFi
     path = write_reference(tmp_path / "truth.gpkg", shapes, ["a", " b ", None, "c", "d", "e"])
     found = read_reference(path, "class", place())
     assert (found.kind, found.classes.tolist()) == ("polygons", ["a", "b"])
-    assert (found.elsewhere, found.classless, found.repaired) == (3, 1, 1)
+    assert (found.out_of_extent, found.without_class, found.repaired) == (3, 1, 1)
     assert shapely.is_valid(found.geometries).all() and "1 invalid geometries" in caplog.text
 
 
@@ -166,7 +166,7 @@ def test_refused(tmp_path: Path) -> None:
     assert "has no field 'klass' | there are: class" in refusal([tile(0, 0)], ["a"], "klass")
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)
     assert "holds no feature" in refusal([], [], geometry_type="Polygon")
-    assert "class is null in all features at out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])
+    assert "class is null in all features that intersect out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])
     assert "mixes geometries: 1 points, 1 polygons" in refusal([tile(0, 0), tile(0, 1).centroid], ["a", "b"])
     assert "holds lines" in refusal([tile(0, 0).boundary], ["a"])
     assert "no feature of" in refusal([None, tile(0, 50)], ["a", "b"])
@@ -187,5 +187,5 @@ def test_many_tiles_and_polygons_take_seconds() -> None:
         for x, y in random.uniform(0, 100, (500, 2))
     ]
     begin = time.perf_counter()
-    found = truth_of_polygons(tiles, np.array(circles, object), np.arange(500) % 3, 3, 0.5)
+    found = samples_from_polygons(tiles, np.array(circles, object), np.arange(500) % 3, 3, 0.5)
     assert time.perf_counter() - begin < 10 and 5000 < len(found.rows) <= 10_000

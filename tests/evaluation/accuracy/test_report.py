@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.evaluation.accuracy.assess import MapCheck, check_map
+from bimors_cli.evaluation.accuracy.assess import Assessment, assess
 from bimors_cli.evaluation.accuracy.report import lines, save_results
 from bimors_cli.options.accuracy import AssessOptions
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
@@ -19,34 +19,34 @@ FILES = ["confusion.png", "map_check.json", "map_check.md", "reliability.png"]
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> MapCheck:
+def check(tmp_path: Path) -> Assessment:
     layer = write_layer(tmp_path / "out.gpkg", [F, F, R, None, B, R, R, None])
     shapes = [tile(0, 0, 1, 4), tile(1, 0), tile(1, 1)]
     truth = write_reference(tmp_path / "truth.gpkg", shapes, [F, "moor|heath", R])
-    return check_map(AssessOptions(str(layer), truth, "class"))
+    return assess(AssessOptions(str(layer), truth, "class"))
 
 
-def test_lines_show_both_columns(check: MapCheck) -> None:
+def test_lines_show_both_columns(check: Assessment) -> None:
     text = "\n".join(lines(check))
-    assert "6 of 8 tiles have a truth, 2 have none" in text
+    assert "6 of 8 tiles have a reference class" in text
     (accuracy,) = (line for line in text.splitlines() if line.strip().startswith("accuracy  "))
     assert "50.0 % (18.8 to 81.2)" in accuracy and "60.0 % (23.1 to 88.2)" in accuracy
     assert "coverage" in text and "83.3 %" in text and "kappa" in text and "calibration error" in text
     assert "most confused: forest as river 1, forest as no label 1, moor|heath as bare land 1" in text
     assert "without a label: low_confidence 1" in text
-    assert "no label of the layer, so always wrong: 'moor|heath'" in text
-    assert "corrected" not in text
+    assert "classes that are not labels of the layer, counted as errors: 'moor|heath'" in text
+    assert "edited" not in text
 
 
 def test_points_are_called_points(tmp_path: Path) -> None:
     layer = write_layer(tmp_path / "out.gpkg", [F, R])
     truth = write_reference(tmp_path / "t.gpkg", [tile(0, 0).centroid, tile(5, 0).centroid], [F, R])
-    found = check_map(AssessOptions(str(layer), truth, "class"))
-    assert next(lines(found)) == "points: 1 in 1 of 2 tiles, 1 in none"
+    found = assess(AssessOptions(str(layer), truth, "class"))
+    assert next(lines(found)) == "points: 1 in 1 of 2 tiles, 1 outside all tiles"
     assert not any("by area" in line for line in lines(found))
 
 
-def test_the_folder(check: MapCheck, tmp_path: Path) -> None:
+def test_the_folder(check: Assessment, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "coast"
     save_results(folder, check, overwrite=False)
     assert sorted(path.name for path in folder.iterdir()) == FILES
@@ -63,14 +63,14 @@ def test_the_folder(check: MapCheck, tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["coast"]
 
 
-def test_the_same_map_gives_the_same_files(check: MapCheck, tmp_path: Path) -> None:
+def test_the_same_map_gives_the_same_files(check: Assessment, tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_results(tmp_path / name, check, overwrite=False)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_only_former_results_are_replaced(check: MapCheck, tmp_path: Path) -> None:
+def test_only_former_results_are_replaced(check: Assessment, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     save_results(folder, check, overwrite=False)
     (folder / "note.txt").write_text("mine")
@@ -92,7 +92,7 @@ def test_only_former_results_are_replaced(check: MapCheck, tmp_path: Path) -> No
     assert file.read_text() == "mine"
 
 
-def test_whole_or_not_at_all(check: MapCheck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_or_not_at_all(check: Assessment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "results"
     save_results(folder, check, overwrite=False)
     before = (folder / "map_check.json").read_bytes()
@@ -100,7 +100,7 @@ def test_whole_or_not_at_all(check: MapCheck, tmp_path: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bimors_cli.evaluation.accuracy.report.reliability_of_answers", full)
+    monkeypatch.setattr("bimors_cli.evaluation.accuracy.report.confidence_reliability_diagram", full)
     with pytest.raises(OutputError, match="No space left"):
         save_results(folder, check, overwrite=True)
     assert (folder / "map_check.json").read_bytes() == before
