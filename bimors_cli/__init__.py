@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bimors_cli.evaluation.compare import Comparison
+    from bimors_cli.evaluation.evaluate import EvaluationResult
     from bimors_cli.labels import Labels
     from bimors_cli.pipeline.summary import Summary
     from bimors_cli.training.summary import FinetuneSummary
@@ -139,7 +139,7 @@ def finetune(sources: StrPath | Sequence[StrPath], output: StrPath | None = None
     )
 
 
-def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", **options: Any) -> Comparison:
+def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", **options: Any) -> EvaluationResult:
     """Let heads learn from data sets of labelled pictures and ask them about others, as `bimors evaluate` does.
 
     Parameters
@@ -153,7 +153,7 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
 
     Returns
     -------
-    Comparison
+    EvaluationResult
         The tables, and the folder with all figures.
 
     Raises
@@ -161,7 +161,7 @@ def compare(sources: StrPath | Sequence[StrPath], output: StrPath = "results", *
     bimors_cli.errors.BimorsError
         As the command.
     """
-    from bimors_cli.evaluation.compare import compare as run
+    from bimors_cli.evaluation.evaluate import evaluate as run
     from bimors_cli.evaluation.options import EvaluateOptions
 
     paths = (sources,) if isinstance(sources, (str, PathLike)) else tuple(sources)

@@ -198,10 +198,10 @@ def evaluate(
         resume=resume,
     )
 
-    from bimors_cli.evaluation.compare import compare
+    from bimors_cli.evaluation.evaluate import evaluate as run
 
     with graceful_stop() as stop, CompareProgress() as progress:
-        found = compare(chosen, progress=progress, stop=stop)
+        found = run(chosen, progress=progress, stop=stop)
     for table in found.tables:
         show_table(table.name, *table.as_text())
     kept = f", {found.repeated} of them from before" if found.repeated else ""

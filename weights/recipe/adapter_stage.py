@@ -28,7 +28,7 @@ from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.text_encoder import NameTokens
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.train import answer
+from bimors_cli.training.train import predict_logits
 from recipe import augment, data
 from recipe.bundle_stage import CONTEXT, TEMPLATES, gather, keep, names_of
 from recipe.common import Settings, one_cycle, publish, scratch
@@ -67,7 +67,7 @@ class Lessons:
         return NameTokens(self.names.ids[some, : int(end.max()) + 1], end)
 
 
-def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> EncoderOutputs:
+def encode_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> EncoderOutputs:
     """Evidence of one random view of each picture; the captions are those of the views as well."""
     side = frozen.clip.preprocessing.size
     parts = []
@@ -137,7 +137,7 @@ def choose_strength(
     told: dict[str, list[float]] = {}
     for strength in STRENGTHS:
         between = weakened(learner, start, strength)
-        logits = [answer(BimorsHead(frozen.clip, labels, between), seen) / sharp for labels, seen, _ in checks]
+        logits = [predict_logits(BimorsHead(frozen.clip, labels, between), seen) / sharp for labels, seen, _ in checks]
         losses = [functional.cross_entropy(x, target) for x, (_, _, target) in zip(logits, checks, strict=True)]
         told[str(strength)] = [round(float(loss), 4) for loss in losses]
     return min(STRENGTHS, key=lambda strength: sum(told[str(strength)])), told
@@ -155,21 +155,23 @@ def build(settings: Settings) -> None:
         return keep(settings, bundle, name, make)
 
     unseen = kept("fitting", lambda: gather(frozen, fitting))
-    plain = answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
+    plain = predict_logits(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
     cold = {"zero-shot": bundle.zero_shot_temperature}
     views = [
-        kept(f"views-{i}", lambda i=i: gather_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
+        kept(f"views-{i}", lambda i=i: encode_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
         for i in range(VIEWS)
     ]
     views.append(kept("shots", lambda: gather(frozen, shots)))
-    views.append(kept("shots-views", lambda: gather_views(frozen, shots, settings.generator(37))))
+    views.append(kept("shots-views", lambda: encode_views(frozen, shots, settings.generator(37))))
     target = torch.cat((*[known.target] * VIEWS, shots.target, shots.target))
-    views7 = kept("rsscn7-views", lambda: gather_views(frozen, other["train"], settings.generator(41)))
+    views7 = kept("rsscn7-views", lambda: encode_views(frozen, other["train"], settings.generator(41)))
     lessons = (
         Lessons.of(frozen.clip, concatenate(views), shots, target),
         Lessons.of(frozen.clip, views7, other["train"], other["train"].target),
     )
-    right = lessons[0].target == answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), lessons[0].evidence).argmax(dim=1)
+    right = lessons[0].target == predict_logits(
+        ZeroShotHead(frozen.clip, labels, TEMPLATES), lessons[0].evidence
+    ).argmax(dim=1)
     settings.log("adapter", zero_shot_right_on_views=round(100 * float(right.float().mean()), 2))
     learner = learn(frozen, lessons, cold["zero-shot"], settings)
     check = other["val"]
@@ -179,11 +181,11 @@ def build(settings: Settings) -> None:
     settings.log("adapter", strength=strength, losses_by_strength=losses)
     learner = weakened(learner, frozen.clip.embed_words(CONTEXT), strength)
 
-    tuned = answer(BimorsHead(frozen.clip, labels, learner), unseen)
+    tuned = predict_logits(BimorsHead(frozen.clip, labels, learner), unseen)
     cold["bimors"] = fit_temperature(tuned, fitting.target)
     settings.log("adapter", temperature=cold, right_on_fitting=_right(plain, tuned, fitting.target))
-    plain = answer(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
-    tuned = answer(BimorsHead(frozen.clip, names_of(check), learner), seen)
+    plain = predict_logits(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
+    tuned = predict_logits(BimorsHead(frozen.clip, names_of(check), learner), seen)
     settings.log("adapter", right_on_rsscn7_validation=_right(plain, tuned, check.target))
 
     folder = settings.out / ADAPTER

@@ -16,8 +16,8 @@ from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.extract_features import load_evidence, save_evidence
-from bimors_cli.training.train import answer
+from bimors_cli.training.extract_features import load_features, save_features
+from bimors_cli.training.train import predict_logits
 from recipe import data
 from recipe.common import Settings, read_json
 from recipe.words import spoken
@@ -49,10 +49,10 @@ def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], Encod
     path = settings.work / "evidence" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     key = f"{bundle.sha256} {settings.seed}"
-    found = load_evidence(path, key, settings.device)
+    found = load_features(path, key, settings.device)
     if found is None:
         found = (make(),)
-        save_evidence(path, key, found)
+        save_features(path, key, found)
     return found[0]
 
 
@@ -85,7 +85,7 @@ def build(settings: Settings, lender: Path | None = None) -> None:
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]
     unseen = keep(settings, bundle, "fitting", lambda: gather(frozen, fitting))
-    logits = answer(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
+    logits = predict_logits(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
     temperature = fit_temperature(logits, fitting.target)
     right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)
     settings.log("bundle", temperature=round(temperature, 4), right_on_fitting=right)

@@ -20,9 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
-from bimors_cli.evaluation.compare import Comparison, compare
+from bimors_cli.evaluation.evaluate import EvaluationResult, evaluate
 from bimors_cli.evaluation.options import HEADS, EvaluateOptions
-from bimors_cli.evaluation.results import PICTURES
+from bimors_cli.evaluation.results import CHARTS
 from bimors_cli.evaluation.tables import Table, markdown
 from recipe.common import Settings, write_json
 
@@ -107,7 +107,7 @@ def ablations(settings: Settings) -> tuple[Run, ...]:
 def build(settings: Settings, others: Sequence[Path]) -> None:
     """Compare, and write ``heads.md``, ``heads.json`` and pictures beside the bundle."""
     bundles = [open_bundle(folder) for folder in (settings.out, *others)]
-    found: list[tuple[Bundle, Run, Comparison]] = []
+    found: list[tuple[Bundle, Run, EvaluationResult]] = []
     for bundle in bundles:
         # What explains the outcome is asked of the last one, which has most to learn.
         for run in (*protocols(settings), *(ablations(settings) if bundle is bundles[-1] else ())):
@@ -115,7 +115,7 @@ def build(settings: Settings, others: Sequence[Path]) -> None:
     _write(settings, found)
 
 
-def compare_on(settings: Settings, bundle: Bundle, run: Run) -> Comparison:
+def compare_on(settings: Settings, bundle: Bundle, run: Run) -> EvaluationResult:
     watch = Lines()
     work = settings.work / "heads" / bundle.name
     work.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def compare_on(settings: Settings, bundle: Bundle, run: Run) -> Comparison:
         official_quirks=run.quirks,
         resume=True,
     )
-    return compare(options, progress=watch, stop=watch)
+    return evaluate(options, progress=watch, stop=watch)
 
 
 def _shared_classes(settings: Settings) -> Path:
@@ -148,8 +148,8 @@ def _shared_classes(settings: Settings) -> Path:
     return path
 
 
-def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, Comparison]]) -> None:
-    minutes = sum(comparison.learning for _, _, comparison in found) / 60
+def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, EvaluationResult]]) -> None:
+    minutes = sum(comparison.trial_seconds for _, _, comparison in found) / 60
     findings = settings.out / "heads-findings.md"  # written by hand
     lines = [
         "# Heads compared on this bundle",
@@ -175,7 +175,7 @@ def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, Comparison]]) 
             told.append({"bundle": bundle.name, "run": run.name, **_plain(table)})
         if (picture := SHOWN.get(run.name)) is not None:
             name = f"heads-{bundle.name}-{picture}"
-            shutil.copyfile(comparison.folder / PICTURES / picture, settings.out / name)
+            shutil.copyfile(comparison.folder / CHARTS / picture, settings.out / name)
             lines += [f"![{bundle.name}, {run.told}]({name})", ""]
     (settings.out / "heads.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     write_json(settings.out / "heads.json", {"minutes": round(minutes, 1), "tables": told})
