@@ -1,4 +1,4 @@
-"""Build the embedded bundle `mini/` from labelled pictures and captions, from nothing but chance.
+"""Build the embedded bundle `mini/` from labelled images and captions, from nothing but chance.
 
     python weights/build_mini.py all --imagery ../shared/imagery --splits ../shared/splits --final
 
@@ -29,7 +29,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--splits", type=Path, required=True, help="folder with rsicd.json")
     parser.add_argument("--work", type=Path, default=Path(".build-mini"), help="caches, checkpoints, logs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "mini", help="the bundle")
-    parser.add_argument("--final", action="store_true", help="learn from validation pictures too, as the shipped one")
+    parser.add_argument("--final", action="store_true", help="learn from validation images too, as the shipped one")
     parser.add_argument(
         "--without-new",
         action="store_true",
@@ -53,7 +53,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--name", help="of the run: its checkpoint and log")
     parser.add_argument("--trunk", help="image tower: a timm model, or vit")
-    parser.add_argument("--side", type=int, help="side of the picture that CLIP or the captioner sees")
+    parser.add_argument("--side", type=int, help="side of the image that CLIP or the captioner sees")
     parser.add_argument("--adamw", action="store_true", help="CLIP without Muon, for comparison")
     parser.add_argument("--rate", type=float, help="highest learning rate")
     return parser.parse_args(given)

@@ -1,4 +1,4 @@
-"""Random views of a batch of pictures, computed in torch on the whole batch at once."""
+"""Random views of a batch of images, computed in torch on the whole batch at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def as_bytes(views: torch.Tensor) -> torch.Tensor:
-    """Normalised views as pictures again, uint8."""
+    """Normalised views as images again, uint8."""
     std, mean = views.new_tensor(STD)[:, None, None], views.new_tensor(MEAN)[:, None, None]
     return ((views * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
@@ -37,7 +37,7 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 def views(
     images: torch.Tensor, side: int, generator: torch.Generator, smallest: float = 0.5, largest: float = 2.0
 ) -> torch.Tensor:
-    """One random view of each picture.
+    """One random view of each image.
 
     Place: zoom from ``smallest`` to ``largest`` sides, most often near one (mirrored beyond the edge), aspect, quarter
     turns, flips, and any angle for almost half of them: nothing on the ground is upright. Colour: brightness, contrast,
@@ -92,7 +92,7 @@ def views(
     x = functional.grid_sample(
         images.float() / 255, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    # Where a view shrinks its picture by more than two, bilinear sampling would skip pixels.
+    # Where a view shrinks its image by more than two, bilinear sampling would skip pixels.
     far = torch.nonzero(zoom * images.shape[-1] > 2 * side).flatten()
     if len(far):
         coarse = functional.avg_pool2d(images[far].float() / 255, 2)
@@ -126,7 +126,7 @@ def views(
 
 
 def _through_jpeg(x: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Compress and open some of the pictures [B, 3, s, s] of 0..1, at qualities from 20 to 70."""
+    """Compress and open some of the images [B, 3, s, s] of 0..1, at qualities from 20 to 70."""
     quality = torch.randint(20, 71, (len(rows),), generator=generator).tolist()
     for row, how in zip(rows.tolist(), quality, strict=True):
         file = encode_jpeg((x[row] * 255).round().to(torch.uint8), quality=how)

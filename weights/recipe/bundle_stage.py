@@ -1,6 +1,6 @@
 """The frozen models become a bundle: the zero-shot head's temperature, and the manifest.
 
-The temperature is fitted on held-out pictures that none of the models learned from.
+The temperature is fitted on held-out images that none of the models learned from.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from bimors_cli.training.extract_features import load_features, save_features
 from bimors_cli.training.train import predict_logits
 from recipe import data
 from recipe.common import Settings, read_json
-from recipe.words import spoken
+from recipe.words import display_name
 
 CONTEXT = "a photo of a"
-# Chosen on held-out pictures, 720 of RSICD and 269 of RSSCN7, by per cent right and cross-entropy: this one 90.56
+# Chosen on held-out images, 720 of RSICD and 269 of RSSCN7, by per cent right and cross-entropy: this one 90.56
 # (0.3127) and 88.10 (0.3257), the eleven that the text tower learned 90.42 (0.3123) and 88.10 (0.3257), ten for remote
 # sensing 90.97 (0.3074) and 88.10 (0.3375). None is better by more than chance, and this is an untrained prompt's.
 TEMPLATES = (f"{CONTEXT} {{}}.",)
@@ -35,16 +35,16 @@ LICENCES = {
 }
 
 
-def names_of(pictures: data.Pictures) -> Labels:
-    return Labels.of([spoken(kind) for kind in pictures.classes])
+def names_of(images: data.ImageSet) -> Labels:
+    return Labels.of([display_name(kind) for kind in images.classes])
 
 
-def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> EncoderOutputs:
-    """Evidence of all pictures, as the program gathers it."""
-    return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
+def encode(frozen: FrozenModels, images: data.ImageSet, batch: int = 64) -> EncoderOutputs:
+    """Evidence of all images, as the program gathers it."""
+    return concatenate([frozen.gather(rows) for rows in images.pixels.split(batch)])
 
 
-def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
+def cached(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
     """Evidence is gathered once: a stage that was cut off, or learns anew, finds it in the work folder."""
     path = settings.work / "evidence" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ def build(settings: Settings, lender: Path | None = None) -> None:
     frozen = load_models(bundle, settings.device.type)
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]
-    unseen = keep(settings, bundle, "fitting", lambda: gather(frozen, fitting))
+    unseen = cached(settings, bundle, "fitting", lambda: encode(frozen, fitting))
     logits = predict_logits(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
     temperature = fit_temperature(logits, fitting.target)
     right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)

@@ -1,4 +1,4 @@
-"""Test pictures changed as scenes differ from photographs: other scales, angles, light, sensors, edges."""
+"""Test images changed as scenes differ from photographs: other scales, angles, light, sensors, edges."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torchvision.transforms.v2 import functional
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.metrics.scores import Share
 from bimors_cli.model.evidence import FrozenModels
-from recipe.data import Pictures
+from recipe.data import ImageSet
 from recipe.measures import per_cent
-from recipe.words import spoken
+from recipe.words import display_name
 
 BICUBIC = v2.InterpolationMode.BICUBIC
 
@@ -34,7 +34,7 @@ def _coarser(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _turned(pixels: torch.Tensor) -> torch.Tensor:
-    # The largest square without corners that lie outside the picture, at 30 degrees.
+    # The largest square without corners that lie outside the image, at 30 degrees.
     side = pixels.shape[-1]
     inside = int(side / 1.366)
     turned = functional.rotate(pixels, 30, interpolation=v2.InterpolationMode.BILINEAR)
@@ -49,30 +49,32 @@ def _half_empty(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _compressed(pixels: torch.Tensor) -> torch.Tensor:
-    return torch.stack([decode_jpeg(encode_jpeg(picture, quality=20)) for picture in pixels])
+    return torch.stack([decode_jpeg(encode_jpeg(image, quality=20)) for image in pixels])
 
 
 CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "as it is": lambda pixels: pixels,
-    "its middle, twice as near": _nearer,
-    "pixels three times as coarse": _coarser,
-    "turned by 30 degrees": _turned,
-    "darker, flatter": lambda pixels: functional.adjust_contrast(functional.adjust_brightness(pixels, 0.6), 0.7),
-    "half the colour": lambda pixels: functional.adjust_saturation(pixels, 0.5),
-    "JPEG of quality 20": _compressed,
-    "two fifths without data": _half_empty,
+    "unchanged": lambda pixels: pixels,
+    "centre crop, twice the scale": _nearer,
+    "a third of the resolution": _coarser,
+    "rotated by 30 degrees": _turned,
+    "less brightness and contrast": lambda pixels: functional.adjust_contrast(
+        functional.adjust_brightness(pixels, 0.6), 0.7
+    ),
+    "half the saturation": lambda pixels: functional.adjust_saturation(pixels, 0.5),
+    "JPEG with quality 20": _compressed,
+    "two fifths nodata": _half_empty,
 }
 
 
 @torch.no_grad()
-def figures(models: FrozenModels, bundle: Bundle, pictures: Pictures, batch: int = 64) -> list[dict[str, Any]]:
-    """Right answers of the zero-shot head on each change of the same pictures."""
-    text = models.clip.read([f"{bundle.context} {spoken(kind)}." for kind in pictures.classes])
+def figures(models: FrozenModels, bundle: Bundle, images: ImageSet, batch: int = 64) -> list[dict[str, Any]]:
+    """Right answers of the zero-shot head on each change of the same images."""
+    text = models.clip.read([f"{bundle.context} {display_name(kind)}." for kind in images.classes])
     rows = []
     for name, change in CHANGES.items():
         right = 0
-        for pixels, target in zip(pictures.pixels.split(batch), pictures.target.split(batch), strict=True):
+        for pixels, target in zip(images.pixels.split(batch), images.target.split(batch), strict=True):
             feature, _ = models.clip.see(change(pixels))
             right += int(((feature @ text.T).argmax(dim=1) == target).sum())
-        rows.append({"pictures": name, **per_cent(Share(right, len(pictures)))})
+        rows.append({"pictures": name, **per_cent(Share(right, len(images)))})
     return rows

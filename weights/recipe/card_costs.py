@@ -48,7 +48,7 @@ def count_weights(path: Path) -> int:
 
 
 def speed(bundle: Bundle, pixels: torch.Tensor) -> dict[str, Any]:
-    """How fast evidence of pictures, uint8 [N, 3, h, w], is gathered on this machine's processor, before the head."""
+    """How fast evidence of images, uint8 [N, 3, h, w], is gathered on this machine's processor, before the head."""
     timed = {
         "with captions": _timed(load_models(bundle, "cpu"), pixels),
         "without captions": _timed(load_models(bundle, "cpu", captions=False), pixels),

@@ -43,7 +43,7 @@ def epochs(path: Path) -> list[dict[str, float]]:
 
 
 def ended(path: Path) -> dict[str, Any]:
-    """Where a run ended: its epochs, its minutes, and what its last measurement on held-out pictures said."""
+    """Where a run ended: its epochs, its minutes, and what its last measurement on held-out images said."""
     together = {key: value for line in _lines(path) for key, value in line.items()}
     return {"run": path.stem} | {name: together[key] for key, name in ENDED.items() if key in together}
 

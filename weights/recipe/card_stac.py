@@ -21,7 +21,7 @@ PARTS = {
 }
 PAPERS = {
     "RSICD: Lu et al. 2018": "https://doi.org/10.1109/TGRS.2017.2776321",
-    "AID, RSICD's pictures: Xia et al. 2017": "https://doi.org/10.1109/TGRS.2017.2685945",
+    "AID, RSICD's images: Xia et al. 2017": "https://doi.org/10.1109/TGRS.2017.2685945",
     "RSSCN7: Zou et al. 2015": "https://doi.org/10.1109/LGRS.2015.2475299",
     "RSITMD: Yuan et al. 2022": "https://doi.org/10.1109/TGRS.2021.3078451",
     "BiMoRS, the method": "https://arxiv.org/abs/2601.20675",
@@ -31,7 +31,7 @@ PAPERS = {
 def item(bundle: Bundle, adapter: Adapter, metrics: dict[str, Any]) -> dict[str, Any]:
     """Describe a measured bundle with its adapter.
 
-    It has no geometry: the pictures that it learned from are of many places, and nobody wrote down which.
+    It has no geometry: the images that it learned from are of many places, and nobody wrote down which.
     """
     terms = "; ".join(f"{what}: {terms}" for what, terms in bundle.licences.items())
     return {

@@ -1,4 +1,4 @@
-"""Measures the finished bundle on test pictures, once, and writes all that describes it from the numbers."""
+"""Measures the finished bundle on test images, once, and writes all that describes it from the numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recipe.common import Settings, read_json, write_json
 
 def build(settings: Settings) -> None:
     """Measure; write ``metrics.json``, the charts, ``mlm.json`` and ``README.md``."""
-    memory = card_costs.peak_memory(settings.out)  # before the pictures fill a small machine's
+    memory = card_costs.peak_memory(settings.out)  # before the images fill a small machine's
     sets = {"rsicd": data.rsicd(settings), "rsscn7": data.rsscn7(settings)}
     metrics = measure(settings, sets) | {"memory": memory}
     bundle = open_bundle(settings.out)
@@ -26,7 +26,7 @@ def build(settings: Settings) -> None:
     (settings.out / "README.md").write_text(card_text.card(metrics), encoding="utf-8")
 
 
-def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]]) -> dict[str, Any]:
+def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.ImageSet]]) -> dict[str, Any]:
     """Measure a bundle on the ``test`` part of each set, and draw its charts into its folder."""
     bundle = open_bundle(settings.out)
     adapter = open_adapter(bundle.part(ADAPTER), bundle)
@@ -41,7 +41,7 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]])
         "changed": {},
     }
     for name, parts in sets.items():
-        answers = card_heads.ask(models, bundle, adapter, parts["test"])
+        answers = card_heads.predict(models, bundle, adapter, parts["test"])
         out["test"][name] = card_heads.figures(answers)
         out["difference"][name] = card_heads.differences(answers, settings.seed)
         card_heads.draw(settings.out, name, answers)

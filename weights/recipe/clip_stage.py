@@ -1,4 +1,4 @@
-"""CLIP from nothing: class names in many wordings, coarse words and captions, against pictures of two sets."""
+"""CLIP from nothing: class names in many wordings, coarse words and captions, against images of two sets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn import functional
 
 from recipe import augment, data
-from recipe.common import Settings, halved, load_checkpoint, publish, scratch, write_json
-from recipe.loop import Pace, run
+from recipe.common import Settings, halved, load_checkpoint, publishing, write_json
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import CONTEXT, load
-from recipe.words import TEMPLATES, spoken
+from recipe.words import TEMPLATES, display_name
 
 CAPTIONS, CAPTION_LENGTH = 64, 24
 # What `compare` tries: plain transformers, convolutional trunks, and hybrids (edgenext, mobilevitv2).
@@ -94,15 +94,14 @@ def configuration(plan: Plan, vocabulary: int) -> dict[str, object]:
 
 def export(model: nn.Module, plan: Plan, settings: Settings, target: Path) -> None:
     """Write the model in open_clip's ``local-dir:`` layout, in float16."""
-    fresh = scratch(target)
-    for file in (settings.work / "tokenizers" / "clip").iterdir():
-        shutil.copy(file, fresh)
-    vocabulary = len(load(settings.work / "tokenizers" / "clip"))
-    picture = {"mean": augment.MEAN, "std": augment.STD, "interpolation": "bicubic", "resize_mode": "squash"}
-    config = {"model_cfg": configuration(plan, vocabulary), "preprocess_cfg": picture}
-    (fresh / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    save_file(halved(model), fresh / "open_clip_model.safetensors", {"format": "pt"})
-    publish(fresh, target)
+    with publishing(target, "open_clip_config.json") as fresh:
+        for file in (settings.work / "tokenizers" / "clip").iterdir():
+            shutil.copy(file, fresh)
+        vocabulary = len(load(settings.work / "tokenizers" / "clip"))
+        image = {"mean": augment.MEAN, "std": augment.STD, "interpolation": "bicubic", "resize_mode": "squash"}
+        config = {"model_cfg": configuration(plan, vocabulary), "preprocess_cfg": image}
+        (fresh / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        save_file(halved(model), fresh / "open_clip_model.safetensors", {"format": "pt"})
 
 
 def create(plan: Plan, settings: Settings) -> Any:
@@ -113,7 +112,7 @@ def create(plan: Plan, settings: Settings) -> Any:
 
 
 class Words:
-    """Token ids of what pictures are compared with, wordings drawn anew for each step."""
+    """Token ids of what images are compared with, wordings drawn anew for each step."""
 
     def __init__(self, settings: Settings) -> None:
         self.tokenizer = load(settings.work / "tokenizers" / "clip")
@@ -145,7 +144,7 @@ class Words:
         return texts, [len(some) for some in self.sets]
 
 
-def read(model: Any, ids: torch.Tensor) -> torch.Tensor:
+def encode_text(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Text features without computing the padding up to the context length."""
     text = model.text
     length = ids.shape[1]
@@ -156,22 +155,22 @@ def read(model: Any, ids: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def accuracy(model: Any, pictures: data.Pictures, side: int, words: Words) -> torch.Tensor:
-    """Which pictures the zero-shot answer gets right, with "a photo of a NAME."."""
+def accuracy(model: Any, images: data.ImageSet, side: int, words: Words) -> torch.Tensor:
+    """Which images the zero-shot answer gets right, with "a photo of a NAME."."""
     model.eval()
     device = words.device
-    text = read(model, words.ids([TEMPLATES[0].format(spoken(kind)) for kind in pictures.classes]))
+    text = encode_text(model, words.ids([TEMPLATES[0].format(display_name(kind)) for kind in images.classes]))
     right = []
-    for i in range(0, len(pictures), 128):
-        pixels = augment.whole(pictures.pixels[i : i + 128].to(device), side)
+    for i in range(0, len(images), 128):
+        pixels = augment.whole(images.pixels[i : i + 128].to(device), side)
         feature = model.encode_image(pixels.contiguous(memory_format=torch.channels_last))
-        right.append((feature.float() @ text.T).argmax(dim=1).cpu() == pictures.target[i : i + 128])
+        right.append((feature.float() @ text.T).argmax(dim=1).cpu() == images.target[i : i + 128])
     model.train()
     return torch.cat(right)
 
 
 def _batch_loss(
-    model: Any, side: int, words: Words, batches: tuple[data.Pictures, data.Pictures], generator: torch.Generator
+    model: Any, side: int, words: Words, batches: tuple[data.ImageSet, data.ImageSet], generator: torch.Generator
 ) -> torch.Tensor:
     first, second = batches
     views = torch.cat([augment.views(some.pixels, side, generator) for some in batches])
@@ -181,8 +180,8 @@ def _batch_loss(
     texts, counts = words.draw(generator)
     # A part of the batch has captions: the text tower is not worth more of the time.
     captions = [some[int(torch.randint(len(some), (1,), generator=generator))] for some in first.captions[:CAPTIONS]]
-    names30, names7, coarse = read(model, words.ids(texts)).split(counts)
-    told = read(model, words.ids(captions, CAPTION_LENGTH))
+    names30, names7, coarse = encode_text(model, words.ids(texts)).split(counts)
+    told = encode_text(model, words.ids(captions, CAPTION_LENGTH))
     scale = model.logit_scale.exp().clamp(max=100)
     n = len(first)
     target = first.target.to(words.device)
@@ -194,7 +193,7 @@ def _batch_loss(
     index = torch.tensor([i for i, _ in rows], device=words.device)
     group = torch.tensor([g for _, g in rows], device=words.device)
     loss_coarse = functional.cross_entropy(scale * feature[index] @ coarse.T, group, label_smoothing=0.1)
-    # A caption of another picture of the same class is nearly as true: half of the target is shared among these.
+    # A caption of another image of the same class is nearly as true: half of the target is shared among these.
     told_target = target[: len(told)]
     same = (told_target[:, None] == told_target[None, :]).float()
     soft = 0.5 * torch.eye(len(told), device=words.device) + 0.5 * same / same.sum(dim=1, keepdim=True)
@@ -207,9 +206,9 @@ def _batch_loss(
 def train(settings: Settings, plan: Plan) -> Any:
     """Run a plan, or go on from its last whole epoch; the last weights are returned."""
     words = Words(settings)
-    first, second = data.training_pictures(settings), data.rsscn7(settings)
+    first, second = data.training_images(settings), data.rsscn7(settings)
     parts = data.rsicd(settings)
-    # In the final build nothing is chosen any more; held-out pictures only show how it goes.
+    # In the final build nothing is chosen any more; held-out images only show how it goes.
     unseen = data.joined(parts["shots"], parts["fitting"]) if settings.final else parts["val"]
     checks = {"rsscn7": second["val"], "rsicd": unseen}
     learn7 = second["train"]
@@ -238,8 +237,8 @@ def train(settings: Settings, plan: Plan) -> Any:
         right = {name: accuracy(model, some, plan.side, words) for name, some in checks.items()}
         return {"scale": scale} | {name: round(100 * float(some.float().mean()), 2) for name, some in right.items()}
 
-    pace = Pace(plan.name, plan.epochs, plan.rate, plan.limit, stream=11)
-    run(settings, pace, model, optimiser, draw, losses_of, measure)
+    schedule = Schedule(plan.name, plan.epochs, plan.rate, plan.limit, stream=11)
+    run(settings, schedule, model, optimiser, draw, losses_of, measure)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Pictures, captions and who may learn from what. Test pictures and their captions are never handed to training."""
+"""Images, captions and who may learn from what. Test images and their captions are never handed to training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from recipe.common import Settings, save_checkpoint
 from recipe.words import clean
 
-# Of each RSICD class, validation pictures that neither CLIP nor captioner learn from: the adapter's 16 shots, and
+# Of each RSICD class, validation images that neither CLIP nor captioner learn from: the adapter's 16 shots, and
 # those that its temperature is fitted on.
 SHOTS, FITTING = 16, 8
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """N pictures of one set: uint8 [N, 3, s, s], class index int64 [N], file names, class keys and captions."""
+class ImageSet:
+    """N images of one set: uint8 [N, 3, s, s], class index int64 [N], file names, class keys and captions."""
 
     pixels: torch.Tensor
     target: torch.Tensor
@@ -34,9 +34,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.files)
 
-    def take(self, index: torch.Tensor | list[int]) -> Pictures:
+    def take(self, index: torch.Tensor | list[int]) -> ImageSet:
         rows = [int(i) for i in index]
-        return Pictures(
+        return ImageSet(
             self.pixels[rows],
             self.target[rows],
             tuple(self.files[i] for i in rows),
@@ -46,7 +46,7 @@ class Pictures:
 
 
 def _decode(settings: Settings, name: str, files: list[str], side: int) -> torch.Tensor:
-    """All pictures of a set at their own size, decoded once and kept in the work folder."""
+    """All images of a set at their own size, decoded once and kept in the work folder."""
     cache = settings.work / "cache" / f"{name}.safetensors"
     if cache.exists():
         kept: torch.Tensor = load_file(cache)["pixels"]
@@ -71,9 +71,9 @@ def new_classes(splits: Path) -> list[str]:
     return kinds[math.ceil(len(kinds) / 2) :]
 
 
-def rsicd(settings: Settings) -> dict[str, Pictures]:
+def rsicd(settings: Settings) -> dict[str, ImageSet]:
     """RSICD by the benchmark's split: ``train``, ``val`` (what chooses), ``shots`` and ``fitting`` (held out of
-    val for the adapter), ``test``. Training pictures that are pixel for pixel in test are left out, and in all
+    val for the adapter), ``test``. Training images that are pixel for pixel in test are left out, and in all
     parts the classes that the bundle is built without."""
     split = json.loads((settings.splits / "rsicd.json").read_text(encoding="utf-8"))
     files = sorted(file for part in split.values() for file, _, _ in part)
@@ -87,9 +87,9 @@ def rsicd(settings: Settings) -> dict[str, Pictures]:
             row = json.loads(line)
             captions[row["image"]] = tuple(dict.fromkeys(filter(None, map(clean, row["captions"]))))
     target = torch.tensor([classes.index(file.split("/")[0]) for file in files])
-    everything = Pictures(pixels, target, tuple(files), classes, tuple(captions[file] for file in files))
+    everything = ImageSet(pixels, target, tuple(files), classes, tuple(captions[file] for file in files))
     place = {file: i for i, file in enumerate(files)}
-    digest = [hashlib.sha1(picture.numpy().tobytes()).digest() for picture in pixels]
+    digest = [hashlib.sha1(image.numpy().tobytes()).digest() for image in pixels]
 
     parts = {name: sorted(place[file] for file, _, _ in part if file in place) for name, part in split.items()}
     held: dict[int, list[int]] = {}
@@ -106,7 +106,7 @@ def rsicd(settings: Settings) -> dict[str, Pictures]:
     return {name: everything.take(rows) for name, rows in parts.items()}
 
 
-def rsscn7(settings: Settings) -> dict[str, Pictures]:
+def rsscn7(settings: Settings) -> dict[str, ImageSet]:
     """RSSCN7 by its hash split: ``train``, ``val``, ``test``; no captions, nor classes that the bundle is built
     without."""
     root = settings.imagery / "rsscn7" / "images"
@@ -116,7 +116,7 @@ def rsscn7(settings: Settings) -> dict[str, Pictures]:
     known = [i for i, file in enumerate(files) if file.split("/")[0] in classes]
     pixels, files = pixels[known], [files[i] for i in known]
     target = torch.tensor([classes.index(file.split("/")[0]) for file in files])
-    everything = Pictures(pixels, target, tuple(files), classes, ())
+    everything = ImageSet(pixels, target, tuple(files), classes, ())
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for i, file in enumerate(files):
         last = hashlib.sha1(file.encode()).digest()[-1]
@@ -124,9 +124,9 @@ def rsscn7(settings: Settings) -> dict[str, Pictures]:
     return {name: everything.take(rows) for name, rows in parts.items()}
 
 
-def joined(first: Pictures, second: Pictures) -> Pictures:
-    """Pictures of one set from two of its parts."""
-    return Pictures(
+def joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """Images of one set from two of its parts."""
+    return ImageSet(
         torch.cat((first.pixels, second.pixels)),
         torch.cat((first.target, second.target)),
         first.files + second.files,
@@ -135,15 +135,15 @@ def joined(first: Pictures, second: Pictures) -> Pictures:
     )
 
 
-def training_pictures(settings: Settings) -> Pictures:
+def training_images(settings: Settings) -> ImageSet:
     """What the frozen models learn from: RSICD's train, and in the final build what is left of val."""
     parts = rsicd(settings)
     return joined(parts["train"], parts["val"]) if settings.final else parts["train"]
 
 
 def sentences(settings: Settings) -> list[str]:
-    """Caption text for language alone: of training pictures, and RSITMD's."""
-    rows = [caption for some in training_pictures(settings).captions for caption in some]
+    """Caption text for language alone: of training images, and RSITMD's."""
+    rows = [caption for some in training_images(settings).captions for caption in some]
     text = (settings.imagery / "rsitmd_captions.txt").read_text(encoding="utf-8")
     return list(dict.fromkeys(rows + list(filter(None, map(clean, text.splitlines())))))
 

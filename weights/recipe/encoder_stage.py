@@ -12,8 +12,8 @@ from torch.nn import functional
 from transformers import BertConfig, BertForMaskedLM
 
 from recipe import data
-from recipe.common import Settings, publish, scratch
-from recipe.loop import Pace, run
+from recipe.common import Settings, publishing
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import load
 
@@ -87,7 +87,7 @@ def train(settings: Settings, plan: Plan) -> BertForMaskedLM:
 
     run(
         settings,
-        Pace(plan.name, plan.epochs, plan.rate, plan.limit, stream=17),
+        Schedule(plan.name, plan.epochs, plan.rate, plan.limit, stream=17),
         model,
         optimiser,
         draw,
@@ -101,10 +101,9 @@ def build(settings: Settings, plan: Plan) -> None:
     """Train and write ``caption_encoder/``: the encoder alone, without the word-guessing head."""
     model = train(settings, plan)
     target: Path = settings.out / "caption_encoder"
-    fresh = scratch(target)
-    encoder = copy.deepcopy(model.bert).cpu().half()
-    if not all(torch.isfinite(value).all() for value in encoder.parameters()):
-        raise ValueError("the caption encoder holds weights that float16 cannot")
-    encoder.save_pretrained(fresh)
-    shutil.copytree(settings.work / "tokenizers" / "caption_encoder", fresh, dirs_exist_ok=True)
-    publish(fresh, target)
+    with publishing(target, "config.json") as fresh:
+        encoder = copy.deepcopy(model.bert).cpu().half()
+        if not all(torch.isfinite(value).all() for value in encoder.parameters()):
+            raise ValueError("the caption encoder holds weights that float16 cannot")
+        encoder.save_pretrained(fresh)
+        shutil.copytree(settings.work / "tokenizers" / "caption_encoder", fresh, dirs_exist_ok=True)

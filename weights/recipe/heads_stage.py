@@ -41,9 +41,9 @@ ABLATIONS = (
 )
 RATES = ("coop", "coop:lr=0.02", "coop:lr=0.2", "bimors", "bimors:lr=0.09", "bimors:lr=0.9")
 OVER_SHOTS = ("zero-shot", "coop", "bimors", "cache", "linear")
-# Of each run, the picture that the page shows.
+# Of each run, the image that the page shows.
 SHOWN = {"protocols": "base_to_new-rsicd-16.png", "shots": "base_to_new-rsicd-harmonic_mean-shots.png"}
-# What RSICD's 16-class split calls otherwise: its pictures lie under these names.
+# What RSICD's 16-class split calls otherwise: its images lie under these names.
 FOLDERS = {
     "overpass": "viaduct",
     "dense_residential": "denseresidential",
@@ -105,7 +105,7 @@ def ablations(settings: Settings) -> tuple[Run, ...]:
 
 
 def build(settings: Settings, others: Sequence[Path]) -> None:
-    """Compare, and write ``heads.md``, ``heads.json`` and pictures beside the bundle."""
+    """Compare, and write ``heads.md``, ``heads.json`` and images beside the bundle."""
     bundles = [open_bundle(folder) for folder in (settings.out, *others)]
     found: list[tuple[Bundle, Run, EvaluationResult]] = []
     for bundle in bundles:
@@ -136,7 +136,7 @@ def compare_on(settings: Settings, bundle: Bundle, run: Run) -> EvaluationResult
 
 
 def _shared_classes(settings: Settings) -> Path:
-    """RSICD's split of 16 classes with the names under which its pictures lie here."""
+    """RSICD's split of 16 classes with the names under which its images lie here."""
     split = json.loads((settings.splits / "rsicdv2.json").read_text(encoding="utf-8"))
 
     def here(name: str) -> str:
@@ -155,13 +155,13 @@ def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, EvaluationResu
         "# Heads compared on this bundle",
         "",
         f"Made by `weights/build_mini.py heads`; learning and answering took {minutes:.0f} minutes in all.",
-        "Per cent of test pictures that are right, mean over seeds 1, 2 and 3 ± standard deviation. `ECE` is the",
+        "Per cent of test images that are right, mean over seeds 1, 2 and 3 ± standard deviation. `ECE` is the",
         "expected calibration error in points, `learns` the number of learnable parameters, `seconds` the mean time of",
         "a trial.",
         "",
-        "`mini` has seen over two hundred pictures of each class, also of those that base-to-new calls new.",
+        "`mini` has seen over two hundred images of each class, also of those that base-to-new calls new.",
         "`mini-without-new` is built by the same program without these classes of RSICD, and without those of RSSCN7",
-        "that share a name with one of them: no picture, no caption, no name. `mini-early` has the CLIP of 4 epochs",
+        "that share a name with one of them: no image, no caption, no name. `mini-early` has the CLIP of 4 epochs",
         "instead of 44, with mini's captioner and caption encoder: as in the papers, a CLIP that knows half of the",
         "answers beside a captioner that knows more.",
         "",
@@ -173,9 +173,9 @@ def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, EvaluationResu
         for table in comparison.tables:
             lines += [f"### {table.name}", "", *markdown(table), ""]
             told.append({"bundle": bundle.name, "run": run.name, **_plain(table)})
-        if (picture := SHOWN.get(run.name)) is not None:
-            name = f"heads-{bundle.name}-{picture}"
-            shutil.copyfile(comparison.folder / CHARTS / picture, settings.out / name)
+        if (image := SHOWN.get(run.name)) is not None:
+            name = f"heads-{bundle.name}-{image}"
+            shutil.copyfile(comparison.folder / CHARTS / image, settings.out / name)
             lines += [f"![{bundle.name}, {run.told}]({name})", ""]
     (settings.out / "heads.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     write_json(settings.out / "heads.json", {"minutes": round(minutes, 1), "tables": told})

@@ -23,12 +23,12 @@ def per_cent(share: Share) -> dict[str, Any]:
     return {"per cent": value, "of": share.of, "95 %": [round(100 * low, 2), round(100 * high, 2)]}
 
 
-def against_people(spoken: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """BLEU-4 in per cent (Papineni et al. 2002) and CIDEr, 0..10 (Vedantam et al. 2015), over all pictures.
+def caption_scores(display_name: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """BLEU-4 in per cent (Papineni et al. 2002) and CIDEr, 0..10 (Vedantam et al. 2015), over all images.
 
     Words are split at spaces, full stops and commas: the usual tokenizer needs Java.
     """
-    said = {i: [_words(text)] for i, text in enumerate(spoken)}
+    said = {i: [_words(text)] for i, text in enumerate(display_name)}
     people = {i: [_words(text) for text in some] for i, some in enumerate(references)}
     (*_, bleu4), _ = Bleu(4).compute_score(people, said, verbose=0)
     cider, _ = Cider().compute_score(people, said)
@@ -36,14 +36,14 @@ def against_people(spoken: Sequence[str], references: Sequence[Sequence[str]]) -
 
 
 def difference(right: torch.Tensor, other: torch.Tensor, seed: int) -> dict[str, Any]:
-    """How many points more one head gets right than another, on the same pictures.
+    """How many points more one head gets right than another, on the same images.
 
-    The interval is a paired bootstrap: pictures are drawn anew, each with both answers.
+    The interval is a paired bootstrap: images are drawn anew, each with both answers.
 
     Parameters
     ----------
     right, other : torch.Tensor
-        bool [N], whether each picture's answer is right.
+        bool [N], whether each image's answer is right.
     seed : int
         Of the draws.
     """

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from recipe.common import Settings, write_json
-from recipe.data import sentences, training_pictures
+from recipe.data import sentences, training_images
 from recipe.words import TEMPLATES
 
 CONTEXT = 77
@@ -109,7 +109,7 @@ def build(settings: Settings) -> None:
     ).save_pretrained(folder / "caption_encoder")
 
     words = Counter(
-        word for some in training_pictures(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
+        word for some in training_images(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
     )
     seen = {word for word, count in words.items() if count >= 3}
     seen |= {word for text in [*names(settings), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}

@@ -1,4 +1,4 @@
-"""Words: what the classes are called, how a sentence about a picture begins, and captions made clean."""
+"""Words: what the classes are called, how a sentence about a image begins, and captions made clean."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ RSSCN7: dict[str, tuple[str, ...]] = {
     ),
     "river_lake": ("river or lake", "water", "river", "lake", "river and lake", "water body", "open water"),
 }
-# Coarse words: what belongs to more than one class of a set. Pictures of classes in no group take no part.
+# Coarse words: what belongs to more than one class of a set. Images of classes in no group take no part.
 COARSE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("water", "water body", "open water", "water bodies"): ("pond", "river", "river_lake"),
     ("residential area", "residential", "houses", "housing", "homes", "residential buildings", "settlement"): (
@@ -198,7 +198,7 @@ TEMPLATES = (
     "a remote sensing image of a {}.",
 )
 # How people say a class in a caption, beyond the names above: stems, matched from the start of a word.
-SAID: dict[str, tuple[str, ...]] = {
+CAPTION_STEMS: dict[str, tuple[str, ...]] = {
     "airport": ("airport", "plane", "airplane", "runway", "terminal", "aircraft", "airfield"),
     "bareland": ("bare", "barren", "wasteland", "bald", "bareland", "soil"),
     "baseballfield": ("baseball",),
@@ -233,9 +233,9 @@ SAID: dict[str, tuple[str, ...]] = {
 
 
 def names_class(caption: str, kind: str) -> bool:
-    """Whether a caption says the class or one of its synonyms (`SAID`), from the start of a word."""
+    """Whether a caption says the class or one of its synonyms (`CAPTION_STEMS`), from the start of a word."""
     text = caption.lower() + " "
-    return any(re.search(rf"\b{re.escape(stem)}", text) for stem in SAID[kind])
+    return any(re.search(rf"\b{re.escape(stem)}", text) for stem in CAPTION_STEMS[kind])
 
 
 def clean(sentence: str) -> str:
@@ -246,6 +246,6 @@ def clean(sentence: str) -> str:
     return text + "." if text else ""
 
 
-def spoken(kind: str) -> str:
+def display_name(kind: str) -> str:
     """The name for people of an RSICD or RSSCN7 class."""
     return (RSICD.get(kind) or RSSCN7[kind])[0]
