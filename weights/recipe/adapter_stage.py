@@ -1,8 +1,8 @@
-"""The prompt learner on top of the frozen models, and its temperature.
+"""Training of the prompt learner on the frozen models, and of its temperature.
 
-CLIP and captioner know their training images, and on these there would be little left to correct and confidence far
-too high. So the prompt learner learns from random views, in which both are wrong about as often as on images that
-they never saw, and from the held-out shots; its temperature is fitted on images that nothing learned from.
+On their own training images CLIP and captioner make few errors and are overconfident. So the prompt learner is trained
+on random views, where their error rate is about that of new images, and on the held-out shots. Its temperature is
+fitted on images that no model was trained on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from recipe.bundle_stage import CONTEXT, TEMPLATES, cached, encode, names_of
 from recipe.common import Settings, one_cycle, publishing
 from recipe.words import RSICD, RSSCN7
 
-# SGD at the published 0.009 moves this learner hardly at all: a text tower of width 128 has small gradients.
+# SGD with the published rate of 0.009 hardly changes this learner: a text tower of width 128 has small gradients.
 RATE, DECAY, EPOCHS, BATCH, BATCH_RSSCN7 = 2e-3, 0.01, 6, 32, 8
 VIEWS, PLAIN = 2, 0.7
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
@@ -41,9 +41,9 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class NamedViews:
-    """Evidence of N views of one set of images, and what its classes may be called, token by token.
+    """Encoder outputs of N views of one set of images, and the names of its classes as tokens.
 
-    ``names`` are the tokens of every name of every class; ``rows`` the places of a class's names in them.
+    ``names`` are the tokens of all names of all classes; ``rows`` are the rows of each class in them.
     """
 
     features: EncoderOutputs
@@ -59,7 +59,7 @@ class NamedViews:
         return cls(features, target, clip.name_tokens(Labels.of(known), len(clip.embed_words(CONTEXT))), rows)
 
     def draw(self, generator: torch.Generator) -> NameTokens:
-        """One name of each class: mostly the first, else any. A label list is the user's own."""
+        """Draw one name of each class, mostly the first one, since users choose their own labels."""
         plain = float(torch.rand(1, generator=generator)) < PLAIN
         some = [row[0 if plain else int(torch.randint(len(row), (1,), generator=generator))] for row in self.rows]
         end = self.names.end[some]
@@ -67,7 +67,7 @@ class NamedViews:
 
 
 def encode_views(frozen: FrozenModels, images: data.ImageSet, generator: torch.Generator) -> EncoderOutputs:
-    """Evidence of one random view of each image; the captions are those of the views as well."""
+    """Encode one random view of each image; captions are those of the views."""
     side = frozen.clip.preprocessing.size
     parts = []
     for rows in images.pixels.split(64):
@@ -104,8 +104,8 @@ def train(
                 seen = some.features.take(chosen)
                 text = tower(learner(seen.patch_tokens, seen.caption_embedding), some.draw(generator))
                 logits = scale * torch.einsum("be,bke->bk", seen.image_feature, text)
-                share = len(chosen) / (BATCH + BATCH_RSSCN7)
-                loss = loss + share * functional.cross_entropy(logits, some.target[chosen])
+                fraction = len(chosen) / (BATCH + BATCH_RSSCN7)
+                loss = loss + fraction * functional.cross_entropy(logits, some.target[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -116,8 +116,9 @@ def train(
 
 
 def weakened(learner: PromptLearner, start: torch.Tensor, strength: float) -> PromptLearner:
-    """A prompt learner between the untrained one, which answers as zero-shot, and the trained one: the context's way
-    from ``start`` and all that is added to it, times a number (after Wortsman et al. 2022, arXiv 2109.01903).
+    """Interpolate between the untrained prompt learner, which equals zero-shot, and the trained one: the change of the
+    context from ``start`` and the attention that is added to it are scaled (cf. Wortsman et al. 2022, arXiv
+    2109.01903).
     """
     between = copy.deepcopy(learner)
     with torch.no_grad():
@@ -133,9 +134,9 @@ def choose_strength(
     checks: Sequence[tuple[Labels, EncoderOutputs, torch.Tensor]],
     logit_temperature: float,
 ) -> tuple[float, dict[str, list[float]]]:
-    """The strength with the least loss on held-out images, each set with the same weight; and what all came to."""
+    """Select the strength with the lowest loss on held-out images, with equal weight for each set; also all losses."""
     start = frozen.clip.embed_words(CONTEXT)
-    told: dict[str, list[float]] = {}
+    losses_by_strength: dict[str, list[float]] = {}
     for strength in STRENGTHS:
         between = weakened(learner, start, strength)
         logits = [
@@ -143,8 +144,8 @@ def choose_strength(
             for labels, seen, _ in checks
         ]
         losses = [functional.cross_entropy(x, target) for x, (_, _, target) in zip(logits, checks, strict=True)]
-        told[str(strength)] = [round(float(loss), 4) for loss in losses]
-    return min(STRENGTHS, key=lambda strength: sum(told[str(strength)])), told
+        losses_by_strength[str(strength)] = [round(float(loss), 4) for loss in losses]
+    return min(STRENGTHS, key=lambda strength: sum(losses_by_strength[str(strength)])), losses_by_strength
 
 
 def build(settings: Settings) -> None:

@@ -1,6 +1,6 @@
-"""The frozen models become a bundle: the zero-shot head's temperature, and the manifest.
+"""Make a bundle of the frozen models: temperature of the zero-shot head, and manifest.
 
-The temperature is fitted on held-out images that none of the models learned from.
+The temperature is fitted on held-out images that no model was trained on.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from recipe.common import Settings, read_json
 from recipe.words import display_name
 
 CONTEXT = "a photo of a"
-# Chosen on held-out images, 720 of RSICD and 269 of RSSCN7, by per cent right and cross-entropy: this one 90.56
-# (0.3127) and 88.10 (0.3257), the eleven that the text tower learned 90.42 (0.3123) and 88.10 (0.3257), ten for remote
-# sensing 90.97 (0.3074) and 88.10 (0.3375). None is better by more than chance, and this is an untrained prompt's.
+# Selected on held-out images, 720 of RSICD and 269 of RSSCN7, by accuracy in per cent and cross-entropy: this one 90.56
+# (0.3127) and 88.10 (0.3257), the eleven of the training 90.42 (0.3123) and 88.10 (0.3257), ten for remote sensing
+# 90.97 (0.3074) and 88.10 (0.3375). None is significantly better, and this one is that of an untrained prompt.
 TEMPLATES = (f"{CONTEXT} {{}}.",)
 LICENCES = {
     "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
@@ -40,12 +40,12 @@ def names_of(images: data.ImageSet) -> Labels:
 
 
 def encode(frozen: FrozenModels, images: data.ImageSet, batch: int = 64) -> EncoderOutputs:
-    """Evidence of all images, as the program gathers it."""
+    """Encode all images, as the program does."""
     return concatenate([frozen.gather(rows) for rows in images.pixels.split(batch)])
 
 
 def cached(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
-    """Evidence is gathered once: a stage that was cut off, or learns anew, finds it in the work folder."""
+    """Load encoder outputs of an earlier run from the work folder, or make and save them."""
     path = settings.work / "evidence" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     key = f"{bundle.sha256} {settings.seed}"
@@ -74,13 +74,13 @@ def build(settings: Settings, lender: Path | None = None) -> None:
     """Fit the zero-shot head's temperature and write ``manifest.json``.
 
     With a ``lender`` the captioner and the caption encoder are those of another bundle: a CLIP that was trained for a
-    few epochs alone then has a captioner that knows more than it does, as a large captioner does beside a large CLIP.
+    few epochs is then combined with a better captioner, as a large CLIP is with a large captioner.
     """
     if lender is not None:
         for part in (CAPTIONER, CAPTION_ENCODER):
             shutil.copytree(lender / part, settings.out / part, dirs_exist_ok=True)
     name = "mini-early" if lender else "mini-without-new" if settings.without else "mini"
-    bundle = _manifest(settings, name, 1.0, [1])  # to load the models as the program does
+    bundle = _manifest(settings, name, 1.0, [1])  # needed to load the models as the program does
     frozen = load_models(bundle, settings.device.type)
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]

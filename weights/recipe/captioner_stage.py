@@ -1,7 +1,8 @@
-"""The captioner: a small BLIP-2 whose vision tower learns from the trained CLIP before and while it learns to speak.
+"""The captioner: a small BLIP-2 whose vision tower is distilled from the trained CLIP before and during captioning.
 
-A vision transformer from nothing on a few thousand images is weak. So it first copies what CLIP's convolutional
-tower makes of random views (its last map and its image feature), and goes on copying while captions are learned.
+A vision transformer trained from scratch on a few thousand images is weak. So it is first trained to predict the
+outputs of CLIP's convolutional tower for random views (last feature map and image feature), and this distillation
+continues while captions are trained.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ IMAGE_TOKEN = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """One training run of the captioner; ``alone`` is the share of it in which the vision tower only copies CLIP."""
+    """One training run of the captioner; ``alone`` is the fraction of it that only distills CLIP."""
 
     name: str = "captioner"
     side: int = 112
@@ -103,13 +104,13 @@ def create(plan: Plan, vocabulary: int, seed: int) -> Blip2ForConditionalGenerat
     torch.manual_seed(seed)
     model = Blip2ForConditionalGeneration(config)
     model.set_attn_implementation("eager")  # the fused attention's backward pass is slow on processors
-    # Zeros would make all queries see the same.
+    # With zeros all queries would be equal.
     nn.init.normal_(model.query_tokens, std=0.5)
     return model
 
 
 class Student(nn.Module):
-    """The captioner with the two layers that compare its vision tower with CLIP's; these are thrown away."""
+    """The captioner with two layers that predict the outputs of CLIP; these layers are not saved."""
 
     def __init__(self, model: Blip2ForConditionalGeneration, teacher_width: int, feature_width: int) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class Student(nn.Module):
         self.to_feature = nn.Linear(2 * width, feature_width)
 
     def compare(self, hidden: torch.Tensor, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The student's guess of the teacher's map [B, cells^2, Dv] and of its normalised image feature."""
+        """Predict the teacher's feature map [B, cells^2, Dv] and its normalised image feature."""
         patches = hidden[:, 1:]
         grid = int(patches.shape[1] ** 0.5)
         pooled = functional.adaptive_avg_pool2d(patches.transpose(1, 2).unflatten(2, (grid, grid)), cells)
@@ -128,7 +129,7 @@ class Student(nn.Module):
 
 
 def load_teacher(settings: Settings) -> tuple[Any, torch.Tensor]:
-    """The published CLIP, and its text features of RSICD's class names."""
+    """Load the trained CLIP, and its text features of RSICD's class names."""
     folder = settings.out / "clip"
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     model.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
@@ -139,10 +140,10 @@ def load_teacher(settings: Settings) -> tuple[Any, torch.Tensor]:
 
 
 def caption_tokens(images: data.ImageSet, tokenizer: PreTrainedTokenizerFast) -> list[list[list[int]]]:
-    """Token ids of the sentences that the captioner may learn for each image.
+    """Token ids of the sentences that the captioner is trained on, for each image.
 
-    Those that end within the 15 tokens that it may speak and name the class: a caption is the reason that a person
-    reads beside a label. A image may be left without any; then the vision tower alone learns from it.
+    Only sentences that end within 15 tokens and name the class are used, since a caption should explain the label. An
+    image may have none; then only the vision tower is trained on it.
     """
     frequency: dict[int, int] = {}
     rows = []
@@ -152,7 +153,7 @@ def caption_tokens(images: data.ImageSet, tokenizer: PreTrainedTokenizerFast) ->
         for token in (token for i in fit for token in i):
             frequency[token] = frequency.get(token, 0) + 1
         rows.append(fit)
-    # A sentence with a word that occurs hardly anywhere is mostly a slip of the pen.
+    # A sentence with a very rare word mostly has a spelling mistake.
     return [[i for i in some if min(frequency[t] for t in i) >= 5] or some for some in rows]
 
 
@@ -230,7 +231,7 @@ def caption(
     side: int,
     device: torch.device,
 ) -> list[str]:
-    """Captions as the program makes them: whole image, 4 beams, 15 tokens."""
+    """Caption full images with the settings of the program: 4 beams, 15 tokens."""
     model.eval()
     out: list[str] = []
     for i in range(0, len(images), 64):
@@ -241,11 +242,11 @@ def caption(
 
 
 def export(model: Blip2ForConditionalGeneration, plan: Plan, settings: Settings, target: Path) -> None:
-    """Write the model as transformers saves it, in float16, with tokenizer and preprocessing."""
+    """Write the model in the format of transformers, in float16, with tokenizer and preprocessing."""
     with publishing(target, "config.json") as fresh:
         half = copy.deepcopy(model).cpu().half()
         if not all(torch.isfinite(value).all() for value in half.state_dict().values()):
-            raise ValueError("the captioner holds weights that float16 cannot")
+            raise ValueError("the captioner has weights that are not finite in float16")
         half.save_pretrained(fresh)
         shutil.copytree(settings.work / "tokenizers" / "captioner", fresh, dirs_exist_ok=True)
         image = {

@@ -1,4 +1,4 @@
-"""The training loop of all stages: epochs, one learning-rate cycle, log, checkpoint, going on after a cut."""
+"""The training loop of all stages: epochs, one learning-rate cycle, log, checkpoint, resume."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from recipe.optimiser import MuonAdamW
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a stage learns.
+    """Length and learning rate of a run.
 
-    ``limit`` in minutes ends a run by the clock instead of by ``epochs``, cooled down all the same; such a run cannot
-    be repeated bit for bit. ``stream`` keeps the chance of stages apart.
+    ``limit`` in minutes ends a run by the clock instead of by ``epochs``, with the same learning-rate cycle; such a run
+    is not reproducible bit by bit. ``stream`` selects the random numbers of a stage.
     """
 
     name: str
@@ -45,13 +45,13 @@ def run(
     Parameters
     ----------
     settings, schedule, model, optimiser
-        See there.
+        Settings, schedule, model and optimiser of the run.
     draw : callable
-        The batches of one epoch.
+        Returns the batches of one epoch.
     losses_of : callable
-        The losses of a batch, whose sum is made small; it is told how far the run is, 0 to 1.
+        Returns the losses of a batch, whose sum is minimized; its second argument is the progress of the run, 0..1.
     measure : callable
-        What to log after each epoch; it is told whether this is the last one.
+        Returns values to log after each epoch; its argument tells whether this is the last epoch.
     """
     path = settings.work / "checkpoints" / f"{schedule.name}.safetensors"
     begin, spent = 0, 0.0

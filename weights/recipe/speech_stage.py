@@ -1,7 +1,7 @@
-"""The captioner's second half: it learns to speak of what its vision tower, now fixed, sees.
+"""Second part of the captioner's training: captions with a frozen vision tower.
 
-With the tower fixed its output is computed once for a few views of each image, and a step costs a sixth: the Q-Former
-and T5 need many more steps than the vision tower can afford.
+The output of the frozen tower is computed once for a few views of each image, so a step takes a sixth of the time. The
+Q-Former and T5 need many more steps than there is time for with the vision tower.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ START_TOKEN = 1
 
 
 class Speaker(nn.Module):
-    """The captioner with a layer that tells the class from what the queries gathered; the layer is thrown away."""
+    """The captioner with a layer that predicts the class from the query outputs; this layer is not saved."""
 
     def __init__(self, model: Blip2ForConditionalGeneration, feature_width: int) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class Speaker(nn.Module):
         self.to_feature = nn.Linear(model.config.qformer_config.hidden_size, feature_width)
 
     def query(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What the queries gathered from the vision tower's hidden states."""
+        """Outputs of the queries for hidden states of the vision tower."""
         queries = self.captioner.query_tokens.expand(len(hidden), -1, -1)
         out: torch.Tensor = self.captioner.qformer(query_embeds=queries, encoder_hidden_states=hidden).last_hidden_state
         return out
 
 
 def speech_loss(model: Blip2ForConditionalGeneration, seen: torch.Tensor, ids: list[list[int]]) -> torch.Tensor:
-    """Loss of these sentences, given what the queries gathered; the same way as in ``generate``."""
+    """Loss of sentences given the query outputs, computed as in ``generate``."""
     device = seen.device
     length = max(map(len, ids))
     labels = torch.tensor([row + [-100] * (length - len(row)) for row in ids], device=device)
@@ -50,7 +50,7 @@ def speech_loss(model: Blip2ForConditionalGeneration, seen: torch.Tensor, ids: l
 def encode_views(
     model: Blip2ForConditionalGeneration, images: data.ImageSet, settings: Settings, side: int
 ) -> torch.Tensor:
-    """The fixed tower's hidden states of the whole image and of random views, float16 [V, N, T, D]."""
+    """Hidden states of the frozen tower for full images and random views, float16 [V, N, T, D]."""
     model.eval()
     rows = []
     for view in range(VIEWS):
@@ -73,18 +73,18 @@ def train(
     speech: list[list[list[int]]],
     names: torch.Tensor,
 ) -> None:
-    """Train Q-Former, projection and T5 in place; classes with few sentences come up more often than their share.
+    """Train Q-Former, projection and T5 in place; classes with few sentences are oversampled.
 
     Parameters
     ----------
     settings, schedule, model
-        See there; ``schedule.epochs`` are of 60 batches of 128.
+        Settings, schedule and captioner; an epoch has 60 batches of 128.
     side : int
-        Of the image that the tower sees.
+        Input size of the tower in pixels.
     images, speech
-        Images, and the sentences of each as token ids; may be empty.
+        Images, and the sentences of each image as token ids; an image may have none.
     names : torch.Tensor
-        CLIP's text features of the classes, sharpened by its scale.
+        Text features of the classes, multiplied by the scale of CLIP.
     """
     with_captions = [i for i, some in enumerate(speech) if some]
     chosen, speech = images.take(with_captions), [speech[i] for i in with_captions]
