@@ -31,10 +31,10 @@ _SECONDS_BETWEEN_LINES = "1"
 # What a line of progress looks like, and which part of the whole the stage is, in per cent.
 _STAGES = (
     (re.compile(r"([\d,]+) of ([\d,]+) tiles \("), 0, 100),
-    (re.compile(r"(?:encoding|describing): ([\d,]+) of ([\d,]+) (?:images|pictures)"), 0, 40),
-    (re.compile(r"random crops: ([\d,]+) of ([\d,]+) (?:images|pictures)"), 40, 60),
+    (re.compile(r"(?:encoding|captioning|describing): ([\d,]+) of ([\d,]+) \w+"), 0, 40),
+    (re.compile(r"random crops: ([\d,]+) of ([\d,]+) \w+"), 40, 60),
     (re.compile(r"epoch ([\d,]+) of ([\d,]+):"), 60, 90),
-    (re.compile(r"test (?:images|pictures): ([\d,]+) of ([\d,]+) (?:images|pictures)"), 90, 100),
+    (re.compile(r"test \w+: ([\d,]+) of ([\d,]+) \w+"), 90, 100),
 )
 
 
