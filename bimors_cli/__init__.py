@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bimors_cli.evaluation.accuracy.assess import Assessment
-    from bimors_cli.evaluation.compare import Comparison
+    from bimors_cli.evaluation.evaluate import EvaluationResult
     from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
     from bimors_cli.options.accuracy import AssessOptions
@@ -209,7 +209,9 @@ def finetune(
     return run(replace(chosen, sources=paths, output=_path(output)))
 
 
-def evaluate(sources: StrPaths, output: StrPath | None = None, options: EvaluateOptions | None = None) -> Comparison:
+def evaluate(
+    sources: StrPaths, output: StrPath | None = None, options: EvaluateOptions | None = None
+) -> EvaluationResult:
     """Compare heads on data sets of labelled images.
 
     Parameters
@@ -223,7 +225,7 @@ def evaluate(sources: StrPaths, output: StrPath | None = None, options: Evaluate
 
     Returns
     -------
-    Comparison
+    EvaluationResult
         The tables, and the folder with all figures.
 
     Raises
@@ -231,7 +233,7 @@ def evaluate(sources: StrPaths, output: StrPath | None = None, options: Evaluate
     bimors_cli.errors.BimorsError
         As the command.
     """
-    from bimors_cli.evaluation.compare import compare as run
+    from bimors_cli.evaluation.evaluate import evaluate as run
     from bimors_cli.evaluation.options import EvaluateOptions
 
     return run(replace(options or EvaluateOptions(), sources=_paths(sources), output=_path(output)))

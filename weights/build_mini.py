@@ -1,11 +1,11 @@
-"""Build the embedded bundle `mini/` from labelled pictures and captions, from nothing but chance.
+"""Build the embedded bundle `mini/` from labelled images and captions, with random initial weights.
 
     python weights/build_mini.py all --imagery ../shared/imagery --splits ../shared/splits --final
 
-One stage at a time works as well, in the order of `STAGES`; a stage that was cut off goes on from its last whole epoch.
-With OMP_WAIT_POLICY=PASSIVE in the environment a busy machine costs its share of the time and not ten times as much.
-Two are apart from `all`: `compare` tries image towers for equal minutes, `heads` compares what can be trained on top
-(`mini/heads.md`). What a stage made is described in `mini/README.md`.
+Stages can also be run one by one, in the order of `STAGES`; an interrupted stage resumes after its last complete epoch.
+Set OMP_WAIT_POLICY=PASSIVE on a machine that runs other work: otherwise training may take ten times as long.
+Two stages are not part of `all`: `compare` trains image towers for equal times, `heads` evaluates trainable heads
+(`mini/heads.md`). The bundle is described in `mini/README.md`.
 """
 
 from __future__ import annotations
@@ -28,39 +28,44 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--imagery", type=Path, required=True, help="folder with rsicd/, rsscn7/, rsitmd_captions.txt")
     parser.add_argument("--splits", type=Path, required=True, help="folder with rsicd.json")
     parser.add_argument("--work", type=Path, default=Path(".build-mini"), help="caches, checkpoints, logs")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "mini", help="the bundle")
-    parser.add_argument("--final", action="store_true", help="learn from validation pictures too, as the shipped one")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "mini", help="folder of the bundle")
+    parser.add_argument(
+        "--final", action="store_true", help="train on validation images too, as for the shipped bundle"
+    )
     parser.add_argument(
         "--without-new",
         action="store_true",
-        help="leave out the classes that base-to-new calls new (the later half of the split file's), so that they are",
+        help="omit the new classes of base-to-new, the second half of the classes of the split file",
     )
     parser.add_argument(
-        "--lender", type=Path, metavar="BUNDLE", help="take captioner and caption encoder from it; CLIP alone is new"
+        "--lender",
+        type=Path,
+        metavar="BUNDLE",
+        help="use captioner and caption encoder of this bundle; only CLIP is trained",
     )
     parser.add_argument(
-        "--beside", type=Path, action="append", default=[], metavar="BUNDLE", help="another bundle for heads to compare"
+        "--beside", type=Path, action="append", default=[], metavar="BUNDLE", help="another bundle for the stage heads"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of training alone")
-    parser.add_argument("--epochs", type=int, help="instead of each stage's own")
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="precision of training")
+    parser.add_argument("--epochs", type=int, help="number of epochs, instead of the default of the stage")
     parser.add_argument(
         "--minutes",
         type=float,
         default=0.0,
-        help="stop and cool down by the clock instead of the epochs (then not repeatable bit for bit)",
+        help="end the run after this time instead of a number of epochs (not reproducible bit by bit)",
     )
-    parser.add_argument("--name", help="of the run: its checkpoint and log")
+    parser.add_argument("--name", help="name of the run, of its checkpoint and log")
     parser.add_argument("--trunk", help="image tower: a timm model, or vit")
-    parser.add_argument("--side", type=int, help="side of the picture that CLIP or the captioner sees")
-    parser.add_argument("--adamw", action="store_true", help="CLIP without Muon, for comparison")
-    parser.add_argument("--rate", type=float, help="highest learning rate")
+    parser.add_argument("--side", type=int, help="input size of CLIP or the captioner, in pixels")
+    parser.add_argument("--adamw", action="store_true", help="train CLIP without Muon, for comparison")
+    parser.add_argument("--rate", type=float, help="maximum learning rate")
     return parser.parse_args(given)
 
 
 def main(given: list[str] | None = None) -> None:
-    """Run the stage that was asked for."""
+    """Run the given stage."""
     args = _arguments(given)
     torch.set_num_threads(args.threads)
     settings = Settings(
@@ -76,12 +81,17 @@ def main(given: list[str] | None = None) -> None:
     )
     settings.work.mkdir(parents=True, exist_ok=True)
     (settings.work / ".gitignore").write_text("*\n", encoding="utf-8")
-    asked = {"epochs": args.epochs, "name": args.name, "rate": args.rate, "limit": args.minutes or None}
-    asked |= {"talk_epochs": args.epochs, "side": args.side, "trunk": args.trunk, "muon": False if args.adamw else None}
+    overrides = {"epochs": args.epochs, "name": args.name, "rate": args.rate, "limit": args.minutes or None}
+    overrides |= {
+        "talk_epochs": args.epochs,
+        "side": args.side,
+        "trunk": args.trunk,
+        "muon": False if args.adamw else None,
+    }
 
     def plan(kind: type[Any]) -> Any:
         fields = {field.name for field in dataclasses.fields(kind)}
-        return kind(**{key: value for key, value in asked.items() if value is not None and key in fields})
+        return kind(**{key: value for key, value in overrides.items() if value is not None and key in fields})
 
     for stage in STAGES if args.stage == "all" else (args.stage,):
         if stage == "tokenizers":
@@ -99,7 +109,7 @@ def main(given: list[str] | None = None) -> None:
 
             bundle_stage.build(settings, args.lender)
         elif stage == "adapter":
-            from recipe import adapter_stage  # needs the program itself, which the training stages do not
+            from recipe import adapter_stage  # needs models of the program, which the training stages do not
 
             adapter_stage.build(settings)
         elif stage == "heads":

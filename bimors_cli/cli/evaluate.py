@@ -48,10 +48,10 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
             "add --reference truth.gpkg --field class",
         )
 
-    from bimors_cli.evaluation.compare import compare
+    from bimors_cli.evaluation.evaluate import evaluate as run
 
     with graceful_stop() as stop, EvaluationProgress() as progress:
-        found = compare(options, progress=progress, stop=stop)
+        found = run(options, progress=progress, stop=stop)
     for table in found.tables:
         show_table(table.name, *table.as_text())
     resumed = f", {found.repeated} of them from an earlier run" if found.repeated else ""

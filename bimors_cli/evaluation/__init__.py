@@ -1,1 +1,1 @@
-"""Evaluation: the paper's protocols on data sets, and maps against a reference."""
+"""Evaluation of heads by the protocols of the literature, and accuracy assessment of maps."""

@@ -1,4 +1,4 @@
-"""Data sets as the protocols want them: classes in order, a test part, a name, a fingerprint."""
+"""Data sets for evaluation: ordered classes, a test split, a name and a hash."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, 
 from bimors_cli.training.examples.folders import from_folder
 from bimors_cli.training.examples.split_file import from_split
 
-# Of the last byte of a picture's hash: below the first it is for testing, below the second for validation.
+# Limits of the last byte of the hash of an image: below the first it is a test image, below the second validation.
 _TEST_BELOW, _VALIDATION_BELOW = 77, 103
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A source of examples with a test part. ``name`` is unique within an evaluation."""
+    """A source of examples with a test split. ``name`` is unique within an evaluation."""
 
     name: str
     examples: Examples
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names, in order; their places are the classes of a `Training` and a `Question`."""
+        """The class names; `Classes` refers to them by index."""
         return self.examples.labels.names
 
     def test_rows(self) -> list[int]:
-        """Places of the test part's examples."""
+        """Indices of the test examples."""
         return [row for row, example in enumerate(self.examples.examples) if example.part == TEST]
 
     @cached_property
     def sha256(self) -> str:
-        """Of what all its examples are called, what they show, their parts, and the content of their files."""
-        told = hashlib.sha256(json.dumps(self.classes).encode())
+        """Hash of the class names, and of the name, label, split and file content of every example."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
         for example in self.examples.examples:
-            told.update(json.dumps([_inside(example), example.label, example.part]).encode())
-            told.update(hashlib.sha256(Path(example.where).read_bytes()).digest())
-        return told.hexdigest()
+            digest.update(json.dumps([_relative_name(example), example.label, example.part]).encode())
+            digest.update(hashlib.sha256(Path(example.where).read_bytes()).digest())
+        return digest.hexdigest()
 
 
 def open_data_sets(sources: Sequence[str], images: Sequence[str], options: PixelOptions) -> tuple[DataSet, ...]:
@@ -53,25 +53,31 @@ def open_data_sets(sources: Sequence[str], images: Sequence[str], options: Pixel
     sources : sequence of str
         Folders or split files (.json).
     images : sequence of str
-        The folders of the pictures of the split files, in their order; one serves all.
+        Image folders of the split files, in the same order; a single one is used for all.
     options : PixelOptions
-        How pictures that are not plain 8 bits are read.
+        How images that are not 8-bit RGB are read.
 
     Raises
     ------
     InputError
-        A source cannot be used; two have one name; the folders of pictures do not go with the split files.
+        A source is not usable; two sources have the same name; the numbers of image folders and split files differ.
     """
     splits = [source for source in sources if _is_split(source)]
     if len(images) > max(1, len(splits)):
-        raise InputError(f"--images is given {len(images)} times for {len(splits)} split files", "one each, in order")
+        raise InputError(
+            f"--images was given {len(images)} times for {len(splits)} split files",
+            "give one folder for each split file",
+        )
     if 1 < len(images) < len(splits):
-        raise InputError(f"--images is given {len(images)} times for {len(splits)} split files", "one each, or one")
+        raise InputError(
+            f"--images was given {len(images)} times for {len(splits)} split files",
+            "give one folder for each split file, or one folder for all",
+        )
     folders = dict(zip(splits, images if len(images) > 1 else [*images] * len(splits), strict=False))
     found = [_open(Path(source), folders.get(source), options) for source in sources]
     for one in found:
         if sum(other.name == one.name for other in found) > 1:
-            raise InputError(f"two data sets are called {one.name!r}", "rename the folder or the file of one")
+            raise InputError(f"two data sets have the name {one.name!r}", "rename the folder or file of one of them")
     return tuple(found)
 
 
@@ -87,37 +93,38 @@ def _open(source: Path, images: str | None, options: PixelOptions) -> DataSet:
         examples = from_folder(source, options)
         folder = source.resolve()
         name = folder.parent.name if folder.name.lower() == "images" else folder.name
-    examples = parted(examples)
-    parts = {example.part for example in examples.examples}
-    if TEST not in parts:
+    examples = with_splits(examples)
+    if TEST not in {example.part for example in examples.examples}:
         raise InputError(
-            f"{source}: has parts, but none to test on", "add test/ beside train/, or leave the parts to bimors"
+            f"{source}: the data set has splits, but no test split",
+            "add a folder test/ next to train/, or remove the splits: bimors then makes its own",
         )
     tested = {example.label for example in examples.examples if example.part == TEST}
-    for label, known in enumerate(examples.labels.names):
+    for label, kind in enumerate(examples.labels.names):
         if label not in tested:
-            raise InputError(f"{source}: no test picture of {known!r}", "add some, or leave the class out")
+            raise InputError(f"{source}: no test image of class {kind!r}", "add test images, or omit the class")
     return DataSet(name, replace(examples, name=name))
 
 
-def parted(examples: Examples) -> Examples:
-    """Part examples that have no parts by the hash of their names: near 60 % to train, 10 % to validate, 30 % to test.
+def with_splits(examples: Examples) -> Examples:
+    """Split examples that have no splits by the hash of their names: about 60 % train, 10 % validation, 30 % test.
 
-    What is hashed is ``<class>/<file>``, so a picture stays in its part wherever the folder lies and whatever else is
-    added to it.
+    The hash is that of ``<class>/<file>``, so the split of an image does not depend on the path of the folder or on
+    other images.
     """
     if any(example.part is not None for example in examples.examples):
         return examples
     return replace(
-        examples, examples=tuple(replace(example, part=_part(_inside(example))) for example in examples.examples)
+        examples,
+        examples=tuple(replace(example, part=_split_of(_relative_name(example))) for example in examples.examples),
     )
 
 
-def _part(name: str) -> str:
+def _split_of(name: str) -> str:
     last = hashlib.sha1(name.encode(), usedforsecurity=False).digest()[-1]
     return TEST if last < _TEST_BELOW else VALIDATION if last < _VALIDATION_BELOW else TRAIN
 
 
-def _inside(example: Example) -> str:
-    """Folder and file name of an example."""
+def _relative_name(example: Example) -> str:
+    """Folder and file name of an example, as ``<class>/<file>``."""
     return "/".join(PurePath(example.where).parts[-2:])

@@ -1,4 +1,4 @@
-"""Evidence of the pictures that trials learn from and are asked about: gathered once, used by all heads."""
+"""Encoder outputs of training and test images of all trials: computed once, used by all heads."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.pipeline.progress import Progress
 from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, FewShotSplit, few_shot
 from bimors_cli.training.extract_features import (
-    gather_readable,
-    gather_views,
-    gather_whole,
-    load_evidence,
-    save_evidence,
+    encode_crops,
+    encode_images,
+    encode_readable,
+    load_features,
+    save_features,
     targets,
 )
-from bimors_cli.training.train import Lesson, TrainViews
+from bimors_cli.training.train import TrainingData, TrainViews
 
 log = logging.getLogger("bimors")
 
-# Evidence of N test pictures, and int64 [N] places of their classes among those asked for.
-Asked = tuple[EncoderOutputs, torch.Tensor]
+# Encoder outputs of N test images, and int64 [N], indices of their classes among the test classes.
+TestFeatures = tuple[EncoderOutputs, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Evidence of one draw of a data set, of all its classes and with the most shots of all trials."""
+class _TrainFeatures:
+    """Encoder outputs of one few-shot split of a data set, with all its classes and the most shots of all trials."""
 
-    sample: FewShotSplit
-    whole: EncoderOutputs
+    split: FewShotSplit
+    full_images: EncoderOutputs
     views: tuple[EncoderOutputs, ...]
     validation: EncoderOutputs | None
 
 
 class FeatureStore:
-    """Gathers evidence when it is first needed and keeps it in a folder: no run need look again.
+    """Computes encoder outputs when they are first needed, and saves them in a folder for later runs.
 
     Parameters
     ----------
     models, bundle
-        Who looks. Where no head listens to captions the models may be without a captioner.
+        The encoders. The captioner may be missing if no head uses captions.
     data_sets : mapping of str to DataSet
-        All of the evaluation, by name.
+        All data sets of the evaluation, by name.
     folder : Path
-        For the files; must be there.
+        An existing folder for the files.
     shots, views : int
-        The most shots of all trials (0: all) and their most epochs: so many random crops of each picture are gathered.
+        Maximum number of shots of all trials (0: all examples), and of epochs: the number of random crops of an image.
     progress : Progress
-        Told of every batch.
+        Called after every batch.
     """
 
     def __init__(
@@ -78,100 +78,99 @@ class FeatureStore:
         self._shots = shots
         self._views = views
         self._progress = progress
-        self._tested: dict[str, Asked] = {}
-        # Trials come by data set and seed: one draw is in use at a time.
-        self._drawn: tuple[str, int, _Drawn] | None = None
+        self._test: dict[str, TestFeatures] = {}
+        # Trials are ordered by data set and seed: only one split is in use at a time.
+        self._train: tuple[str, int, _TrainFeatures] | None = None
 
-    def asked(self, classes: Classes) -> Asked:
-        """The readable test pictures of some classes."""
-        if classes.data_set not in self._tested:
-            self._tested[classes.data_set] = self._test(self._data_sets[classes.data_set])
-        return _some(self._tested[classes.data_set], classes.places)
+    def test_features(self, classes: Classes) -> TestFeatures:
+        """The readable test images of some classes."""
+        if classes.data_set not in self._test:
+            self._test[classes.data_set] = self._load_test(self._data_sets[classes.data_set])
+        return _subset(self._test[classes.data_set], classes.indices)
 
-    def lesson(self, classes: Classes, shots: int, seed: int) -> Lesson:
-        """What a head learns from: ``shots`` pictures of each class (0: all)."""
-        if self._drawn is None or self._drawn[:2] != (classes.data_set, seed):
-            self._drawn = None  # lets go of the memory before more is taken
-            self._drawn = classes.data_set, seed, self._draw(self._data_sets[classes.data_set], seed)
-        drawn = self._drawn[2]
+    def training_data(self, classes: Classes, shots: int, seed: int) -> TrainingData:
+        """The training data with ``shots`` images of each class (0: all)."""
+        if self._train is None or self._train[:2] != (classes.data_set, seed):
+            self._train = None  # frees the memory before the next split is loaded
+            self._train = classes.data_set, seed, self._load_train(self._data_sets[classes.data_set], seed)
+        features = self._train[2]
         labels = [example.label for example in self._data_sets[classes.data_set].examples.examples]
         device = self._models.device
 
-        def chosen(rows: Sequence[int], most: int) -> tuple[torch.Tensor, torch.Tensor]:
-            taken = [
-                (index, place)
-                for place, label in enumerate(classes.places)
-                for index in [i for i, row in enumerate(rows) if labels[row] == label][: most or None]
+        def select(rows: Sequence[int], limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+            pairs = [
+                (row, target)
+                for target, label in enumerate(classes.indices)
+                for row in [i for i, example in enumerate(rows) if labels[example] == label][: limit or None]
             ]
-            index, target = torch.tensor(taken, dtype=torch.int64).reshape(-1, 2).T.to(device)
+            index, target = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.to(device)
             return index, target
 
-        index, target = chosen(drawn.sample.train, shots)
-        material = TrainViews(
-            tuple(view.take(index) for view in drawn.views), target, torch.ones(len(target), device=device)
+        index, target = select(features.split.train, shots)
+        views = TrainViews(
+            tuple(view.take(index) for view in features.views), target, torch.ones(len(target), device=device)
         )
         validation = None
-        if drawn.validation is not None:
-            rows, checked = chosen(drawn.sample.validation, min(shots, VALIDATION_SHOTS))
-            validation = (drawn.validation.take(rows), checked) if len(rows) else None
-        return Lesson(material, drawn.whole.take(index), validation)
+        if features.validation is not None:
+            rows, validation_target = select(features.split.validation, min(shots, VALIDATION_SHOTS))
+            validation = (features.validation.take(rows), validation_target) if len(rows) else None
+        return TrainingData(views, features.full_images.take(index), validation)
 
-    def _test(self, data_set: DataSet) -> Asked:
+    def _load_test(self, data_set: DataSet) -> TestFeatures:
         rows = data_set.test_rows()
-        part = data_set.examples.take(rows)
-        path, key = self._file(data_set, rows)
-        kept = load_evidence(path, key, self._models.device)
-        readable_file = path.with_suffix(".json")
-        if kept is None or not readable_file.exists():
-            self._progress.begin(len(part), stage=f"{data_set.name}: test pictures")
-            evidence, readable = gather_readable(self._models, part, self._bundle.image_size, self._progress.advance)
-            readable_file.write_text(json.dumps(readable), encoding="utf-8")
-            save_evidence(path, key, (evidence,))
+        examples = data_set.examples.take(rows)
+        path, key = self._path_and_key(data_set, rows)
+        saved = load_features(path, key, self._models.device)
+        readable_path = path.with_suffix(".json")
+        if saved is None or not readable_path.exists():
+            self._progress.begin(len(examples), stage=f"{data_set.name}: test images")
+            side = self._bundle.image_size
+            outputs, readable = encode_readable(self._models, examples, side, self._progress.advance)
+            readable_path.write_text(json.dumps(readable), encoding="utf-8")
+            save_features(path, key, (outputs,))
         else:
-            (evidence,) = kept
-            readable = json.loads(readable_file.read_text(encoding="utf-8"))
-        return evidence, targets(part.take(readable)).to(self._models.device)
+            (outputs,) = saved
+            readable = json.loads(readable_path.read_text(encoding="utf-8"))
+        return outputs, targets(examples.take(readable)).to(self._models.device)
 
-    def _draw(self, data_set: DataSet, seed: int) -> _Drawn:
-        sample = few_shot(data_set.examples, self._shots, seed)
-        if sample.short:
-            few = ", ".join(f"{name} {count}" for name, count in list(sample.short.items())[:5])
-            log.warning("%s: fewer than %d pictures to learn from: %s", data_set.name, self._shots, few)
-        if sample.skipped:
-            log.warning("%s: %d pictures cannot be read and were left", data_set.name, len(sample.skipped))
-        learned, checked = data_set.examples.take(sample.train), data_set.examples.take(sample.validation)
-        side, device = self._bundle.image_size, self._models.device
-        path, key = self._file(data_set, [*sample.train, -1, *sample.validation], self._views, seed)
-        kept = load_evidence(path, key, device)
-        beside = path.with_stem(f"{path.stem}-validation")
-        seen = load_evidence(beside, key, device) if len(checked) else ()
-        if kept is None or seen is None:
-            self._progress.begin(
-                len(learned) + len(checked), stage=f"{data_set.name}, seed {seed}: pictures to learn from"
-            )
-            whole = gather_whole(self._models, learned, side, self._progress.advance)
-            seen = (gather_whole(self._models, checked, side, self._progress.advance),) if len(checked) else ()
-            self._progress.begin(len(learned) * self._views, stage=f"{data_set.name}, seed {seed}: random crops")
-            views = gather_views(self._models, learned, whole, side, self._views, seed, self._progress.advance)
-            if seen:
-                save_evidence(beside, key, seen)
-            save_evidence(path, key, (whole, *views))
+    def _load_train(self, data_set: DataSet, seed: int) -> _TrainFeatures:
+        split = few_shot(data_set.examples, self._shots, seed)
+        if split.short:
+            short = ", ".join(f"{name} {count}" for name, count in list(split.short.items())[:5])
+            log.warning("%s: fewer than %d training images: %s", data_set.name, self._shots, short)
+        if split.skipped:
+            log.warning("%s: %d images could not be read and were skipped", data_set.name, len(split.skipped))
+        train, validation = data_set.examples.take(split.train), data_set.examples.take(split.validation)
+        side, device, advance = self._bundle.image_size, self._models.device, self._progress.advance
+        path, key = self._path_and_key(data_set, [*split.train, -1, *split.validation], self._views, seed)
+        saved = load_features(path, key, device)
+        validation_path = path.with_stem(f"{path.stem}-validation")
+        validated = load_features(validation_path, key, device) if len(validation) else ()
+        if saved is None or validated is None:
+            self._progress.begin(len(train) + len(validation), stage=f"{data_set.name}, seed {seed}: training images")
+            full_images = encode_images(self._models, train, side, advance)
+            validated = (encode_images(self._models, validation, side, advance),) if len(validation) else ()
+            self._progress.begin(len(train) * self._views, stage=f"{data_set.name}, seed {seed}: random crops")
+            views = encode_crops(self._models, train, full_images, side, self._views, seed, advance)
+            if validated:
+                save_features(validation_path, key, validated)
+            save_features(path, key, (full_images, *views))
         else:
-            whole, *rest = kept
+            full_images, *rest = saved
             views = tuple(rest)
-        return _Drawn(sample, whole, views, seen[0] if seen else None)
+        return _TrainFeatures(split, full_images, views, validated[0] if validated else None)
 
-    def _file(self, data_set: DataSet, rows: Sequence[int], *follows: int) -> tuple[Path, str]:
-        """Where evidence is kept, and the key that says what it is of."""
-        told = [self._bundle.sha256, data_set.sha256, list(rows), list(follows), self._models.captions]
-        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    def _path_and_key(self, data_set: DataSet, rows: Sequence[int], *settings: int) -> tuple[Path, str]:
+        """Path of a file, and the key that identifies the inputs of its encoder outputs."""
+        inputs = [self._bundle.sha256, data_set.sha256, list(rows), list(settings), self._models.captions]
+        key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
         return self._folder / f"{key[:32]}.safetensors", key
 
 
-def _some(asked: Asked, places: Sequence[int]) -> Asked:
-    evidence, labels = asked
-    place = {label: i for i, label in enumerate(places)}
-    rows = [i for i, label in enumerate(labels.tolist()) if label in place]
+def _subset(features: TestFeatures, indices: Sequence[int]) -> TestFeatures:
+    outputs, labels = features
+    target_of = {label: target for target, label in enumerate(indices)}
+    rows = [row for row, label in enumerate(labels.tolist()) if label in target_of]
     index = torch.tensor(rows, dtype=torch.int64, device=labels.device)
-    target = torch.tensor([place[label] for label in labels[index].tolist()], device=labels.device)
-    return evidence.take(index), target
+    target = torch.tensor([target_of[label] for label in labels[index].tolist()], device=labels.device)
+    return outputs.take(index), target

@@ -1,4 +1,4 @@
-"""Outcomes as the tables of the literature: a row a head, mean and standard deviation over seeds."""
+"""Tables of outcomes: one row for each head, mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bimors_cli.evaluation.options import EvaluateOptions
-from bimors_cli.evaluation.protocols import BASE_TO_NEW, Question
+from bimors_cli.evaluation.protocols import BASE_TO_NEW, Task
 from bimors_cli.evaluation.trials import Outcome, Trial
 from bimors_cli.evaluation.variants import HeadVariant
 
@@ -16,26 +16,26 @@ HARMONIC_MEAN, TARGET_MEAN, MEAN = "harmonic mean", "mean of targets", "mean"
 
 @dataclass(frozen=True)
 class Cell:
-    """Accuracies or errors 0..1, one a seed; of zero-shot one in all. Empty where a head cannot answer."""
+    """Accuracies or errors 0..1, one for each seed; one for zero-shot. Empty if the head cannot predict the classes."""
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float | None:
-        """None where there is none."""
+        """Mean over seeds; None for an empty cell."""
         return statistics.fmean(self.values) if self.values else None
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation over seeds (n - 1); None of fewer than two."""
+        """Standard deviation over seeds (n - 1); None for fewer than two values."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A head: its cells by column, how many parameters it learns, how many seconds a trial of it took.
+    """A head: cells by column, number of trained parameters, mean seconds of a trial.
 
-    ``errors`` are expected calibration errors, 0..1, by the columns of single questions, and their mean.
+    ``errors`` are expected calibration errors, 0..1, by column of a task, and their mean.
     """
 
     head: str
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``title`` is the data set or source; ``columns`` in order; one row a head."""
+    """A table of a protocol; ``title`` is the data set or source, ``rows`` are the heads."""
 
     protocol: str
     title: str
@@ -57,38 +57,36 @@ class Table:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Title of the table in the results."""
         shots = "all shots" if self.shots == 0 else "1 shot" if self.shots == 1 else f"{self.shots} shots"
         source = f"from {self.title}" if self.title in self.columns else self.title
         return f"{self.protocol}, {source}, {shots}"
 
     def as_text(self) -> tuple[list[str], list[list[str]]]:
-        """Column heads and cells as they are shown; accuracies in per cent, calibration errors in points."""
-        heads = ["head", *(f"{column}, %" for column in self.columns), "ECE", "learns", "seconds"]
+        """Headers and cells as text; accuracies in per cent, calibration errors in percentage points."""
+        headers = ["head", *(f"{column}, %" for column in self.columns), "ECE", "learns", "seconds"]
         rows = [
             [
                 row.head,
-                *(_told(row.cells[column]) for column in self.columns),
-                _told(row.errors[MEAN]),
+                *(_format(row.cells[column]) for column in self.columns),
+                _format(row.errors[MEAN]),
                 f"{row.parameters:,}",
                 f"{row.seconds:.1f}",
             ]
             for row in self.rows
         ]
-        return heads, rows
+        return headers, rows
 
 
-def tables(
-    questions: Sequence[Question], options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]
-) -> tuple[Table, ...]:
-    """Put all outcomes into tables: one for each protocol, table of its questions, and number of shots."""
+def tables(tasks: Sequence[Task], options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]) -> tuple[Table, ...]:
+    """Make one table for each protocol, each ``table`` of its tasks, and each number of shots."""
     found = []
-    for protocol in dict.fromkeys(question.protocol for question in questions):
-        of_protocol = [question for question in questions if question.protocol == protocol]
+    for protocol in dict.fromkeys(task.protocol for task in tasks):
+        of_protocol = [task for task in tasks if task.protocol == protocol]
         for shots in options.shots:
             parts = [
-                _table([q for q in of_protocol if q.table == title], shots, options, outcomes)
-                for title in dict.fromkeys(question.table for question in of_protocol)
+                _table([task for task in of_protocol if task.table == title], shots, options, outcomes)
+                for title in dict.fromkeys(task.table for task in of_protocol)
             ]
             found += parts
             if protocol == BASE_TO_NEW and len(parts) > 1:
@@ -96,15 +94,15 @@ def tables(
     return tuple(found)
 
 
-def _table(asked: Sequence[Question], shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]) -> Table:
-    columns = [question.column for question in asked]
-    roles = {question.column: question.role for question in asked}
+def _table(tasks: Sequence[Task], shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]) -> Table:
+    columns = [task.column for task in tasks]
+    roles = {task.column: task.role for task in tasks}
     rows = []
-    for one in options.contestants:
-        known = [_answers(one, question, shots, options, outcomes) for question in asked]
-        cells = {column: Cell(tuple(values)) for column, (values, _, _) in zip(columns, known, strict=True)}
-        errors = {column: Cell(tuple(values)) for column, (_, values, _) in zip(columns, known, strict=True)}
-        # Of what a head can answer: a linear probe is not asked about new classes.
+    for variant in options.contestants:
+        scores = [_scores(variant, task, shots, options, outcomes) for task in tasks]
+        cells = {column: Cell(tuple(values)) for column, (values, _, _) in zip(columns, scores, strict=True)}
+        errors = {column: Cell(tuple(values)) for column, (_, values, _) in zip(columns, scores, strict=True)}
+        # Mean of the tasks that the head can predict: a linear probe has no scores for new classes.
         errors[MEAN] = _by_seed([cell for cell in errors.values() if cell.values], statistics.fmean)
         if set(roles.values()) == {"base", "new"}:
             cells[HARMONIC_MEAN] = _by_seed(list(cells.values()), statistics.harmonic_mean)
@@ -113,63 +111,74 @@ def _table(asked: Sequence[Question], shots: int, options: EvaluateOptions, outc
             cells[TARGET_MEAN] = _by_seed(targets, statistics.fmean)
         elif len(columns) > 1 and set(roles.values()) == {"source"}:
             cells[MEAN] = _by_seed(list(cells.values()), statistics.fmean)
-        trials = {trial: outcomes[trial] for _, _, some in known for trial in some}
+        trials = {trial: outcomes[trial] for _, _, found in scores for trial in found}
         seconds = statistics.fmean(outcome.seconds for outcome in trials.values())
-        rows.append(Row(one.name, cells, max(outcome.parameters for outcome in trials.values()), seconds, errors))
-    return Table(asked[0].protocol, asked[0].table, shots, tuple(rows[0].cells), tuple(rows))
+        rows.append(Row(variant.name, cells, max(outcome.parameters for outcome in trials.values()), seconds, errors))
+    return Table(tasks[0].protocol, tasks[0].table, shots, tuple(rows[0].cells), tuple(rows))
 
 
-def _answers(
-    one: HeadVariant, question: Question, shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]
+def _scores(
+    variant: HeadVariant, task: Task, shots: int, options: EvaluateOptions, outcomes: Mapping[Trial, Outcome]
 ) -> tuple[list[float], list[float], list[Trial]]:
-    """Accuracies and calibration errors in the order of the seeds, and the trials that they come from."""
+    """Accuracies and calibration errors in the order of the seeds, and their trials."""
     found, trials = [], []
     for trial, outcome in outcomes.items():
-        of_it = trial.contestant == one and question.asked in trial.asked
-        if not of_it or not (trial.learned is None or (trial.learned == question.learned and trial.shots == shots)):
+        if trial.variant != variant or not trial_covers(trial, task, shots):
             continue
         trials.append(trial)
-        answer = outcome.answers[trial.asked.index(question.asked)]
-        if answer is not None:
-            found.append((trial.seed, float(answer["accuracy"]["value"]), float(answer["calibration_error"])))
-    order = {seed: place for place, seed in enumerate(options.seeds)}
-    found.sort(key=lambda one: order.get(one[0], 0))
-    return [right for _, right, _ in found], [error for _, _, error in found], trials
+        scores = outcome.scores[trial.test_classes.index(task.test_classes)]
+        if scores is not None:
+            found.append((trial.seed, float(scores["accuracy"]["value"]), float(scores["calibration_error"])))
+    order = {seed: index for index, seed in enumerate(options.seeds)}
+    found.sort(key=lambda row: order.get(row[0], 0))
+    return [accuracy for _, accuracy, _ in found], [error for _, _, error in found], trials
+
+
+def trial_covers(trial: Trial, task: Task, shots: int) -> bool:
+    """Tell whether a trial has scores for a task with this number of shots."""
+    trained = trial.train_classes
+    return task.test_classes in trial.test_classes and (
+        trained is None or (trained == task.train_classes and trial.shots == shots)
+    )
 
 
 def _by_seed(cells: Sequence[Cell], combine: Callable[[Sequence[float]], float]) -> Cell:
-    """Combine cells seed by seed; of nothing where one of them is empty."""
+    """Combine cells seed by seed; the result is empty if one of the cells is."""
     if not cells or any(not cell.values for cell in cells):
         return Cell(())
     return Cell(tuple(combine(values) for values in zip(*(cell.values for cell in cells), strict=True)))
 
 
-def _average(parts: Sequence[Table]) -> Table:
-    """The mean of base-to-new over data sets: of base, of new, and of these two the harmonic mean."""
+def _average(tables: Sequence[Table]) -> Table:
+    """Mean over data sets for base-to-new: of base, of new, and the harmonic mean of these."""
     rows = []
-    for some in zip(*(part.rows for part in parts), strict=True):
+    for same_head in zip(*(table.rows for table in tables), strict=True):
         cells = {
-            column: _by_seed([row.cells[column] for row in some], statistics.fmean)
-            for column in parts[0].columns
+            column: _by_seed([row.cells[column] for row in same_head], statistics.fmean)
+            for column in tables[0].columns
             if column != HARMONIC_MEAN
         }
         cells[HARMONIC_MEAN] = _by_seed(list(cells.values()), statistics.harmonic_mean)
-        errors = {column: _by_seed([row.errors[column] for row in some], statistics.fmean) for column in some[0].errors}
-        seconds = statistics.fmean(row.seconds for row in some)
-        rows.append(Row(some[0].head, cells, max(row.parameters for row in some), seconds, errors))
-    return Table(BASE_TO_NEW, "mean of data sets", parts[0].shots, tuple(rows[0].cells), tuple(rows))
+        errors = {
+            column: _by_seed([row.errors[column] for row in same_head], statistics.fmean)
+            for column in same_head[0].errors
+        }
+        seconds = statistics.fmean(row.seconds for row in same_head)
+        parameters = max(row.parameters for row in same_head)
+        rows.append(Row(same_head[0].head, cells, parameters, seconds, errors))
+    return Table(BASE_TO_NEW, "mean of data sets", tables[0].shots, tuple(rows[0].cells), tuple(rows))
 
 
 def markdown(table: Table) -> Iterator[str]:
-    """Lines of a Markdown table, the best of a column in bold."""
-    heads, rows = table.as_text()
+    """Lines of a Markdown table; the best value of a column is bold."""
+    headers, rows = table.as_text()
     best = [max((cell.mean or 0.0 for cell in cells), default=0.0) for cells in _columns(table)]
-    yield "| " + " | ".join(heads) + " |"
-    yield "|---|" + "---:|" * (len(heads) - 1)
+    yield "| " + " | ".join(headers) + " |"
+    yield "|---|" + "---:|" * (len(headers) - 1)
     for row, cells in zip(table.rows, rows, strict=True):
-        for place, column in enumerate(table.columns):
-            if row.cells[column].values and row.cells[column].mean == best[place]:
-                cells[place + 1] = f"**{cells[place + 1]}**"
+        for index, column in enumerate(table.columns):
+            if row.cells[column].values and row.cells[column].mean == best[index]:
+                cells[index + 1] = f"**{cells[index + 1]}**"
         yield "| " + " | ".join(cells) + " |"
 
 
@@ -177,7 +186,7 @@ def _columns(table: Table) -> list[list[Cell]]:
     return [[row.cells[column] for row in table.rows] for column in table.columns]
 
 
-def _told(cell: Cell) -> str:
+def _format(cell: Cell) -> str:
     if cell.mean is None:
         return "-"
     return f"{100 * cell.mean:.2f}" + (f" ± {100 * cell.deviation:.2f}" if cell.deviation is not None else "")

@@ -1,4 +1,4 @@
-"""The ledger of an evaluation: a line a finished trial, on disk before the next one begins."""
+"""The trial log of an evaluation: one line for each finished trial, on disk before the next trial starts."""
 
 from __future__ import annotations
 
@@ -18,53 +18,54 @@ from bimors_cli.evaluation.trials import Outcome, Trial
 
 
 def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], options: EvaluateOptions) -> str:
-    """Hash all that decides a trial's outcome: a finished trial is one with the same key."""
-    of = {name: one.sha256 for name, one in data_sets.items()}
-    told = {
+    """Hash everything that the outcome of a trial depends on; a logged trial with the same key is not repeated."""
+    hashes = {name: one.sha256 for name, one in data_sets.items()}
+    trained = trial.train_classes
+    inputs = {
         "bundle": bundle.sha256,
         "head": _head(trial, bundle),
-        "learned": None if trial.learned is None else [of[trial.learned.data_set], list(trial.learned.places)],
-        "asked": [[of[asked.data_set], list(asked.places)] for asked in trial.asked],
+        "learned": None if trained is None else [hashes[trained.data_set], list(trained.indices)],
+        "asked": [[hashes[tested.data_set], list(tested.indices)] for tested in trial.test_classes],
         "shots": trial.shots,
         "seed": trial.seed,
-        # A head that learns nothing does not depend on how the others learn.
-        "recipe": None if trial.learned is None else [options.epochs, options.batch_size, options.official_quirks],
-        # How many crops there are, and of which draw the few shots are the first, follows from all trials together.
-        "draw": None if trial.learned is None else [options.most_shots, options.views],
+        # A head without training does not depend on how the others are trained.
+        "recipe": None if trained is None else [options.epochs, options.batch_size, options.official_quirks],
+        # All trials together determine the number of crops, and the split whose first examples are the few shots.
+        "draw": None if trained is None else [options.most_shots, options.views],
         "scene": [options.bidx, options.stretch, options.nodata],
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def _head(trial: Trial, bundle: Bundle) -> dict[str, Any]:
-    """What decides how a contestant learns and answers.
+    """The settings that training and predictions of a head variant depend on.
 
-    What ledgers of earlier versions do not have is left out where it is as it was then.
+    Settings that logs of earlier versions do not have are omitted where they have their default values.
     """
-    told = {**asdict(trial.contestant), "name": None}
+    settings = {**asdict(trial.variant), "name": None}
     for later in ("one_template", "transductive"):
-        if not told[later]:
-            del told[later]
-    reads_all = trial.contestant.choice is None and not trial.contestant.one_template
-    if reads_all and bundle.templates != (bundle.one_template,):
-        told["templates"] = list(bundle.templates)
-    return told
+        if not settings[later]:
+            del settings[later]
+    all_templates = trial.variant.choice is None and not trial.variant.one_template
+    if all_templates and bundle.templates != (bundle.one_template,):
+        settings["templates"] = list(bundle.templates)
+    return settings
 
 
 class TrialLog:
     """Finished trials by key, in an append-only file of JSON lines.
 
-    A line that a crash cut short is left out; the trial runs again.
+    A truncated last line, as left by a crash, is ignored; its trial runs again.
 
     Raises
     ------
     JournalError
-        The file holds something else.
+        The file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._found: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome] = {}
         self._size = 0
         if not path.exists():
             return
@@ -74,35 +75,36 @@ class TrialLog:
                 break
             try:
                 entry = json.loads(line)
-                outcome = Outcome(**{**entry["outcome"], "answers": tuple(entry["outcome"]["answers"])})
-                self._found[str(entry["key"])] = outcome
+                self._outcomes[str(entry["key"])] = Outcome.from_json(entry["outcome"])
             except (ValueError, KeyError, TypeError) as error:
                 if number == len(lines):
                     break
-                raise JournalError(f"{path}, line {number}: damaged", "start anew with --overwrite") from error
+                raise JournalError(
+                    f"{path}, line {number}: invalid entry", "start from scratch with --overwrite"
+                ) from error
             self._size += len(line)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._found
+        return key in self._outcomes
 
     def __getitem__(self, key: str) -> Outcome:
-        return self._found[key]
+        return self._outcomes[key]
 
     def add(self, key: str, trial: Trial, outcome: Outcome) -> None:
-        """Write a finished trial down for good.
+        """Append a finished trial and flush it to disk.
 
         Raises
         ------
         OutputError
             The file cannot be written.
         """
-        entry: dict[str, Any] = {"key": key, "head": trial.contestant.name, "outcome": asdict(outcome)}
+        entry: dict[str, Any] = {"key": key, "head": trial.variant.name, "outcome": outcome.as_json()}
         try:
             with self._path.open("ab") as file:
-                file.truncate(self._size)  # drops what a crash cut short
+                file.truncate(self._size)  # removes a truncated last line
                 self._size += file.write(json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(f"{self._path}: {error.strerror or error}", "is the disk full?") from error
-        self._found[key] = outcome
+        self._outcomes[key] = outcome

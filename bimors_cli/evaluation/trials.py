@@ -1,19 +1,19 @@
-"""A trial: one head learns once and answers what it is asked about. All protocols are made of trials."""
+"""A trial trains one head once and tests it on one or more sets of classes. All protocols consist of trials."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
-from bimors_cli.evaluation.feature_store import FeatureStore
+from bimors_cli.evaluation.feature_store import FeatureStore, TestFeatures
 from bimors_cli.evaluation.options import EvaluateOptions
-from bimors_cli.evaluation.protocols import Classes, Question
+from bimors_cli.evaluation.protocols import Classes, Task
 from bimors_cli.evaluation.variants import HeadVariant
 from bimors_cli.labels import Labels, new_names
 from bimors_cli.metrics.scores import score
@@ -22,26 +22,39 @@ from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.registry import make_head
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.refine.transductive import transductive
-from bimors_cli.training.train import Lesson, Training, answer, begin, learn, learned_parameters
+from bimors_cli.training.train import Training, TrainingData, count_trained, fit, init_training, predict_logits
 
 
 @dataclass(frozen=True)
 class Trial:
-    """``learned`` None and ``shots`` and ``seed`` 0 for a head that learns nothing. ``asked`` in order, none twice."""
+    """A head variant, its training classes and its test classes; the latter are ordered and unique.
 
-    contestant: HeadVariant
-    learned: Classes | None
+    For a head without training ``train_classes`` is None, and ``shots`` and ``seed`` are 0.
+    """
+
+    variant: HeadVariant
+    train_classes: Classes | None
     shots: int
     seed: int
-    asked: tuple[Classes, ...]
+    test_classes: tuple[Classes, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Convert it to the form of ``results.json``."""
+        return {
+            "contestant": asdict(self.variant),
+            "learned": None if self.train_classes is None else self.train_classes.as_json(),
+            "shots": self.shots,
+            "seed": self.seed,
+            "asked": [classes.as_json() for classes in self.test_classes],
+        }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial came to, as plain values for `results.json`.
+    """The result of a trial as plain values.
 
-    ``answers`` are scores by place in ``Trial.asked``; None where the head cannot answer (a linear probe and classes
-    that it has not learned).
+    ``scores`` are in the order of ``Trial.test_classes``; None where the head cannot predict the classes (a linear
+    probe, and classes that it was not trained on).
     """
 
     parameters: int
@@ -49,39 +62,56 @@ class Outcome:
     best_epoch: int | None
     validation_accuracy: float | None
     seconds: float
-    answers: tuple[dict[str, Any] | None, ...]
+    scores: tuple[dict[str, Any] | None, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Convert it to the form of ``results.json`` and ``trials.jsonl``."""
+        return {
+            "parameters": self.parameters,
+            "temperature": self.temperature,
+            "best_epoch": self.best_epoch,
+            "validation_accuracy": self.validation_accuracy,
+            "seconds": self.seconds,
+            "answers": self.scores,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Outcome:
+        """Read what `as_json` returns. Raises KeyError or TypeError."""
+        fields = {key: value for key, value in content.items() if key != "answers"}
+        return cls(**fields, scores=tuple(content["answers"]))
 
 
-def trials_of(questions: Sequence[Question], options: EvaluateOptions) -> tuple[Trial, ...]:
-    """All trials that answer the questions, each head learning once from the same examples whatever it is asked.
+def trials_of(tasks: Sequence[Task], options: EvaluateOptions) -> tuple[Trial, ...]:
+    """List the trials of some tasks; a head is trained once for all tasks with the same training examples.
 
-    They come by data set and seed, in the order of the questions.
+    Trials are ordered by data set and seed, then in the order of the tasks.
     """
-    contestants = options.contestants
-    asked: dict[Classes, list[Classes]] = {}
-    for question in questions:
-        known = asked.setdefault(question.learned, [])
-        if question.asked not in known:
-            known.append(question.asked)
-    everything = tuple(dict.fromkeys(question.asked for question in questions))
-    found = [Trial(one, None, 0, 0, everything) for one in contestants if one.choice is None]
-    names = list(dict.fromkeys(learned.data_set for learned in asked))
+    variants = options.contestants
+    tests: dict[Classes, list[Classes]] = {}
+    for task in tasks:
+        tested = tests.setdefault(task.train_classes, [])
+        if task.test_classes not in tested:
+            tested.append(task.test_classes)
+    all_tested = tuple(dict.fromkeys(task.test_classes for task in tasks))
+    trials = [Trial(variant, None, 0, 0, all_tested) for variant in variants if variant.choice is None]
+    names = list(dict.fromkeys(classes.data_set for classes in tests))
     for name in names:
         for seed in options.seeds:
-            found += [
-                Trial(one, learned, shots, seed, tuple(about))
-                for learned, about in asked.items()
-                if learned.data_set == name
+            trials += [
+                Trial(variant, trained, shots, seed, tuple(tested))
+                for trained, tested in tests.items()
+                if trained.data_set == name
                 for shots in options.shots
-                for one in contestants
-                if one.choice is not None
+                for variant in variants
+                if variant.choice is not None
             ]
-    return tuple(found)
+    return tuple(trials)
 
 
-def learning(trial: Trial) -> Trial:
-    """What is the same of trials that can share what their head learns: they differ in how answers are refined."""
-    return replace(trial, contestant=trial.contestant.without_refinement)
+def unrefined(trial: Trial) -> Trial:
+    """The trial without refinement; it is equal for trials that share a trained head."""
+    return replace(trial, variant=trial.variant.without_refinement)
 
 
 def run_trials(
@@ -89,140 +119,144 @@ def run_trials(
     models: FrozenModels,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
-    room: FeatureStore,
+    store: FeatureStore,
     options: EvaluateOptions,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> tuple[Outcome, ...]:
-    """Let a head learn once, and answer as each of these trials wants it.
+    """Train a head once, and score its predictions for each of some trials.
 
     Parameters
     ----------
     trials : sequence of Trial
-        At least one; `learning` is the same of all.
-    models, bundle, data_sets, room, options
-        Of the evaluation.
+        At least one; `unrefined` must be equal for all.
+    models, bundle, data_sets, store, options
+        As for the evaluation.
     after_epoch : callable
-        See `bimors_cli.training.train.train`.
+        As for `bimors_cli.training.train.train`.
 
     Returns
     -------
     tuple of Outcome
-        In the order of the trials. The seconds of each are those of the learning and of its own answers.
+        In the order of the trials. The seconds of a trial include the shared training.
 
     Raises
     ------
     BimorsError
-        A label is too long, a picture cannot be read any more; whatever ``after_epoch`` raises.
+        A label is too long; an image can no longer be read; any error of ``after_epoch``.
     """
     trial = trials[0]
-    asked = [room.asked(classes) for classes in trial.asked]
-    lesson = None if trial.learned is None else room.lesson(trial.learned, trial.shots, trial.seed)
+    tests = [store.test_features(classes) for classes in trial.test_classes]
+    data = None
+    if trial.train_classes is not None:
+        data = store.training_data(trial.train_classes, trial.shots, trial.seed)
     clock = time.perf_counter()
-    pupil = _teach(trial, lesson, models, bundle, data_sets, room, options, after_epoch)
-    answers = [
-        None
-        if pupil.knows_only is not None and new_names(_names(classes, data_sets), pupil.knows_only)
-        else probabilities(
-            answer(
-                pupil.head(Labels.literal(_names(classes, data_sets))), _blinded(evidence, trial.contestant, models)
-            ),
-            pupil.temperature,
-        ).cpu()
-        for classes, (evidence, _) in zip(trial.asked, asked, strict=True)
+    trained = _train(trial, data, models, bundle, data_sets, store, options, after_epoch)
+    predictions = [
+        _predict(trained, _names(classes, data_sets), _ablate(features, trial.variant, models))
+        for classes, (features, _) in zip(trial.test_classes, tests, strict=True)
     ]
-    together = time.perf_counter() - clock
-    return tuple(_outcome(one, pupil, answers, asked, data_sets, together) for one in trials)
+    shared_seconds = time.perf_counter() - clock
+    return tuple(_outcome(one, trained, predictions, tests, data_sets, shared_seconds) for one in trials)
 
 
 @dataclass(frozen=True)
-class _Pupil:
-    """A head that has learned: ``head`` makes it for labels, ``knows_only`` are those that it can answer with."""
+class _TrainedHead:
+    """A trained head: ``make`` returns it for labels; ``only_labels`` are the only labels that it can predict."""
 
-    head: Callable[[Labels], Head]
+    make: Callable[[Labels], Head]
     temperature: float
     training: Training | None = None
-    knows_only: tuple[str, ...] | None = None
+    only_labels: tuple[str, ...] | None = None
 
 
-def _teach(
+def _predict(trained: _TrainedHead, names: tuple[str, ...], features: EncoderOutputs) -> torch.Tensor | None:
+    """Calibrated probabilities, float32 [N, K]; None if the head cannot predict the labels."""
+    if trained.only_labels is not None and new_names(names, trained.only_labels):
+        return None
+    return probabilities(predict_logits(trained.make(Labels.literal(names)), features), trained.temperature).cpu()
+
+
+def _train(
     trial: Trial,
-    lesson: Lesson | None,
+    data: TrainingData | None,
     models: FrozenModels,
     bundle: Bundle,
     data_sets: Mapping[str, DataSet],
-    room: FeatureStore,
+    store: FeatureStore,
     options: EvaluateOptions,
     after_epoch: Callable[[Training], None],
-) -> _Pupil:
-    contestant, choice = trial.contestant, trial.contestant.choice
-    if choice is None or trial.learned is None or lesson is None:
-        templates = (bundle.one_template,) if contestant.one_template else bundle.templates
-        return _Pupil(lambda labels: ZeroShotHead(models.clip, labels, templates), bundle.zero_shot_temperature)
-    trained = _names(trial.learned, data_sets)
-    lesson = _sensed(lesson, contestant, models)
+) -> _TrainedHead:
+    variant, choice = trial.variant, trial.variant.choice
+    if choice is None or trial.train_classes is None or data is None:
+        templates = (bundle.one_template,) if variant.one_template else bundle.templates
+        return _TrainedHead(lambda labels: ZeroShotHead(models.clip, labels, templates), bundle.zero_shot_temperature)
+    names = _names(trial.train_classes, data_sets)
+    data = _ablated(data, variant, models)
     if options.official_quirks:
-        evidence, target = room.asked(trial.learned)
-        lesson = replace(lesson, validation=(_blinded(evidence, contestant, models), target))
-    recipe = contestant.recipe(options.epochs, options.batch_size, trial.seed)
-    training, head = begin(choice, models, bundle, Labels.literal(trained), lesson, recipe)
-    temperature = learn(training, head, lesson, recipe, bundle, after_epoch)
+        features, target = store.test_features(trial.train_classes)
+        data = replace(data, validation=(_ablate(features, variant, models), target))
+    config = variant.train_config(options.epochs, options.batch_size, trial.seed)
+    training, head = init_training(choice, models, bundle, Labels.literal(names), data, config)
+    temperature = fit(training, head, data, config, bundle, after_epoch)
 
-    def made(labels: Labels) -> Head:
-        return make_head(choice.head, models.clip, labels, training.learner, words=bundle.context, trained=trained)
+    def make(labels: Labels) -> Head:
+        return make_head(choice.head, models.clip, labels, training.learner, words=bundle.context, trained=names)
 
-    return _Pupil(made, temperature, training, trained if choice.head == "linear" else None)
+    return _TrainedHead(make, temperature, training, names if choice.head == "linear" else None)
 
 
 def _outcome(
     trial: Trial,
-    pupil: _Pupil,
-    answers: Sequence[torch.Tensor | None],
-    asked: Sequence[tuple[EncoderOutputs, torch.Tensor]],
+    trained: _TrainedHead,
+    predictions: Sequence[torch.Tensor | None],
+    tests: Sequence[TestFeatures],
     data_sets: Mapping[str, DataSet],
-    together: float,
+    shared_seconds: float,
 ) -> Outcome:
-    """Score the answers as one trial gives them; ``together`` are the seconds that it shares with others."""
+    """Score the predictions of one trial; ``shared_seconds`` is the time of the shared training and prediction."""
     clock = time.perf_counter()
-    scores = []
-    for classes, said, (evidence, target) in zip(trial.asked, answers, asked, strict=True):
-        if said is not None and trial.contestant.transductive:
-            said = torch.from_numpy(transductive(evidence.image_feature.cpu().numpy(), said.numpy()))
-        scores.append(None if said is None else score(said, target.cpu(), _names(classes, data_sets)).as_json())
-    training = pupil.training
+    scores: list[dict[str, Any] | None] = []
+    for classes, prediction, (features, target) in zip(trial.test_classes, predictions, tests, strict=True):
+        if prediction is None:
+            scores.append(None)
+            continue
+        if trial.variant.transductive:
+            prediction = torch.from_numpy(transductive(features.image_feature.cpu().numpy(), prediction.numpy()))
+        scores.append(score(prediction, target.cpu(), _names(classes, data_sets)).as_json())
+    training = trained.training
     best = None if training is None else training.epochs[training.best_epoch - 1]
     return Outcome(
-        parameters=0 if training is None else learned_parameters(training),
-        temperature=pupil.temperature,
+        parameters=0 if training is None else count_trained(training),
+        temperature=trained.temperature,
         best_epoch=None if best is None else best.epoch,
         validation_accuracy=None if best is None else best.validation_accuracy,
-        seconds=together + time.perf_counter() - clock,
-        answers=tuple(scores),
+        seconds=shared_seconds + time.perf_counter() - clock,
+        scores=tuple(scores),
     )
 
 
 def _names(classes: Classes, data_sets: Mapping[str, DataSet]) -> tuple[str, ...]:
-    return tuple(data_sets[classes.data_set].classes[place] for place in classes.places)
+    return tuple(data_sets[classes.data_set].classes[index] for index in classes.indices)
 
 
-def _sensed(lesson: Lesson, contestant: HeadVariant, models: FrozenModels) -> Lesson:
-    """The lesson as a contestant without some of its senses sees it."""
-    if contestant.captions and contestant.patch_tokens:
-        return lesson
-    material = lesson.material
-    checked = lesson.validation
-    return Lesson(
-        replace(material, views=tuple(_blinded(view, contestant, models) for view in material.views)),
-        _blinded(lesson.whole, contestant, models),
-        None if checked is None else (_blinded(checked[0], contestant, models), checked[1]),
+def _ablated(data: TrainingData, variant: HeadVariant, models: FrozenModels) -> TrainingData:
+    """The training data without the inputs that a variant does not use."""
+    if variant.captions and variant.patch_tokens:
+        return data
+    validation = data.validation
+    return TrainingData(
+        replace(data.train, views=tuple(_ablate(view, variant, models) for view in data.train.views)),
+        _ablate(data.full_images, variant, models),
+        None if validation is None else (_ablate(validation[0], variant, models), validation[1]),
     )
 
 
-def _blinded(evidence: EncoderOutputs, contestant: HeadVariant, models: FrozenModels) -> EncoderOutputs:
-    if not contestant.captions:
-        silence = models.caption_encoder.embed([""])
-        captions = ("",) * len(evidence)
-        evidence = replace(evidence, captions=captions, caption_embedding=silence.expand(len(evidence), -1))
-    if not contestant.patch_tokens:
-        # One token is as good as many that are all zero: only their mean is used.
-        evidence = replace(evidence, patch_tokens=torch.zeros_like(evidence.patch_tokens[:, :1]))
-    return evidence
+def _ablate(features: EncoderOutputs, variant: HeadVariant, models: FrozenModels) -> EncoderOutputs:
+    if not variant.captions:
+        empty = models.caption_encoder.embed([""])
+        captions = ("",) * len(features)
+        features = replace(features, captions=captions, caption_embedding=empty.expand(len(features), -1))
+    if not variant.patch_tokens:
+        # One zero token replaces all: only the mean of the tokens is used.
+        features = replace(features, patch_tokens=torch.zeros_like(features.patch_tokens[:, :1]))
+    return features

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: a head, as it is or with something changed."""
+"""Head variants that an evaluation compares: a head, optionally with changed settings."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _FORM: Final = (
 
 @dataclass(frozen=True)
 class HeadVariant:
-    """A head in a comparison.
+    """A head with its settings in an evaluation.
 
     Attributes
     ----------
     name : str
-        As the user wrote it.
-    choice : HeadChoice or None
-        What learns; None for zero-shot, which does not.
+        The text that the user entered.
+    choice : HeadConfig or None
+        The head to train; None for zero-shot, which is not trained.
     captions, patch_tokens : bool
-        Without them every caption is empty, every patch token zero, in training and in testing.
+        If False, all captions are empty, or all patch tokens are zero, in training and in testing.
     rate : float, optional
-        Highest learning rate, if not the head's own.
+        Maximum learning rate; by default that of the head.
     epochs : int, optional
-        If not as many as all others.
+        Number of epochs; by default that of the evaluation.
     one_template : bool
-        Zero-shot with the one template that an untrained prompt learner begins with, not with all of the bundle's.
+        Zero-shot with the template that initializes a prompt learner, instead of all templates of the bundle.
     transductive : bool
-        The answers to all test pictures of a question are refined together, see `bimors_cli.refine.transductive`.
+        The predictions for all test images of a task are refined together, see `bimors_cli.refine.transductive`.
     """
 
     name: str
@@ -55,23 +55,23 @@ class HeadVariant:
 
     @property
     def without_refinement(self) -> HeadVariant:
-        """What it is before its answers are refined: all that learns alike has one of these."""
+        """The variant without name and refinement; it is equal for variants that share a trained head."""
         return replace(self, name="", transductive=False)
 
     @property
-    def listens(self) -> bool:
-        """Whether captions take part in its answer."""
+    def uses_captions(self) -> bool:
+        """Whether the predictions depend on captions."""
         return self.choice is not None and self.choice.head == "bimors" and self.captions
 
-    def recipe(self, epochs: int, batch_size: int, seed: int) -> TrainConfig:
-        """Its training run, where all others have these epochs. Only for a head that learns."""
+    def train_config(self, epochs: int, batch_size: int, seed: int) -> TrainConfig:
+        """The training configuration, where ``epochs`` is the default; not for zero-shot."""
         assert self.choice is not None
         rate = RATES[self.choice.head] if self.rate is None else self.rate
         return TrainConfig(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
 
     def with_official_quirks(self) -> HeadVariant:
-        """The same with the deviations of the published implementation that lie in the head: bimors has a random start,
-        a random and frozen caption projection, and float16; the others are as they are.
+        """The variant with the deviations of the published implementation: bimors has a random start, a random and
+        frozen caption projection, and float16. Other heads are returned unchanged.
         """
         if self.choice is None or self.choice.head != "bimors":
             return self
@@ -80,24 +80,24 @@ class HeadVariant:
 
 
 def parse_variants(texts: Sequence[str]) -> tuple[HeadVariant, ...]:
-    """Read heads as users write them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
+    """Parse heads as the user enters them: ``bimors``, ``bimors+cache``, ``bimors:no-captions:tokens=8``.
 
-    Changes of all heads: ``transductive`` (the answers to all test pictures are refined together). Of zero-shot:
-    ``one-template``. Of bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection
-    stays random) and ``random-start`` (the attention adds something from the start, as in the published
-    implementation). Of heads with context tokens: ``tokens=M``. Of all that learn: ``lr=RATE`` and ``epochs=N``.
+    Changes for all heads: ``transductive`` (the predictions for all test images are refined together). For zero-shot:
+    ``one-template``. For bimors: ``no-captions``, ``no-patch-tokens``, ``frozen-projection`` (the caption projection
+    is random and not trained) and ``random-start`` (the attention starts with random weights, as in the published
+    implementation). For heads with context tokens: ``tokens=M``. For trainable heads: ``lr=RATE`` and ``epochs=N``.
 
     Raises
     ------
     InputError
-        One is not of this form, or stands there twice.
+        A head or a change is invalid, or a head is repeated.
     """
     names = [text.strip() for text in texts if text.strip()]
     if not names:
-        raise InputError("--heads: no head", _FORM)
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise InputError(f"--heads: {sorted(twice)[0]} is there twice", "name each once")
+        raise InputError("--heads: no head was given", _FORM)
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise InputError(f"--heads: {sorted(repeated)[0]} is repeated", "give each head once")
     return tuple(_parse(name) for name in names)
 
 
@@ -118,7 +118,7 @@ def _parse(text: str) -> HeadVariant:
 def _zero_shot(text: str, changes: Sequence[str]) -> HeadVariant:
     other = [change for change in changes if change not in (_ONE_TEMPLATE, _TRANSDUCTIVE)]
     if other:
-        raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is no change of it", _FORM)
+        raise InputError(f"--heads {text}: {other[0]!r} is not supported for zero-shot", _FORM)
     return HeadVariant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
 
 
@@ -142,7 +142,7 @@ def _changed(before: HeadVariant, change: str) -> HeadVariant:
             return replace(before, rate=_number(before, change, number, 1e-9, 1000.0))
         case ["epochs", number]:
             return replace(before, epochs=_whole(before, change, number, 100_000))
-    raise InputError(f"--heads {before.name}: {change!r} is no change of {choice.head}", _FORM)
+    raise InputError(f"--heads {before.name}: {change!r} is not supported for {choice.head}", _FORM)
 
 
 def _number(before: HeadVariant, change: str, text: str, least: float, most: float, kind: str = "a number") -> float:
@@ -151,16 +151,16 @@ def _number(before: HeadVariant, change: str, text: str, least: float, most: flo
     except ValueError:
         value = math.nan
     if not least <= value <= most:
-        raise _no_number(before, change, least, most, kind)
+        raise _not_a_number(before, change, least, most, kind)
     return value
 
 
 def _whole(before: HeadVariant, change: str, text: str, most: int) -> int:
     value = _number(before, change, text, 1, most, _WHOLE)
     if not value.is_integer():
-        raise _no_number(before, change, 1, most, _WHOLE)
+        raise _not_a_number(before, change, 1, most, _WHOLE)
     return int(value)
 
 
-def _no_number(before: HeadVariant, change: str, least: float, most: float, kind: str) -> InputError:
-    return InputError(f"--heads {before.name}: {change}: {kind} from {least:g} to {most:g}", _FORM)
+def _not_a_number(before: HeadVariant, change: str, least: float, most: float, kind: str) -> InputError:
+    return InputError(f"--heads {before.name}: {change}: the value must be {kind} from {least:g} to {most:g}", _FORM)

@@ -1,1 +1,1 @@
-"""Fine-tuning: where examples come from, few-shot sampling, the loop, calibration."""
+"""Fine-tuning: training examples, few-shot sampling, training loop, calibration."""

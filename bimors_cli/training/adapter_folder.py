@@ -1,4 +1,4 @@
-"""The folder that finetune leaves: weights and manifest, card, figures, charts."""
+"""The folder that finetune writes: weights, manifest, model card, metrics and charts."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import Training
 
-# By part (``validation``, ``test``) and head: probabilities [N, K] and targets [N].
-Answers = Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
+# By split (``validation``, ``test``) and head: probabilities [N, K] and targets [N].
+Predictions = Mapping[str, Mapping[str, tuple[torch.Tensor, torch.Tensor]]]
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run came to.
+    """The results of a run.
 
-    ``answers`` are of the parts that were looked at, of the zero-shot head and the one that was trained.
+    ``predictions`` are those of the zero-shot head and of the trained head, on the splits that have examples.
     """
 
     labels: tuple[str, ...]
     temperature: float
-    answers: Answers
+    predictions: Predictions
     parameters: int
-    sample: FewShotSplit
+    split: FewShotSplit
     seconds: Mapping[str, float]
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Scores]]:
-        """The answers compared with the truth, by part and head."""
+        """Scores of the predictions, by split and head."""
         return {
-            part: {head: score(*answer, self.labels) for head, answer in heads.items()}
-            for part, heads in self.answers.items()
+            split: {head: score(*prediction, self.labels) for head, prediction in heads.items()}
+            for split, heads in self.predictions.items()
         }
 
 
@@ -59,7 +59,7 @@ def save_adapter(
     *,
     overwrite: bool,
 ) -> None:
-    """Write the adapter's folder, whole or not at all.
+    """Write the adapter's folder atomically.
 
     Raises
     ------
@@ -83,21 +83,22 @@ def _fill(
 ) -> None:
     labels = examples.labels.names
     write_tensors(folder / WEIGHTS, training.learner.state_dict())
-    recipe = options.recipe
-    told = {
+    config = options.recipe
+    description = {
         **examples.description,
         "shots": "all" if options.shots == 0 else str(options.shots),
-        "examples": f"{len(results.sample.train)} for training, {len(results.sample.validation)} for validation",
+        "examples": f"{len(results.split.train)} for training, {len(results.split.validation)} for validation",
         "captions": "yes" if options.captions else "no",
-        "recipe": f"SGD {recipe.rate:g}, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}, "
-        f"{recipe.epochs} epochs, batch {recipe.batch_size}, cosine after {recipe.warm_epochs} epoch at "
-        f"{recipe.warm_rate:g}",
+        "recipe": f"SGD {config.rate:g}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}, "
+        f"{config.epochs} epochs, batch {config.batch_size}, cosine after {config.warm_epochs} epoch at "
+        f"{config.warm_rate:g}",
         "best epoch": str(training.best_epoch),
-        "seed": str(recipe.seed),
+        "seed": str(config.seed),
         "learnable parameters": str(results.parameters),
     }
-    if results.sample.short:
-        told["fewer examples than asked"] = ", ".join(f"{k} {v}" for k, v in sorted(results.sample.short.items()))
+    if results.split.short:
+        short = ", ".join(f"{name} {count}" for name, count in sorted(results.split.short.items()))
+        description["fewer examples than asked"] = short
     adapter = write_adapter_manifest(
         folder,
         bundle,
@@ -106,10 +107,10 @@ def _fill(
         cache=options.cache or options.head == "cache",
         labels=labels,
         temperature=results.temperature,
-        training=told,
+        training=description,
     )
     scores = results.scores
-    figures = {part: {head: found.as_json() for head, found in heads.items()} for part, heads in scores.items()}
+    figures = {split: {head: found.as_json() for head, found in heads.items()} for split, heads in scores.items()}
     epochs = [asdict(epoch) for epoch in training.epochs]
     metrics = {
         "epochs": epochs,
@@ -122,15 +123,14 @@ def _fill(
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     charts = {"training.png": "Loss and accuracy by epoch"}
     training_curves(folder / "training.png", [_named(epoch) for epoch in epochs])
-    best = results.answers.get("test") or results.answers.get("validation")
-    if best is not None:
-        part = "test" if "test" in results.answers else "validation"
-        confusion_matrix(folder / "confusion.png", scores[part][options.head])
-        reliability_diagram(folder / "reliability.png", *best[options.head])
-        charts |= {"confusion.png": f"Confusion on {part}", "reliability.png": f"Reliability on {part}"}
+    split = next((name for name in ("test", "validation") if results.predictions.get(name)), None)
+    if split is not None:
+        confusion_matrix(folder / "confusion.png", scores[split][options.head])
+        reliability_diagram(folder / "reliability.png", *results.predictions[split][options.head])
+        charts |= {"confusion.png": f"Confusion on {split}", "reliability.png": f"Reliability on {split}"}
     (folder / "README.md").write_text(card(adapter, scores, charts, bundle), encoding="utf-8")
     for file in folder.iterdir():
-        file.chmod(0o644)  # safetensors writes files for their owner alone
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _named(epoch: Mapping[str, float | None]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The temperature that makes a head's answers probabilities."""
+"""Temperature scaling of the logits of a head."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from torch.nn import functional
 
 
 def fit_temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
-    """Find the temperature that makes the true answers most likely (Guo et al. 2017, arXiv 1706.04599).
+    """Fit the temperature that minimizes the cross-entropy (Guo et al. 2017, arXiv 1706.04599).
 
     Parameters
     ----------
     logits : torch.Tensor
-        float [N, K], of examples that the head was not trained on.
+        float [N, K], of examples that are not in the training set.
     target : torch.Tensor
         int64 [N]
 
     Returns
     -------
     float
-        What the logits are to be divided by, between 0.01 and 100: where every answer is right, ever colder would be
-        ever likelier, and no confidence of 1 is earned by a few examples.
+        The divisor of the logits, limited to 0.01..100. If all predictions are correct, the optimum is 0, and a few
+        examples do not justify a confidence of 1.
     """
     logits = logits.detach().double()
     log = torch.zeros((), dtype=torch.float64, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The folder of a run that is not finished: what `--resume` goes on from."""
+"""The checkpoint folder of an unfinished run, which `--resume` continues from."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ PLAN, CHECKPOINT, LOCK = "plan.json", "checkpoint.safetensors", "lock"
 
 
 class TrainingCheckpoint:
-    """Holds evidence and the last whole epoch of a run beside its output, ``<output>.training/``, until it is finished.
+    """Encoder outputs and last complete epoch of an unfinished run, in ``<output>.training/`` next to its output.
 
     Parameters
     ----------
     output : Path
         The adapter's folder.
     plan : mapping
-        All that decides the result, as JSON values; only a run with the same plan can be taken up again.
+        Everything that the result depends on, as JSON values; only a run with the same plan can be resumed.
     resume, overwrite : bool
-        Go on with a run that was cut off; throw one away. With neither, there must be none.
+        Continue an unfinished run; discard it. With neither, an unfinished run is an error.
 
     Raises
     ------
     OutputExistsError
-        A run was cut off, and neither ``resume`` nor ``overwrite`` is set.
+        There is an unfinished run, and neither ``resume`` nor ``overwrite`` is set.
     JournalError
-        Another process works there; the run that was cut off had another plan.
+        Another process uses the folder; the unfinished run has another plan.
     OutputError
-        The folder cannot be made.
+        The folder cannot be created.
     """
 
     def __init__(self, output: Path, plan: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder = output.with_name(f"{output.name}.training")
         self._plan = json.loads(json.dumps(plan))
-        found = self.was_begun(output)
+        found = self.is_unfinished(output)
         if found and not (resume or overwrite):
             raise OutputExistsError(
-                f"{self.folder}: a run of this output was not finished",
-                "go on with --resume, or start anew with --overwrite",
+                f"{self.folder}: the previous run for this output is unfinished",
+                "continue with --resume, or start from scratch with --overwrite",
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ class TrainingCheckpoint:
                 raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
 
     @staticmethod
-    def was_begun(output: Path) -> bool:
-        """Tell whether a run of this output was not finished."""
+    def is_unfinished(output: Path) -> bool:
+        """Tell whether there is an unfinished run for this output."""
         return (output.with_name(f"{output.name}.training") / PLAN).exists()
 
     def _check_plan(self) -> None:
@@ -87,29 +87,31 @@ class TrainingCheckpoint:
             before = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except ValueError as error:
             self._lock.release()
-            raise JournalError(f"{self.folder / PLAN} is damaged: {error}", "start anew with --overwrite") from error
+            raise JournalError(
+                f"{self.folder / PLAN} is damaged: {error}", "start from scratch with --overwrite"
+            ) from error
         other = sorted(key for key in {*before, *self._plan} if before.get(key) != self._plan.get(key))
         if other:
             self._lock.release()
             raise JournalError(
-                f"{self.folder}: the run there differs in {', '.join(other)}",
-                "give the options that it began with, or start anew with --overwrite",
+                f"{self.folder}: the unfinished run differs in {', '.join(other)}",
+                "resume with its options, or start from scratch with --overwrite",
             )
 
     def save(self, training: Training) -> None:
-        """Keep a run as it stands between two epochs. Written whole or not at all. Raises OutputError."""
+        """Save the state of a run between two epochs atomically. Raises OutputError."""
         momentum = {
-            f"momentum.{i}": state["momentum_buffer"]
-            for i, state in training.optimiser.state_dict()["state"].items()
-            if state.get("momentum_buffer") is not None
+            f"momentum.{i}": values["momentum_buffer"]
+            for i, values in training.optimiser.state_dict()["state"].items()
+            if values.get("momentum_buffer") is not None
         }
         tensors = {f"learner.{key}": value for key, value in training.learner.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in training.best.items()} | momentum
-        told = {"epochs": [asdict(epoch) for epoch in training.epochs], "best_epoch": training.best_epoch}
-        write_tensors(self.folder / CHECKPOINT, tensors, {"state": json.dumps(told)})
+        state = {"epochs": [asdict(epoch) for epoch in training.epochs], "best_epoch": training.best_epoch}
+        write_tensors(self.folder / CHECKPOINT, tensors, {"state": json.dumps(state)})
 
     def restore(self, training: Training) -> None:
-        """Take up what `save` kept, if anything.
+        """Restore the saved state, if there is one.
 
         Raises
         ------
@@ -121,28 +123,30 @@ class TrainingCheckpoint:
             return
         try:
             with safe_open(path, framework="pt") as file:
-                kept = {key: file.get_tensor(key) for key in list(file.keys())}
-                told = json.loads((file.metadata() or {})["state"])
-            training.learner.load_state_dict(_part(kept, "learner."))
-            training.epochs = [EpochFigures(**epoch) for epoch in told["epochs"]]
+                tensors = {key: file.get_tensor(key) for key in list(file.keys())}
+                state = json.loads((file.metadata() or {})["state"])
+            training.learner.load_state_dict(_with_prefix(tensors, "learner."))
+            training.epochs = [EpochFigures(**epoch) for epoch in state["epochs"]]
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise JournalError(
-                f"{path} is damaged: {str(error).splitlines()[0]}", "start anew with --overwrite"
+                f"{path} is damaged: {str(error).splitlines()[0]}", "start from scratch with --overwrite"
             ) from error
-        training.best = {key: value.to(training.best[key].device) for key, value in _part(kept, "best.").items()}
-        training.best_epoch = told["best_epoch"]
-        state = training.optimiser.state_dict()
-        state["state"] = {int(key): {"momentum_buffer": value} for key, value in _part(kept, "momentum.").items()}
-        training.optimiser.load_state_dict(state)
+        best = _with_prefix(tensors, "best.")
+        training.best = {key: value.to(training.best[key].device) for key, value in best.items()}
+        training.best_epoch = state["best_epoch"]
+        momentum = _with_prefix(tensors, "momentum.")
+        optimiser = training.optimiser.state_dict()
+        optimiser["state"] = {int(key): {"momentum_buffer": value} for key, value in momentum.items()}
+        training.optimiser.load_state_dict(optimiser)
 
     def finish(self) -> None:
-        """Throw the folder away: the adapter is in its place."""
-        (self.folder / PLAN).unlink(missing_ok=True)  # first: without it there is nothing to go on with
+        """Delete the folder after the adapter was written."""
+        (self.folder / PLAN).unlink(missing_ok=True)  # first: without it no run can be resumed
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def release(self) -> None:
-        """Leave the folder for `--resume`."""
+        """Release the lock and keep the folder for `--resume`."""
         self._lock.release()
 
     def _write(self, name: str, text: str) -> None:
@@ -151,5 +155,5 @@ class TrainingCheckpoint:
         os.replace(part, self.folder / name)
 
 
-def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Evidence of examples, gathered once: the whole picture, and the random crops that training sees."""
+"""Encoder outputs of training examples, computed once: of full images and of random crops."""
 
 from __future__ import annotations
 
@@ -24,128 +24,127 @@ log = logging.getLogger("bimors")
 
 BATCH = 32
 MEMORY = 2 * 1024**3
-# The published recipe crops down to 8 % of a picture. Its pictures show one object; a tile is land, and a twelfth of
-# it need not hold what names it.
+# The published training crops down to 8 % of an image that shows one object. A tile shows land, and a twelfth of it
+# may not contain what its class is named after.
 SMALLEST_CROP = 0.35
 
 
-def gather_whole(
+def encode_images(
     models: FrozenModels, examples: Examples, side: int, advance: Callable[[int], None] = lambda count: None
 ) -> EncoderOutputs:
-    """Gather evidence of whole pictures, as `classify` would.
+    """Encode full images, as `classify` does.
 
     Parameters
     ----------
     models : FrozenModels
-        Of the bundle.
+        Models of the bundle.
     examples : Examples
-        All of them readable.
+        Readable examples.
     side : int
-        Pixels; pictures are squeezed to this square first, so that any sizes share a batch.
+        Pixels; images are resized to this square first, so that images of all sizes fit into one batch.
     advance : callable
-        Told of every batch's count.
+        Called with the number of images after each batch.
 
     Returns
     -------
-    Evidence
-        Of all examples, in order.
+    EncoderOutputs
+        Outputs for all examples, in order.
 
     Raises
     ------
     InputError
-        A picture that could be read before cannot be read any more.
+        An image can no longer be read.
     """
-    evidence, readable = gather_readable(models, examples, side, advance)
+    outputs, readable = encode_readable(models, examples, side, advance)
     if len(readable) < len(examples):
-        lost = min(set(range(len(examples))) - set(readable))
-        raise InputError(f"{examples.examples[lost].where} cannot be read any more", "run it again without it")
-    return evidence
+        raise _no_longer_readable(examples, min(set(range(len(examples))) - set(readable)))
+    return outputs
 
 
-def gather_readable(
+def encode_readable(
     models: FrozenModels, examples: Examples, side: int, advance: Callable[[int], None] = lambda count: None
 ) -> tuple[EncoderOutputs, list[int]]:
-    """Gather evidence of the pictures that can be read, and tell which these are.
+    """Encode the images that can be read; also returns their indices.
 
     Raises
     ------
     InputError
-        None of them can be read.
+        No image can be read.
     """
-    parts, readable = [], []
+    batches, readable = [], []
     for rows in _batches(len(examples)):
-        pictures = {row: picture for row in rows if (picture := _picture(examples, row, side)) is not None}
-        if pictures:
-            parts.append(models.gather(torch.stack(list(pictures.values()))))
-            readable += list(pictures)
+        images = {row: image for row in rows if (image := _read_image(examples, row, side)) is not None}
+        if images:
+            batches.append(models.gather(torch.stack(list(images.values()))))
+            readable += list(images)
         advance(len(rows))
-    if not parts:
-        raise InputError(f"{examples.name}: none of {len(examples)} pictures can be read")
-    return concatenate(parts), readable
+    if not batches:
+        raise InputError(f"{examples.name}: none of {len(examples)} images can be read", "check the image files")
+    return concatenate(batches), readable
 
 
-def gather_views(
+def encode_crops(
     models: FrozenModels,
     examples: Examples,
-    whole: EncoderOutputs,
+    full_images: EncoderOutputs,
     side: int,
     views: int,
     seed: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> tuple[EncoderOutputs, ...]:
-    """Gather evidence of random crops, mirrored by chance; captions are those of the whole pictures.
+    """Encode random crops, mirrored at random; captions are those of the full images.
 
-    Fewer views than asked where they would take more than 2 GiB of memory, which is said.
+    The number of views is limited to 2 GiB of memory; a warning reports this.
 
     Parameters
     ----------
     models, examples, side, advance
-        As for `gather_whole`.
-    whole : Evidence
-        What that gave.
+        As for `encode_images`.
+    full_images : EncoderOutputs
+        The result of `encode_images`.
     views : int
-        How many crops of each picture.
+        Number of crops of each image.
     seed : int
-        Of the crops; a picture's crops do not depend on the other pictures.
+        Seed of the crops; the crops of an image do not depend on the other images.
 
     Returns
     -------
-    tuple of Evidence
-        One a view.
+    tuple of EncoderOutputs
+        One for each view.
     """
-    size = whole.patch_tokens.element_size() * whole.patch_tokens.numel() + 4 * whole.image_feature.numel()
-    room = max(1, MEMORY // max(size, 1))
-    if room < views:
-        log.warning("only %d views of each picture are kept in memory, not %d", room, views)
-        views = room
+    tokens = full_images.patch_tokens
+    size = tokens.element_size() * tokens.numel() + 4 * full_images.image_feature.numel()
+    limit = max(1, MEMORY // max(size, 1))
+    if limit < views:
+        log.warning("training uses %d views of each image, not %d: more exceed the memory limit of 2 GiB", limit, views)
+        views = limit
     crop = v2.Compose(
         [
             v2.RandomResizedCrop(side, scale=(SMALLEST_CROP, 1.0), interpolation=v2.InterpolationMode.BICUBIC),
             v2.RandomHorizontalFlip(),
         ]
     )
-    seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in range(views)]
+    encoded: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in range(views)]
     for rows in _batches(len(examples)):
-        pictures = {row: picture for row in rows if (picture := _picture(examples, row, side)) is not None}
-        if len(pictures) < len(rows):
-            lost = min(set(rows) - set(pictures))
-            raise InputError(f"{examples.examples[lost].where} cannot be read any more", "run it again without it")
-        for view, parts in enumerate(seen):
-            cut = []
+        images = {row: image for row in rows if (image := _read_image(examples, row, side)) is not None}
+        if len(images) < len(rows):
+            raise _no_longer_readable(examples, min(set(rows) - set(images)))
+        for view, batches in enumerate(encoded):
+            crops = []
             with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-                for picture in pictures.values():
-                    torch.manual_seed(_seed(seed, view, picture))
-                    cut.append(crop(picture))
-            parts.append(models.clip.see(torch.stack(cut).to(models.device)))
+                for image in images.values():
+                    torch.manual_seed(_seed(seed, view, image))
+                    crops.append(crop(image))
+            batches.append(models.clip.see(torch.stack(crops).to(models.device)))
             advance(len(rows))
     return tuple(
         EncoderOutputs(
-            torch.cat([feature for feature, _ in parts]),
-            torch.cat([tokens for _, tokens in parts]),
-            whole.captions,
-            whole.caption_embedding,
+            torch.cat([feature for feature, _ in batches]),
+            torch.cat([tokens for _, tokens in batches]),
+            full_images.captions,
+            full_images.caption_embedding,
         )
-        for parts in seen
+        for batches in encoded
     )
 
 
@@ -154,8 +153,8 @@ def targets(examples: Examples) -> torch.Tensor:
     return torch.tensor([example.label for example in examples.examples], dtype=torch.int64)
 
 
-def save_evidence(path: Path, key: str, views: Sequence[EncoderOutputs]) -> None:
-    """Keep evidence on disk under a key that says what it is of. Written whole or not at all. Raises OutputError."""
+def save_features(path: Path, key: str, views: Sequence[EncoderOutputs]) -> None:
+    """Save encoder outputs atomically, with a key that identifies their inputs. Raises OutputError."""
     tensors = {"caption_embedding": views[0].caption_embedding}
     for i, view in enumerate(views):
         tensors[f"{i}.image_feature"] = view.image_feature
@@ -163,16 +162,16 @@ def save_evidence(path: Path, key: str, views: Sequence[EncoderOutputs]) -> None
     write_tensors(path, tensors, {"key": key, "captions": json.dumps(views[0].captions)})
 
 
-def load_evidence(path: Path, key: str, device: torch.device) -> tuple[EncoderOutputs, ...] | None:
-    """Load what `save_evidence` kept; None where there is nothing, or something of another key or cut off."""
+def load_features(path: Path, key: str, device: torch.device) -> tuple[EncoderOutputs, ...] | None:
+    """Load saved encoder outputs; None if the file is missing or damaged, or has another key."""
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            kept = file.metadata() or {}
-            if kept.get("key") != key:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
                 return None
-            captions = tuple(map(str, json.loads(kept["captions"])))
+            captions = tuple(map(str, json.loads(metadata["captions"])))
             embedding = file.get_tensor("caption_embedding")
             count = sum(name.endswith(".image_feature") for name in list(file.keys()))
             return tuple(
@@ -182,7 +181,7 @@ def load_evidence(path: Path, key: str, device: torch.device) -> tuple[EncoderOu
                 for i in range(count)
             )
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        log.info("%s is gathered anew: %s", path.name, error)
+        log.info("%s is computed again: %s", path.name, error)
         return None
 
 
@@ -190,19 +189,23 @@ def _batches(count: int) -> list[list[int]]:
     return [list(range(i, min(i + BATCH, count))) for i in range(0, count, BATCH)]
 
 
-def _picture(examples: Examples, row: int, side: int) -> torch.Tensor | None:
-    """uint8 [3, side, side]; None if it cannot be read."""
-    picture: NDArray[np.uint8] | None = examples.pictures.read(row)
-    if picture is None:
+def _read_image(examples: Examples, row: int, side: int) -> torch.Tensor | None:
+    """uint8 [3, side, side]; None if the image cannot be read."""
+    array: NDArray[np.uint8] | None = examples.pictures.read(row)
+    if array is None:
         return None
-    pixels = torch.from_numpy(np.ascontiguousarray(picture))
+    pixels = torch.from_numpy(np.ascontiguousarray(array))
     if pixels.shape[1:] == (side, side):
         return pixels
     small = functional.interpolate(pixels[None].float(), (side, side), mode="bicubic", antialias=True)
     return small[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def _seed(seed: int, view: int, picture: torch.Tensor) -> int:
-    # By what the picture shows: the same wherever it lies and whatever else is learned from.
-    content = hashlib.sha256(f"{seed} {view} ".encode() + picture.numpy().tobytes())
+def _no_longer_readable(examples: Examples, row: int) -> InputError:
+    return InputError(f"{examples.examples[row].where} can no longer be read", "run the command again without it")
+
+
+def _seed(seed: int, view: int, image: torch.Tensor) -> int:
+    # Depends on the pixels only: the same for any path and any set of training examples.
+    content = hashlib.sha256(f"{seed} {view} ".encode() + image.numpy().tobytes())
     return int.from_bytes(content.digest()[:7], "big")

@@ -1,4 +1,4 @@
-"""Which head is trained and how: the numbers, and what they are by default."""
+"""Configuration of a trainable head and of its training, with default values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ RATES: Final[Mapping[str, float]] = {"bimors": 0.009, "coop": 0.002, "cocoop": 0
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Which head learns, and what it begins with.
+    """The head to train, and its initialization.
 
     Attributes
     ----------
     head : str
         One of `bimors_cli.bundle.adapter.TRAINABLE_HEADS`.
     cache : bool
-        Whether a cache's logits are added to its own.
+        Whether the logits of a Tip-Adapter cache are added to those of the head.
     tokens : int, optional
-        Context tokens, if not as many as the bundle's words have.
+        Number of context tokens; None for as many as the context words of the bundle have.
     freeze_caption_projection, start_at_random, half : bool
-        As in the published implementation: the caption projection stays random, the attention adds something before it
-        has learned anything, the learner is kept and trained in float16.
+        Deviations of the published implementation: the caption projection is random and not trained, the attention
+        starts with random weights that change the prompt, and the learner is stored and trained in float16.
     """
 
     head: str
@@ -38,9 +38,9 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are those of the published implementation of BiMoRS.
+    """Hyperparameters of a training run. The defaults are those of the published implementation of BiMoRS.
 
-    ``rate`` is reached after the warm-up epochs at ``warm_rate`` and falls to nothing along half a cosine.
+    The learning rate is ``warm_rate`` in the warm-up epochs, then ``rate``, which falls to 0 along half a cosine.
     """
 
     epochs: int = 10
@@ -53,8 +53,8 @@ class TrainConfig:
     warm_rate: float = 1e-5
 
     def rate_in(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
+        """Learning rate of an epoch; epochs are counted from 0."""
         if epoch < self.warm_epochs:
             return self.warm_rate
-        # As in the official schedule the cosine runs over all epochs, of which the warm-up hides the first.
+        # As in the published schedule, the cosine runs over all epochs; the warm-up replaces the first of them.
         return 0.5 * self.rate * (1 + math.cos(math.pi * (epoch - self.warm_epochs) / max(1, self.epochs)))

@@ -1,4 +1,4 @@
-"""A whole run of finetune: examples, evidence, training, calibration, adapter."""
+"""A complete run of finetune: examples, encoder outputs, training, calibration, adapter."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
-from bimors_cli.training.adapter_folder import Answers, Results, save_adapter
+from bimors_cli.training.adapter_folder import Predictions, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import FewShotSplit, few_shot
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.extract_features import (
-    gather_readable,
-    gather_views,
-    gather_whole,
-    load_evidence,
-    save_evidence,
+    encode_crops,
+    encode_images,
+    encode_readable,
+    load_features,
+    save_features,
     targets,
 )
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.summary import FinetuneSummary
 from bimors_cli.training.train import (
     EpochFigures,
-    Lesson,
     Training,
+    TrainingData,
     TrainViews,
-    answer,
-    begin,
-    learn,
-    learned_parameters,
+    count_trained,
+    fit,
+    init_training,
+    predict_logits,
 )
 
 log = logging.getLogger("bimors")
 
 
 class FinetuneProgress(Progress, Protocol):
-    """Who shows how far a run is."""
+    """Shows the progress of a run."""
 
     def epoch(self, figures: EpochFigures, total: int) -> None:
-        """Show an epoch of ``total``."""
+        """Show a finished epoch of ``total``."""
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """Evidence of all three parts; targets int64."""
+class _EncodedSplits:
+    """Encoder outputs of the training, validation and test splits; targets int64."""
 
-    lesson: Lesson
+    data: TrainingData
     test: tuple[EncoderOutputs, torch.Tensor] | None
 
 
@@ -76,18 +76,20 @@ def finetune(
     Parameters
     ----------
     options : FinetuneOptions
-        What the user chose.
-    progress, stop : optional
-        See there.
+        Options of the command.
+    progress : FinetuneProgress, optional
+        Shows the progress; by default nothing is shown.
+    stop : StopRequest, optional
+        Requests an early end.
 
     Raises
     ------
     InputError
-        The source cannot be used; the output is there already.
+        The source is not usable; the output exists.
     Interrupted
-        ``stop`` asked for it; whole epochs are kept for ``resume``.
+        ``stop`` requested an early end; completed epochs are saved for ``resume``.
     BimorsError
-        Models or output fail.
+        The models cannot be loaded, or the output cannot be written.
     """
     options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
@@ -95,147 +97,154 @@ def finetune(
     bundle = open_bundle(find_bundle(options.model))
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
-    # A run that is gone on with may have begun with --overwrite, or may have been killed when all was written.
-    replace = options.overwrite or (options.resume and TrainingCheckpoint.was_begun(output))
+    # A resumed run may have started with --overwrite, or may have been killed after its output was written.
+    replace = options.overwrite or (options.resume and TrainingCheckpoint.is_unfinished(output))
     check_folder(output, marker=MANIFEST, overwrite=replace)
-    sample = few_shot(examples, options.shots, options.seed)
-    plan = _plan(options, bundle, examples, sample)
-    work = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)
+    split = few_shot(examples, options.shots, options.seed)
+    plan = _plan(options, bundle, examples, split)
+    checkpoint = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)
     try:
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
-            parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
+            encoded = _encode(models, bundle, examples, split, options, plan, checkpoint, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
-        training, head, temperature = _train(models, bundle, examples, parts, options, work, progress, stop)
+        training, head, temperature = _train(
+            models, bundle, examples, encoded.data, options, checkpoint, progress, stop
+        )
         seconds["training"] = time.perf_counter() - clock
-        answers = _answers(models, bundle, examples, parts, options, head, temperature)
-        results = Results(examples.labels.names, temperature, answers, learned_parameters(training), sample, seconds)
+        predictions = _predict(models, bundle, examples, encoded, options, head, temperature)
+        results = Results(examples.labels.names, temperature, predictions, count_trained(training), split, seconds)
         save_adapter(output, bundle, examples, options, training, results, overwrite=replace)
-        work.finish()
+        checkpoint.finish()
     finally:
-        work.release()
+        checkpoint.release()
     return FinetuneSummary.of(str(output), examples, results)
 
 
-def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: FewShotSplit) -> Mapping[str, Any]:
-    """All that decides the adapter, for the workshop."""
+def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: FewShotSplit) -> Mapping[str, Any]:
+    """Everything that the adapter depends on, for the checkpoint."""
     synonyms = [examples.labels.synonyms] if examples.labels.synonyms else []
 
     def digest(rows: Sequence[int]) -> str:
-        told = [(e.where, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
-        return hashlib.sha256(json.dumps([told, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
+        chosen = [(e.where, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
+        return hashlib.sha256(json.dumps([chosen, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
 
-    recipe = options.recipe
+    config = options.recipe
     return {
         "bundle": bundle.sha256,
-        "train": digest(sample.train),
-        "validation": digest(sample.validation),
+        "train": digest(split.train),
+        "validation": digest(split.validation),
         "head": options.head,
         "cache": options.cache,
         "captions": options.captions,
         "freeze caption projection": options.freeze_caption_projection,
-        "epochs": recipe.epochs,
-        "lr": recipe.rate,
-        "batch size": recipe.batch_size,
-        "seed": recipe.seed,
+        "epochs": config.epochs,
+        "lr": config.rate,
+        "batch size": config.batch_size,
+        "seed": config.seed,
         "scene": [options.bidx, options.stretch, options.nodata],
     }
 
 
-def _gather(
+def _encode(
     models: FrozenModels,
     bundle: Bundle,
     examples: Examples,
-    sample: FewShotSplit,
+    split: FewShotSplit,
     options: FinetuneOptions,
     plan: Mapping[str, Any],
-    work: TrainingCheckpoint,
+    checkpoint: TrainingCheckpoint,
     progress: FinetuneProgress,
-) -> _Parts:
+) -> _EncodedSplits:
     side, device = bundle.image_size, models.device
-    learned, checked = examples.take(sample.train), examples.take(sample.validation)
-    # What evidence follows from; the head and its recipe may change without looking at the pictures again.
-    follows = ("bundle", "train", "validation", "captions", "seed", "scene")
-    key = hashlib.sha256(json.dumps([plan[name] for name in follows]).encode()).hexdigest()
-    file = work.folder / "evidence.safetensors"
-    kept = load_evidence(file, f"{key}/{options.epochs}", device)
-    if kept is None:
-        progress.begin(len(learned) + len(checked), stage="describing")
-        whole = gather_whole(models, learned, side, progress.advance)
-        seen = gather_whole(models, checked, side, progress.advance) if len(checked) else None
-        progress.begin(len(learned) * options.epochs, stage="random crops")
-        views = gather_views(models, learned, whole, side, options.epochs, options.seed, progress.advance)
-        save_evidence(file, f"{key}/{options.epochs}", (whole, *views))
-        if seen is not None:
-            save_evidence(work.folder / "validation.safetensors", key, (seen,))
+    train, validation = examples.take(split.train), examples.take(split.validation)
+    # The encoder outputs depend on these; with another head or learning rate they are used again.
+    inputs = ("bundle", "train", "validation", "captions", "seed", "scene")
+    key = hashlib.sha256(json.dumps([plan[name] for name in inputs]).encode()).hexdigest()
+    train_path = checkpoint.folder / "evidence.safetensors"
+    validation_path = checkpoint.folder / "validation.safetensors"
+    saved = load_features(train_path, f"{key}/{options.epochs}", device)
+    if saved is None:
+        progress.begin(len(train) + len(validation), stage="encoding")
+        full_images = encode_images(models, train, side, progress.advance)
+        validation_features = encode_images(models, validation, side, progress.advance) if len(validation) else None
+        progress.begin(len(train) * options.epochs, stage="random crops")
+        views = encode_crops(models, train, full_images, side, options.epochs, options.seed, progress.advance)
+        save_features(train_path, f"{key}/{options.epochs}", (full_images, *views))
+        if validation_features is not None:
+            save_features(validation_path, key, (validation_features,))
     else:
-        whole, *rest = kept
+        full_images, *rest = saved
         views = tuple(rest)
-        found = load_evidence(work.folder / "validation.safetensors", key, device) if len(checked) else None
-        seen = found[0] if found else (gather_whole(models, checked, side) if len(checked) else None)
-    material = TrainViews(
+        found = load_features(validation_path, key, device) if len(validation) else None
+        if found:
+            validation_features = found[0]
+        else:
+            validation_features = encode_images(models, validation, side) if len(validation) else None
+    train_views = TrainViews(
         views,
-        targets(learned).to(device),
-        torch.tensor([example.weight for example in learned.examples], dtype=torch.float32, device=device),
+        targets(train).to(device),
+        torch.tensor([example.weight for example in train.examples], dtype=torch.float32, device=device),
     )
-    validation = None if seen is None else (seen, targets(checked).to(device))
+    validated = None if validation_features is None else (validation_features, targets(validation).to(device))
     rows = [row for row, example in enumerate(examples.examples) if example.part == TEST]
     test = None
     if rows:
-        part = examples.take(rows)
-        progress.begin(len(part), stage="test pictures")
-        evidence, readable = gather_readable(models, part, side, progress.advance)
-        test = evidence, targets(part.take(readable)).to(device)
-    return _Parts(Lesson(material, whole, validation), test)
+        tested = examples.take(rows)
+        progress.begin(len(tested), stage="test images")
+        features, readable = encode_readable(models, tested, side, progress.advance)
+        test = features, targets(tested.take(readable)).to(device)
+    return _EncodedSplits(TrainingData(train_views, full_images, validated), test)
 
 
 def _train(
     models: FrozenModels,
     bundle: Bundle,
     examples: Examples,
-    parts: _Parts,
+    data: TrainingData,
     options: FinetuneOptions,
-    work: TrainingCheckpoint,
+    checkpoint: TrainingCheckpoint,
     progress: FinetuneProgress,
     stop: StopRequest,
 ) -> tuple[Training, Head, float]:
-    recipe = options.recipe
-    training, head = begin(options.choice, models, bundle, examples.labels, parts.lesson, recipe)
-    work.restore(training)
+    config = options.recipe
+    training, head = init_training(options.choice, models, bundle, examples.labels, data, config)
+    checkpoint.restore(training)
 
-    def after_epoch(now: Training) -> None:
-        work.save(now)
-        progress.epoch(now.epochs[-1], recipe.epochs)
-        if stop.signal_number is not None and len(now.epochs) < recipe.epochs:
+    def after_epoch(training: Training) -> None:
+        checkpoint.save(training)
+        progress.epoch(training.epochs[-1], config.epochs)
+        if stop.signal_number is not None and len(training.epochs) < config.epochs:
             raise Interrupted(
                 stop.signal_number,
-                f"interrupted after epoch {len(now.epochs)} of {recipe.epochs}, which is kept in {work.folder}",
-                "run the same command with --resume to go on",
+                f"interrupted after epoch {len(training.epochs)} of {config.epochs}, checkpoint in {checkpoint.folder}",
+                "run the same command with --resume to continue",
             )
 
-    if parts.lesson.validation is None:
-        log.warning("no example is left for validation: the confidence is not calibrated")
-    return training, head, learn(training, head, parts.lesson, recipe, bundle, after_epoch)
+    if data.validation is None:
+        log.warning("no validation examples: the confidence is not calibrated")
+    return training, head, fit(training, head, data, config, bundle, after_epoch)
 
 
-def _answers(
+def _predict(
     models: FrozenModels,
     bundle: Bundle,
     examples: Examples,
-    parts: _Parts,
+    encoded: _EncodedSplits,
     options: FinetuneOptions,
     head: Head,
     temperature: float,
-) -> Answers:
-    """Both heads' calibrated answers; zero-shot's is that of `classify --head zero-shot`."""
-    plain = ZeroShotHead(models.clip, examples.labels, bundle.templates)
-    answers: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
-    for name, part in (("validation", parts.lesson.validation), ("test", parts.test)):
-        if part is not None:
-            evidence, target = part
-            answers[name] = {
-                "zero-shot": (probabilities(answer(plain, evidence), bundle.zero_shot_temperature).cpu(), target.cpu()),
-                options.head: (probabilities(answer(head, evidence), temperature).cpu(), target.cpu()),
+) -> Predictions:
+    """Calibrated probabilities of both heads; the zero-shot head is that of `classify --head zero-shot`."""
+    zero_shot = ZeroShotHead(models.clip, examples.labels, bundle.templates)
+    heads = {"zero-shot": (zero_shot, bundle.zero_shot_temperature), options.head: (head, temperature)}
+    predictions: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
+    for name, split in (("validation", encoded.data.validation), ("test", encoded.test)):
+        if split is not None:
+            features, target = split
+            predictions[name] = {
+                kind: (probabilities(predict_logits(one, features), divisor).cpu(), target.cpu())
+                for kind, (one, divisor) in heads.items()
             }
-    return answers
+    return predictions

@@ -1,19 +1,23 @@
-"""What a run of finetune tells at its end."""
+"""The summary that finetune prints when it ends."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from bimors_cli.metrics.scores import Scores
 from bimors_cli.training.adapter_folder import Results
 from bimors_cli.training.examples.base import Examples
 
+# Stages that are shown under another name than their key in metrics.json.
+_STAGES: Final = {"evidence": "encoding"}
+
 
 @dataclass(frozen=True)
 class FinetuneSummary:
-    """Counts and scores of a run; ``output`` is the adapter's folder, ``scores`` by part and head."""
+    """Counts and scores of a run; ``output`` is the adapter's folder, ``scores`` are by split and head."""
 
     output: str
     labels: tuple[str, ...]
@@ -26,31 +30,32 @@ class FinetuneSummary:
 
     @classmethod
     def of(cls, output: str, examples: Examples, results: Results) -> FinetuneSummary:
-        """Gather it from a run."""
+        """Summarize the results of a run."""
         names = examples.labels.names
-        count = Counter(names[examples.examples[row].label] for row in results.sample.train)
+        count = Counter(names[examples.examples[row].label] for row in results.split.train)
         return cls(
             output=output,
             labels=names,
             examples={name: count[name] for name in names},
-            validation=len(results.sample.validation),
-            short=results.sample.short,
-            skipped=results.sample.skipped,
+            validation=len(results.split.validation),
+            short=results.split.short,
+            skipped=results.split.skipped,
             scores=results.scores,
             seconds=results.seconds,
         )
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
-        """Say it in lines."""
+        """Format the summary as lines of text."""
         count = sum(self.examples.values())
         yield f"{count:,} examples of {len(self.labels)} classes, {self.validation:,} for validation"
         for name, count in self.short.items():
-            yield f"  {name}: only {count:,}, which is fewer than asked"
+            yield f"  {name}: only {count:,} examples, fewer than requested"
         if self.skipped:
-            yield f"{len(self.skipped):,} pictures could not be read: {', '.join(self.skipped[:3])}" + (
+            yield f"{len(self.skipped):,} images could not be read: {', '.join(self.skipped[:3])}" + (
                 " …" if len(self.skipped) > 3 else ""
             )
-        for part, heads in self.scores.items():
-            told = ", ".join(f"{head} {100 * s.accuracy.value:.1f} %" for head, s in heads.items())
-            yield f"right on {part} ({next(iter(heads.values())).accuracy.total:,} pictures): {told}"
-        yield "time: " + ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in self.seconds.items())
+        for split, heads in self.scores.items():
+            accuracies = ", ".join(f"{head} {100 * s.accuracy.value:.1f} %" for head, s in heads.items())
+            yield f"accuracy on {split} ({next(iter(heads.values())).accuracy.total:,} images): {accuracies}"
+        times = (f"{_STAGES.get(stage, stage)} {duration(seconds)}" for stage, seconds in self.seconds.items())
+        yield "time: " + ", ".join(times)

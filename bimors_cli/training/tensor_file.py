@@ -1,4 +1,4 @@
-"""Tensors on disk: a file of them is whole or not there."""
+"""Atomic writing of tensor files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bimors_cli.output.atomic import sync
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors to a file, which takes the place of an earlier one when it is whole.
+    """Write tensors to a file atomically; an existing file is replaced only by a complete one.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The safetensors file.
     tensors : mapping of str to Tensor
-        Any, on any device; those that share memory are written once each.
+        Tensors on any device. Tensors that share memory are written as separate copies.
     metadata : mapping of str to str, optional
-        Goes into the file's header.
+        Written to the header of the file.
 
     Raises
     ------
@@ -39,5 +39,5 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         os.replace(part, path)
     except (SafetensorError, OSError) as error:
         part.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise OutputError(f"{path}: {why}", "is the disk full?") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OutputError(f"{path}: {reason}", "is the disk full?") from error

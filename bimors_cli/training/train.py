@@ -1,4 +1,4 @@
-"""The training loop: a head learns from evidence that was gathered beforehand."""
+"""Training of a head on precomputed encoder outputs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 @dataclass(frozen=True)
 class TrainViews:
-    """Examples as the loop wants them.
+    """Training examples as encoder outputs.
 
-    ``views`` are the evidence of N examples, seen a little differently in each; epoch e learns from view e, round and
-    round. ``target`` int64 [N], ``weight`` float32 [N].
+    Each of ``views`` holds the encoder outputs of the same N examples, cropped differently; epoch e trains on view
+    e modulo their number. ``target`` int64 [N], ``weight`` float32 [N].
     """
 
     views: tuple[EncoderOutputs, ...]
@@ -38,7 +38,7 @@ class TrainViews:
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """What an epoch did: mean loss and share of right answers on both parts; None where there is no validation."""
+    """Mean loss and accuracy of an epoch on training and validation examples; None without validation examples."""
 
     epoch: int
     rate: float
@@ -50,7 +50,7 @@ class EpochFigures:
 
 @dataclass
 class Training:
-    """A run between two epochs: all that is needed to go on, and the best state so far."""
+    """The state of a training run between two epochs: all that a resumed run needs, and the best state so far."""
 
     learner: nn.Module
     optimiser: torch.optim.SGD
@@ -59,96 +59,98 @@ class Training:
     best_epoch: int = 0
 
     @classmethod
-    def begin(cls, learner: nn.Module, recipe: TrainConfig) -> Training:
-        """Begin with a fresh learner."""
+    def create(cls, learner: nn.Module, config: TrainConfig) -> Training:
+        """Create the state before the first epoch."""
         trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
         optimiser = torch.optim.SGD(
-            trained, lr=recipe.warm_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            trained, lr=config.warm_rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
         return cls(learner, optimiser, [], _copy(learner))
 
 
 @torch.no_grad()
-def answer(head: Head, evidence: EncoderOutputs, batch_size: int = 64) -> torch.Tensor:
+def predict_logits(head: Head, features: EncoderOutputs, batch_size: int = 64) -> torch.Tensor:
     """Logits of all examples, float32 [N, K]."""
-    rows = torch.arange(len(evidence)).split(batch_size)
-    return torch.cat([head.logits(evidence.take(some)).float() for some in rows])
+    rows = torch.arange(len(features)).split(batch_size)
+    return torch.cat([head.logits(features.take(batch)).float() for batch in rows])
 
 
 def train(
     head: Head,
     training: Training,
-    material: TrainViews,
+    views: TrainViews,
     validation: tuple[EncoderOutputs, torch.Tensor] | None,
-    recipe: TrainConfig,
-    sharpness: float = 1.0,
+    config: TrainConfig,
+    logit_temperature: float = 1.0,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> None:
-    """Train until the last epoch, from wherever ``training`` stands; its ``best`` is the result.
+    """Train until the last epoch, starting at the epoch that ``training`` has reached; the result is its ``best``.
 
-    The best epoch is that with the highest accuracy on validation, of equals the one with the least loss, of equals
-    the first. Without validation it is the last. Weighted examples count in the loss by their weight.
+    The best epoch has the highest validation accuracy; ties are broken by the lowest validation loss, then by the
+    lowest epoch number. Without validation examples it is the last epoch. The loss is weighted by example.
 
     Parameters
     ----------
     head : Head
-        Answers with ``training.learner``.
+        Predicts with ``training.learner``.
     training : Training
         Changed in place.
-    material : Material
-        What is learned from.
-    validation : tuple of Evidence and torch.Tensor, optional
-        What chooses the epoch; targets int64 [M].
-    recipe : Recipe
-        Its seed shuffles the batches of an epoch, the same whether the run went through or was taken up again.
-    sharpness : float
-        Logits are divided by this in the loss. 1 for a CLIP whose own scale makes its cosines probabilities; a bundle
-        whose zero-shot answer needs another temperature would otherwise spend the training on that alone.
+    views : TrainViews
+        Training examples.
+    validation : tuple of EncoderOutputs and torch.Tensor, optional
+        Examples that select the best epoch; targets int64 [M].
+    config : TrainConfig
+        Its seed shuffles the batches of each epoch, so a resumed run sees the same batches as an uninterrupted one.
+    logit_temperature : float
+        Logits are divided by this in the loss. It is 1 for a CLIP whose own scale calibrates its cosines. With a
+        bundle whose zero-shot head needs another temperature, the training would otherwise mostly fit that scale.
     after_epoch : callable
-        Told of every epoch: saves a checkpoint, shows progress, may raise to stop.
+        Called after every epoch. It may save a checkpoint, show progress, or raise an exception to stop.
     """
-    for epoch in range(len(training.epochs), recipe.epochs):
-        rate = recipe.rate_in(epoch)
+    for epoch in range(len(training.epochs), config.epochs):
+        rate = config.rate_in(epoch)
         for group in training.optimiser.param_groups:
             group["lr"] = rate
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
-        evidence = material.views[epoch % len(material.views)]
-        device = evidence.image_feature.device
-        loss_sum, right = 0.0, 0
-        for some in torch.randperm(len(material), generator=generator).split(recipe.batch_size):
-            rows = some.to(device)
-            target, weight = material.target[rows], material.weight[rows]
-            logits = head.logits(evidence.take(rows)).float()
-            each = functional.cross_entropy(logits / sharpness, target, reduction="none")
-            loss = (each * weight).sum() / weight.sum()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+        features = views.views[epoch % len(views.views)]
+        device = features.image_feature.device
+        loss_sum, correct = 0.0, 0
+        for batch in torch.randperm(len(views), generator=generator).split(config.batch_size):
+            rows = batch.to(device)
+            target, weight = views.target[rows], views.weight[rows]
+            logits = head.logits(features.take(rows)).float()
+            losses = functional.cross_entropy(logits / logit_temperature, target, reduction="none")
+            loss = (losses * weight).sum() / weight.sum()
             training.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             training.optimiser.step()
-            loss_sum += float(each.detach().sum())
-            right += int((logits.argmax(dim=1) == target).sum())
-        count = len(material)
-        checked = None if validation is None else _check(head, *validation, sharpness)
-        figures = EpochFigures(epoch + 1, rate, loss_sum / count, right / count, *(checked or (None, None)))
+            loss_sum += float(losses.detach().sum())
+            correct += int((logits.argmax(dim=1) == target).sum())
+        count = len(views)
+        validated = None if validation is None else _validate(head, *validation, logit_temperature)
+        figures = EpochFigures(epoch + 1, rate, loss_sum / count, correct / count, *(validated or (None, None)))
         training.epochs.append(figures)
         if _is_best(training):
             training.best, training.best_epoch = _copy(training.learner), figures.epoch
         after_epoch(training)
 
 
-def _check(head: Head, evidence: EncoderOutputs, target: torch.Tensor, sharpness: float) -> tuple[float, float]:
-    logits = answer(head, evidence)
-    loss = functional.cross_entropy(logits / sharpness, target)
+def _validate(
+    head: Head, features: EncoderOutputs, target: torch.Tensor, logit_temperature: float
+) -> tuple[float, float]:
+    logits = predict_logits(head, features)
+    loss = functional.cross_entropy(logits / logit_temperature, target)
     return float(loss), float((logits.argmax(dim=1) == target).float().mean())
 
 
 def _is_best(training: Training) -> bool:
-    def merit(figures: EpochFigures) -> tuple[float, float]:
+    def score(figures: EpochFigures) -> tuple[float, float]:
         if figures.validation_accuracy is None or figures.validation_loss is None:
             return float(figures.epoch), 0.0
         return figures.validation_accuracy, -figures.validation_loss
 
     *before, last = training.epochs
-    return all(merit(last) > merit(other) for other in before)
+    return all(score(last) > score(other) for other in before)
 
 
 def _copy(learner: nn.Module) -> dict[str, torch.Tensor]:
@@ -156,86 +158,86 @@ def _copy(learner: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a head learns from.
+class TrainingData:
+    """Training and validation examples of a head.
 
-    ``whole`` is the evidence of the whole pictures of ``material``, in its order. ``validation`` chooses the epoch, the
-    cache's numbers and the temperature; targets int64 [M].
+    ``full_images`` are the encoder outputs of the uncropped images of ``train``, in the same order. ``validation``
+    selects the epoch, the weights of a Tip-Adapter cache, and the temperature; targets int64 [M].
     """
 
-    material: TrainViews
-    whole: EncoderOutputs
+    train: TrainViews
+    full_images: EncoderOutputs
     validation: tuple[EncoderOutputs, torch.Tensor] | None
 
 
-def begin(
-    choice: HeadConfig, models: FrozenModels, bundle: Bundle, labels: Labels, lesson: Lesson, recipe: TrainConfig
+def init_training(
+    choice: HeadConfig, models: FrozenModels, bundle: Bundle, labels: Labels, data: TrainingData, config: TrainConfig
 ) -> tuple[Training, Head]:
-    """Make an untrained head and its training, at epoch 0.
+    """Make an untrained head and its training state before the first epoch.
 
     Raises
     ------
     LabelsError, BundleError
-        See `make_head`.
+        As `make_head`.
     """
     learner: nn.Module = make_learner(
-        choice.head, models, bundle.context, classes=len(labels), tokens=choice.tokens, seed=recipe.seed
+        choice.head, models, bundle.context, classes=len(labels), tokens=choice.tokens, seed=config.seed
     )
     if isinstance(learner, PromptLearner):
         if choice.start_at_random:
-            learner.start_at_random(recipe.seed)
+            learner.start_at_random(config.seed)
         learner.caption_projection.requires_grad_(not choice.freeze_caption_projection)
     if choice.half:
         learner.half()
     if choice.cache or choice.head == "cache":
         scale = float(models.clip.scale) / bundle.zero_shot_temperature
-        cache = TipAdapterCache.of(lesson.whole.image_feature, lesson.material.target, len(labels), scale)
+        cache = TipAdapterCache.of(data.full_images.image_feature, data.train.target, len(labels), scale)
         learner.add_module("cache", cache.to(models.device))
     head = make_head(choice.head, models.clip, labels, learner, words=bundle.context, trained=labels.names)
-    return Training.begin(learner, recipe), head
+    return Training.create(learner, config), head
 
 
-def learn(
+def fit(
     training: Training,
     head: Head,
-    lesson: Lesson,
-    recipe: TrainConfig,
+    data: TrainingData,
+    config: TrainConfig,
     bundle: Bundle,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> float:
-    """Train a head to the end and freeze it at its best epoch.
+    """Train a head until the last epoch, and freeze it at its best epoch.
 
     Parameters
     ----------
     training, head
-        Of `begin`; changed in place.
-    lesson, recipe, bundle
-        As there.
+        As `init_training` returns them; changed in place.
+    data, config, bundle
+        As for `init_training`.
     after_epoch : callable
-        See `train`.
+        As for `train`.
 
     Returns
     -------
     float
-        The temperature, fitted on validation; without validation the zero-shot head's.
+        The temperature, fitted on validation examples; without these it is the zero-shot head's temperature.
     """
-    sharpness = bundle.zero_shot_temperature
-    train(head, training, lesson.material, lesson.validation, recipe, sharpness, after_epoch)
+    logit_temperature = bundle.zero_shot_temperature
+    train(head, training, data.train, data.validation, config, logit_temperature, after_epoch)
     learner = training.learner
     learner.load_state_dict(training.best)
     learner.eval().requires_grad_(False)
-    if lesson.validation is None:
-        return sharpness
-    evidence, target = lesson.validation
+    if data.validation is None:
+        return logit_temperature
+    features, target = data.validation
     cache = dict(learner.named_children()).get("cache")
     if isinstance(cache, TipAdapterCache):
-        base = answer(head, evidence) - cache(evidence.image_feature)
-        alpha, beta = search(base, evidence.image_feature, target, cache.keys, cache.values)
+        base = predict_logits(head, features) - cache(features.image_feature)
+        alpha, beta = search(base, features.image_feature, target, cache.keys, cache.values)
         cache.alpha.fill_(alpha)
         cache.beta.fill_(beta)
-    return fit_temperature(answer(head, evidence).cpu(), target.cpu())
+    return fit_temperature(predict_logits(head, features).cpu(), target.cpu())
 
 
-def learned_parameters(training: Training) -> int:
-    """Count the numbers that the optimiser changes, or changed."""
+def count_trained(training: Training) -> int:
+    """Count the parameters that the optimiser updates."""
     return sum(p.numel() for group in training.optimiser.param_groups for p in group["params"])

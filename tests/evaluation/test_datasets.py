@@ -78,9 +78,9 @@ def test_refusals(tmp_path: Path) -> None:
     fill(tmp_path / "images", ("river", "beach"), 3)
     one = {"train": [["river/0.png", 0, "river"], ["beach/0.png", 1, "beach"]]}
     source = split(tmp_path / "a.json", one)
-    with pytest.raises(InputError, match="none to test on"):
+    with pytest.raises(InputError, match="no test split"):
         open_data_sets([split(tmp_path / "b.json", {**one, "val": [["river/1.png", 0, "river"]]})], [], SceneOptions())
-    with pytest.raises(InputError, match="no test picture of 'beach'"):
+    with pytest.raises(InputError, match="no test image of class 'beach'"):
         open_data_sets([split(tmp_path / "c.json", {**one, "test": [["river/1.png", 0, "river"]]})], [], SceneOptions())
     with pytest.raises(InputError, match="2 times for 1 split"):
         open_data_sets([source], ["x", "y"], SceneOptions())
@@ -90,5 +90,5 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     first = split(tmp_path / "d.json", good)
     second = split(tmp_path / "other" / "d.json", good)
-    with pytest.raises(InputError, match="two data sets are called 'd'"):
+    with pytest.raises(InputError, match="two data sets have the name 'd'"):
         open_data_sets([first, second], [str(tmp_path / "images")], SceneOptions())

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bimors_cli.evaluation.compare import compare
+from bimors_cli.evaluation.evaluate import evaluate
 from bimors_cli.evaluation.options import EvaluateOptions
 
 
 @pytest.mark.shared
 def test_refining_does_no_harm_to_a_bundle_that_learned_these_classes(shared: Path, tmp_path: Path) -> None:
     """RSSCN7's 838 test pictures, base and new classes; its features hardly tell more than its text reads."""
-    compare(
+    evaluate(
         EvaluateOptions(
             sources=(str(shared / "imagery/rsscn7/images"),),
             heads=("zero-shot", "zero-shot:transductive"),

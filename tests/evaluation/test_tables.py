@@ -8,34 +8,34 @@ from typing import Any
 import pytest
 
 from bimors_cli.evaluation.options import EvaluateOptions
-from bimors_cli.evaluation.protocols import Question, questions
+from bimors_cli.evaluation.protocols import Task, tasks_of
 from bimors_cli.evaluation.tables import Cell, Table, markdown, tables
-from bimors_cli.evaluation.trials import Outcome, Trial, learning, trials_of
+from bimors_cli.evaluation.trials import Outcome, Trial, trials_of, unrefined
 
 CLASSES = {"a": ("1", "2", "3", "4"), "b": ("5", "6", "7", "8")}
 
 
 def laid_out(protocol: str, right: Any, **chosen: Any) -> tuple[Table, ...]:
-    """Tables of a protocol in which trial t answers what `right(t, asked)` says."""
+    """Tables of a protocol in which trial t scores what `right(t, classes)` says."""
     options = EvaluateOptions(sources=("x",), protocols=(protocol,), **chosen)
-    asked = questions(protocol, CLASSES)
-    outcomes = {trial: outcome(trial, right) for trial in trials_of(asked, options)}
-    return tables(asked, options, outcomes)
+    tasks = tasks_of(protocol, CLASSES)
+    outcomes = {trial: outcome(trial, right) for trial in trials_of(tasks, options)}
+    return tables(tasks, options, outcomes)
 
 
 def outcome(trial: Trial, right: Any) -> Outcome:
-    answers = []
-    for asked in trial.asked:
-        value = right(trial, asked)
-        answers.append(None if value is None else {"accuracy": {"value": value}, "calibration_error": value / 10})
-    return Outcome(7, 1.0, 1, 0.5, 2.0, tuple(answers))
+    scores = []
+    for classes in trial.test_classes:
+        value = right(trial, classes)
+        scores.append(None if value is None else {"accuracy": {"value": value}, "calibration_error": value / 10})
+    return Outcome(7, 1.0, 1, 0.5, 2.0, tuple(scores))
 
 
 def test_base_new_and_their_harmonic_mean_seed_by_seed() -> None:
-    def right(trial: Trial, asked: Any) -> float | None:
-        if trial.contestant.name == "linear" and asked.places == (2, 3):
+    def right(trial: Trial, classes: Any) -> float | None:
+        if trial.variant.name == "linear" and classes.indices == (2, 3):
             return None
-        return (0.9 if asked.places == (0, 1) else 0.5) + (0.01 * trial.seed if trial.learned else 0)
+        return (0.9 if classes.indices == (0, 1) else 0.5) + (0.01 * trial.seed if trial.train_classes else 0)
 
     a, b, average = laid_out("base-to-new", right, heads=("zero-shot", "coop", "linear"), seeds=(3, 1, 2))
     assert (a.title, b.title, average.title) == ("a", "b", "mean of data sets")
@@ -60,7 +60,7 @@ def test_base_new_and_their_harmonic_mean_seed_by_seed() -> None:
 
 def test_shots_have_tables_of_their_own_and_zero_shot_is_in_each() -> None:
     found = laid_out(
-        "plain", lambda trial, asked: trial.shots / 100, heads=("zero-shot", "coop"), seeds=(1, 2), shots=(1, 16)
+        "plain", lambda trial, classes: trial.shots / 100, heads=("zero-shot", "coop"), seeds=(1, 2), shots=(1, 16)
     )
     assert [table.shots for table in found] == [1, 16]
     assert [table.rows[1].cells["a"].values for table in found] == [(0.01, 0.01), (0.16, 0.16)]
@@ -69,7 +69,7 @@ def test_shots_have_tables_of_their_own_and_zero_shot_is_in_each() -> None:
 
 
 def test_cross_dataset_has_a_table_a_source() -> None:
-    first, second = laid_out("cross-dataset", lambda trial, asked: 0.5, heads=("coop",), seeds=(1,))
+    first, second = laid_out("cross-dataset", lambda trial, classes: 0.5, heads=("coop",), seeds=(1,))
     assert first.columns == ("a", "b") and second.columns == ("b", "a")
     assert first.name == "cross-dataset, from a, 16 shots"
 
@@ -77,10 +77,10 @@ def test_cross_dataset_has_a_table_a_source() -> None:
 def test_trials_that_differ_in_how_answers_are_refined_learn_alike() -> None:
     heads = ("zero-shot", "zero-shot:one-template", "zero-shot:transductive", "coop", "coop:transductive", "coop:lr=1")
     options = EvaluateOptions(sources=("x",), protocols=("plain",), heads=heads, seeds=(1,))
-    found = trials_of(questions("plain", {"a": CLASSES["a"]}), options)
+    found = trials_of(tasks_of("plain", {"a": CLASSES["a"]}), options)
     alike: dict[Trial, list[str]] = {}
     for trial in found:
-        alike.setdefault(learning(trial), []).append(trial.contestant.name)
+        alike.setdefault(unrefined(trial), []).append(trial.variant.name)
     assert list(alike.values()) == [
         ["zero-shot", "zero-shot:transductive"],
         ["zero-shot:one-template"],
@@ -93,9 +93,14 @@ def test_what_is_learned_once_serves_all_protocols() -> None:
     options = EvaluateOptions(
         sources=("x",), protocols=("plain", "cross-dataset"), heads=("coop", "zero-shot"), seeds=(1, 2)
     )
-    asked: tuple[Question, ...] = (*questions("plain", CLASSES), *questions("cross-dataset", CLASSES))
-    found = trials_of(asked, options)
+    tasks: tuple[Task, ...] = (*tasks_of("plain", CLASSES), *tasks_of("cross-dataset", CLASSES))
+    found = trials_of(tasks, options)
     assert len(found) == 1 + 2 * 2
-    assert found[0].learned is None and len(found[0].asked) == 2
-    assert [(t.learned.data_set, t.seed) for t in found[1:] if t.learned] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
-    assert all(len(set(t.asked)) == len(t.asked) == 2 for t in found)
+    assert found[0].train_classes is None and len(found[0].test_classes) == 2
+    assert [(t.train_classes.data_set, t.seed) for t in found[1:] if t.train_classes] == [
+        ("a", 1),
+        ("a", 2),
+        ("b", 1),
+        ("b", 2),
+    ]
+    assert all(len(set(t.test_classes)) == len(t.test_classes) == 2 for t in found)

@@ -1,4 +1,4 @@
-"""The ledger: what is in it stays, what was cut short is run again."""
+"""The log: what is in it stays, what was cut short is run again."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def outcome(seconds: float) -> Outcome:
 
 def test_what_is_added_is_there_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = TrialLog(path)
+    log = TrialLog(path)
     for i in range(3):
-        ledger.add(f"key {i}", TRIAL, outcome(i))
+        log.add(f"key {i}", TRIAL, outcome(i))
     again = TrialLog(path)
     assert [again[f"key {i}"] for i in range(3)] == [outcome(i) for i in range(3)]
     assert "key 3" not in again
@@ -30,10 +30,10 @@ def test_what_is_added_is_there_again(tmp_path: Path) -> None:
 
 def test_a_line_cut_anywhere_costs_that_trial_alone(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = TrialLog(path)
-    ledger.add("first", TRIAL, outcome(1))
+    log = TrialLog(path)
+    log.add("first", TRIAL, outcome(1))
     whole = path.stat().st_size
-    ledger.add("second", TRIAL, outcome(2))
+    log.add("second", TRIAL, outcome(2))
     content = path.read_bytes()
     for size in range(whole, len(content) - 1):
         path.write_bytes(content[:size])
@@ -44,16 +44,16 @@ def test_a_line_cut_anywhere_costs_that_trial_alone(tmp_path: Path) -> None:
     assert again["third"] == outcome(3) and again["first"] == outcome(1) and "second" not in again
 
 
-def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    ledger = TrialLog(path)
+    log = TrialLog(path)
     for i in range(2):
-        ledger.add(f"key {i}", TRIAL, outcome(i))
+        log.add(f"key {i}", TRIAL, outcome(i))
     path.write_bytes(b"x" + path.read_bytes())
-    with pytest.raises(JournalError, match="line 1: damaged"):
+    with pytest.raises(JournalError, match="line 1: invalid entry"):
         TrialLog(path)
 
 
-def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         TrialLog(tmp_path / "missing" / "trials.jsonl").add("key", TRIAL, outcome(1))

@@ -15,7 +15,7 @@ for name in (
     "bimors_cli.bundle.catalog",
     "bimors_cli.bundle.store",
     "bimors_cli.cli.main",
-    "bimors_cli.evaluation.compare",
+    "bimors_cli.evaluation.evaluate",
     "bimors_cli.output.flatgeobuf",
     "bimors_cli.output.geopackage",
     "bimors_cli.pipeline.merge",

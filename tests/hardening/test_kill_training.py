@@ -12,7 +12,7 @@ import pytest
 
 from bimors_cli.bundle.adapter import MANIFEST, open_adapter
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.evaluation.results import LEDGER, RESULTS, TABLES
+from bimors_cli.evaluation.results import RESULTS, TABLES, TRIAL_LOG
 from tests.hardening.forks import Fault, Forks, Outcome
 from tests.training.test_run import draw_pictures
 
@@ -22,7 +22,7 @@ TRIALS = 5
 SAVE = "bimors_cli.training.checkpoint:TrainingCheckpoint.save"
 FILE = "bimors_cli.training.tensor_file:save_file"
 LEDGER_ADD = "bimors_cli.evaluation.trial_log:TrialLog.add"
-WRITE_RESULTS = "bimors_cli.evaluation.compare:write_results"
+WRITE_RESULTS = "bimors_cli.evaluation.evaluate:write_results"
 
 
 class Lessons:
@@ -66,7 +66,7 @@ class Lessons:
     def assert_results(self, cwd: Path) -> None:
         assert findings(cwd) == self.findings
         assert len(ledger(cwd)) == TRIALS
-        assert {path.name for path in (cwd / "results").iterdir()} == {LEDGER, RESULTS, TABLES, "pictures"}
+        assert {path.name for path in (cwd / "results").iterdir()} == {RESULTS, TABLES, TRIAL_LOG, "pictures"}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def findings(cwd: Path) -> Any:
 
 def ledger(cwd: Path) -> dict[str, bytes]:
     """The whole lines of the ledger, by key."""
-    path = cwd / "results" / LEDGER
+    path = cwd / "results" / TRIAL_LOG
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith(b"\n")]
     found = {json.loads(line)["key"]: line for line in whole}
@@ -119,7 +119,7 @@ def go_on_evaluating(lessons: Lessons, cwd: Path, faults: Sequence[Fault] = ()) 
 def test_finetune_killed_again_and_again_on_the_way(lessons: Lessons, tmp_path: Path) -> None:
     for fault in (
         Fault("os:replace", about="plan.json"),
-        Fault("bimors_cli.training.run:save_evidence"),
+        Fault("bimors_cli.training.run:save_features"),
         Fault(SAVE, nth=1, act="kill after"),
         Fault(SAVE, nth=3),
         Fault("os:replace", nth=2, about="adapter.tmp-"),
@@ -155,8 +155,8 @@ def test_the_earlier_adapter_survives_an_overwrite_that_is_killed(lessons: Lesso
 
 def test_evaluate_killed_again_and_again_on_the_way(lessons: Lessons, tmp_path: Path) -> None:
     for fault in (
-        Fault("bimors_cli.evaluation.compare:Ledger"),
-        Fault("bimors_cli.evaluation.feature_store:save_evidence", act="kill after"),
+        Fault("bimors_cli.evaluation.evaluate:TrialLog"),
+        Fault("bimors_cli.evaluation.feature_store:save_features", act="kill after"),
         Fault(LEDGER_ADD),
         Fault("os:fsync", nth=4),
         Fault(LEDGER_ADD, nth=2, act="kill after"),

@@ -142,25 +142,19 @@ def test_progress_of_finetune_is_read_and_only_grows(told: io.StringIO) -> None:
             self.epoch = number
 
     with console.TrainingProgress() as progress:
-        for stage in ("describing", "random crops"):
-            progress.begin(4, stage=stage)
+        for stage in ("encoding", "random crops"):
+            progress.begin(stage, 4)
             progress.advance(2)
             progress.advance(2)
         progress.epoch(Epoch(1), 2)
         progress.epoch(Epoch(2), 2)
-        progress.begin(2, stage="test pictures")
+        progress.begin("test images", 2)
         progress.advance(2)
     assert percents(told) == [20, 40, 50, 60, 75, 90, 100]
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "20 of 20 tiles labelled",
-        "  pond   12  60.0 %",
-        "describing: 24 pictures",
-        "3 of 4 tiles have a reference class",
-    ],
+    "line", ["20 of 20 tiles labelled", "  pond   12  60.0 %", "encoding: 24 images", "3 of 4 tiles have a truth"]
 )
 def test_other_lines_are_no_progress(line: str) -> None:
     assert command.percent(line) is None
@@ -169,7 +163,7 @@ def test_other_lines_are_no_progress(line: str) -> None:
 def test_the_stages_are_those_that_finetune_names() -> None:
     source = (EXAMPLES.parent / "bimors_cli" / "training" / "run.py").read_text()
     stages = re.findall(r'progress\.begin\("([^"]+)"', source)
-    assert stages and all(command.percent(f"{stage}: 1 of 2 pictures (50 %)") is not None for stage in stages)
+    assert stages and all(command.percent(f"{stage}: 1 of 2 images (50 %)") is not None for stage in stages)
 
 
 def test_the_zip_holds_the_plugin_as_qgis_wants_it(tmp_path: Path) -> None:

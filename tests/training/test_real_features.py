@@ -16,7 +16,7 @@ from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
 from bimors_cli.training.hyperparameters import RATES, TrainConfig
-from bimors_cli.training.train import Training, TrainViews, answer, train
+from bimors_cli.training.train import Training, TrainViews, predict_logits, train
 
 SHOTS, CHECKED = 16, 4
 
@@ -27,7 +27,7 @@ class Known(Head):
     def __init__(self, text: torch.Tensor) -> None:
         self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
+    def predict_logits(self, gist: HeadFeatures) -> torch.Tensor:
         return 100 * gist.image_feature @ self._text.T
 
 
@@ -37,7 +37,7 @@ def evidence(features: torch.Tensor) -> EncoderOutputs:
 
 
 def right(head: object, seen: EncoderOutputs, target: torch.Tensor) -> float:
-    return float((answer(head, seen).argmax(dim=1) == target).float().mean())  # type: ignore[arg-type]
+    return float((predict_logits(head, seen).argmax(dim=1) == target).float().mean())  # type: ignore[arg-type]
 
 
 @pytest.mark.shared
@@ -58,7 +58,7 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
     checked = torch.cat([rows[SHOTS : SHOTS + CHECKED] for rows in of_class])
     tested = torch.cat([rows[SHOTS + CHECKED :] for rows in of_class])
     labels = Labels.of([f"class {label}" for label in range(count)])
-    material = TrainViews((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
+    views = TrainViews((evidence(features[learned]),), target[learned], torch.ones(len(learned)))
     validation = evidence(features[checked]), target[checked]
     base = right(plain, evidence(features[tested]), target[tested])
     own = [[label] for label in range(count)]
@@ -71,7 +71,7 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
             learner = LinearLearner(features.shape[1], count)
             answerer = LinearHead(labels, learner, own)
         recipe = TrainConfig(rate=RATES[head])
-        training = Training.begin(learner, recipe)
-        train(answerer, training, material, validation, recipe)  # type: ignore[arg-type]
+        training = Training.create(learner, recipe)
+        train(answerer, training, views, validation, recipe)  # type: ignore[arg-type]
         learner.load_state_dict(training.best)
         assert right(answerer, evidence(features[tested]), target[tested]) > base + 0.01

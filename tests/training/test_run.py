@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on_to_the_same_adapter(data: Path, tiny_bundle:
     with pytest.raises(Interrupted, match="after epoch 1 of 3"):
         run_module.finetune(options(data, tiny_bundle, tmp_path / "cut"), progress=ask, stop=ask)
     assert not (tmp_path / "cut").exists()
-    with pytest.raises(OutputExistsError, match="not finished"):
+    with pytest.raises(OutputExistsError, match="unfinished"):
         run_module.finetune(options(data, tiny_bundle, tmp_path / "cut"))
     run_module.finetune(options(data, tiny_bundle, tmp_path / "cut", resume=True))
     both = [open_adapter(tmp_path / name, tiny_bundle) for name in ("whole", "cut")]

@@ -19,22 +19,22 @@ from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.hyperparameters import RATES, TrainConfig
-from bimors_cli.training.train import Training, TrainViews, answer, train
+from bimors_cli.training.train import Training, TrainViews, predict_logits, train
 
 LABELS = Labels.of(["forest", "river", "beach"])
 RECIPE = TrainConfig(epochs=4, rate=0.05, batch_size=4)
 
 
 @pytest.fixture(scope="module")
-def evidence(tiny_models: FrozenModels) -> EncoderOutputs:
+def features(tiny_models: FrozenModels) -> EncoderOutputs:
     pictures = torch.randint(0, 256, (12, 3, 40, 40), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
     return tiny_models.gather(pictures)
 
 
 @pytest.fixture(scope="module")
-def material(evidence: EncoderOutputs) -> TrainViews:
-    other = dataclasses.replace(evidence, patch_tokens=evidence.patch_tokens * 1.01)
-    return TrainViews((evidence, other), torch.arange(12) % 3, torch.ones(12))
+def material(features: EncoderOutputs) -> TrainViews:
+    other = dataclasses.replace(features, patch_tokens=features.patch_tokens * 1.01)
+    return TrainViews((features, other), torch.arange(12) % 3, torch.ones(12))
 
 
 def begin(kind: str, models: FrozenModels, bundle: Bundle, material: TrainViews) -> tuple[Training, Head]:
@@ -42,7 +42,7 @@ def begin(kind: str, models: FrozenModels, bundle: Bundle, material: TrainViews)
     if kind == "cache":
         learner.add_module("cache", TipAdapterCache.of(material.views[0].image_feature, material.target, 3))
     head = make_head(kind, models.clip, LABELS, learner, words=bundle.context, trained=LABELS.names)
-    return Training.begin(learner, RECIPE), head
+    return Training.create(learner, RECIPE), head
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -74,10 +74,10 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     tiny_models: FrozenModels,
     tiny_bundle: Bundle,
     material: TrainViews,
-    evidence: EncoderOutputs,
+    features: EncoderOutputs,
     tmp_path: Path,
 ) -> None:
-    validation = evidence.take(torch.arange(6)), material.target[:6]
+    validation = features.take(torch.arange(6)), material.target[:6]
     whole, head = begin(kind, tiny_models, tiny_bundle, material)
     train(head, whole, material, validation, RECIPE)
 
@@ -102,7 +102,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
 
 
 def test_the_best_epoch_is_the_first_of_the_best_on_validation(
-    tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews, evidence: EncoderOutputs
+    tiny_models: FrozenModels, tiny_bundle: Bundle, material: TrainViews, features: EncoderOutputs
 ) -> None:
     training, head = begin("bimors", tiny_models, tiny_bundle, material)
     states = []
@@ -110,7 +110,7 @@ def test_the_best_epoch_is_the_first_of_the_best_on_validation(
         head,
         training,
         material,
-        (evidence, material.target),
+        (features, material.target),
         dataclasses.replace(RECIPE, rate=0.5),
         after_epoch=lambda now: states.append({k: v.clone() for k, v in now.learner.state_dict().items()}),
     )
@@ -120,13 +120,13 @@ def test_the_best_epoch_is_the_first_of_the_best_on_validation(
 
 
 def test_an_example_of_more_weight_pulls_more(
-    tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: EncoderOutputs
+    tiny_models: FrozenModels, tiny_bundle: Bundle, features: EncoderOutputs
 ) -> None:
     # One picture under two labels: the heavier one wins.
-    twice = TrainViews((evidence.take(torch.tensor([0, 0])),), torch.tensor([0, 1]), torch.tensor([1.0, 20.0]))
+    twice = TrainViews((features.take(torch.tensor([0, 0])),), torch.tensor([0, 1]), torch.tensor([1.0, 20.0]))
     training, head = begin("linear", tiny_models, tiny_bundle, twice)
     train(head, training, twice, None, RECIPE)
-    assert answer(head, twice.views[0]).argmax(dim=1).tolist() == [1, 1]
+    assert predict_logits(head, twice.views[0]).argmax(dim=1).tolist() == [1, 1]
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
@@ -150,7 +150,7 @@ def test_a_perfect_answer_does_not_freeze_the_temperature() -> None:
 class TestWorkshop:
     def test_a_run_that_was_cut_off_is_not_passed_over(self, tmp_path: Path) -> None:
         TrainingCheckpoint(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False).release()
-        with pytest.raises(OutputExistsError, match="not finished"):
+        with pytest.raises(OutputExistsError, match="unfinished"):
             TrainingCheckpoint(tmp_path / "a", {"lr": 1}, resume=False, overwrite=False)
 
     def test_another_plan_is_refused_and_named(self, tmp_path: Path) -> None:

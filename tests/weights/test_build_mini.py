@@ -1,4 +1,4 @@
-"""The program that builds the embedded bundle, on a handful of made-up pictures: minutes instead of hours."""
+"""The program that builds the embedded bundle, on a handful of made-up images: minutes instead of hours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bimors_cli.pipeline.inference.load import load_models, make_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "weights" / "build_mini.py"
-# Of a class: the adapter's shots and the pictures of its temperature come from validation.
+# Of a class: the adapter's shots and the images of its temperature come from validation.
 PARTS = {"train": 4, "val": 26, "test": 2}
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def imagery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of one colour a class, in the layout of the real sets."""
+    """Images of one colour a class, in the layout of the real sets."""
     sys.path.insert(0, str(ROOT / "weights"))
-    from recipe.words import RSICD, RSSCN7, spoken
+    from recipe.words import RSICD, RSSCN7, display_name
 
     root = tmp_path_factory.mktemp("imagery")
     generator = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def imagery(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 name = f"{kind}_{number}.jpg"
                 _draw(folder / name, colour, 150, generator)
                 split[part].append([f"{kind}/{name}", label, kind])
-                sentence = f"many green trees are near a {spoken(kind)} ."
+                sentence = f"many green trees are near a {display_name(kind)} ."
                 captions.append(json.dumps({"image": f"{kind}/{name}", "captions": [sentence] * 5}))
     (root / "rsicd" / "captions.jsonl").write_text("\n".join(captions) + "\n")
     for kind in RSSCN7:

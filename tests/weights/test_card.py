@@ -30,8 +30,8 @@ from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 sys.path.append(str(Path(__file__).resolve().parents[2] / "weights"))
 from recipe import card_costs, card_logs, card_stac, card_stage, card_text
 from recipe.common import Settings
-from recipe.data import Pictures
-from recipe.measures import against_people, difference
+from recipe.data import ImageSet
+from recipe.measures import caption_scores, difference
 
 LIMIT = 150_000
 CHARTS = ("confusion-rsicd.png", "confusion-rsscn7.png", "reliability-rsicd.png", "reliability-rsscn7.png")
@@ -43,9 +43,9 @@ SENTENCES = (
 )
 
 
-def pictures(classes: tuple[str, ...], count: int, captions: bool) -> Pictures:
+def images(classes: tuple[str, ...], count: int, captions: bool) -> ImageSet:
     generator = torch.Generator().manual_seed(count)
-    return Pictures(
+    return ImageSet(
         torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator),
         torch.arange(count) % len(classes),
         tuple(f"{classes[i % len(classes)]}/{i}.jpg" for i in range(count)),
@@ -71,11 +71,11 @@ def measured(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> t
     how = Settings(root, root, root, root / "mini", 1, 1, "fp32")
     sets = {
         "rsicd": {
-            "train": pictures(("forest", "pond", "river"), 2, True),
-            "shots": pictures(("forest", "pond", "river"), 3, True),
-            "test": pictures(("forest", "pond", "river"), 44, True),
+            "train": images(("forest", "pond", "river"), 2, True),
+            "shots": images(("forest", "pond", "river"), 3, True),
+            "test": images(("forest", "pond", "river"), 44, True),
         },
-        "rsscn7": {"test": pictures(("forest", "grass"), 9, False)},
+        "rsscn7": {"test": images(("forest", "grass"), 9, False)},
     }
     metrics = card_stage.measure(how, sets)
     return how.out, metrics | {"memory": {"MB": 500, "of": "bimors classify"}}
@@ -106,7 +106,7 @@ def test_the_card_says_what_was_measured(measured: tuple[Path, dict[str, Any]]) 
     for name in folder.glob("*.png"):
         assert f"({name.name})" in card
     assert "| epochs | 0 |" in card  # the adapter's own training, not a text about another's
-    assert "12.0 minutes in all, some 6.0 Wh: estimated, not metered" in card
+    assert "12.0 minutes in total, about 6.0 Wh: estimated, not metered" in card
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_the_card_says_what_was_measured(measured: tuple[Path, dict[str, Any]]) 
     [
         (0.2, 1.4, "bimors is better"),
         (-2.0, -0.1, "bimors is worse"),
-        (-1.0, 1.0, "bimors and zero-shot are not told apart"),
-        (0.0, 1.0, "bimors and zero-shot are not told apart"),
+        (-1.0, 1.0, "bimors and zero-shot do not differ significantly"),
+        (0.0, 1.0, "bimors and zero-shot do not differ significantly"),
     ],
 )
 def test_the_verdict_follows_the_interval(
@@ -152,16 +152,16 @@ def test_a_log_of_a_run_that_was_cut_and_begun_again(tmp_path: Path) -> None:
 
 
 def test_a_caption_against_itself_is_the_maximum() -> None:
-    same = against_people(SENTENCES, [[text] for text in SENTENCES])
+    same = caption_scores(SENTENCES, [[text] for text in SENTENCES])
     assert same == {"BLEU-4": 100.0, "CIDEr": 10.0}
-    turned = against_people(SENTENCES[1:] + SENTENCES[:1], [[text] for text in SENTENCES])
+    turned = caption_scores(SENTENCES[1:] + SENTENCES[:1], [[text] for text in SENTENCES])
     assert turned["BLEU-4"] < 20 and turned["CIDEr"] < 1
-    empty = against_people(["", *SENTENCES[1:]], [[text] for text in SENTENCES])
+    empty = caption_scores(["", *SENTENCES[1:]], [[text] for text in SENTENCES])
     assert 0 < empty["CIDEr"] < 10
 
 
 def test_a_paired_difference_is_narrower_than_two_shares() -> None:
-    """The same pictures are hard for both heads; only where they differ counts."""
+    """The same images are hard for both heads; only where they differ counts."""
     right = torch.arange(1000) % 10 != 0
     other = right.clone()
     other[5:105:10] = False  # ten more wrong

@@ -79,7 +79,7 @@ def test_patch_tokens_and_captions(models: FrozenModels) -> None:
 
 
 def unseen(shared: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Some test pictures of each class, which no part of the bundle was trained or chosen on."""
+    """Some test images of each class, which no part of the bundle was trained or chosen on."""
     count: dict[str, int] = {}
     for path, _, name in json.loads((shared / "splits" / "rsicd.json").read_text())["test"]:
         count[name] = count.get(name, 0) + 1
@@ -90,7 +90,7 @@ def unseen(shared: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 @pytest.mark.shared
 def test_it_has_learned(bundle: Bundle, models: FrozenModels, shared: Path) -> None:
-    """Both heads are far above chance (3.3 %) on pictures that they never saw, and captions speak of what is there."""
+    """Both heads are far above chance (3.3 %) on images that they never saw, and captions speak of what is there."""
     names, images = zip(*unseen(shared), strict=True)
     labels = Labels.of(sorted(set(names)))
     assert len(labels) == 30

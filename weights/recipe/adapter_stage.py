@@ -1,14 +1,13 @@
-"""The prompt learner on top of the frozen models, and its temperature.
+"""Training of the prompt learner on the frozen models, and of its temperature.
 
-CLIP and captioner know their training pictures, and on these there would be little left to correct and confidence far
-too high. So the prompt learner learns from random views, in which both are wrong about as often as on pictures that
-they never saw, and from the held-out shots; its temperature is fitted on pictures that nothing learned from.
+On their own training images CLIP and captioner make few errors and are overconfident. So the prompt learner is trained
+on random views, where their error rate is about that of new images, and on the held-out shots. Its temperature is
+fitted on images that no model was trained on.
 """
 
 from __future__ import annotations
 
 import copy
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from bimors_cli.bundle.adapter import WEIGHTS, write_adapter_manifest
+from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
@@ -28,67 +27,69 @@ from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.text_encoder import NameTokens
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.train import answer
+from bimors_cli.training.train import predict_logits
 from recipe import augment, data
-from recipe.bundle_stage import CONTEXT, TEMPLATES, gather, keep, names_of
-from recipe.common import Settings, one_cycle, publish, scratch
+from recipe.bundle_stage import CONTEXT, TEMPLATES, cached, encode, names_of
+from recipe.common import Settings, one_cycle, publishing
 from recipe.words import RSICD, RSSCN7
 
-# SGD at the published 0.009 moves this learner hardly at all: a text tower of width 128 has small gradients.
+# SGD with the published rate of 0.009 hardly changes this learner: a text tower of width 128 has small gradients.
 RATE, DECAY, EPOCHS, BATCH, BATCH_RSSCN7 = 2e-3, 0.01, 6, 32, 8
 VIEWS, PLAIN = 2, 0.7
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Evidence of N views of one set of pictures, and what its classes may be called, token by token.
+class NamedViews:
+    """Encoder outputs of N views of one set of images, and the names of its classes as tokens.
 
-    ``names`` are the tokens of every name of every class; ``rows`` the places of a class's names in them.
+    ``names`` are the tokens of all names of all classes; ``rows`` are the rows of each class in them.
     """
 
-    evidence: EncoderOutputs
+    features: EncoderOutputs
     target: torch.Tensor
     names: NameTokens
     rows: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, clip: Clip, evidence: EncoderOutputs, pictures: data.Pictures, target: torch.Tensor) -> Lessons:
-        words = [(RSICD.get(kind) or RSSCN7[kind]) for kind in pictures.classes]
+    def of(cls, clip: Clip, features: EncoderOutputs, images: data.ImageSet, target: torch.Tensor) -> NamedViews:
+        words = [(RSICD.get(kind) or RSSCN7[kind]) for kind in images.classes]
         known = list(dict.fromkeys(name for some in words for name in some))
         rows = tuple(tuple(known.index(name) for name in some) for some in words)
-        return cls(evidence, target, clip.name_tokens(Labels.of(known), len(clip.embed_words(CONTEXT))), rows)
+        return cls(features, target, clip.name_tokens(Labels.of(known), len(clip.embed_words(CONTEXT))), rows)
 
     def draw(self, generator: torch.Generator) -> NameTokens:
-        """One name of each class: mostly the first, else any. A label list is the user's own."""
+        """Draw one name of each class, mostly the first one, since users choose their own labels."""
         plain = float(torch.rand(1, generator=generator)) < PLAIN
         some = [row[0 if plain else int(torch.randint(len(row), (1,), generator=generator))] for row in self.rows]
         end = self.names.end[some]
         return NameTokens(self.names.ids[some, : int(end.max()) + 1], end)
 
 
-def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch.Generator) -> EncoderOutputs:
-    """Evidence of one random view of each picture; the captions are those of the views as well."""
+def encode_views(frozen: FrozenModels, images: data.ImageSet, generator: torch.Generator) -> EncoderOutputs:
+    """Encode one random view of each image; captions are those of the views."""
     side = frozen.clip.preprocessing.size
     parts = []
-    for rows in pictures.pixels.split(64):
+    for rows in images.pixels.split(64):
         views = augment.views(rows, side, generator, smallest=0.6, largest=1.4)
         parts.append(frozen.gather(augment.as_bytes(views)))
     return concatenate(parts)
 
 
-def learn(frozen: FrozenModels, lessons: Sequence[Lessons], sharp: float, settings: Settings) -> PromptLearner:
-    """Train the prompt learner alone, AdamW with one cycle.
+def train(
+    frozen: FrozenModels, sets: Sequence[NamedViews], logit_temperature: float, settings: Settings
+) -> PromptLearner:
+    """Train the prompt learner only, with AdamW and one cycle.
 
-    ``sharp`` is the zero-shot head's temperature: a full-size CLIP ends its training with a scale of 100 and so does
-    not need it; this one's scale is far too soft, and the loss would bend the prompts only to make up for that.
+    ``logit_temperature`` is that of the zero-shot head. A full-size CLIP ends its training with a scale of 100 and does
+    not need it. The scale of this one is far too low, and the prompts would mostly be fitted to compensate for that.
     """
     learner = make_learner("bimors", frozen, CONTEXT, classes=0, seed=settings.seed)
     assert isinstance(learner, PromptLearner)
     tower = frozen.clip.text_tower()
-    scale = frozen.clip.scale / sharp
+    scale = frozen.clip.scale / logit_temperature
     optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=DECAY)
-    first, second = lessons
+    first, second = sets
     steps = len(first.target) // BATCH
     clock = time.monotonic()
     for epoch in range(EPOCHS):
@@ -99,12 +100,12 @@ def learn(frozen: FrozenModels, lessons: Sequence[Lessons], sharp: float, settin
             for group in optimiser.param_groups:
                 group["lr"] = RATE * one_cycle((epoch + step / steps) / EPOCHS, warm=0.05)
             loss = torch.zeros(())
-            for some, chosen in zip(lessons, rows, strict=True):
-                seen = some.evidence.take(chosen)
+            for some, chosen in zip(sets, rows, strict=True):
+                seen = some.features.take(chosen)
                 text = tower(learner(seen.patch_tokens, seen.caption_embedding), some.draw(generator))
                 logits = scale * torch.einsum("be,bke->bk", seen.image_feature, text)
-                share = len(chosen) / (BATCH + BATCH_RSSCN7)
-                loss = loss + share * functional.cross_entropy(logits, some.target[chosen])
+                fraction = len(chosen) / (BATCH + BATCH_RSSCN7)
+                loss = loss + fraction * functional.cross_entropy(logits, some.target[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -115,8 +116,9 @@ def learn(frozen: FrozenModels, lessons: Sequence[Lessons], sharp: float, settin
 
 
 def weakened(learner: PromptLearner, start: torch.Tensor, strength: float) -> PromptLearner:
-    """A prompt learner between the untrained one, which answers as zero-shot, and the trained one: the context's way
-    from ``start`` and all that is added to it, times a number (after Wortsman et al. 2022, arXiv 2109.01903).
+    """Interpolate between the untrained prompt learner, which equals zero-shot, and the trained one: the change of the
+    context from ``start`` and the attention that is added to it are scaled (cf. Wortsman et al. 2022, arXiv
+    2109.01903).
     """
     between = copy.deepcopy(learner)
     with torch.no_grad():
@@ -130,17 +132,20 @@ def choose_strength(
     frozen: FrozenModels,
     learner: PromptLearner,
     checks: Sequence[tuple[Labels, EncoderOutputs, torch.Tensor]],
-    sharp: float,
+    logit_temperature: float,
 ) -> tuple[float, dict[str, list[float]]]:
-    """The strength with the least loss on held-out pictures, each set with the same weight; and what all came to."""
+    """Select the strength with the lowest loss on held-out images, with equal weight for each set; also all losses."""
     start = frozen.clip.embed_words(CONTEXT)
-    told: dict[str, list[float]] = {}
+    losses_by_strength: dict[str, list[float]] = {}
     for strength in STRENGTHS:
         between = weakened(learner, start, strength)
-        logits = [answer(BimorsHead(frozen.clip, labels, between), seen) / sharp for labels, seen, _ in checks]
+        logits = [
+            predict_logits(BimorsHead(frozen.clip, labels, between), seen) / logit_temperature
+            for labels, seen, _ in checks
+        ]
         losses = [functional.cross_entropy(x, target) for x, (_, _, target) in zip(logits, checks, strict=True)]
-        told[str(strength)] = [round(float(loss), 4) for loss in losses]
-    return min(STRENGTHS, key=lambda strength: sum(told[str(strength)])), told
+        losses_by_strength[str(strength)] = [round(float(loss), 4) for loss in losses]
+    return min(STRENGTHS, key=lambda strength: sum(losses_by_strength[str(strength)])), losses_by_strength
 
 
 def build(settings: Settings) -> None:
@@ -148,67 +153,69 @@ def build(settings: Settings) -> None:
     bundle = open_bundle(settings.out)
     frozen = load_models(bundle, "cpu")
     parts, other = data.rsicd(settings), data.rsscn7(settings)
-    shots, fitting, known = parts["shots"], parts["fitting"], data.training_pictures(settings)
+    shots, fitting, known = parts["shots"], parts["fitting"], data.training_images(settings)
     labels = names_of(shots)
 
-    def kept(name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
-        return keep(settings, bundle, name, make)
+    def cached_features(name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
+        return cached(settings, bundle, name, make)
 
-    unseen = kept("fitting", lambda: gather(frozen, fitting))
-    plain = answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
-    cold = {"zero-shot": bundle.zero_shot_temperature}
+    unseen = cached_features("fitting", lambda: encode(frozen, fitting))
+    plain = predict_logits(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
+    temperature = {"zero-shot": bundle.zero_shot_temperature}
     views = [
-        kept(f"views-{i}", lambda i=i: gather_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
+        cached_features(f"views-{i}", lambda i=i: encode_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
         for i in range(VIEWS)
     ]
-    views.append(kept("shots", lambda: gather(frozen, shots)))
-    views.append(kept("shots-views", lambda: gather_views(frozen, shots, settings.generator(37))))
+    views.append(cached_features("shots", lambda: encode(frozen, shots)))
+    views.append(cached_features("shots-views", lambda: encode_views(frozen, shots, settings.generator(37))))
     target = torch.cat((*[known.target] * VIEWS, shots.target, shots.target))
-    views7 = kept("rsscn7-views", lambda: gather_views(frozen, other["train"], settings.generator(41)))
-    lessons = (
-        Lessons.of(frozen.clip, concatenate(views), shots, target),
-        Lessons.of(frozen.clip, views7, other["train"], other["train"].target),
+    views7 = cached_features("rsscn7-views", lambda: encode_views(frozen, other["train"], settings.generator(41)))
+    sets = (
+        NamedViews.of(frozen.clip, concatenate(views), shots, target),
+        NamedViews.of(frozen.clip, views7, other["train"], other["train"].target),
     )
-    right = lessons[0].target == answer(ZeroShotHead(frozen.clip, labels, TEMPLATES), lessons[0].evidence).argmax(dim=1)
+    right = sets[0].target == predict_logits(ZeroShotHead(frozen.clip, labels, TEMPLATES), sets[0].features).argmax(
+        dim=1
+    )
     settings.log("adapter", zero_shot_right_on_views=round(100 * float(right.float().mean()), 2))
-    learner = learn(frozen, lessons, cold["zero-shot"], settings)
+    learner = train(frozen, sets, temperature["zero-shot"], settings)
     check = other["val"]
-    seen = kept("rsscn7-validation", lambda: gather(frozen, check))
+    seen = cached_features("rsscn7-validation", lambda: encode(frozen, check))
     checks = (labels, unseen, fitting.target), (names_of(check), seen, check.target)
-    strength, losses = choose_strength(frozen, learner, checks, cold["zero-shot"])
+    strength, losses = choose_strength(frozen, learner, checks, temperature["zero-shot"])
     settings.log("adapter", strength=strength, losses_by_strength=losses)
     learner = weakened(learner, frozen.clip.embed_words(CONTEXT), strength)
 
-    tuned = answer(BimorsHead(frozen.clip, labels, learner), unseen)
-    cold["bimors"] = fit_temperature(tuned, fitting.target)
-    settings.log("adapter", temperature=cold, right_on_fitting=_right(plain, tuned, fitting.target))
-    plain = answer(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
-    tuned = answer(BimorsHead(frozen.clip, names_of(check), learner), seen)
+    tuned = predict_logits(BimorsHead(frozen.clip, labels, learner), unseen)
+    temperature["bimors"] = fit_temperature(tuned, fitting.target)
+    settings.log("adapter", temperature=temperature, right_on_fitting=_right(plain, tuned, fitting.target))
+    plain = predict_logits(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
+    tuned = predict_logits(BimorsHead(frozen.clip, names_of(check), learner), seen)
     settings.log("adapter", right_on_rsscn7_validation=_right(plain, tuned, check.target))
 
     folder = settings.out / ADAPTER
-    fresh = scratch(folder)
-    save_file({k: v.contiguous() for k, v in learner.state_dict().items()}, fresh / WEIGHTS)
-    write_adapter_manifest(
-        fresh,
-        bundle,
-        name="mini",
-        head="bimors",
-        labels=list(dict.fromkeys((*labels.names, *names_of(check).names))),
-        temperature=cold["bimors"],
-        training={
-            "data": f"{VIEWS} random views of each RSICD picture that the frozen models learned from, "
-            f"{data.SHOTS} pictures a class that they never saw, a view of each RSSCN7 training picture",
-            "words": "one name a class, drawn anew for each batch from its name and its synonyms",
-            "recipe": f"AdamW {RATE}, weight decay {DECAY}, {EPOCHS} epochs, batch {BATCH} + {BATCH_RSSCN7}, one cycle",
-            "strength": f"{strength:g} of the way from zero-shot (of {', '.join(f'{s:g}' for s in STRENGTHS)}): least "
-            f"loss on {data.FITTING} other RSICD pictures a class and RSSCN7's validation part",
-            "temperature fitted on": f"these {data.FITTING} pictures a class",
-            "seed": str(settings.seed),
-        },
-    )
-    publish(fresh, folder)
-    shutil.rmtree(folder.with_name(f".{folder.name}.old"), ignore_errors=True)
+    with publishing(folder, MANIFEST) as fresh:
+        save_file({k: v.contiguous() for k, v in learner.state_dict().items()}, fresh / WEIGHTS)
+        write_adapter_manifest(
+            fresh,
+            bundle,
+            name="mini",
+            head="bimors",
+            labels=list(dict.fromkeys((*labels.names, *names_of(check).names))),
+            temperature=temperature["bimors"],
+            training={
+                "data": f"{VIEWS} random views of each RSICD image that the frozen models were trained on, "
+                f"{data.SHOTS} images per class that they were not trained on, one view of each RSSCN7 training image",
+                "words": "one name per class and batch, drawn at random from the class name and its synonyms",
+                "recipe": f"AdamW {RATE}, weight decay {DECAY}, {EPOCHS} epochs, batch {BATCH} + {BATCH_RSSCN7}, "
+                "one cycle",
+                "strength": f"{strength:g} of the change from zero-shot (candidates "
+                f"{', '.join(f'{s:g}' for s in STRENGTHS)}): lowest loss on {data.FITTING} other RSICD images per "
+                "class and on the validation split of RSSCN7",
+                "temperature fitted on": f"the same {data.FITTING} images per class",
+                "seed": str(settings.seed),
+            },
+        )
 
 
 def _right(plain: torch.Tensor, tuned: torch.Tensor, target: torch.Tensor) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Random views of a batch of pictures, computed in torch on the whole batch at once."""
+"""Random views of a batch of images, computed in torch on the whole batch at once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ MEAN, STD = (0.37, 0.38, 0.34), (0.2, 0.19, 0.19)
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels of 0..1 as the towers want them."""
+    """Normalise pixels of 0..1 for the image towers."""
     return (pixels - pixels.new_tensor(MEAN)[:, None, None]) / pixels.new_tensor(STD)[:, None, None]
 
 
 def as_bytes(views: torch.Tensor) -> torch.Tensor:
-    """Normalised views as pictures again, uint8."""
+    """Convert normalised views back to uint8 images."""
     std, mean = views.new_tensor(STD)[:, None, None], views.new_tensor(MEAN)[:, None, None]
     return ((views * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def whole(images: torch.Tensor, side: int) -> torch.Tensor:
-    """The view that is used after training: squeezed, antialiased bicubic. uint8 in, normalised out."""
+    """The full image as used for inference: resized, antialiased bicubic. uint8 in, normalised out."""
     pixels = images.float() / 255
     return normalise(
         functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
@@ -37,23 +37,23 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 def views(
     images: torch.Tensor, side: int, generator: torch.Generator, smallest: float = 0.5, largest: float = 2.0
 ) -> torch.Tensor:
-    """One random view of each picture.
+    """One random view of each image.
 
-    Place: zoom from ``smallest`` to ``largest`` sides, most often near one (mirrored beyond the edge), aspect, quarter
-    turns, flips, and any angle for almost half of them: nothing on the ground is upright. Colour: brightness, contrast,
-    gamma, saturation and a cast, since scenes come from other sensors and stretches. Then blur, noise, the blocks of a
-    strong JPEG for some, and a missing corner for some, as at the edge of a scene.
+    Geometry: zoom from ``smallest`` to ``largest`` sides, mostly near one (mirrored at the edge), aspect, quarter
+    turns, flips, and any rotation angle for almost half of the views, since nadir images have no upright direction.
+    Colour: brightness, contrast, gamma, saturation and colour cast, as from other sensors and stretches. Then blur,
+    noise, strong JPEG compression of some views, and a missing corner of some views, as at the edge of a scene.
 
     Parameters
     ----------
     images : torch.Tensor
         uint8 [B, 3, h, w]
     side : int
-        Of the views.
+        Side of the views in pixels.
     generator : torch.Generator
-        All chance comes from it.
+        Source of all random numbers.
     smallest, largest : float
-        How much of a side a view shows.
+        Limits of the side of a view, relative to the side of the image.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def views(
         Normalised, float32 [B, 3, side, side].
     """
     n = len(images)
-    # The mean of two even draws: the ends are rare, so that common scales keep most of the training.
+    # Mean of two uniform random numbers: extreme scales are rare.
     even = (torch.rand(n, generator=generator) + torch.rand(n, generator=generator)) / 2
     zoom = torch.exp(math.log(smallest) + (math.log(largest) - math.log(smallest)) * even)
     zoom = torch.where(torch.rand(n, generator=generator) < 0.2, torch.ones(n), zoom)
@@ -92,7 +92,7 @@ def views(
     x = functional.grid_sample(
         images.float() / 255, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    # Where a view shrinks its picture by more than two, bilinear sampling would skip pixels.
+    # Where a view is reduced by a factor of more than 2, bilinear sampling would skip pixels.
     far = torch.nonzero(zoom * images.shape[-1] > 2 * side).flatten()
     if len(far):
         coarse = functional.avg_pool2d(images[far].float() / 255, 2)
@@ -126,7 +126,7 @@ def views(
 
 
 def _through_jpeg(x: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Compress and open some of the pictures [B, 3, s, s] of 0..1, at qualities from 20 to 70."""
+    """Compress and decode some of the images [B, 3, s, s] of 0..1, with qualities from 20 to 70."""
     quality = torch.randint(20, 71, (len(rows),), generator=generator).tolist()
     for row, how in zip(rows.tolist(), quality, strict=True):
         file = encode_jpeg((x[row] * 255).round().to(torch.uint8), quality=how)

@@ -1,6 +1,6 @@
-"""The frozen models become a bundle: the zero-shot head's temperature, and the manifest.
+"""Make a bundle of the frozen models: temperature of the zero-shot head, and manifest.
 
-The temperature is fitted on held-out pictures that none of the models learned from.
+The temperature is fitted on held-out images that no model was trained on.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature
-from bimors_cli.training.extract_features import load_evidence, save_evidence
-from bimors_cli.training.train import answer
+from bimors_cli.training.extract_features import load_features, save_features
+from bimors_cli.training.train import predict_logits
 from recipe import data
 from recipe.common import Settings, read_json
-from recipe.words import spoken
+from recipe.words import display_name
 
 CONTEXT = "a photo of a"
-# Chosen on held-out pictures, 720 of RSICD and 269 of RSSCN7, by per cent right and cross-entropy: this one 90.56
-# (0.3127) and 88.10 (0.3257), the eleven that the text tower learned 90.42 (0.3123) and 88.10 (0.3257), ten for remote
-# sensing 90.97 (0.3074) and 88.10 (0.3375). None is better by more than chance, and this is an untrained prompt's.
+# Selected on held-out images, 720 of RSICD and 269 of RSSCN7, by accuracy in per cent and cross-entropy: this one 90.56
+# (0.3127) and 88.10 (0.3257), the eleven of the training 90.42 (0.3123) and 88.10 (0.3257), ten for remote sensing
+# 90.97 (0.3074) and 88.10 (0.3375). None is significantly better, and this one is that of an untrained prompt.
 TEMPLATES = (f"{CONTEXT} {{}}.",)
 LICENCES = {
     "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
@@ -35,24 +35,24 @@ LICENCES = {
 }
 
 
-def names_of(pictures: data.Pictures) -> Labels:
-    return Labels.of([spoken(kind) for kind in pictures.classes])
+def names_of(images: data.ImageSet) -> Labels:
+    return Labels.of([display_name(kind) for kind in images.classes])
 
 
-def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> EncoderOutputs:
-    """Evidence of all pictures, as the program gathers it."""
-    return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
+def encode(frozen: FrozenModels, images: data.ImageSet, batch: int = 64) -> EncoderOutputs:
+    """Encode all images, as the program does."""
+    return concatenate([frozen.gather(rows) for rows in images.pixels.split(batch)])
 
 
-def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
-    """Evidence is gathered once: a stage that was cut off, or learns anew, finds it in the work folder."""
+def cached(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
+    """Load encoder outputs of an earlier run from the work folder, or make and save them."""
     path = settings.work / "evidence" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     key = f"{bundle.sha256} {settings.seed}"
-    found = load_evidence(path, key, settings.device)
+    found = load_features(path, key, settings.device)
     if found is None:
         found = (make(),)
-        save_evidence(path, key, found)
+        save_features(path, key, found)
     return found[0]
 
 
@@ -74,18 +74,18 @@ def build(settings: Settings, lender: Path | None = None) -> None:
     """Fit the zero-shot head's temperature and write ``manifest.json``.
 
     With a ``lender`` the captioner and the caption encoder are those of another bundle: a CLIP that was trained for a
-    few epochs alone then has a captioner that knows more than it does, as a large captioner does beside a large CLIP.
+    few epochs is then combined with a better captioner, as a large CLIP is with a large captioner.
     """
     if lender is not None:
         for part in (CAPTIONER, CAPTION_ENCODER):
             shutil.copytree(lender / part, settings.out / part, dirs_exist_ok=True)
     name = "mini-early" if lender else "mini-without-new" if settings.without else "mini"
-    bundle = _manifest(settings, name, 1.0, [1])  # to load the models as the program does
+    bundle = _manifest(settings, name, 1.0, [1])  # needed to load the models as the program does
     frozen = load_models(bundle, settings.device.type)
     assert isinstance(frozen.captioner, Captioner)
     fitting = data.rsicd(settings)["fitting"]
-    unseen = keep(settings, bundle, "fitting", lambda: gather(frozen, fitting))
-    logits = answer(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
+    unseen = cached(settings, bundle, "fitting", lambda: encode(frozen, fitting))
+    logits = predict_logits(ZeroShotHead(frozen.clip, names_of(fitting), TEMPLATES), unseen)
     temperature = fit_temperature(logits, fitting.target)
     right = round(100 * float((logits.argmax(dim=1) == fitting.target).float().mean()), 2)
     settings.log("bundle", temperature=round(temperature, 4), right_on_fitting=right)

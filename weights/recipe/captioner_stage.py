@@ -1,7 +1,8 @@
-"""The captioner: a small BLIP-2 whose vision tower learns from the trained CLIP before and while it learns to speak.
+"""The captioner: a small BLIP-2 whose vision tower is distilled from the trained CLIP before and during captioning.
 
-A vision transformer from nothing on a few thousand pictures is weak. So it first copies what CLIP's convolutional
-tower makes of random views (its last map and its image feature), and goes on copying while captions are learned.
+A vision transformer trained from scratch on a few thousand images is weak. So it is first trained to predict the
+outputs of CLIP's convolutional tower for random views (last feature map and image feature), and this distillation
+continues while captions are trained.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from transformers import (
 )
 
 from recipe import augment, clip_stage, data, speech_stage
-from recipe.common import Settings, publish, scratch
-from recipe.loop import Pace, run
+from recipe.common import Settings, publishing
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import CAPTION_TOKENS, load
-from recipe.words import TEMPLATES, names_class, spoken
+from recipe.words import TEMPLATES, display_name, names_class
 
 QUERIES = 8
 IMAGE_TOKEN = 2
@@ -40,7 +41,7 @@ IMAGE_TOKEN = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """One training run of the captioner; ``alone`` is the share of it in which the vision tower only copies CLIP."""
+    """One training run of the captioner; ``alone`` is the fraction of it that only distills CLIP."""
 
     name: str = "captioner"
     side: int = 112
@@ -103,13 +104,13 @@ def create(plan: Plan, vocabulary: int, seed: int) -> Blip2ForConditionalGenerat
     torch.manual_seed(seed)
     model = Blip2ForConditionalGeneration(config)
     model.set_attn_implementation("eager")  # the fused attention's backward pass is slow on processors
-    # Zeros would make all queries see the same.
+    # With zeros all queries would be equal.
     nn.init.normal_(model.query_tokens, std=0.5)
     return model
 
 
 class Student(nn.Module):
-    """The captioner with the two layers that compare its vision tower with CLIP's; these are thrown away."""
+    """The captioner with two layers that predict the outputs of CLIP; these layers are not saved."""
 
     def __init__(self, model: Blip2ForConditionalGeneration, teacher_width: int, feature_width: int) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class Student(nn.Module):
         self.to_feature = nn.Linear(2 * width, feature_width)
 
     def compare(self, hidden: torch.Tensor, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The student's guess of the teacher's map [B, cells^2, Dv] and of its normalised image feature."""
+        """Predict the teacher's feature map [B, cells^2, Dv] and its normalised image feature."""
         patches = hidden[:, 1:]
         grid = int(patches.shape[1] ** 0.5)
         pooled = functional.adaptive_avg_pool2d(patches.transpose(1, 2).unflatten(2, (grid, grid)), cells)
@@ -128,38 +129,38 @@ class Student(nn.Module):
 
 
 def load_teacher(settings: Settings) -> tuple[Any, torch.Tensor]:
-    """The published CLIP, and its text features of RSICD's class names."""
+    """Load the trained CLIP, and its text features of RSICD's class names."""
     folder = settings.out / "clip"
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     model.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
     model = model.eval().requires_grad_(False).to(settings.device, memory_format=torch.channels_last)
-    names = [TEMPLATES[0].format(spoken(kind)) for kind in sorted(settings.lexicon.rsicd)]
-    texts = clip_stage.read(model, clip_stage.Words(settings).ids(names))
+    names = [TEMPLATES[0].format(display_name(kind)) for kind in sorted(settings.lexicon.rsicd)]
+    texts = clip_stage.encode_text(model, clip_stage.Words(settings).ids(names))
     return model, texts
 
 
-def spoken_captions(pictures: data.Pictures, tokenizer: PreTrainedTokenizerFast) -> list[list[list[int]]]:
-    """Token ids of the sentences that the captioner may learn for each picture.
+def caption_tokens(images: data.ImageSet, tokenizer: PreTrainedTokenizerFast) -> list[list[list[int]]]:
+    """Token ids of the sentences that the captioner is trained on, for each image.
 
-    Those that end within the 15 tokens that it may speak and name the class: a caption is the reason that a person
-    reads beside a label. A picture may be left without any; then the vision tower alone learns from it.
+    Only sentences that end within 15 tokens and name the class are used, since a caption should explain the label. An
+    image may have none; then only the vision tower is trained on it.
     """
     frequency: dict[int, int] = {}
     rows = []
-    for some, kind in zip(pictures.captions, pictures.target.tolist(), strict=True):
-        ids = [(tokenizer(text)["input_ids"], names_class(text, pictures.classes[kind])) for text in some]
+    for some, kind in zip(images.captions, images.target.tolist(), strict=True):
+        ids = [(tokenizer(text)["input_ids"], names_class(text, images.classes[kind])) for text in some]
         fit = [i for i, named in ids if named and 6 <= len(i) <= CAPTION_TOKENS]
         for token in (token for i in fit for token in i):
             frequency[token] = frequency.get(token, 0) + 1
         rows.append(fit)
-    # A sentence with a word that occurs hardly anywhere is mostly a slip of the pen.
+    # A sentence with a very rare word mostly has a spelling mistake.
     return [[i for i in some if min(frequency[t] for t in i) >= 5] or some for some in rows]
 
 
 def train(settings: Settings, plan: Plan) -> Blip2ForConditionalGeneration:
     tokenizer = load(settings.work / "tokenizers" / "captioner")
-    first, second = data.training_pictures(settings), data.rsscn7(settings)["train"]
-    speech = spoken_captions(first, tokenizer)
+    first, second = data.training_images(settings), data.rsscn7(settings)["train"]
+    speech = caption_tokens(first, tokenizer)
     teacher, texts = load_teacher(settings)
     model = create(plan, len(tokenizer), settings.seed)
     student = Student(model, teacher.visual.trunk.num_features, 256).to(settings.device)
@@ -174,14 +175,14 @@ def train(settings: Settings, plan: Plan) -> Blip2ForConditionalGeneration:
         chosen = [speech[int(i)] for i in rows[0]] if progress >= plan.alone else None
         return _losses(plan, student, (teacher, texts), (first.take(rows[0]), second.take(rows[1])), chosen, generator)
 
-    pace = Pace(plan.name, plan.epochs, plan.rate, plan.limit, stream=13, warm=0.05, clip=2.0)
-    run(settings, pace, student, optimiser, draw, losses_of)
-    pace = Pace(f"{plan.name}-speech", plan.talk_epochs, plan.talk_rate, 0.3 * plan.limit, stream=29, clip=2.0)
+    schedule = Schedule(plan.name, plan.epochs, plan.rate, plan.limit, stream=13, warm=0.05, clip=2.0)
+    run(settings, schedule, student, optimiser, draw, losses_of)
+    schedule = Schedule(f"{plan.name}-speech", plan.talk_epochs, plan.talk_rate, 0.3 * plan.limit, stream=29, clip=2.0)
     names = texts * teacher.logit_scale.exp()
-    speech_stage.train(settings, pace, model, plan.side, first, speech, names)
+    speech_stage.train(settings, schedule, model, plan.side, first, speech, names)
     parts = data.rsicd(settings)
     check = data.joined(parts["shots"], parts["fitting"]) if settings.final else parts["val"]
-    captions = describe(model, tokenizer, check, plan.side, settings.device)
+    captions = caption(model, tokenizer, check, plan.side, settings.device)
     named = [names_class(c, check.classes[int(t)]) for c, t in zip(captions, check.target, strict=True)]
     settings.log(plan.name, named=round(100 * sum(named) / len(named), 2), examples=captions[::60])
     return model
@@ -191,7 +192,7 @@ def _losses(
     plan: Plan,
     student: Student,
     teaching: tuple[Any, torch.Tensor],
-    batches: tuple[data.Pictures, data.Pictures],
+    batches: tuple[data.ImageSet, data.ImageSet],
     speech: list[list[list[int]]] | None,
     generator: torch.Generator,
 ) -> dict[str, torch.Tensor]:
@@ -202,7 +203,7 @@ def _losses(
         seen = teacher.visual.trunk.forward_features(views.contiguous(memory_format=torch.channels_last))
         wanted = functional.normalize(teacher.visual.head(teacher.visual.trunk.forward_head(seen)).float(), dim=-1)
         target = functional.layer_norm(seen.flatten(2).transpose(1, 2).float(), seen.shape[1:2])
-    # While it only copies, the student sees a smaller picture than its teacher: half the tokens, half the time.
+    # While it only copies, the student sees a smaller image than its teacher: half the tokens, half the time.
     shown = views
     if speech is None:
         shown = functional.interpolate(views, plan.first_side, mode="bilinear", antialias=True)
@@ -223,45 +224,44 @@ def _losses(
 
 
 @torch.no_grad()
-def describe(
+def caption(
     model: Blip2ForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
-    pictures: data.Pictures,
+    images: data.ImageSet,
     side: int,
     device: torch.device,
 ) -> list[str]:
-    """Captions as the program makes them: whole picture, 4 beams, 15 tokens."""
+    """Caption full images with the settings of the program: 4 beams, 15 tokens."""
     model.eval()
     out: list[str] = []
-    for i in range(0, len(pictures), 64):
-        pixels = augment.whole(pictures.pixels[i : i + 64].to(device), side)
+    for i in range(0, len(images), 64):
+        pixels = augment.whole(images.pixels[i : i + 64].to(device), side)
         ids = model.generate(pixel_values=pixels, num_beams=4, max_new_tokens=CAPTION_TOKENS, early_stopping=True)
         out += [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     return out
 
 
 def export(model: Blip2ForConditionalGeneration, plan: Plan, settings: Settings, target: Path) -> None:
-    """Write the model as transformers saves it, in float16, with tokenizer and preprocessing."""
-    fresh = scratch(target)
-    half = copy.deepcopy(model).cpu().half()
-    if not all(torch.isfinite(value).all() for value in half.state_dict().values()):
-        raise ValueError("the captioner holds weights that float16 cannot")
-    half.save_pretrained(fresh)
-    shutil.copytree(settings.work / "tokenizers" / "captioner", fresh, dirs_exist_ok=True)
-    picture = {
-        "image_processor_type": "BlipImageProcessor",
-        "do_resize": True,
-        "do_rescale": True,
-        "do_normalize": True,
-        "do_convert_rgb": True,
-        "size": {"height": plan.side, "width": plan.side},
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-        "image_mean": augment.MEAN,
-        "image_std": augment.STD,
-    }
-    (fresh / "preprocessor_config.json").write_text(json.dumps(picture, indent=1) + "\n", encoding="utf-8")
-    publish(fresh, target)
+    """Write the model in the format of transformers, in float16, with tokenizer and preprocessing."""
+    with publishing(target, "config.json") as fresh:
+        half = copy.deepcopy(model).cpu().half()
+        if not all(torch.isfinite(value).all() for value in half.state_dict().values()):
+            raise ValueError("the captioner has weights that are not finite in float16")
+        half.save_pretrained(fresh)
+        shutil.copytree(settings.work / "tokenizers" / "captioner", fresh, dirs_exist_ok=True)
+        image = {
+            "image_processor_type": "BlipImageProcessor",
+            "do_resize": True,
+            "do_rescale": True,
+            "do_normalize": True,
+            "do_convert_rgb": True,
+            "size": {"height": plan.side, "width": plan.side},
+            "resample": 3,
+            "rescale_factor": 1 / 255,
+            "image_mean": augment.MEAN,
+            "image_std": augment.STD,
+        }
+        (fresh / "preprocessor_config.json").write_text(json.dumps(image, indent=1) + "\n", encoding="utf-8")
 
 
 def build(settings: Settings, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What the captions of test pictures are worth."""
+"""Measures of the captions of test images."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import torch
 
 from bimors_cli.metrics.scores import Proportion
-from recipe.data import Pictures
-from recipe.measures import against_people, per_cent
-from recipe.words import SAID, names_class, spoken
+from recipe.data import ImageSet
+from recipe.measures import caption_scores, per_cent
+from recipe.words import CAPTION_STEMS, display_name, names_class
 
 
-def figures(captions: Sequence[str], test: Pictures) -> dict[str, Any]:
-    """What the card says of captions of RSICD's pictures."""
+def figures(captions: Sequence[str], test: ImageSet) -> dict[str, Any]:
+    """Figures of the card for captions of RSICD's images."""
     kinds = [test.classes[int(i)] for i in test.target]
-    # How often a caption would pass that was made for another picture: what the measure gives away for nothing.
+    # Chance level of the measure: captions that were generated for other images.
     other = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(0)).tolist()
     named = _named(captions, kinds)
     return {
-        "names the class": _share(named),
-        "first human caption names the class": _share(_named([some[0] for some in test.captions], kinds)),
-        "caption of a random other picture names the class": _share(_named([captions[i] for i in other], kinds)),
-        "by class": {spoken(kind): _share(named[test.target == i]) for i, kind in enumerate(test.classes)},
-        **against_people(captions, test.captions),
+        "names the class": _percent(named),
+        "first human caption names the class": _percent(_named([sentences[0] for sentences in test.captions], kinds)),
+        "caption of a random other picture names the class": _percent(_named([captions[i] for i in other], kinds)),
+        "by class": {display_name(kind): _percent(named[test.target == i]) for i, kind in enumerate(test.classes)},
+        **caption_scores(captions, test.captions),
         "distinct": len(set(captions)),
         "empty": sum(not text for text in captions),
-        # The sets' own sentences stay out of the project.
+        # Sentences of the data sets are not redistributed.
         "examples": [[test.files[i], captions[i]] for i in range(40, len(test), 250)],
-        "words that count": {spoken(kind): list(stems) for kind, stems in SAID.items()},
+        "words that count": {display_name(kind): list(stems) for kind, stems in CAPTION_STEMS.items()},
     }
 
 
@@ -37,5 +37,5 @@ def _named(captions: Sequence[str], kinds: Sequence[str]) -> torch.Tensor:
     return torch.tensor([names_class(text, kind) for text, kind in zip(captions, kinds, strict=True)])
 
 
-def _share(named: torch.Tensor) -> dict[str, Any]:
+def _percent(named: torch.Tensor) -> dict[str, Any]:
     return per_cent(Proportion(int(named.sum()), len(named)))

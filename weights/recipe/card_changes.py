@@ -1,4 +1,4 @@
-"""Test pictures changed as scenes differ from photographs: other scales, angles, light, sensors, edges."""
+"""Accuracy on changed test images: other scales, angles, light, sensors, image edges."""
 
 from __future__ import annotations
 
@@ -13,66 +13,68 @@ from torchvision.transforms.v2 import functional
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.metrics.scores import Proportion
 from bimors_cli.model.evidence import FrozenModels
-from recipe.data import Pictures
+from recipe.data import ImageSet
 from recipe.measures import per_cent
-from recipe.words import spoken
+from recipe.words import display_name
 
 BICUBIC = v2.InterpolationMode.BICUBIC
 
 
-def _nearer(pixels: torch.Tensor) -> torch.Tensor:
+def _zoomed(pixels: torch.Tensor) -> torch.Tensor:
     side = pixels.shape[-1]
     out: torch.Tensor = functional.center_crop(pixels, [side // 2, side // 2])
     return out
 
 
-def _coarser(pixels: torch.Tensor) -> torch.Tensor:
+def _low_resolution(pixels: torch.Tensor) -> torch.Tensor:
     side = pixels.shape[-1]
     small = functional.resize(pixels, [side // 3, side // 3], interpolation=BICUBIC, antialias=True)
     out: torch.Tensor = functional.resize(small, [side, side], interpolation=BICUBIC)
     return out
 
 
-def _turned(pixels: torch.Tensor) -> torch.Tensor:
-    # The largest square without corners that lie outside the picture, at 30 degrees.
+def _rotated(pixels: torch.Tensor) -> torch.Tensor:
+    # The largest square inside the image after a rotation by 30 degrees.
     side = pixels.shape[-1]
-    inside = int(side / 1.366)
-    turned = functional.rotate(pixels, 30, interpolation=v2.InterpolationMode.BILINEAR)
-    out: torch.Tensor = functional.center_crop(turned, [inside, inside])
+    size = int(side / 1.366)
+    rotated = functional.rotate(pixels, 30, interpolation=v2.InterpolationMode.BILINEAR)
+    out: torch.Tensor = functional.center_crop(rotated, [size, size])
     return out
 
 
-def _half_empty(pixels: torch.Tensor) -> torch.Tensor:
+def _with_nodata(pixels: torch.Tensor) -> torch.Tensor:
     changed = pixels.clone()
     changed[..., : pixels.shape[-1] * 2 // 5] = 0
     return changed
 
 
 def _compressed(pixels: torch.Tensor) -> torch.Tensor:
-    return torch.stack([decode_jpeg(encode_jpeg(picture, quality=20)) for picture in pixels])
+    return torch.stack([decode_jpeg(encode_jpeg(image, quality=20)) for image in pixels])
 
 
 CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "as it is": lambda pixels: pixels,
-    "its middle, twice as near": _nearer,
-    "pixels three times as coarse": _coarser,
-    "turned by 30 degrees": _turned,
-    "darker, flatter": lambda pixels: functional.adjust_contrast(functional.adjust_brightness(pixels, 0.6), 0.7),
-    "half the colour": lambda pixels: functional.adjust_saturation(pixels, 0.5),
-    "JPEG of quality 20": _compressed,
-    "two fifths without data": _half_empty,
+    "unchanged": lambda pixels: pixels,
+    "centre crop, twice the scale": _zoomed,
+    "a third of the resolution": _low_resolution,
+    "rotated by 30 degrees": _rotated,
+    "less brightness and contrast": lambda pixels: functional.adjust_contrast(
+        functional.adjust_brightness(pixels, 0.6), 0.7
+    ),
+    "half the saturation": lambda pixels: functional.adjust_saturation(pixels, 0.5),
+    "JPEG with quality 20": _compressed,
+    "two fifths nodata": _with_nodata,
 }
 
 
 @torch.no_grad()
-def figures(models: FrozenModels, bundle: Bundle, pictures: Pictures, batch: int = 64) -> list[dict[str, Any]]:
-    """Right answers of the zero-shot head on each change of the same pictures."""
-    text = models.clip.read([f"{bundle.context} {spoken(kind)}." for kind in pictures.classes])
+def figures(models: FrozenModels, bundle: Bundle, images: ImageSet, batch: int = 64) -> list[dict[str, Any]]:
+    """Accuracy of the zero-shot head on each change of the same images."""
+    text = models.clip.read([f"{bundle.context} {display_name(kind)}." for kind in images.classes])
     rows = []
     for name, change in CHANGES.items():
-        right = 0
-        for pixels, target in zip(pictures.pixels.split(batch), pictures.target.split(batch), strict=True):
+        correct = 0
+        for pixels, target in zip(images.pixels.split(batch), images.target.split(batch), strict=True):
             feature, _ = models.clip.see(change(pixels))
-            right += int(((feature @ text.T).argmax(dim=1) == target).sum())
-        rows.append({"pictures": name, **per_cent(Proportion(right, len(pictures)))})
+            correct += int(((feature @ text.T).argmax(dim=1) == target).sum())
+        rows.append({"pictures": name, **per_cent(Proportion(correct, len(images)))})
     return rows

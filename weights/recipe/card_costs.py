@@ -1,4 +1,4 @@
-"""What the bundle costs its user: disk, memory, time."""
+"""Disk space, memory and time that the bundle needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bimors_cli.pipeline.inference.load import load_models
 
 BATCH = 32
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-# The process in between is small: a child counts the memory of the one that it was forked from as its own.
+# Run through a small process: the peak memory of a child includes that of the process that it was forked from.
 _WATCH = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -28,7 +28,7 @@ _WATCH = (
 
 
 def sizes(folder: Path) -> dict[str, Any]:
-    """Of each part and of all: megabytes on disk, and how many weights."""
+    """Megabytes on disk and number of weights, for each part and in total."""
     parts = {name: _size(folder / name) for name in (CLIP, CAPTIONER, CAPTION_ENCODER, ADAPTER)}
     whole = {unit: sum(part[unit] for part in parts.values()) for unit in ("MB", "weights")}
     return {name: part | {"MB": round(part["MB"], 2)} for name, part in (parts | {"all": whole}).items()}
@@ -41,14 +41,14 @@ def _size(folder: Path) -> dict[str, float]:
 
 
 def count_weights(path: Path) -> int:
-    """Numbers in a safetensors file, read from its header; whole numbers are counters and none."""
+    """Count the floating-point values of a safetensors file, from its header; integers are counters, not weights."""
     with safe_open(path, framework="pt") as file:
-        kept = [file.get_slice(name) for name in list(file.keys())]
-        return sum(math.prod(part.get_shape()) for part in kept if "F" in part.get_dtype())
+        slices = [file.get_slice(name) for name in list(file.keys())]
+        return sum(math.prod(one.get_shape()) for one in slices if "F" in one.get_dtype())
 
 
 def speed(bundle: Bundle, pixels: torch.Tensor) -> dict[str, Any]:
-    """How fast evidence of pictures, uint8 [N, 3, h, w], is gathered on this machine's processor, before the head."""
+    """Measure the encoding of images, uint8 [N, 3, h, w], on the processor of this machine, without the head."""
     timed = {
         "with captions": _timed(load_models(bundle, "cpu"), pixels),
         "without captions": _timed(load_models(bundle, "cpu", captions=False), pixels),
@@ -57,7 +57,7 @@ def speed(bundle: Bundle, pixels: torch.Tensor) -> dict[str, Any]:
 
 
 def _timed(models: FrozenModels, pixels: torch.Tensor) -> dict[str, Any]:
-    for rows in pixels[: 2 * BATCH].split(BATCH):  # the first batches load code and memory
+    for rows in pixels[: 2 * BATCH].split(BATCH):  # warm-up
         models.gather(rows)
     models.seconds.clear()
     clock = time.monotonic()
@@ -71,9 +71,9 @@ def _timed(models: FrozenModels, pixels: torch.Tensor) -> dict[str, Any]:
 
 
 def peak_memory(folder: Path) -> dict[str, Any]:
-    """Megabytes that `bimors classify` on the example takes at its highest, in a process of its own."""
-    with tempfile.TemporaryDirectory() as place:
-        given = ["--model", str(folder), "--tile-size", "32", "-o", f"{place}/out.gpkg", "--quiet"]
+    """Peak memory in megabytes of `bimors classify` on the example, in a separate process."""
+    with tempfile.TemporaryDirectory() as folder_of_output:
+        given = ["--model", str(folder), "--tile-size", "32", "-o", f"{folder_of_output}/out.gpkg", "--quiet"]
         files = [str(EXAMPLES / "scene.tif"), "--labels", str(EXAMPLES / "labels.txt")]
         peak = peak_of([sys.executable, "-m", "bimors_cli", "classify", *files, *given])
     return {
@@ -83,6 +83,6 @@ def peak_memory(folder: Path) -> dict[str, Any]:
 
 
 def peak_of(program: Sequence[str]) -> int:
-    """Bytes of memory that a program takes at its highest."""
+    """Peak memory of a program in bytes."""
     done = subprocess.run([sys.executable, "-c", _WATCH, *program], check=True, stdout=subprocess.PIPE, text=True)
-    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # bytes there, KiB on Linux
+    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # bytes on macOS, KiB on Linux

@@ -1,4 +1,4 @@
-"""Both heads on test pictures: how often they are right, how sure they are, and which of them is better."""
+"""Accuracy and calibration of both heads on test images, and the difference between them."""
 
 from __future__ import annotations
 
@@ -17,84 +17,88 @@ from bimors_cli.metrics.scores import calibration_error, most_confused, score
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads.base import probabilities
 from bimors_cli.pipeline.inference.load import make_classifier
-from recipe.data import Pictures
+from recipe.data import ImageSet
 from recipe.measures import difference, per_cent
-from recipe.words import spoken
+from recipe.words import display_name
 
-ZERO_SHOT, BIMORS, SILENT = "zero-shot", "bimors", "bimors, no captions"
+ZERO_SHOT, BIMORS, NO_CAPTIONS = "zero-shot", "bimors", "bimors, no captions"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Of N test pictures: ``captions``, and of each head float32 ``logits`` [N, K] and the fitted ``temperature``."""
+class TestPredictions:
+    """Captions of N test images, and for each head float32 ``logits`` [N, K] and the fitted ``temperature``."""
 
-    pictures: Pictures
+    images: ImageSet
     labels: Labels
     captions: tuple[str, ...]
     logits: Mapping[str, torch.Tensor]
     temperature: Mapping[str, float]
 
     def calibrated(self, head: str) -> torch.Tensor:
-        """Probabilities as the program gives them, float32 [N, K]."""
+        """Calibrated probabilities, float32 [N, K]."""
         return probabilities(self.logits[head], self.temperature[head])
 
-    def right(self, head: str) -> torch.Tensor:
-        """Which answers are right, bool [N]."""
-        return self.logits[head].argmax(dim=1) == self.pictures.target
+    def correct(self, head: str) -> torch.Tensor:
+        """Whether the predictions are correct, bool [N]."""
+        return self.logits[head].argmax(dim=1) == self.images.target
 
 
 @torch.no_grad()
-def ask(models: FrozenModels, bundle: Bundle, adapter: Adapter, pictures: Pictures, batch: int = 64) -> Answers:
-    """Let both heads answer, and the adapter's once more with every caption empty, as ``--no-captions`` does."""
-    labels = Labels.of([spoken(kind) for kind in pictures.classes])
-    plain = make_classifier(models, bundle, None, labels)
-    tuned = make_classifier(models, bundle, adapter, labels)
+def predict(
+    models: FrozenModels, bundle: Bundle, adapter: Adapter, images: ImageSet, batch: int = 64
+) -> TestPredictions:
+    """Predict with both heads, and with that of the adapter again with empty captions, as ``--no-captions`` does."""
+    labels = Labels.of([display_name(kind) for kind in images.classes])
+    zero_shot = make_classifier(models, bundle, None, labels)
+    trained = make_classifier(models, bundle, adapter, labels)
     captions: list[str] = []
-    logits: dict[str, list[torch.Tensor]] = {ZERO_SHOT: [], BIMORS: [], SILENT: []}
-    for rows in pictures.pixels.split(batch):
-        evidence = models.gather(rows)
+    logits: dict[str, list[torch.Tensor]] = {ZERO_SHOT: [], BIMORS: [], NO_CAPTIONS: []}
+    for rows in images.pixels.split(batch):
+        features = models.gather(rows)
         empty = ("",) * len(rows)
-        silent = replace(evidence, captions=empty, caption_embedding=models.caption_encoder.embed(empty))
-        captions += [caption or "" for caption in evidence.captions]
-        logits[ZERO_SHOT].append(plain.head.logits(evidence))
-        logits[BIMORS].append(tuned.head.logits(evidence))
-        logits[SILENT].append(tuned.head.logits(silent))
-    temperature = {ZERO_SHOT: plain.temperature, BIMORS: tuned.temperature, SILENT: tuned.temperature}
-    return Answers(pictures, labels, tuple(captions), {k: torch.cat(v) for k, v in logits.items()}, temperature)
+        without_captions = replace(features, captions=empty, caption_embedding=models.caption_encoder.embed(empty))
+        captions += [caption or "" for caption in features.captions]
+        logits[ZERO_SHOT].append(zero_shot.head.logits(features))
+        logits[BIMORS].append(trained.head.logits(features))
+        logits[NO_CAPTIONS].append(trained.head.logits(without_captions))
+    temperature = {ZERO_SHOT: zero_shot.temperature, BIMORS: trained.temperature, NO_CAPTIONS: trained.temperature}
+    return TestPredictions(images, labels, tuple(captions), {k: torch.cat(v) for k, v in logits.items()}, temperature)
 
 
-def figures(answers: Answers) -> dict[str, Any]:
-    """What the card says of each head."""
-    return {head: _figures(answers, head) for head in answers.logits}
+def figures(predictions: TestPredictions) -> dict[str, Any]:
+    """Figures of the card for each head."""
+    return {head: _figures(predictions, head) for head in predictions.logits}
 
 
-def _figures(answers: Answers, head: str) -> dict[str, Any]:
-    target = answers.pictures.target
-    scores = score(answers.calibrated(head), target, answers.labels.names)
+def _figures(predictions: TestPredictions, head: str) -> dict[str, Any]:
+    target = predictions.images.target
+    scores = score(predictions.calibrated(head), target, predictions.labels.names)
     return {
         "accuracy": per_cent(scores.accuracy),
         "macro F1": round(100 * scores.macro_f1, 2),
         "balanced accuracy": round(100 * scores.balanced_accuracy, 2),
         "kappa": round(scores.kappa, 4),
-        "calibration error before": round(100 * calibration_error(probabilities(answers.logits[head], 1.0), target), 2),
+        "calibration error before": round(
+            100 * calibration_error(probabilities(predictions.logits[head], 1.0), target), 2
+        ),
         "calibration error after": round(100 * scores.calibration_error, 2),
-        "by class": {name: per_cent(share) for name, share in zip(scores.labels, scores.by_class, strict=True)},
+        "by class": {name: per_cent(part) for name, part in zip(scores.labels, scores.by_class, strict=True)},
         "most confused": most_confused(scores, 8),
     }
 
 
-def differences(answers: Answers, seed: int) -> dict[str, Any]:
-    """The adapter's head against the zero-shot one, and captions against none, picture by picture."""
-    bimors = answers.right(BIMORS)
+def differences(predictions: TestPredictions, seed: int) -> dict[str, Any]:
+    """Paired differences between the adapter's head and zero-shot, and between captions and no captions."""
+    bimors = predictions.correct(BIMORS)
     return {
-        f"{BIMORS} minus {ZERO_SHOT}": difference(bimors, answers.right(ZERO_SHOT), seed),
-        f"{BIMORS} minus {SILENT}": difference(bimors, answers.right(SILENT), seed),
+        f"{BIMORS} minus {ZERO_SHOT}": difference(bimors, predictions.correct(ZERO_SHOT), seed),
+        f"{BIMORS} minus {NO_CAPTIONS}": difference(bimors, predictions.correct(NO_CAPTIONS), seed),
     }
 
 
-def draw(folder: Path, name: str, answers: Answers) -> None:
-    """Write ``confusion-NAME.png`` and ``reliability-NAME.png`` of the adapter's head."""
-    certain = answers.calibrated(BIMORS)
-    target = answers.pictures.target
-    confusion_matrix(folder / f"confusion-{name}.png", score(certain, target, answers.labels.names))
-    reliability_diagram(folder / f"reliability-{name}.png", certain, target)
+def draw(folder: Path, name: str, predictions: TestPredictions) -> None:
+    """Write the charts ``confusion-NAME.png`` and ``reliability-NAME.png`` of the adapter's head."""
+    probability = predictions.calibrated(BIMORS)
+    target = predictions.images.target
+    confusion_matrix(folder / f"confusion-{name}.png", score(probability, target, predictions.labels.names))
+    reliability_diagram(folder / f"reliability-{name}.png", probability, target)

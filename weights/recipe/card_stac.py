@@ -1,4 +1,4 @@
-"""The bundle as a STAC Item with the machine-learning-model extension, for catalogues of models: `mlm.json`."""
+"""The bundle as a STAC Item with the machine-learning-model extension, for model catalogs: `mlm.json`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PARTS = {
     CLIP: "CLIP: image tower and text tower",
     CAPTIONER: "BLIP-2 captioner",
     CAPTION_ENCODER: "BERT caption encoder",
-    ADAPTER: "adapter: what the head learned",
+    ADAPTER: "adapter: weights of the trained head",
 }
 PAPERS = {
     "RSICD: Lu et al. 2018": "https://doi.org/10.1109/TGRS.2017.2776321",
-    "AID, RSICD's pictures: Xia et al. 2017": "https://doi.org/10.1109/TGRS.2017.2685945",
+    "AID, RSICD's images: Xia et al. 2017": "https://doi.org/10.1109/TGRS.2017.2685945",
     "RSSCN7: Zou et al. 2015": "https://doi.org/10.1109/LGRS.2015.2475299",
     "RSITMD: Yuan et al. 2022": "https://doi.org/10.1109/TGRS.2021.3078451",
     "BiMoRS, the method": "https://arxiv.org/abs/2601.20675",
@@ -31,7 +31,7 @@ PAPERS = {
 def item(bundle: Bundle, adapter: Adapter, metrics: dict[str, Any]) -> dict[str, Any]:
     """Describe a measured bundle with its adapter.
 
-    It has no geometry: the pictures that it learned from are of many places, and nobody wrote down which.
+    It has no geometry: the training images are from many places that are not recorded.
     """
     terms = "; ".join(f"{what}: {terms}" for what, terms in bundle.licences.items())
     return {
@@ -71,8 +71,8 @@ def item(bundle: Bundle, adapter: Adapter, metrics: dict[str, Any]) -> dict[str,
     }
 
 
-def _looks_at(name: str, description: str, size: int, mean: list[float], std: list[float]) -> dict[str, Any]:
-    """Pixels of 0..255; the program normalises 0..1."""
+def _image_input(name: str, description: str, size: int, mean: list[float], std: list[float]) -> dict[str, Any]:
+    """Describe an image input with pixels of 0..255; the program normalises 0..1."""
     scaling = [{"type": "z-score", "mean": 255 * m, "stddev": 255 * s} for m, s in zip(mean, std, strict=True)]
     return {
         "name": name,
@@ -92,14 +92,14 @@ def _clip_input(bundle: Bundle) -> dict[str, Any]:
     config = read_json(bundle.part(CLIP) / "open_clip_config.json")
     how = config["preprocess_cfg"]
     side = int(config["model_cfg"]["vision_cfg"]["image_size"])
-    return _looks_at("tile", "A tile as CLIP's image tower sees it.", side, how["mean"], how["std"])
+    return _image_input("tile", "A tile as CLIP's image tower sees it.", side, how["mean"], how["std"])
 
 
 def _captioner_input(bundle: Bundle) -> dict[str, Any]:
     side = int(read_json(bundle.part(CAPTIONER) / "config.json")["vision_config"]["image_size"])
     how = read_json(bundle.part(CAPTIONER) / "preprocessor_config.json")
     what = "The same tile as the captioner sees it."
-    return _looks_at("tile for the captioner", what, side, how["image_mean"], how["image_std"])
+    return _image_input("tile for the captioner", what, side, how["image_mean"], how["image_std"])
 
 
 def _text_input(bundle: Bundle) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _text_input(bundle: Bundle) -> dict[str, Any]:
 
 
 def _classes(adapter: Adapter) -> dict[str, Any]:
-    # A class's name is one word there; its description is the label as the program knows it.
+    # The name of a class must be one word; its description is the label of the program.
     names = [re.sub(r"[^0-9A-Za-z_-]+", "-", label) for label in adapter.labels]
     return {
         "name": "scene class",
@@ -156,7 +156,7 @@ def _assets(bundle: Bundle, adapter: Adapter) -> dict[str, Any]:
         "metrics": ("metrics.json", "All measured numbers", "application/json"),
         "manifest": ("manifest.json", "Every file with its size and SHA-256", "application/json"),
     }
-    for part in (CLIP, CAPTIONER):  # the core schema wants bands at an asset, the extension at the item
+    for part in (CLIP, CAPTIONER):  # the core schema requires bands in the asset, the extension in the item
         weights[part]["bands"] = BANDS
     return weights | {
         key: {"href": f"./{name}", "title": title, "type": kind, "roles": ["metadata"]}

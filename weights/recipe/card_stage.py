@@ -1,4 +1,4 @@
-"""Measures the finished bundle on test pictures, once, and writes all that describes it from the numbers."""
+"""Measure the finished bundle on test images, and write its metrics, charts and model card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recipe.common import Settings, read_json, write_json
 
 def build(settings: Settings) -> None:
     """Measure; write ``metrics.json``, the charts, ``mlm.json`` and ``README.md``."""
-    memory = card_costs.peak_memory(settings.out)  # before the pictures fill a small machine's
+    memory = card_costs.peak_memory(settings.out)  # before the images fill the memory of a small machine
     sets = {"rsicd": data.rsicd(settings), "rsscn7": data.rsscn7(settings)}
     metrics = measure(settings, sets) | {"memory": memory}
     bundle = open_bundle(settings.out)
@@ -26,7 +26,7 @@ def build(settings: Settings) -> None:
     (settings.out / "README.md").write_text(card_text.card(metrics), encoding="utf-8")
 
 
-def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]]) -> dict[str, Any]:
+def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.ImageSet]]) -> dict[str, Any]:
     """Measure a bundle on the ``test`` part of each set, and draw its charts into its folder."""
     bundle = open_bundle(settings.out)
     adapter = open_adapter(bundle.part(ADAPTER), bundle)
@@ -41,13 +41,13 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]])
         "changed": {},
     }
     for name, parts in sets.items():
-        answers = card_heads.ask(models, bundle, adapter, parts["test"])
-        out["test"][name] = card_heads.figures(answers)
-        out["difference"][name] = card_heads.differences(answers, settings.seed)
-        card_heads.draw(settings.out, name, answers)
+        predictions = card_heads.predict(models, bundle, adapter, parts["test"])
+        out["test"][name] = card_heads.figures(predictions)
+        out["difference"][name] = card_heads.differences(predictions, settings.seed)
+        card_heads.draw(settings.out, name, predictions)
         out["changed"][name] = card_changes.figures(models, bundle, parts["test"])
         if parts["test"].captions:
-            out["captions"] = card_captions.figures(answers.captions, parts["test"])
+            out["captions"] = card_captions.figures(predictions.captions, parts["test"])
     out["temperature"] = {ZERO_SHOT: bundle.zero_shot_temperature, BIMORS: adapter.temperature}
     out["adapter"] = {"name": adapter.name, "labels": list(adapter.labels), "training": dict(adapter.training)}
     out["speed"] = card_costs.speed(bundle, sets["rsicd"]["test"].pixels[:256])
@@ -59,7 +59,7 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]])
     out["ended by the clock"] = [path.stem for path in logs if card_logs.by_the_clock(path)]
     out["training cost"] = card_logs.cost(out["training runs"])
     out["curves"] = card_logs.draw(settings.out, settings.work)
-    notes = settings.work / "notes.txt"  # what the builder has to say about this very run
+    notes = settings.work / "notes.txt"  # notes on this run, written by hand
     out["notes"] = notes.read_text(encoding="utf-8").strip() if notes.exists() else ""
     compared = settings.work / "compare.json"
     out["image towers tried"] = read_json(compared) if compared.exists() else []

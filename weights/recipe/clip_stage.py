@@ -1,4 +1,4 @@
-"""CLIP from nothing: class names in many wordings, coarse words and captions, against pictures of two sets."""
+"""Training of CLIP from scratch: class names in many templates, coarse classes and captions; images of two sets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import nn
 from torch.nn import functional
 
 from recipe import augment, data
-from recipe.common import Settings, halved, load_checkpoint, publish, scratch, write_json
-from recipe.loop import Pace, run
+from recipe.common import Settings, halved, load_checkpoint, publishing, write_json
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import CONTEXT, load
-from recipe.words import TEMPLATES, spoken
+from recipe.words import TEMPLATES, display_name
 
 CAPTIONS, CAPTION_LENGTH = 64, 24
-# What `compare` tries: plain transformers, convolutional trunks, and hybrids (edgenext, mobilevitv2).
+# Towers of `compare`: vision transformers, convolutional networks, and hybrids (edgenext, mobilevitv2).
 TRUNKS = (
     ("resnet10t", 112),
     ("resnet10t", 80),
@@ -40,7 +40,7 @@ TRUNKS = (
 @dataclass(frozen=True)
 class Plan:
     """One training run of CLIP. ``trunk`` is a timm model, or "vit" for open_clip's own; with ``grow`` the first views
-    are smaller, which costs less and loses nothing (a convolutional trunk takes any size)."""
+    are smaller, which is faster at equal accuracy (a convolutional network supports any size)."""
 
     name: str = "clip"
     trunk: str = "resnet10t"
@@ -60,7 +60,7 @@ class Plan:
 
 
 def configuration(plan: Plan, vocabulary: int) -> dict[str, object]:
-    """open_clip's own description of the model."""
+    """The configuration of the model for open_clip."""
     if plan.trunk == "vit":
         vision: dict[str, object] = {
             "image_size": plan.side,
@@ -94,15 +94,14 @@ def configuration(plan: Plan, vocabulary: int) -> dict[str, object]:
 
 def export(model: nn.Module, plan: Plan, settings: Settings, target: Path) -> None:
     """Write the model in open_clip's ``local-dir:`` layout, in float16."""
-    fresh = scratch(target)
-    for file in (settings.work / "tokenizers" / "clip").iterdir():
-        shutil.copy(file, fresh)
-    vocabulary = len(load(settings.work / "tokenizers" / "clip"))
-    picture = {"mean": augment.MEAN, "std": augment.STD, "interpolation": "bicubic", "resize_mode": "squash"}
-    config = {"model_cfg": configuration(plan, vocabulary), "preprocess_cfg": picture}
-    (fresh / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    save_file(halved(model), fresh / "open_clip_model.safetensors", {"format": "pt"})
-    publish(fresh, target)
+    with publishing(target, "open_clip_config.json") as fresh:
+        for file in (settings.work / "tokenizers" / "clip").iterdir():
+            shutil.copy(file, fresh)
+        vocabulary = len(load(settings.work / "tokenizers" / "clip"))
+        image = {"mean": augment.MEAN, "std": augment.STD, "interpolation": "bicubic", "resize_mode": "squash"}
+        config = {"model_cfg": configuration(plan, vocabulary), "preprocess_cfg": image}
+        (fresh / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        save_file(halved(model), fresh / "open_clip_model.safetensors", {"format": "pt"})
 
 
 def create(plan: Plan, settings: Settings) -> Any:
@@ -113,7 +112,7 @@ def create(plan: Plan, settings: Settings) -> Any:
 
 
 class Words:
-    """Token ids of what pictures are compared with, wordings drawn anew for each step."""
+    """Token ids of the texts that images are compared with; templates are drawn at random for each step."""
 
     def __init__(self, settings: Settings) -> None:
         self.tokenizer = load(settings.work / "tokenizers" / "clip")
@@ -126,13 +125,13 @@ class Words:
         self.sets = [[rsicd[kind] for kind in sorted(rsicd)], [rsscn7[kind] for kind in sorted(rsscn7)], list(coarse)]
 
     def ids(self, texts: list[str], longest: int = CONTEXT) -> torch.Tensor:
-        """Token ids cut to the longest text: what follows the end token never matters in a causal tower."""
+        """Token ids, padded to the longest text: tokens after the end token have no effect in a causal tower."""
         rows = self.tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         out: torch.Tensor = rows["input_ids"].to(self.device)
         return out
 
     def draw(self, generator: torch.Generator) -> tuple[list[str], list[int]]:
-        """One wording of each class of RSICD, then RSSCN7, then each coarse word; and how many of each."""
+        """One text for each class of RSICD, of RSSCN7, and for each coarse class; also the numbers of these."""
 
         def chance() -> float:
             return float(torch.rand(1, generator=generator))
@@ -145,8 +144,8 @@ class Words:
         return texts, [len(some) for some in self.sets]
 
 
-def read(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Text features without computing the padding up to the context length."""
+def encode_text(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Text features, computed without padding up to the context length."""
     text = model.text
     length = ids.shape[1]
     x = text.token_embedding(ids) + text.positional_embedding[:length]
@@ -156,22 +155,22 @@ def read(model: Any, ids: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def accuracy(model: Any, pictures: data.Pictures, side: int, words: Words) -> torch.Tensor:
-    """Which pictures the zero-shot answer gets right, with "a photo of a NAME."."""
+def accuracy(model: Any, images: data.ImageSet, side: int, words: Words) -> torch.Tensor:
+    """Whether the zero-shot prediction with "a photo of a NAME." is correct, bool [N]."""
     model.eval()
     device = words.device
-    text = read(model, words.ids([TEMPLATES[0].format(spoken(kind)) for kind in pictures.classes]))
+    text = encode_text(model, words.ids([TEMPLATES[0].format(display_name(kind)) for kind in images.classes]))
     right = []
-    for i in range(0, len(pictures), 128):
-        pixels = augment.whole(pictures.pixels[i : i + 128].to(device), side)
+    for i in range(0, len(images), 128):
+        pixels = augment.whole(images.pixels[i : i + 128].to(device), side)
         feature = model.encode_image(pixels.contiguous(memory_format=torch.channels_last))
-        right.append((feature.float() @ text.T).argmax(dim=1).cpu() == pictures.target[i : i + 128])
+        right.append((feature.float() @ text.T).argmax(dim=1).cpu() == images.target[i : i + 128])
     model.train()
     return torch.cat(right)
 
 
 def _batch_loss(
-    model: Any, side: int, words: Words, batches: tuple[data.Pictures, data.Pictures], generator: torch.Generator
+    model: Any, side: int, words: Words, batches: tuple[data.ImageSet, data.ImageSet], generator: torch.Generator
 ) -> torch.Tensor:
     first, second = batches
     views = torch.cat([augment.views(some.pixels, side, generator) for some in batches])
@@ -179,10 +178,10 @@ def _batch_loss(
         model.visual(views.to(words.device).contiguous(memory_format=torch.channels_last)).float(), dim=-1
     )
     texts, counts = words.draw(generator)
-    # A part of the batch has captions: the text tower is not worth more of the time.
+    # Captions for a part of the batch only, to limit the time for the text tower.
     captions = [some[int(torch.randint(len(some), (1,), generator=generator))] for some in first.captions[:CAPTIONS]]
-    names30, names7, coarse = read(model, words.ids(texts)).split(counts)
-    told = read(model, words.ids(captions, CAPTION_LENGTH))
+    names30, names7, coarse = encode_text(model, words.ids(texts)).split(counts)
+    caption_features = encode_text(model, words.ids(captions, CAPTION_LENGTH))
     scale = model.logit_scale.exp().clamp(max=100)
     n = len(first)
     target = first.target.to(words.device)
@@ -194,22 +193,22 @@ def _batch_loss(
     index = torch.tensor([i for i, _ in rows], device=words.device)
     group = torch.tensor([g for _, g in rows], device=words.device)
     loss_coarse = functional.cross_entropy(scale * feature[index] @ coarse.T, group, label_smoothing=0.1)
-    # A caption of another picture of the same class is nearly as true: half of the target is shared among these.
-    told_target = target[: len(told)]
-    same = (told_target[:, None] == told_target[None, :]).float()
-    soft = 0.5 * torch.eye(len(told), device=words.device) + 0.5 * same / same.sum(dim=1, keepdim=True)
-    logits = scale * feature[: len(told)] @ told.T
-    loss_told = (functional.cross_entropy(logits, soft) + functional.cross_entropy(logits.T, soft)) / 2
-    share = n / len(feature)
-    return share * loss + (1 - share) * loss7 + 0.3 * loss_coarse + 0.3 * loss_told
+    # A caption of another image of the same class is nearly as correct: half of the target is distributed among these.
+    caption_target = target[: len(caption_features)]
+    same = (caption_target[:, None] == caption_target[None, :]).float()
+    soft = 0.5 * torch.eye(len(caption_features), device=words.device) + 0.5 * same / same.sum(dim=1, keepdim=True)
+    logits = scale * feature[: len(caption_features)] @ caption_features.T
+    loss_captions = (functional.cross_entropy(logits, soft) + functional.cross_entropy(logits.T, soft)) / 2
+    fraction = n / len(feature)
+    return fraction * loss + (1 - fraction) * loss7 + 0.3 * loss_coarse + 0.3 * loss_captions
 
 
 def train(settings: Settings, plan: Plan) -> Any:
-    """Run a plan, or go on from its last whole epoch; the last weights are returned."""
+    """Train, resuming after the last complete epoch; the final weights are returned."""
     words = Words(settings)
-    first, second = data.training_pictures(settings), data.rsscn7(settings)
+    first, second = data.training_images(settings), data.rsscn7(settings)
     parts = data.rsicd(settings)
-    # In the final build nothing is chosen any more; held-out pictures only show how it goes.
+    # In the final build nothing is selected; held-out images only show the progress.
     unseen = data.joined(parts["shots"], parts["fitting"]) if settings.final else parts["val"]
     checks = {"rsscn7": second["val"], "rsicd": unseen}
     learn7 = second["train"]
@@ -238,13 +237,13 @@ def train(settings: Settings, plan: Plan) -> Any:
         right = {name: accuracy(model, some, plan.side, words) for name, some in checks.items()}
         return {"scale": scale} | {name: round(100 * float(some.float().mean()), 2) for name, some in right.items()}
 
-    pace = Pace(plan.name, plan.epochs, plan.rate, plan.limit, stream=11)
-    run(settings, pace, model, optimiser, draw, losses_of, measure)
+    schedule = Schedule(plan.name, plan.epochs, plan.rate, plan.limit, stream=11)
+    run(settings, schedule, model, optimiser, draw, losses_of, measure)
     return model
 
 
 def compare(settings: Settings, minutes: float) -> None:
-    """Image towers at equal training time, learning from train and measured on validation; for the card."""
+    """Compare image towers at equal training time, trained on train and measured on validation; for the card."""
     tried = []
     for trunk, side in TRUNKS:
         plan = Plan(name=f"try-{trunk}-{side}", trunk=trunk, side=side, epochs=1000, grow=False, limit=minutes)

@@ -1,14 +1,12 @@
-"""What every stage shares: settings, log, checkpoints and publishing a finished folder."""
+"""Shared by all stages: settings, log, checkpoints and writing a finished folder."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from bimors_cli.output.atomic import replacing, replacing_folder
 from recipe.words import Lexicon, lexicon
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are and what chance is seeded with.
+    """Paths, seed and device settings.
 
-    ``final`` trains on train + validation, else on train alone. ``without`` are the classes of RSICD that nothing may
-    learn from: neither their pictures nor their captions, nor the RSSCN7 pictures of a class with one of their names.
+    ``final`` trains on train + validation, otherwise on train only. ``without`` are classes of RSICD that no model may
+    be trained on: neither their images nor their captions, nor RSSCN7 images of a class that shares a name with them.
     """
 
     imagery: Path
@@ -48,20 +47,20 @@ class Settings:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Training precision. bfloat16 pays off on GPUs and on processors with AMX, and costs time on all others."""
+        """Training precision. bfloat16 is faster on GPUs and on processors with AMX, and slower on all others."""
         fast = self.device.type == "cuda" or _has_amx()
         half = fast if self.precision == "auto" else self.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
 
     def generator(self, *stream: int) -> torch.Generator:
-        """Randomness of one epoch of one stage: the same whether the stage ran through or was resumed."""
+        """Random generator of one epoch of one stage; a resumed stage gets the same as an uninterrupted one."""
         value = self.seed
         for part in stream:
             value = (value * 1_000_003 + part + 1) % (2**62)
         return torch.Generator().manual_seed(value)
 
     def log(self, stage: str, **values: Any) -> None:
-        """Append one line to the stage's log, and show it."""
+        """Append one line to the log of the stage, and print it."""
         line = json.dumps({"stage": stage, "time": time.strftime("%H:%M:%S", time.gmtime()), **values})
         print(line, flush=True)
         (self.work / "logs").mkdir(parents=True, exist_ok=True)
@@ -70,16 +69,15 @@ class Settings:
 
 
 def _has_amx() -> bool:
-    ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 has it; without it float32 is the safe answer
-    return ask is not None and bool(ask().get("amx_bf16", False))
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.11; without it float32 is used
+    return capabilities is not None and bool(capabilities().get("amx_bf16", False))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file so that a reader never sees half of it."""
+    """Write a JSON file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path, overwrite=True) as built:
+        built.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -87,17 +85,16 @@ def read_json(path: Path) -> Any:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], **state: Any) -> None:
-    """Write tensors and a few plain values as one safetensors file, whole or not at all."""
+    """Write tensors and some plain values as one safetensors file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     # One copy each: safetensors refuses tensors that share memory (tied embeddings).
     copies = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(copies, part, {"state": json.dumps(state)})
-    os.replace(part, path)
+    with replacing(path, overwrite=True) as built:
+        save_file(copies, built, {"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """Read what `save_checkpoint` wrote; None where there is none."""
+    """Read a file of `save_checkpoint`; None if it does not exist."""
     if not path.exists():
         return None
     with safe_open(path, framework="pt") as file:
@@ -105,12 +102,12 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
 
 def halved(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights as float16 for the disk, all finite.
+    """Convert weights to float16.
 
     Raises
     ------
     ValueError
-        A weight is not a number or does not fit into float16.
+        A weight is not finite in float16.
     """
     out = {}
     for name, value in model.state_dict().items():
@@ -118,34 +115,23 @@ def halved(model: nn.Module) -> dict[str, torch.Tensor]:
         if half.is_floating_point():
             half = half.to(torch.float16)
             if not torch.isfinite(half).all():
-                raise ValueError(f"{name} holds values that float16 cannot")
+                raise ValueError(f"{name} has values that are not finite in float16")
         out[name] = half.contiguous()
     return out
 
 
-def publish(fresh: Path, target: Path) -> None:
-    """Put a finished folder in place of the old one; a reader meets one or the other, never a mixture."""
+@contextmanager
+def publishing(target: Path, marker: str) -> Iterator[Path]:
+    """Build a folder that replaces ``target`` when the block ends without an error, see `replacing_folder`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    for file in fresh.rglob("*"):
-        file.chmod(0o755 if file.is_dir() else 0o644)  # safetensors writes files for their owner alone
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(fresh, target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def scratch(target: Path) -> Path:
-    """An empty folder beside the target (same file system, so that the rename is one step)."""
-    fresh = target.with_name(f".{target.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    return fresh
+    with replacing_folder(target, marker=marker, overwrite=True) as built:
+        yield built
+        for path in built.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner can read
 
 
 def one_cycle(progress: float, warm: float = 0.1) -> float:
-    """Factor of the learning rate: linear rise, then half a cosine to nearly nothing."""
+    """Factor of the learning rate: linear warm-up, then half a cosine to nearly 0."""
     if progress < warm:
         return max(progress / warm, 0.02)
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm))) + 1e-3

@@ -1,4 +1,4 @@
-"""The caption encoder: a small BERT that learns to guess masked words of captions."""
+"""The caption encoder: a small BERT trained to predict masked words of captions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional
 from transformers import BertConfig, BertForMaskedLM
 
 from recipe import data
-from recipe.common import Settings, publish, scratch
-from recipe.loop import Pace, run
+from recipe.common import Settings, publishing
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 from recipe.vocab import load
 
@@ -49,7 +49,7 @@ def create(vocabulary: int, seed: int) -> BertForMaskedLM:
 
 
 def _masked(ids: torch.Tensor, vocabulary: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide 20 % of the words: of these 80 % masked, 10 % another word, 10 % left as they are (Devlin et al. 2019)."""
+    """Select 20 % of the words: 80 % of these are masked, 10 % replaced, 10 % unchanged (Devlin et al. 2019)."""
     chosen = (torch.rand(ids.shape, generator=generator) < 0.2) & (ids > MASK)
     how = torch.rand(ids.shape, generator=generator)
     other = torch.randint(MASK + 1, vocabulary, ids.shape, generator=generator)
@@ -74,7 +74,7 @@ def train(settings: Settings, plan: Plan) -> BertForMaskedLM:
         return functional.cross_entropy(logits[known], wanted[known]), (logits.argmax(-1) == wanted)[known]
 
     def draw(generator: torch.Generator) -> list[list[list[int]]]:
-        # Sentences of like length share a batch; batches come in any order.
+        # Sentences of similar length share a batch; batches are in random order.
         order = sorted(torch.randperm(len(rows), generator=generator).tolist(), key=lambda i: len(rows[i]))
         batches = [order[i : i + plan.batch] for i in range(0, len(order), plan.batch)]
         return [[rows[i] for i in batches[b]] for b in torch.randperm(len(batches), generator=generator).tolist()]
@@ -87,7 +87,7 @@ def train(settings: Settings, plan: Plan) -> BertForMaskedLM:
 
     run(
         settings,
-        Pace(plan.name, plan.epochs, plan.rate, plan.limit, stream=17),
+        Schedule(plan.name, plan.epochs, plan.rate, plan.limit, stream=17),
         model,
         optimiser,
         draw,
@@ -98,13 +98,12 @@ def train(settings: Settings, plan: Plan) -> BertForMaskedLM:
 
 
 def build(settings: Settings, plan: Plan) -> None:
-    """Train and write ``caption_encoder/``: the encoder alone, without the word-guessing head."""
+    """Train and write ``caption_encoder/``: the encoder without the head that predicts words."""
     model = train(settings, plan)
     target: Path = settings.out / "caption_encoder"
-    fresh = scratch(target)
-    encoder = copy.deepcopy(model.bert).cpu().half()
-    if not all(torch.isfinite(value).all() for value in encoder.parameters()):
-        raise ValueError("the caption encoder holds weights that float16 cannot")
-    encoder.save_pretrained(fresh)
-    shutil.copytree(settings.work / "tokenizers" / "caption_encoder", fresh, dirs_exist_ok=True)
-    publish(fresh, target)
+    with publishing(target, "config.json") as fresh:
+        encoder = copy.deepcopy(model.bert).cpu().half()
+        if not all(torch.isfinite(value).all() for value in encoder.parameters()):
+            raise ValueError("the caption encoder has weights that are not finite in float16")
+        encoder.save_pretrained(fresh)
+        shutil.copytree(settings.work / "tokenizers" / "caption_encoder", fresh, dirs_exist_ok=True)

@@ -1,8 +1,8 @@
-"""Heads compared on the sets that the bundle was built from: the papers' protocols, and what explains the outcome.
+"""Evaluation of heads on the data sets of the bundle: the protocols of the papers, and ablations.
 
-Other bundles stand beside the shipped one, which has seen all classes of RSICD and has little left to learn: one that
-was built without those which base-to-new calls new (``--without-new``), for which they are new indeed; and one whose
-CLIP was stopped early: it knows them as little as the papers' backbone does, beside a captioner that knows more.
+The shipped bundle was trained on all classes of RSICD, so its heads can improve little. Two other bundles are evaluated
+as well: one that was built without the new classes of base-to-new (``--without-new``), and one with a CLIP of few
+epochs, whose accuracy is about that of the papers' backbone, and the captioner of the shipped bundle.
 
     python weights/build_mini.py clip --epochs 4 --final --work W --out BUNDLE      # with W/tokenizers of mini
     python weights/build_mini.py bundle --final --work W --out BUNDLE --lender weights/mini
@@ -20,14 +20,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
-from bimors_cli.evaluation.compare import Comparison, compare
+from bimors_cli.evaluation.evaluate import EvaluationResult, evaluate
 from bimors_cli.evaluation.options import HEADS, EvaluateOptions
-from bimors_cli.evaluation.results import PICTURES
+from bimors_cli.evaluation.results import CHARTS
 from bimors_cli.evaluation.tables import Table, markdown
 from recipe.common import Settings, write_json
 
 ALL = (*HEADS, "bimors+cache")
-# One thing changed at a time, and none changed.
+# Ablations: one setting is changed at a time.
 ABLATIONS = (
     "zero-shot",
     "coop",
@@ -41,9 +41,9 @@ ABLATIONS = (
 )
 RATES = ("coop", "coop:lr=0.02", "coop:lr=0.2", "bimors", "bimors:lr=0.09", "bimors:lr=0.9")
 OVER_SHOTS = ("zero-shot", "coop", "bimors", "cache", "linear")
-# Of each run, the picture that the page shows.
+# The chart that the page shows, by run.
 SHOWN = {"protocols": "base_to_new-rsicd-16.png", "shots": "base_to_new-rsicd-harmonic_mean-shots.png"}
-# What RSICD's 16-class split calls otherwise: its pictures lie under these names.
+# Folder names of classes that have another name in RSICD's 16-class split.
 FOLDERS = {
     "overpass": "viaduct",
     "dense_residential": "denseresidential",
@@ -57,10 +57,10 @@ FOLDERS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One comparison: a name, a sentence on it for the page, and what is asked."""
+    """One evaluation: its name, its title on the page, and its options."""
 
     name: str
-    told: str
+    title: str
     sources: tuple[str, ...]
     protocols: tuple[str, ...]
     heads: tuple[str, ...]
@@ -69,7 +69,7 @@ class Run:
 
 
 class Lines:
-    """Progress as lines."""
+    """Prints progress as lines."""
 
     signal_number: int | None = None
 
@@ -79,44 +79,57 @@ class Lines:
     def advance(self, count: int) -> None:
         pass
 
-    def trial(self, done: int, total: int, message: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {done} of {total}: {message}", flush=True)
+    def trial(self, done: int, total: int, summary: str, /) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {done} of {total}: {summary}", flush=True)
 
 
 def protocols(settings: Settings) -> tuple[Run, ...]:
-    """What every bundle is asked."""
+    """Evaluations of every bundle."""
     rsicd, rsscn7 = str(settings.splits / "rsicd.json"), str(settings.imagery / "rsscn7" / "images")
     shared = str(_shared_classes(settings))
     return (
         Run("protocols", "the papers' protocols", (rsicd, rsscn7), ("base-to-new", "cross-dataset"), ALL),
-        Run("shared", "RSICD's 16 classes that other sets have too", (shared,), ("domain-generalization",), ALL),
+        Run(
+            "shared",
+            "the 16 classes of RSICD that other data sets have too",
+            (shared,),
+            ("domain-generalization",),
+            ALL,
+        ),
     )
 
 
 def ablations(settings: Settings) -> tuple[Run, ...]:
-    """What explains the outcome."""
+    """Evaluations with changed settings."""
     sources, protocol = (str(settings.splits / "rsicd.json"),), ("base-to-new",)
     return (
-        Run("ablations", "one thing changed at a time", sources, protocol, ABLATIONS),
-        Run("rates", "learning rates: the published one, ten and a hundred times it", sources, protocol, RATES),
-        Run("shots", "few and fewer examples", sources, protocol, OVER_SHOTS, (1, 2, 4, 8, 16)),
-        Run("official", "as the published code does it", sources, protocol, ("coop", "bimors"), quirks=True),
+        Run("ablations", "ablations", sources, protocol, ABLATIONS),
+        Run("rates", "learning rates: the published one, 10 times and 100 times higher", sources, protocol, RATES),
+        Run("shots", "number of shots", sources, protocol, OVER_SHOTS, (1, 2, 4, 8, 16)),
+        Run(
+            "official",
+            "with the deviations of the published implementation",
+            sources,
+            protocol,
+            ("coop", "bimors"),
+            quirks=True,
+        ),
     )
 
 
 def build(settings: Settings, others: Sequence[Path]) -> None:
-    """Compare, and write ``heads.md``, ``heads.json`` and pictures beside the bundle."""
+    """Evaluate, and write ``heads.md``, ``heads.json`` and charts into the folder of the bundle."""
     bundles = [open_bundle(folder) for folder in (settings.out, *others)]
-    found: list[tuple[Bundle, Run, Comparison]] = []
+    found: list[tuple[Bundle, Run, EvaluationResult]] = []
     for bundle in bundles:
-        # What explains the outcome is asked of the last one, which has most to learn.
+        # Only the last bundle gets the ablations, since its heads can improve most.
         for run in (*protocols(settings), *(ablations(settings) if bundle is bundles[-1] else ())):
-            found.append((bundle, run, compare_on(settings, bundle, run)))
+            found.append((bundle, run, evaluate_on(settings, bundle, run)))
     _write(settings, found)
 
 
-def compare_on(settings: Settings, bundle: Bundle, run: Run) -> Comparison:
-    watch = Lines()
+def evaluate_on(settings: Settings, bundle: Bundle, run: Run) -> EvaluationResult:
+    progress = Lines()
     work = settings.work / "heads" / bundle.name
     work.mkdir(parents=True, exist_ok=True)
     options = EvaluateOptions(
@@ -132,11 +145,11 @@ def compare_on(settings: Settings, bundle: Bundle, run: Run) -> Comparison:
         official_quirks=run.quirks,
         resume=True,
     )
-    return compare(options, progress=watch, stop=watch)
+    return evaluate(options, progress=progress, stop=progress)
 
 
 def _shared_classes(settings: Settings) -> Path:
-    """RSICD's split of 16 classes with the names under which its pictures lie here."""
+    """RSICD's split of 16 classes, with the file names of the images here."""
     split = json.loads((settings.splits / "rsicdv2.json").read_text(encoding="utf-8"))
 
     def here(name: str) -> str:
@@ -148,37 +161,37 @@ def _shared_classes(settings: Settings) -> Path:
     return path
 
 
-def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, Comparison]]) -> None:
-    minutes = sum(comparison.learning for _, _, comparison in found) / 60
+def _write(settings: Settings, found: Sequence[tuple[Bundle, Run, EvaluationResult]]) -> None:
+    minutes = sum(comparison.trial_seconds for _, _, comparison in found) / 60
     findings = settings.out / "heads-findings.md"  # written by hand
     lines = [
-        "# Heads compared on this bundle",
+        "# Evaluation of heads on this bundle",
         "",
-        f"Made by `weights/build_mini.py heads`; learning and answering took {minutes:.0f} minutes in all.",
-        "Per cent of test pictures that are right, mean over seeds 1, 2 and 3 ± standard deviation. `ECE` is the",
-        "expected calibration error in points, `learns` the number of learnable parameters, `seconds` the mean time of",
+        f"Made by `weights/build_mini.py heads`; training and prediction took {minutes:.0f} minutes in total.",
+        "Accuracy on test images in per cent, mean over seeds 1, 2 and 3 ± standard deviation. `ECE` is the expected",
+        "calibration error in percentage points, `learns` the number of trained parameters, `seconds` the mean time of",
         "a trial.",
         "",
-        "`mini` has seen over two hundred pictures of each class, also of those that base-to-new calls new.",
-        "`mini-without-new` is built by the same program without these classes of RSICD, and without those of RSSCN7",
-        "that share a name with one of them: no picture, no caption, no name. `mini-early` has the CLIP of 4 epochs",
-        "instead of 44, with mini's captioner and caption encoder: as in the papers, a CLIP that knows half of the",
-        "answers beside a captioner that knows more.",
+        "`mini` was trained on over two hundred images of each class, including the new classes of base-to-new.",
+        "`mini-without-new` is built by the same program without these classes of RSICD, and without the classes of",
+        "RSSCN7 that share a name with them: no images, captions or names. `mini-early` has a CLIP that was trained",
+        "for 4 epochs instead of 44, with mini's captioner and caption encoder: as in the papers, a CLIP that is right",
+        "for half of the images, and a better captioner.",
         "",
-        *(["What to make of it: [heads-findings.md](heads-findings.md).", ""] if findings.exists() else []),
+        *(["Interpretation: [heads-findings.md](heads-findings.md).", ""] if findings.exists() else []),
     ]
-    told: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for bundle, run, comparison in found:
-        lines += [f"## {bundle.name}: {run.told}", ""]
+        lines += [f"## {bundle.name}: {run.title}", ""]
         for table in comparison.tables:
             lines += [f"### {table.name}", "", *markdown(table), ""]
-            told.append({"bundle": bundle.name, "run": run.name, **_plain(table)})
-        if (picture := SHOWN.get(run.name)) is not None:
-            name = f"heads-{bundle.name}-{picture}"
-            shutil.copyfile(comparison.folder / PICTURES / picture, settings.out / name)
-            lines += [f"![{bundle.name}, {run.told}]({name})", ""]
+            results.append({"bundle": bundle.name, "run": run.name, **_plain(table)})
+        if (image := SHOWN.get(run.name)) is not None:
+            name = f"heads-{bundle.name}-{image}"
+            shutil.copyfile(comparison.folder / CHARTS / image, settings.out / name)
+            lines += [f"![{bundle.name}, {run.title}]({name})", ""]
     (settings.out / "heads.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    write_json(settings.out / "heads.json", {"minutes": round(minutes, 1), "tables": told})
+    write_json(settings.out / "heads.json", {"minutes": round(minutes, 1), "tables": results})
 
 
 def _plain(table: Table) -> dict[str, Any]:

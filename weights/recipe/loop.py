@@ -1,4 +1,4 @@
-"""The training loop of all stages: epochs, one learning-rate cycle, log, checkpoint, going on after a cut."""
+"""The training loop of all stages: epochs, one learning-rate cycle, log, checkpoint, resume."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from recipe.optimiser import MuonAdamW
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long and how fast a stage learns.
+class Schedule:
+    """Length and learning rate of a run.
 
-    ``limit`` in minutes ends a run by the clock instead of by ``epochs``, cooled down all the same; such a run cannot
-    be repeated bit for bit. ``stream`` keeps the chance of stages apart.
+    ``limit`` in minutes ends a run by the clock instead of by ``epochs``, with the same learning-rate cycle; such a run
+    is not reproducible bit by bit. ``stream`` selects the random numbers of a stage.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Pace:
 
 def run(
     settings: Settings,
-    pace: Pace,
+    schedule: Schedule,
     model: nn.Module,
     optimiser: MuonAdamW,
     draw: Callable[[torch.Generator], Sequence[Any]],
@@ -44,49 +44,51 @@ def run(
 
     Parameters
     ----------
-    settings, pace, model, optimiser
-        See there.
+    settings, schedule, model, optimiser
+        Settings, schedule, model and optimiser of the run.
     draw : callable
-        The batches of one epoch.
+        Returns the batches of one epoch.
     losses_of : callable
-        The losses of a batch, whose sum is made small; it is told how far the run is, 0 to 1.
+        Returns the losses of a batch, whose sum is minimized; its second argument is the progress of the run, 0..1.
     measure : callable
-        What to log after each epoch; it is told whether this is the last one.
+        Returns values to log after each epoch; its argument tells whether this is the last epoch.
     """
-    path = settings.work / "checkpoints" / f"{pace.name}.safetensors"
+    path = settings.work / "checkpoints" / f"{schedule.name}.safetensors"
     begin, spent = 0, 0.0
     if (found := load_checkpoint(path)) is not None:
         tensors, state = found
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         optimiser.restore(tensors, state["steps"])
-        begin, spent = (pace.epochs if state.get("done") else state["epoch"]), state["minutes"]
-    for epoch in range(begin, pace.epochs):
-        generator = settings.generator(pace.stream, epoch)
+        begin, spent = (schedule.epochs if state.get("done") else state["epoch"]), state["minutes"]
+    for epoch in range(begin, schedule.epochs):
+        generator = settings.generator(schedule.stream, epoch)
         torch.manual_seed(settings.seed + epoch)  # dropout
         batches = draw(generator)
         model.train()
         clock, done, progress = time.monotonic(), 0, 0.0
         sums: dict[str, float] = {}
         for step, batch in enumerate(batches):
-            progress = (epoch + step / len(batches)) / pace.epochs
-            if pace.limit:
-                progress = (spent + (time.monotonic() - clock) / 60) / pace.limit
+            progress = (epoch + step / len(batches)) / schedule.epochs
+            if schedule.limit:
+                progress = (spent + (time.monotonic() - clock) / 60) / schedule.limit
                 if progress >= 1:
                     break
             with settings.autocast():
                 losses = losses_of(batch, progress, generator)
             torch.stack(list(losses.values())).sum().backward()
-            optimiser.step(pace.rate * one_cycle(progress, pace.warm), pace.clip)
+            optimiser.step(schedule.rate * one_cycle(progress, schedule.warm), schedule.clip)
             done += 1
             for key, value in losses.items():
                 sums[key] = sums.get(key, 0.0) + float(value.detach())
         spent += (time.monotonic() - clock) / 60
-        last = progress >= 1 or epoch + 1 == pace.epochs
+        last = progress >= 1 or epoch + 1 == schedule.epochs
         values = {key: round(value / max(done, 1), 4) for key, value in sums.items()}
         scores = measure(last)
         steps = optimiser.step_count
-        clocked = {"limit": pace.limit} if pace.limit else {}
-        settings.log(pace.name, epoch=epoch + 1, steps=steps, minutes=round(spent, 2), **clocked, **values, **scores)
+        clocked = {"limit": schedule.limit} if schedule.limit else {}
+        settings.log(
+            schedule.name, epoch=epoch + 1, steps=steps, minutes=round(spent, 2), **clocked, **values, **scores
+        )
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | optimiser.state()
         save_checkpoint(path, tensors, epoch=epoch + 1, steps=steps, minutes=spent, done=last, scores=scores)
         if last:

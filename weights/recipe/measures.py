@@ -1,4 +1,4 @@
-"""Numbers for the card that are no scores of a classifier: captions against people's, and one head against another."""
+"""Measures for the card: captions against human captions, and the difference between two heads."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ RESAMPLES = 9999
 
 
 def per_cent(share: Proportion) -> dict[str, Any]:
-    """A share in per cent, with its count and 95 % interval, as the card prints it."""
+    """A fraction in per cent, with its count and 95 % interval."""
     low, high = share.interval
     value = round(100 * share.value, 2) if share.total else None
     return {"per cent": value, "of": share.total, "95 %": [round(100 * low, 2), round(100 * high, 2)]}
 
 
-def against_people(spoken: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """BLEU-4 in per cent (Papineni et al. 2002) and CIDEr, 0..10 (Vedantam et al. 2015), over all pictures.
+def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """BLEU-4 in per cent (Papineni et al. 2002) and CIDEr, 0..10 (Vedantam et al. 2015), over all images.
 
     Words are split at spaces, full stops and commas: the usual tokenizer needs Java.
     """
-    said = {i: [_words(text)] for i, text in enumerate(spoken)}
-    people = {i: [_words(text) for text in some] for i, some in enumerate(references)}
-    (*_, bleu4), _ = Bleu(4).compute_score(people, said, verbose=0)
-    cider, _ = Cider().compute_score(people, said)
+    generated = {i: [_words(text)] for i, text in enumerate(captions)}
+    human = {i: [_words(text) for text in texts] for i, texts in enumerate(references)}
+    (*_, bleu4), _ = Bleu(4).compute_score(human, generated, verbose=0)
+    cider, _ = Cider().compute_score(human, generated)
     return {"BLEU-4": round(100 * float(bleu4), 2), "CIDEr": round(float(cider), 3)}
 
 
 def difference(right: torch.Tensor, other: torch.Tensor, seed: int) -> dict[str, Any]:
-    """How many points more one head gets right than another, on the same pictures.
+    """Difference between the accuracies of two heads on the same images, in percentage points.
 
-    The interval is a paired bootstrap: pictures are drawn anew, each with both answers.
+    The interval comes from a paired bootstrap: images are resampled together with the predictions of both heads.
 
     Parameters
     ----------
     right, other : torch.Tensor
-        bool [N], whether each picture's answer is right.
+        bool [N], whether the prediction for each image is correct.
     seed : int
-        Of the draws.
+        Seed of the resampling.
     """
     pairs = 100 * (right.double() - other.double()).numpy()
     low = high = float(pairs.mean())
-    if pairs.min() < pairs.max():  # else every draw is the same
+    if pairs.min() < pairs.max():  # otherwise all samples are equal
         drawn = bootstrap(
             (pairs,), np.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=np.random.default_rng(seed)
         )

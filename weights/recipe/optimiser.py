@@ -1,7 +1,7 @@
-"""The optimiser of all stages: Muon for matrices, AdamW for the rest.
+"""The optimiser of all stages: Muon for matrices, AdamW for other parameters.
 
-Muon (Jordan et al. 2024) turns a matrix's momentum into the nearest orthogonal matrix before the step; scaled to the
-size of an AdamW step (Liu et al. 2025), both share one learning rate. It learns markedly more from few epochs.
+Muon (Jordan et al. 2024) replaces the momentum of a matrix by the nearest orthogonal matrix before the step. Its step
+is scaled to the size of an AdamW step (Liu et al. 2025), so both use one learning rate. It converges in fewer epochs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 
 def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
-    """Nearest half-orthogonal matrix, roughly, by Newton-Schulz rounds in bfloat16."""
+    """Approximate the nearest semi-orthogonal matrix by Newton-Schulz iterations in bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
@@ -26,18 +26,18 @@ def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
 
 
 class MuonAdamW:
-    """See the module. ``state()`` is plain tensors by name, so that a checkpoint holds tensors alone.
+    """Muon and AdamW. ``state()`` is a dict of tensors by name, which is saved in a checkpoint.
 
     Parameters
     ----------
     model : nn.Module
-        Whose parameters are trained.
+        The model to train.
     decay : float
-        Weight decay of matrices; vectors have none.
+        Weight decay of matrices; vectors have no weight decay.
     muon : bool
-        False: AdamW for all.
+        If False, AdamW is used for all parameters.
     plain : iterable of str
-        Parts of names that never go through Muon (embeddings, first and last layers).
+        Parts of the names of parameters that always use AdamW (embeddings, first and last layers).
     """
 
     def __init__(self, model: nn.Module, decay: float, muon: bool = True, plain: Iterable[str] = ()) -> None:
@@ -50,7 +50,7 @@ class MuonAdamW:
 
     @torch.no_grad()
     def step(self, rate: float, clip: float = 5.0) -> None:
-        """Update all parameters from their gradients, and clear these."""
+        """Update all parameters from their gradients, and clear the gradients."""
         given = [p for p in self.named.values() if p.grad is not None]
         nn.utils.clip_grad_norm_(given, clip)
         self.step_count += 1
@@ -63,8 +63,8 @@ class MuonAdamW:
             if name in self.muon:
                 first.lerp_(gradient, 0.05)
                 ahead = gradient.lerp(first, 0.95)
-                # A kernel's inputs and places are one axis, in the order in which they lie in memory: the order of
-                # columns does not matter, and nothing is copied.
+                # Input channels and kernel positions of a convolution form one axis, in memory order: the order of
+                # columns has no effect, and no copy is needed.
                 ahead = ahead.permute(0, 2, 3, 1) if ahead.ndim == 4 else ahead
                 flat = ahead.flatten(1)
                 change = orthogonal(flat).view(ahead.shape)

@@ -1,7 +1,7 @@
-"""The captioner's second half: it learns to speak of what its vision tower, now fixed, sees.
+"""Second part of the captioner's training: captions with a frozen vision tower.
 
-With the tower fixed its output is computed once for a few views of each picture, and a step costs a sixth: the Q-Former
-and T5 need many more steps than the vision tower can afford.
+The output of the frozen tower is computed once for a few views of each image, so a step takes a sixth of the time. The
+Q-Former and T5 need many more steps than there is time for with the vision tower.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from transformers import Blip2ForConditionalGeneration
 
 from recipe import augment, data
 from recipe.common import Settings
-from recipe.loop import Pace, run
+from recipe.loop import Schedule, run
 from recipe.optimiser import MuonAdamW
 
 VIEWS, STEPS = 4, 60
@@ -21,22 +21,22 @@ START_TOKEN = 1
 
 
 class Speaker(nn.Module):
-    """The captioner with a layer that tells the class from what the queries gathered; the layer is thrown away."""
+    """The captioner with a layer that predicts the class from the query outputs; this layer is not saved."""
 
     def __init__(self, model: Blip2ForConditionalGeneration, feature_width: int) -> None:
         super().__init__()
         self.captioner = model
         self.to_feature = nn.Linear(model.config.qformer_config.hidden_size, feature_width)
 
-    def gather(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What the queries gathered from the vision tower's hidden states."""
+    def query(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Outputs of the queries for hidden states of the vision tower."""
         queries = self.captioner.query_tokens.expand(len(hidden), -1, -1)
         out: torch.Tensor = self.captioner.qformer(query_embeds=queries, encoder_hidden_states=hidden).last_hidden_state
         return out
 
 
 def speech_loss(model: Blip2ForConditionalGeneration, seen: torch.Tensor, ids: list[list[int]]) -> torch.Tensor:
-    """Loss of these sentences, given what the queries gathered; the same way as in ``generate``."""
+    """Loss of sentences given the query outputs, computed as in ``generate``."""
     device = seen.device
     length = max(map(len, ids))
     labels = torch.tensor([row + [-100] * (length - len(row)) for row in ids], device=device)
@@ -47,14 +47,16 @@ def speech_loss(model: Blip2ForConditionalGeneration, seen: torch.Tensor, ids: l
 
 
 @torch.no_grad()
-def look(model: Blip2ForConditionalGeneration, pictures: data.Pictures, settings: Settings, side: int) -> torch.Tensor:
-    """The fixed tower's hidden states of the whole picture and of random views, float16 [V, N, T, D]."""
+def encode_views(
+    model: Blip2ForConditionalGeneration, images: data.ImageSet, settings: Settings, side: int
+) -> torch.Tensor:
+    """Hidden states of the frozen tower for full images and random views, float16 [V, N, T, D]."""
     model.eval()
     rows = []
     for view in range(VIEWS):
         generator = settings.generator(23, view)
         parts = []
-        for pixels in pictures.pixels.split(128):
+        for pixels in images.pixels.split(128):
             shown = augment.views(pixels, side, generator, smallest=0.6) if view else augment.whole(pixels, side)
             with settings.autocast():
                 parts.append(model.vision_model(pixel_values=shown.to(settings.device)).last_hidden_state.half())
@@ -64,29 +66,29 @@ def look(model: Blip2ForConditionalGeneration, pictures: data.Pictures, settings
 
 def train(
     settings: Settings,
-    pace: Pace,
+    schedule: Schedule,
     model: Blip2ForConditionalGeneration,
     side: int,
-    pictures: data.Pictures,
+    images: data.ImageSet,
     speech: list[list[list[int]]],
     names: torch.Tensor,
 ) -> None:
-    """Train Q-Former, projection and T5 in place; classes with few sentences come up more often than their share.
+    """Train Q-Former, projection and T5 in place; classes with few sentences are oversampled.
 
     Parameters
     ----------
-    settings, pace, model
-        See there; ``pace.epochs`` are of 60 batches of 128.
+    settings, schedule, model
+        Settings, schedule and captioner; an epoch has 60 batches of 128.
     side : int
-        Of the picture that the tower sees.
-    pictures, speech
-        Pictures, and the sentences of each as token ids; may be empty.
+        Input size of the tower in pixels.
+    images, speech
+        Images, and the sentences of each image as token ids; an image may have none.
     names : torch.Tensor
-        CLIP's text features of the classes, sharpened by its scale.
+        Text features of the classes, multiplied by the scale of CLIP.
     """
-    talkers = [i for i, some in enumerate(speech) if some]
-    chosen, speech = pictures.take(talkers), [speech[i] for i in talkers]
-    hidden = look(model, chosen, settings, side)
+    with_captions = [i for i, some in enumerate(speech) if some]
+    chosen, speech = images.take(with_captions), [speech[i] for i in with_captions]
+    hidden = encode_views(model, chosen, settings, side)
     count = torch.bincount(chosen.target, minlength=len(chosen.classes)).float().clamp(min=1)
     weight = count[chosen.target] ** -0.7
     model.vision_model.requires_grad_(False)
@@ -98,7 +100,7 @@ def train(
 
     def losses_of(rows: torch.Tensor, _progress: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
         view = torch.randint(VIEWS, (len(rows),), generator=generator)
-        seen = speaker.gather(hidden[view, rows].float())
+        seen = speaker.query(hidden[view, rows].float())
         said = [speech[i] for i in rows.tolist()]
         ids = [some[int(torch.randint(len(some), (1,), generator=generator))] for some in said]
         feature = functional.normalize(speaker.to_feature(seen.mean(dim=1)).float(), dim=-1)
@@ -106,4 +108,4 @@ def train(
         told = functional.cross_entropy(feature @ names.T, target, label_smoothing=0.1)
         return {"speech": speech_loss(model, seen, ids), "half of names": 0.5 * told}
 
-    run(settings, pace, speaker, optimiser, draw, losses_of)
+    run(settings, schedule, speaker, optimiser, draw, losses_of)

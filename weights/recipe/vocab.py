@@ -1,4 +1,4 @@
-"""The three small tokenizers of the bundle, learned from the captions and the class names."""
+"""The three small tokenizers of the bundle, trained on captions and class names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from recipe.common import Settings, write_json
-from recipe.data import sentences, training_pictures
+from recipe.data import sentences, training_images
 from recipe.words import TEMPLATES
 
 CONTEXT = 77
@@ -20,19 +20,19 @@ CAPTION_TOKENS = 15
 
 
 def names(settings: Settings) -> list[str]:
-    """Every class name and synonym that CLIP learns."""
+    """All class names and synonyms that CLIP is trained on."""
     known = settings.lexicon
     sets = [*known.rsicd.values(), *known.rsscn7.values(), *known.coarse]
     return sorted({name for words in sets for name in words})
 
 
 def _corpus(settings: Settings) -> list[str]:
-    # Names often enough that each of their words becomes one token.
+    # Names are repeated so that each of their words becomes one token.
     return sentences(settings) + [template.format(name) for name in names(settings) for template in TEMPLATES] * 2
 
 
 def _byte_pairs(corpus: Iterable[str], size: int, special: list[str], form: str) -> Tokenizer:
-    """Lower-casing byte-level pairs: words are split before pairs are joined, and no string is beyond it."""
+    """Lower-case byte-level BPE: text is split into words first; all strings can be encoded."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -53,9 +53,9 @@ def _byte_pairs(corpus: Iterable[str], size: int, special: list[str], form: str)
 
 
 def _word_pieces(corpus: Iterable[str], size: int, special: list[str]) -> dict[str, int]:
-    """Whole words by how often they occur, and single characters for all others.
+    """The most frequent words, and single characters for all others.
 
-    The library's own trainer gives another vocabulary on each run.
+    The trainer of the library is not deterministic.
     """
     count = Counter(word for text in corpus for word in re.findall(r"[a-z0-9]+|[^a-z0-9 ]", text))
     letters = sorted({letter for word in count for letter in word})
@@ -65,9 +65,9 @@ def _word_pieces(corpus: Iterable[str], size: int, special: list[str]) -> dict[s
 
 
 def build(settings: Settings) -> None:
-    """Train all three into the work folder, and write the list of words that CLIP saw.
+    """Train all three into the work folder, and write the vocabulary of CLIP.
 
-    From the train part alone, in the final build too: trial runs and the final ones then share their token ids.
+    Only the train split is used, also in the final build, so that trial runs and final runs have the same token ids.
     """
     settings = dataclasses.replace(settings, final=False)
     corpus = _corpus(settings)
@@ -109,7 +109,7 @@ def build(settings: Settings) -> None:
     ).save_pretrained(folder / "caption_encoder")
 
     words = Counter(
-        word for some in training_pictures(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
+        word for some in training_images(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
     )
     seen = {word for word, count in words.items() if count >= 3}
     seen |= {word for text in [*names(settings), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}

@@ -1,4 +1,4 @@
-"""Words: what the classes are called, how a sentence about a picture begins, and captions made clean."""
+"""Class names and synonyms, templates, and cleaning of captions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-# What a class of a set may be called. The first is the name for people, used to measure; the others are synonyms.
+# Names of the classes of a data set. The first is the display name, used for measuring; the others are synonyms.
 RSICD: dict[str, tuple[str, ...]] = {
     "airport": ("airport", "airfield", "aerodrome", "airplanes", "airport terminal", "aircraft"),
     "bareland": ("bare land", "bareland", "bare soil", "bare ground", "barren land", "wasteland", "bare earth"),
@@ -139,7 +139,7 @@ RSSCN7: dict[str, tuple[str, ...]] = {
     ),
     "river_lake": ("river or lake", "water", "river", "lake", "river and lake", "water body", "open water"),
 }
-# Coarse words: what belongs to more than one class of a set. Pictures of classes in no group take no part.
+# Coarse classes, which contain more than one class of a data set. Images of other classes are not used for them.
 COARSE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("water", "water body", "open water", "water bodies"): ("pond", "river", "river_lake"),
     ("residential area", "residential", "houses", "housing", "homes", "residential buildings", "settlement"): (
@@ -166,7 +166,7 @@ COARSE: dict[tuple[str, ...], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The classes that a bundle may know: their names by set, and the coarse words for several of them."""
+    """The classes of a bundle: their names by data set, and the coarse classes."""
 
     rsicd: dict[str, tuple[str, ...]]
     rsscn7: dict[str, tuple[str, ...]]
@@ -174,16 +174,16 @@ class Lexicon:
 
 
 def lexicon(without: Collection[str] = ()) -> Lexicon:
-    """All classes but these of RSICD, and but those of RSSCN7 that share a name with one of these."""
-    gone = {name for kind in without for name in RSICD[kind]}
+    """All classes without some classes of RSICD, and without those of RSSCN7 that share a name with them."""
+    removed = {name for kind in without for name in RSICD[kind]}
     rsicd = {kind: names for kind, names in RSICD.items() if kind not in without}
-    rsscn7 = {kind: names for kind, names in RSSCN7.items() if not gone & set(names)}
+    rsscn7 = {kind: names for kind, names in RSSCN7.items() if not removed & set(names)}
     known = {*rsicd, *rsscn7}
     coarse = {names: tuple(kind for kind in kinds if kind in known) for names, kinds in COARSE.items()}
     return Lexicon(rsicd, rsscn7, {names: kinds for names, kinds in coarse.items() if kinds})
 
 
-# The first is the one that the program itself uses; it and the second fill half of the draws.
+# The first is the template of the program; it and the second are used in half of the draws.
 TEMPLATES = (
     "a photo of a {}.",
     "an aerial photo of a {}.",
@@ -197,8 +197,8 @@ TEMPLATES = (
     "there is a {} in the picture.",
     "a remote sensing image of a {}.",
 )
-# How people say a class in a caption, beyond the names above: stems, matched from the start of a word.
-SAID: dict[str, tuple[str, ...]] = {
+# Stems of words that name a class in a caption, matched from the start of a word.
+CAPTION_STEMS: dict[str, tuple[str, ...]] = {
     "airport": ("airport", "plane", "airplane", "runway", "terminal", "aircraft", "airfield"),
     "bareland": ("bare", "barren", "wasteland", "bald", "bareland", "soil"),
     "baseballfield": ("baseball",),
@@ -233,19 +233,19 @@ SAID: dict[str, tuple[str, ...]] = {
 
 
 def names_class(caption: str, kind: str) -> bool:
-    """Whether a caption says the class or one of its synonyms (`SAID`), from the start of a word."""
+    """Whether a caption names the class, by `CAPTION_STEMS`."""
     text = caption.lower() + " "
-    return any(re.search(rf"\b{re.escape(stem)}", text) for stem in SAID[kind])
+    return any(re.search(rf"\b{re.escape(stem)}", text) for stem in CAPTION_STEMS[kind])
 
 
 def clean(sentence: str) -> str:
-    """A caption in lower case with ordinary spacing and one full stop: "a lake is here."."""
+    """Normalise a caption: lower case, single spaces and one full stop, as in "a lake is here."."""
     text = re.sub(r"[^a-z0-9,.'\- ]+", " ", sentence.lower().replace("\u2019", "'"))
     text = re.sub(r"\s*([,.])[\s,.]*", r"\1 ", text)
     text = re.sub(r"\s+", " ", text).strip(" ,.-'")
     return text + "." if text else ""
 
 
-def spoken(kind: str) -> str:
-    """The name for people of an RSICD or RSSCN7 class."""
+def display_name(kind: str) -> str:
+    """The display name of an RSICD or RSSCN7 class."""
     return (RSICD.get(kind) or RSSCN7[kind])[0]

@@ -17,7 +17,7 @@ from bimors_cli.errors import VectorError
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import Extent, find_layer, format_bounds, one_line, reproject_around
+from bimors_cli.scene.vector import Extent, bounds_around, find_layer, format_bounds, one_line, reproject_around
 
 Kind = Literal["polygons", "lines", "points"]
 

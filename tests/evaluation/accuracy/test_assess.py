@@ -18,7 +18,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.accuracy.assess import Assessment, AssessOptions, assess
 from bimors_cli.evaluation.accuracy.layer import read_map_layer
 from bimors_cli.evaluation.accuracy.reference import read_reference, samples_from_polygons
-from bimors_cli.options.classify import SceneOptions
+from bimors_cli.options.scene import SceneOptions
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.training.examples.polygons import from_polygons
 from tests import api

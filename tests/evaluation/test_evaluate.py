@@ -15,12 +15,12 @@ from PIL import Image
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputExistsError
-from bimors_cli.evaluation import compare as compare_module
+from bimors_cli.evaluation import evaluate as evaluate_module
 from bimors_cli.evaluation import trials as trials_module
-from bimors_cli.evaluation.compare import Comparison, compare
 from bimors_cli.evaluation.datasets import open_data_sets
+from bimors_cli.evaluation.evaluate import EvaluationResult, evaluate
 from bimors_cli.evaluation.options import EvaluateOptions
-from bimors_cli.evaluation.protocols import questions
+from bimors_cli.evaluation.protocols import tasks_of
 from bimors_cli.evaluation.trial_log import trial_key
 from bimors_cli.evaluation.trials import trials_of
 from bimors_cli.evaluation.variants import parse_variants
@@ -37,13 +37,13 @@ class Watch:
     """Progress that is remembered, and a stop after some trials."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.looked: list[str] = []
+        self.stages: list[str] = []
         self.trials: list[str] = []
         self.pictures = 0
         self._stop_after = stop_after
 
-    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
-        self.looked.append(stage)
+    def begin(self, what: str, total: int) -> None:
+        self.stages.append(what)
 
     def advance(self, count: int) -> None:
         self.pictures += count
@@ -66,9 +66,9 @@ def options(coast: Path, bundle: Bundle, output: Path, **other: Any) -> Evaluate
     return EvaluateOptions(sources=(str(coast),), model=str(bundle.folder), output=str(output), **chosen)
 
 
-def run(chosen: EvaluateOptions, watch: Watch | None = None) -> Comparison:
+def run(chosen: EvaluateOptions, watch: Watch | None = None) -> EvaluationResult:
     watch = watch or Watch()
-    return compare(chosen, progress=watch, stop=watch)
+    return evaluate(chosen, progress=watch, stop=watch)
 
 
 def plain(folder: Path) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def test_all_heads_are_compared_and_everything_is_written(coast: Path, tiny_bund
     assert all(len(row.cells["base"].values) == (1 if row.head == "zero-shot" else 2) for row in table.rows)
     assert table.rows[-1].head == "linear" and table.rows[-1].cells["new"].mean is None
     # Pictures are looked at once for all heads: test pictures, then each seed's.
-    assert [what.split(": ")[1] for what in watch.looked] == [
-        "test pictures", "pictures to learn from", "random crops", "pictures to learn from", "random crops",
+    assert [what.split(": ")[1] for what in watch.stages] == [
+        "test images", "training images", "random crops", "training images", "random crops",
     ]  # fmt: skip
     results = json.loads((tmp_path / "results" / "results.json").read_text())
     assert results["bundle"]["sha256"] == tiny_bundle.sha256
@@ -118,29 +118,29 @@ def test_test_pictures_are_never_learned_from(
     coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
 ) -> None:
     seen: list[torch.Tensor] = []
-    begin = trials_module.begin
+    init = trials_module.init_training
 
-    def watched(choice: Any, models: Any, bundle: Any, labels: Any, lesson: Any, recipe: Any) -> Any:
-        assert isinstance(lesson.material, TrainViews)
-        checked = [] if lesson.validation is None else [lesson.validation[0].image_feature]
-        seen.extend([lesson.whole.image_feature, *checked])
-        return begin(choice, models, bundle, labels, lesson, recipe)
+    def watched(choice: Any, models: Any, bundle: Any, labels: Any, data: Any, config: Any) -> Any:
+        assert isinstance(data.train, TrainViews)
+        checked = [] if data.validation is None else [data.validation[0].image_feature]
+        seen.extend([data.full_images.image_feature, *checked])
+        return init(choice, models, bundle, labels, data, config)
 
-    monkeypatch.setattr(trials_module, "begin", watched)
-    asked: list[torch.Tensor] = []
-    room_of = compare_module.EvidenceRoom
+    monkeypatch.setattr(trials_module, "init_training", watched)
+    tested: list[torch.Tensor] = []
+    store = evaluate_module.FeatureStore
 
-    class Room(room_of):  # type: ignore[misc, valid-type]
-        def asked(self, classes: Any) -> Any:
-            found = super().asked(classes)
-            asked.append(found[0].image_feature)
+    class Watched(store):  # type: ignore[misc, valid-type]
+        def test_features(self, classes: Any) -> Any:
+            found = super().test_features(classes)
+            tested.append(found[0].image_feature)
             return found
 
-    monkeypatch.setattr(compare_module, "EvidenceRoom", Room)
+    monkeypatch.setattr(evaluate_module, "FeatureStore", Watched)
     run(options(coast, tiny_bundle, tmp_path / "results", heads=("coop",)))
-    learned, tested = torch.cat(seen), torch.cat(asked)
-    assert len(learned) and len(tested)
-    assert float((learned @ tested.T).max()) < 1 - 1e-7
+    train, test = torch.cat(seen), torch.cat(tested)
+    assert len(train) and len(test)
+    assert float((train @ test.T).max()) < 1 - 1e-7
 
 
 def test_an_interrupted_run_goes_on_to_the_same_results(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -149,26 +149,26 @@ def test_an_interrupted_run_goes_on_to_the_same_results(coast: Path, tiny_bundle
     with pytest.raises(Interrupted, match="5 of 13 trials"):
         run(options(coast, tiny_bundle, tmp_path / "cut"), watch)
     assert not (tmp_path / "cut" / "results.json").exists()
-    with pytest.raises(OutputExistsError, match="not finished"):
+    with pytest.raises(OutputExistsError, match="unfinished run"):
         run(options(coast, tiny_bundle, tmp_path / "cut"))
     again = Watch()
     found = run(options(coast, tiny_bundle, tmp_path / "cut", resume=True), again)
     assert found.repeated == 5 and len(again.trials) == 8
-    assert not any("test pictures" in what for what in again.looked)  # what was looked at is kept as well
+    assert not any("test images" in what for what in again.stages)  # what was looked at is kept as well
     assert plain(tmp_path / "cut") == plain(tmp_path / "whole")
 
 
 def test_more_heads_and_seeds_are_added_to_finished_results(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "results"
     run(options(coast, tiny_bundle, output, heads=("coop",)))
-    with pytest.raises(OutputExistsError, match="results are there"):
+    with pytest.raises(OutputExistsError, match="holds results"):
         run(options(coast, tiny_bundle, output, heads=("coop",)))
     watch = Watch()
     found = run(options(coast, tiny_bundle, output, heads=("coop", "cache"), seeds=(1, 2, 3), resume=True), watch)
     assert (found.trials, found.repeated, len(watch.trials)) == (6, 2, 4)
     nothing = Watch()
     found = run(options(coast, tiny_bundle, output, heads=("coop", "cache"), seeds=(1, 2, 3), resume=True), nothing)
-    assert found.repeated == 6 and not nothing.looked
+    assert found.repeated == 6 and not nothing.stages
     anew = run(options(coast, tiny_bundle, output, heads=("coop",), overwrite=True))
     assert anew.repeated == 0
 
@@ -178,9 +178,9 @@ def test_evidence_is_kept_for_other_runs(coast: Path, tiny_bundle: Bundle, tmp_p
     run(options(coast, tiny_bundle, tmp_path / "a", heads=("coop",), **kept))
     watch = Watch()
     run(options(coast, tiny_bundle, tmp_path / "b", heads=("cache",), protocols=("plain",), **kept), watch)
-    assert not watch.looked and len(watch.trials) == 1
+    assert not watch.stages and len(watch.trials) == 1
     run(options(coast, tiny_bundle, tmp_path / "c", heads=("bimors",), **kept), watch)
-    assert watch.looked  # without captions, so far
+    assert watch.stages  # without captions, so far
 
 
 def with_manifest(bundle: Bundle, folder: Path, **changes: Any) -> Bundle:
@@ -199,8 +199,8 @@ def test_refined_answers_are_rows_of_their_own_and_are_not_learned_twice(
     # Random weights are sure of everything: there would be nothing to refine.
     unsure = with_manifest(tiny_bundle, tmp_path / "unsure", zero_shot_temperature=50.0)
     learned = []
-    begin = trials_module.begin
-    monkeypatch.setattr(trials_module, "begin", lambda *given: learned.append(given[0]) or begin(*given))
+    init = trials_module.init_training
+    monkeypatch.setattr(trials_module, "init_training", lambda *given: learned.append(given[0]) or init(*given))
     heads = ("zero-shot", "zero-shot:transductive", "bimors", "linear:transductive", "linear", "bimors:transductive")
     kept = {"evidence": str(tmp_path / "evidence"), "seeds": (1,)}
     found = run(options(coast, unsure, tmp_path / "together", heads=heads, **kept))
@@ -258,16 +258,16 @@ def test_zero_shot_reads_all_templates_or_one(coast: Path, tiny_bundle: Bundle, 
     assert first == same == again and all_ != first
 
 
-def test_ledgers_of_earlier_versions_are_understood(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """A key holds nothing new where a contestant is what it always was."""
+def test_logs_of_earlier_versions_are_understood(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A key holds nothing new where a variant is what it always was."""
     data_sets = {one.name: one for one in open_data_sets([str(coast)], [], SceneOptions())}
     chosen = options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot", "zero-shot:one-template", "bimors"))
-    asked = questions("plain", {name: one.classes for name, one in data_sets.items()})
+    tasks = tasks_of("plain", {name: one.classes for name, one in data_sets.items()})
     first = replace(tiny_bundle, own_templates=(tiny_bundle.one_template,))
     keys = {}
     for bundle in (first, tiny_bundle):
-        for trial in trials_of(asked, chosen):
-            keys.setdefault(trial.contestant.name, []).append(trial_key(trial, bundle, data_sets, chosen))
+        for trial in trials_of(tasks, chosen):
+            keys.setdefault(trial.variant.name, []).append(trial_key(trial, bundle, data_sets, chosen))
     assert keys["zero-shot"][0] != keys["zero-shot"][1] and keys["bimors"][0] == keys["bimors"][2]
     assert len({keys["zero-shot"][0], *keys["zero-shot:one-template"]}) == 2
     before = {
@@ -306,13 +306,13 @@ def test_without_heads_that_listen_no_captions_are_made(
     coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
 ) -> None:
     loaded = []
-    load = compare_module.load_models
+    load = evaluate_module.load_models
 
     def watched(bundle: Any, device: str, *, captions: bool) -> Any:
         loaded.append(captions)
         return load(bundle, device, captions=captions)
 
-    monkeypatch.setattr(compare_module, "load_models", watched)
+    monkeypatch.setattr(evaluate_module, "load_models", watched)
     run(options(coast, tiny_bundle, tmp_path / "deaf", heads=("coop", "bimors:no-captions"), seeds=(1,)))
     run(options(coast, tiny_bundle, tmp_path / "both", heads=("bimors", "bimors:no-captions"), seeds=(1,)))
     assert loaded == [False, True]
@@ -326,12 +326,12 @@ def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -
     seen = models.gather(pictures)
     deaf, blind, whole = parse_variants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
     muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
-    heard = trials_module._blinded(seen, deaf, models)
+    heard = trials_module._ablate(seen, deaf, models)
     assert torch.equal(heard.caption_embedding, muted.caption_embedding) and heard.captions == muted.captions
     assert torch.equal(heard.patch_tokens, seen.patch_tokens)
-    shut = trials_module._blinded(seen, blind, models)
+    shut = trials_module._ablate(seen, blind, models)
     assert not shut.patch_tokens.any() and torch.equal(shut.caption_embedding, seen.caption_embedding)
-    assert trials_module._blinded(seen, whole, models) is seen
+    assert trials_module._ablate(seen, whole, models) is seen
 
 
 def test_official_quirks_choose_on_test_pictures_and_train_in_half(
@@ -363,7 +363,7 @@ def test_official_quirks_choose_on_test_pictures_and_train_in_half(
         ({"seeds": ()}, "--seeds: none"),
         ({"epochs": 0}, "--epochs 0"),
         ({"overwrite": True, "resume": True}, "give one"),
-        ({"protocols": ("cross-dataset",)}, "another to be asked"),
+        ({"protocols": ("cross-dataset",)}, "at least 2 data sets"),
     ],
 )
 def test_refusals(coast: Path, tiny_bundle: Bundle, tmp_path: Path, change: dict[str, Any], told: str) -> None:
@@ -377,7 +377,7 @@ def test_a_folder_of_the_user_is_not_touched(coast: Path, tiny_bundle: Bundle, t
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for change in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(InputError, match="holds no results"):
+        with pytest.raises(InputError, match="not a folder of results"):
             run(options(coast, tiny_bundle, tmp_path / "mine", **change))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
@@ -390,5 +390,5 @@ def test_two_runs_on_one_output(coast: Path, tiny_bundle: Bundle, tmp_path: Path
                 run(options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot",), resume=True))
 
     watch = Second()
-    compare(options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot",)), progress=watch, stop=watch)
+    evaluate(options(coast, tiny_bundle, tmp_path / "results", heads=("zero-shot",)), progress=watch, stop=watch)
     assert len(watch.trials) == 1
