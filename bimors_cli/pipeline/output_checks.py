@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,12 +9,13 @@ from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, written_files
-from bimors_cli.output.geopackage import check_append, read_provenance
+from bimors_cli.output.geopackage import check_append
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
+from bimors_cli.provenance import read_run
 
 
 def is_finished(plan: InferencePlan, checkpoint_path: Path, raster: LabelRasterWriter | None = None) -> bool:
@@ -144,5 +144,4 @@ def is_of_this_run(plan: LayerPlan) -> bool:
     """Tell whether the layer that is there was written by a run with the same rows."""
     if plan.format is not GPKG or not plan.output.exists():
         return False
-    written = read_provenance(plan.output, plan.options.layer).get("run")
-    return written is not None and json.loads(written) == plan.run_key()
+    return read_run(plan.output, plan.options.layer).run_key == plan.run_key()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
 from bimors_cli.pipeline.tile_result import EMPTY, TileResult
-from bimors_cli.provenance import lasting_path, origin
+from bimors_cli.provenance import RunProvenance, lasting_path
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 from bimors_cli.scene.vector import footprint
@@ -28,6 +28,7 @@ MakeRows = Callable[[Sequence[TileResult], Polygons], "geopandas.GeoDataFrame"]
 def layer_spec(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
     """Describe the layer of a plan of classify, with its provenance."""
     options = plan.options
+    colours = {label.name: label.colour for label in options.labels.items}
     return ClassifiedSchema(
         name=options.layer,
         crs_wkt=plan.crs.to_wkt(),
@@ -35,20 +36,17 @@ def layer_spec(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
         top_k=options.top_k,
         probabilities=options.probabilities,
         multipart=is_multipart(plan),
-        metadata={
-            **provenance(plan, command),
-            "labels": json.dumps({label.name: label.colour for label in options.labels.items}, ensure_ascii=False),
-        },
+        metadata=replace(provenance(plan, command), labels=colours).to_metadata(),
     )
 
 
-def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
-    """Say how a layer came to be."""
-    return {
-        **origin(command),
-        "run": json.dumps(plan.run_key(), ensure_ascii=False),
-        "scenes": json.dumps([lasting_path(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
-    }
+def provenance(plan: LayerPlan, command: Sequence[str]) -> RunProvenance:
+    """Return the provenance of the layer of a plan."""
+    return replace(
+        RunProvenance.of_command(command),
+        run_key=plan.run_key(),
+        scene_paths=tuple(lasting_path(scene.info.path) for scene in plan.scenes),
+    )
 
 
 def is_multipart(plan: LayerPlan) -> bool:

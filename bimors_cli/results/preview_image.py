@@ -60,7 +60,7 @@ class _Entry:
     colour: str | None
 
 
-def draw_quicklook(
+def draw_preview(
     background: NDArray[np.uint8],
     polygons_px: Sequence[NDArray[Any]],
     labels: Sequence[str | None],

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 
-from bimors_cli.errors import BimorsError, InputError, OutputError
+from bimors_cli.errors import BimorsError, OutputError
 from bimors_cli.output.atomic import replacing
 from bimors_cli.output.palette import NO_LABEL
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA
+from bimors_cli.results.layer_view import check_suffix
+from bimors_cli.results.overview import Piece
 
 # Of the overview, which is shown until a piece of the picture is decoded.
 OVERVIEW_SIDE: Final = 2048
@@ -60,7 +61,7 @@ class ReportTile:
         Label and confidence, second best first.
     caption : str or None
         The captioner's sentence.
-    was : str or None
+    corrected_from : str or None
         The label before it was corrected; empty where there was none, None for a tile that was not corrected.
     """
 
@@ -72,15 +73,7 @@ class ReportTile:
     reason: str | None
     runners_up: tuple[tuple[str, float | None], ...]
     caption: str | None
-    was: str | None
-
-
-@dataclass(frozen=True)
-class ReportPiece:
-    """A part of the picture: left, top, right, bottom in its pixels, and uint8 [h, w, 3]."""
-
-    box: tuple[float, float, float, float]
-    image: NDArray[np.uint8]
+    corrected_from: str | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class Report:
         All classes that the tiles may have.
     tiles : tuple of ReportTile
         N tiles.
-    absent : int
+    missing : int
         How many tiles of the grid the layer does not hold.
     facts : tuple of (str, str)
         How the layer was made: name and value.
@@ -113,7 +106,7 @@ class Report:
     north: float | None
     classes: tuple[ReportClass, ...]
     tiles: tuple[ReportTile, ...]
-    absent: int
+    missing: int
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
@@ -129,7 +122,7 @@ class _Row:
     hectares: float
 
 
-def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, overwrite: bool) -> None:
+def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwrite: bool) -> None:
     """Write the page; it appears whole or not at all.
 
     Parameters
@@ -138,7 +131,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
         The page.
     report : Report
         All but the picture.
-    pieces : iterable of ReportPiece
+    pieces : iterable of Piece
         The picture; one is in memory at a time.
     overwrite : bool
         Whether a page that is there may be replaced.
@@ -168,7 +161,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
         rows=_class_rows(report),
         reasons=_reason_rows(report),
         labelled=sum(tile.label is not None for tile in report.tiles),
-        corrected=sum(tile.was is not None for tile in report.tiles),
+        corrected=sum(tile.corrected_from is not None for tile in report.tiles),
         hectares_known=not all(np.isnan(tile.area) for tile in report.tiles),
         decimals=hectare_decimals(report),
         opacity=round(100 * FILL_ALPHA / 255),
@@ -191,9 +184,8 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
 
 
 def check_page_name(path: Path) -> None:
-    """Check that a file can be a page by its name. Raises InputError."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: the report is an HTML page", f"-o {path.with_suffix('.html')}")
+    """Raise InputError if the name of a file is not that of an HTML page."""
+    check_suffix(path, (".html", ".htm"), "the report is an HTML page")
 
 
 def hectare_decimals(report: Report) -> int:
@@ -209,7 +201,7 @@ def _hectares(value: float, decimals: int) -> str:
 class _Embedded:
     """The picture as the template takes it: pieces one by one, their boxes and the overview after them."""
 
-    def __init__(self, size: tuple[float, float], pieces: Iterable[ReportPiece]) -> None:
+    def __init__(self, size: tuple[float, float], pieces: Iterable[Piece]) -> None:
         self._pieces = pieces
         shrink = min(1.0, OVERVIEW_SIDE / max(size))
         self._scale = shrink
@@ -262,7 +254,7 @@ def _data(report: Report) -> dict[str, Any]:
         "reason": [number(tile.reason) for tile in tiles],
         "runners": [[[number(name), share] for name, share in tile.runners_up] for tile in tiles],
         "caption": [number(tile.caption) for tile in tiles],
-        "was": {place: tile.was for place, tile in enumerate(tiles) if tile.was is not None},
+        "was": {place: tile.corrected_from for place, tile in enumerate(tiles) if tile.corrected_from is not None},
     }
     return {**data, "texts": list(texts)}
 

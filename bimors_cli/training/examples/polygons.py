@@ -14,7 +14,7 @@ from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.training.examples.base import Examples, labels_of
 from bimors_cli.training.examples.label_tiles import UNREACHED, label_cells
-from bimors_cli.training.examples.scene_tiles import LabelledTile, TilePictures, tile_examples, with_data
+from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, tile_examples, with_data
 from bimors_cli.training.examples.vector_features import Features, read_features
 
 log = logging.getLogger("bimors")
@@ -88,7 +88,7 @@ def from_polygons(
     return Examples(
         labels,
         tile_examples(plans, tiles),
-        TilePictures(plans, tuple(tiles), image_size),
+        TileImages(plans, tuple(tiles), image_size),
         first.info.stem if len(plans) == 1 else Path(features.path).stem,
         {
             "source": features.kind,

@@ -40,7 +40,7 @@ class LabelledTile:
 
 
 @dataclass(frozen=True)
-class TilePictures:
+class TileImages:
     """The pictures of tiles, as `classify` shows them to a model of this input size (pixels a side)."""
 
     scenes: tuple[ScenePlan, ...]
