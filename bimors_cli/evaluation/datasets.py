@@ -33,15 +33,15 @@ class DataSet:
 
     def test_rows(self) -> list[int]:
         """Places of the test part's examples."""
-        return [row for row, example in enumerate(self.examples.examples) if example.part == TEST]
+        return [row for row, example in enumerate(self.examples.examples) if example.split == TEST]
 
     @cached_property
     def sha256(self) -> str:
         """Of what all its examples are called, what they show, their parts, and the content of their files."""
         told = hashlib.sha256(json.dumps(self.classes).encode())
         for example in self.examples.examples:
-            told.update(json.dumps([_inside(example), example.label, example.part]).encode())
-            told.update(hashlib.sha256(Path(example.where).read_bytes()).digest())
+            told.update(json.dumps([_inside(example), example.label, example.split]).encode())
+            told.update(hashlib.sha256(Path(example.source_id).read_bytes()).digest())
         return told.hexdigest()
 
 
@@ -88,12 +88,12 @@ def _open(source: Path, images: str | None, options: SceneOptions) -> DataSet:
         folder = source.resolve()
         name = folder.parent.name if folder.name.lower() == "images" else folder.name
     examples = parted(examples)
-    parts = {example.part for example in examples.examples}
+    parts = {example.split for example in examples.examples}
     if TEST not in parts:
         raise InputError(
             f"{source}: has parts, but none to test on", "add test/ beside train/, or leave the parts to bimors"
         )
-    tested = {example.label for example in examples.examples if example.part == TEST}
+    tested = {example.label for example in examples.examples if example.split == TEST}
     for label, known in enumerate(examples.labels.names):
         if label not in tested:
             raise InputError(f"{source}: no test picture of {known!r}", "add some, or leave the class out")
@@ -106,10 +106,10 @@ def parted(examples: Examples) -> Examples:
     What is hashed is ``<class>/<file>``, so a picture stays in its part wherever the folder lies and whatever else is
     added to it.
     """
-    if any(example.part is not None for example in examples.examples):
+    if any(example.split is not None for example in examples.examples):
         return examples
     return replace(
-        examples, examples=tuple(replace(example, part=_part(_inside(example))) for example in examples.examples)
+        examples, examples=tuple(replace(example, split=_part(_inside(example))) for example in examples.examples)
     )
 
 
@@ -120,4 +120,4 @@ def _part(name: str) -> str:
 
 def _inside(example: Example) -> str:
     """Folder and file name of an example."""
-    return "/".join(PurePath(example.where).parts[-2:])
+    return "/".join(PurePath(example.source_id).parts[-2:])

@@ -79,7 +79,7 @@ def gather_whole(
     evidence, readable = gather_readable(models, examples, side, advance)
     if len(readable) < len(examples):
         lost = min(set(range(len(examples))) - set(readable))
-        raise InputError(f"{examples.examples[lost].where} cannot be read any more", "run it again without it")
+        raise InputError(f"{examples.examples[lost].source_id} cannot be read any more", "run it again without it")
     return evidence
 
 
@@ -150,7 +150,7 @@ def gather_views(
         pictures = {row: picture for row in rows if (picture := _picture(examples, row, side)) is not None}
         if len(pictures) < len(rows):
             lost = min(set(rows) - set(pictures))
-            raise InputError(f"{examples.examples[lost].where} cannot be read any more", "run it again without it")
+            raise InputError(f"{examples.examples[lost].source_id} cannot be read any more", "run it again without it")
         for view, parts in enumerate(seen):
             cut = []
             with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
@@ -213,7 +213,7 @@ def _batches(count: int) -> list[list[int]]:
 
 def _picture(examples: Examples, row: int, side: int) -> torch.Tensor | None:
     """uint8 [3, side, side]; None if it cannot be read."""
-    picture: NDArray[np.uint8] | None = examples.pictures.read(row)
+    picture: NDArray[np.uint8] | None = examples.images.read(row)
     if picture is None:
         return None
     pixels = torch.from_numpy(np.ascontiguousarray(picture))

@@ -132,7 +132,7 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: 
     synonyms = [examples.labels.synonyms] if examples.labels.synonyms else []
 
     def digest(rows: Sequence[int]) -> str:
-        told = [(e.where, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
+        told = [(e.source_id, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
         return hashlib.sha256(json.dumps([told, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
 
     recipe = options.recipe
@@ -189,7 +189,7 @@ def _gather(
         torch.tensor([example.weight for example in learned.examples], dtype=torch.float32, device=device),
     )
     validation = None if seen is None else (seen, targets(checked).to(device))
-    rows = [row for row, example in enumerate(examples.examples) if example.part == TEST]
+    rows = [row for row, example in enumerate(examples.examples) if example.split == TEST]
     test = None
     if rows:
         part = examples.take(rows)

@@ -323,7 +323,7 @@ def test_what_is_refused(scene: str, page: Path, make_layer: MakeLayer, make_ras
     assert layer.read_bytes() == before
     assert "does not exist" in refused(tmp_path / "none.gpkg", "-o", tmp_path / "x.html")
     assert "bimors classify" in refused(scene, "-o", tmp_path / "x.html")
-    assert "there are: tiles" in refused(layer, "--layer", "none", "-o", tmp_path / "x.html")
+    assert "--layer: tiles" in refused(layer, "--layer", "none", "-o", tmp_path / "x.html")
     other = make_raster(np.zeros((3, 80, 90), np.uint8), name="other.tif")
     assert "90 x 80 pixels" in refused(layer, "--scene", other, "-o", tmp_path / "x.html")
     moved = make_raster(np.zeros((3, 80, 100), np.uint8), name="moved.tif", transform=Affine(10, 0, 0, 0, -10, 0))
@@ -341,7 +341,7 @@ def test_what_is_refused(scene: str, page: Path, make_layer: MakeLayer, make_ras
 def test_a_layer_is_chosen_among_several(scene: str, make_layer: MakeLayer, tmp_path: Path) -> None:
     layer = make_layer(scene, tile_size="20")
     make_layer(scene, tile_size="40", append=True, layer="coarse")
-    assert "--layer; there are: tiles, coarse" in refused(layer)
+    assert "--layer: tiles, coarse" in refused(layer)
     assert bimors("report", layer, "--layer", "coarse").exit_code == 0
     assert "40 x 40 pixels" in layer.with_suffix(".html").read_text()
 
@@ -355,4 +355,4 @@ def test_of_several_scenes_one_is_shown(scene: str, make_raster: Any, make_layer
     )
     second = bimors("report", layer, "--scene", "b.tif", "--overwrite")
     assert second.exit_code == 0 and "4 tiles, 4" in layer.with_suffix(".html").read_text()
-    assert "there are: scene.tif, b.tif" in refused(layer, "--scene", "c.tif", "--overwrite")
+    assert "--scene: scene.tif, b.tif" in refused(layer, "--scene", "c.tif", "--overwrite")

@@ -163,16 +163,16 @@ def test_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VectorError, match="is not there"):
         read_reference(str(tmp_path / "none.gpkg"), "class", place())
-    assert "has no field 'klass' | there are: class" in refusal([tile(0, 0)], ["a"], "klass")
+    assert "has no field 'klass' | its fields are class" in refusal([tile(0, 0)], ["a"], "klass")
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)
     assert "holds no feature" in refusal([], [], geometry_type="Polygon")
     assert "class is null in all features at out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])
-    assert "mixes geometries: 1 points, 1 polygons" in refusal([tile(0, 0), tile(0, 1).centroid], ["a", "b"])
+    assert "mixes geometry types: 1 points, 1 polygons" in refusal([tile(0, 0), tile(0, 1).centroid], ["a", "b"])
     assert "holds lines" in refusal([tile(0, 0).boundary], ["a"])
     assert "no feature of" in refusal([None, tile(0, 50)], ["a", "b"])
     far = refusal([tile(90, 0)], ["a"], crs=4326)
     assert (
-        "reaches out.gpkg | in EPSG:32618 the layer spans (500000, 4.5998e+06, 500400, 4.6e+06), the features (" in far
+        "intersects out.gpkg | in EPSG:32618 the layer spans (500000, 4.5998e+06, 500400, 4.6e+06), the features (" in far
     )
     assert "4.5909e+06" in far.partition("the features")[2]
 

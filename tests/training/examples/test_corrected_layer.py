@@ -78,7 +78,7 @@ def another(path: Path, row: int, col: int) -> str:
 
 
 def labelled(examples: Examples) -> dict[str, str]:
-    return {example.where: examples.labels.names[example.label] for example in examples.examples}
+    return {example.source_id: examples.labels.names[example.label] for example in examples.examples}
 
 
 def test_what_was_predicted_is_in_the_file_and_no_layer(layer: Path) -> None:
@@ -96,13 +96,13 @@ def test_changed_rows_are_examples(layer: Path, tmp_path: Path, data: np.ndarray
     examples = from_layer(layer, image_size=16)
     assert labelled(examples) == {"coast/0/0": first, "coast/2/3": second}
     assert examples.labels.names == tuple(LABELS) and examples.optional == {0, 1, 2} and examples.name == "coast"
-    assert {example.block for example in examples.examples} == {"coast/0/0"}
+    assert {example.spatial_block for example in examples.examples} == {"coast/0/0"}
     # The picture of the run: its grid, bands, stretch, nodata and padding.
     (plan,) = plan_scenes([str(tmp_path / "coast.tif")], SceneOptions(tile_size="32", bidx=(3, 2, 1)))
     for index, tile in enumerate((plan.grid.tile(0, 0), plan.grid.tile(2, 3))):
         with SceneReader(plan.info, plan.grid, plan.bands, plan.stretch, plan.nodata) as reader:
             expected = read_tile(reader, tile, 16).image
-        image = examples.pictures.read(index)
+        image = examples.images.read(index)
         assert image is not None and (image == expected).all()
 
 
@@ -215,9 +215,9 @@ def test_one_tile_with_two_labels(layer: Path) -> None:
 
 def test_a_scene_that_moved_is_found_beside_the_layer(layer: Path, tmp_path: Path) -> None:
     relabel(layer, r0c0=another(layer, 0, 0))
-    expected = from_layer(layer, image_size=16).pictures.read(0)
+    expected = from_layer(layer, image_size=16).images.read(0)
     shutil.move(tmp_path / "coast.tif", layer.parent / "coast.tif")
-    image = from_layer(layer, image_size=16).pictures.read(0)
+    image = from_layer(layer, image_size=16).images.read(0)
     assert image is not None and expected is not None and (image == expected).all()
     os.remove(layer.parent / "coast.tif")
     with pytest.raises(InputError, match=r"the scene of .* does not exist") as caught:
@@ -287,7 +287,7 @@ def test_a_plain_picture_comes_back_with_its_assumed_crs(
     assert out is not None
     _execute(Path(out), "UPDATE tiles SET label = 'moor' WHERE row = 0")
     examples = from_layer(Path(out), image_size=16)
-    assert len(examples) == 2 and examples.pictures.read(1) is not None
+    assert len(examples) == 2 and examples.images.read(1) is not None
 
 
 def test_a_layer_that_is_open_elsewhere(layer: Path) -> None:
