@@ -1,4 +1,4 @@
-"""The report: a layer over its scene as one page that a browser opens from the disk, without any network."""
+"""The HTML page of a report: one file that a browser opens from disk, without network access."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA
 from bimors_cli.results.layer_view import check_suffix
 from bimors_cli.results.overview import Piece
 
-# Of the overview, which is shown until a piece of the picture is decoded.
+# Longer side of the overview, which is shown until a piece of the image is decoded.
 OVERVIEW_SIDE: Final = 2048
-QUALITY: Final = 78  # of JPEG: some 0.2 to 0.35 bytes a pixel of an aerial picture
+QUALITY: Final = 78  # of JPEG: 0.2 to 0.35 bytes a pixel of an aerial image
 _HECTARE: Final = 10_000.0  # square metres
-# One script on the page, in this order; the first one makes it strict.
-_SCRIPTS: Final = ("pictures.js", "map_notes.js", "tile_map.js", "histogram.js", "report.js")
+# Concatenated to one script in this order; the first one sets strict mode.
+_SCRIPTS: Final = ("pieces.js", "map_notes.js", "tile_map.js", "histogram.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,28 @@ class ReportClass:
 
 @dataclass(frozen=True)
 class ReportTile:
-    """What the page tells of a tile.
+    """What the page shows of a tile.
 
     Attributes
     ----------
     tile_id : str
-        Its id.
+        Id of the tile.
     box : tuple of float
-        Left, top, right, bottom in pixels of the picture.
+        Left, top, right, bottom in pixels of the overview.
     area : float
-        Square metres; nan where it is not known.
+        Square metres; nan if unknown.
     label : int or None
-        Place among the classes; None where there is none.
+        Index of the class; None without a label.
     confidence : float or None
-        0..1; None where there is no label, or where somebody corrected it.
+        0..1; None without a label, or if the label was corrected.
     reason : str or None
-        Why there is no label.
+        Reason for a missing label.
     runners_up : tuple of (str, float or None)
         Label and confidence, second best first.
     caption : str or None
-        The captioner's sentence.
+        Caption of the tile.
     corrected_from : str or None
-        The label before it was corrected; empty where there was none, None for a tile that was not corrected.
+        The predicted label of a corrected tile, empty if it had none; None for a tile that was not corrected.
     """
 
     tile_id: str
@@ -78,26 +78,26 @@ class ReportTile:
 
 @dataclass(frozen=True)
 class Report:
-    """What a page tells.
+    """What a page shows.
 
     Attributes
     ----------
     title : str
-        The scene's name.
+        Name of the scene.
     size : tuple of float
-        Width and height of the picture in pixels.
+        Width and height of the overview in pixels.
     metres_per_pixel, north : float or None
-        As in `quicklook.MapNotes`.
+        As in `preview_image.MapNotes`.
     classes : tuple of ReportClass
-        All classes that the tiles may have.
+        All classes of the layer.
     tiles : tuple of ReportTile
-        N tiles.
+        Tiles in the layer.
     missing : int
-        How many tiles of the grid the layer does not hold.
+        Number of tiles of the grid that are not in the layer.
     facts : tuple of (str, str)
-        How the layer was made: name and value.
+        Provenance: name and value.
     notes : tuple of str
-        What must be known to read the figures.
+        Remarks on the figures.
     """
 
     title: str
@@ -113,9 +113,9 @@ class Report:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a table: a class or a reason, with its tiles and hectares."""
+    """A row of a table: number (-1 for a reason) and name of a class, its tiles and hectares."""
 
-    place: int
+    number: int
     name: str
     colour: str
     count: int
@@ -123,28 +123,28 @@ class _Row:
 
 
 def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwrite: bool) -> None:
-    """Write the page; it appears whole or not at all.
+    """Write the page; the file is complete or not written at all.
 
     Parameters
     ----------
     path : Path
         The page.
     report : Report
-        All but the picture.
+        Everything but the image of the scene.
     pieces : iterable of Piece
-        The picture; one is in memory at a time.
+        The image of the scene; one piece is in memory at a time.
     overwrite : bool
-        Whether a page that is there may be replaced.
+        Replace an existing page.
 
     Raises
     ------
     InputError
         ``path`` does not end in .html.
     OutputExistsError, OutputError
-        As `atomic.replacing`. What ``pieces`` raises passes unchanged.
+        As `atomic.replacing`. Errors of ``pieces`` pass unchanged.
     """
     check_page_name(path)
-    # Labels, captions and file names come from anywhere: the template escapes all but its own script, style and JPEG.
+    # Labels, captions and file names are untrusted: the template escapes all but its own script, style and JPEG.
     environment = Environment(
         loader=PackageLoader("bimors_cli.results", "page"),
         autoescape=True,
@@ -155,7 +155,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwri
     environment.filters["hectares"] = _hectares
     environment.filters["count"] = lambda number: f"{number:,}"
     script, style = "\n".join(map(_page_file, _SCRIPTS)), _page_file("report.css")
-    picture = _Embedded(report.size, pieces)
+    image = _EmbeddedImage(report.size, pieces)
     stream = environment.get_template("report.html.j2").stream(
         report=report,
         rows=_class_rows(report),
@@ -166,7 +166,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwri
         decimals=hectare_decimals(report),
         opacity=round(100 * FILL_ALPHA / 255),
         data=_data(report),
-        picture=picture,
+        image=image,
         script=script,
         style=style,
         script_hash=_csp_hash(script),
@@ -180,7 +180,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwri
         except BimorsError:
             raise
         except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or error}", "is the disk full?") from error
+            raise OutputError(f"{path}: {error.strerror or error}", "check the free disk space") from error
 
 
 def check_page_name(path: Path) -> None:
@@ -189,17 +189,17 @@ def check_page_name(path: Path) -> None:
 
 
 def hectare_decimals(report: Report) -> int:
-    """Return the decimals for a column of hectares: fewer the more there is."""
-    everything = float(np.nansum([tile.area for tile in report.tiles])) / _HECTARE
-    return 0 if everything >= 1000 else 1 if everything >= 100 else 2 if everything >= 1 else 4
+    """Return the number of decimals of a column of hectares, by the total area."""
+    total = float(np.nansum([tile.area for tile in report.tiles])) / _HECTARE
+    return 0 if total >= 1000 else 1 if total >= 100 else 2 if total >= 1 else 4
 
 
 def _hectares(value: float, decimals: int) -> str:
     return "" if np.isnan(value) else f"{value:,.{decimals}f}"
 
 
-class _Embedded:
-    """The picture as the template takes it: pieces one by one, their boxes and the overview after them."""
+class _EmbeddedImage:
+    """The image of the scene for the template: iterate over the pieces, then use their boxes and the overview."""
 
     def __init__(self, size: tuple[float, float], pieces: Iterable[Piece]) -> None:
         self._pieces = pieces
@@ -220,7 +220,7 @@ class _Embedded:
 
     @property
     def overview(self) -> str:
-        """The whole picture, small."""
+        """The whole image, reduced, as JPEG."""
         return _jpeg(self._overview)
 
 
@@ -231,7 +231,7 @@ def _jpeg(image: Image.Image) -> str:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """Return the tiles column by column, texts that repeat by their number: 20,000 tiles take 2 MB."""
+    """Return the tiles column by column, repeated texts by their number: 20,000 tiles take 2 MB."""
     tiles = report.tiles
     texts: dict[str, int] = {}
 
@@ -252,15 +252,15 @@ def _data(report: Report) -> dict[str, Any]:
         "label": [-1 if tile.label is None else tile.label for tile in tiles],
         "confidence": [tile.confidence for tile in tiles],
         "reason": [number(tile.reason) for tile in tiles],
-        "runners": [[[number(name), share] for name, share in tile.runners_up] for tile in tiles],
+        "runners": [[[number(name), confidence] for name, confidence in tile.runners_up] for tile in tiles],
         "caption": [number(tile.caption) for tile in tiles],
-        "was": {place: tile.corrected_from for place, tile in enumerate(tiles) if tile.corrected_from is not None},
+        "was": {index: tile.corrected_from for index, tile in enumerate(tiles) if tile.corrected_from is not None},
     }
     return {**data, "texts": list(texts)}
 
 
 def _class_rows(report: Report) -> list[_Row]:
-    """List the classes that occur, the most frequent first, then those that do not."""
+    """Return a row for each class, the most frequent first."""
     counts: Counter[int] = Counter()
     areas: dict[int, float] = {}
     for tile in report.tiles:
@@ -268,8 +268,8 @@ def _class_rows(report: Report) -> list[_Row]:
             counts[tile.label] += 1
             areas[tile.label] = areas.get(tile.label, 0.0) + tile.area / _HECTARE
     rows = [
-        _Row(place, entry.name, entry.colour, counts[place], areas.get(place, 0.0))
-        for place, entry in enumerate(report.classes)
+        _Row(number, entry.name, entry.colour, counts[number], areas.get(number, 0.0))
+        for number, entry in enumerate(report.classes)
     ]
     return sorted(rows, key=lambda row: -row.count)
 
@@ -278,7 +278,7 @@ def _reason_rows(report: Report) -> list[_Row]:
     groups: dict[str, list[float]] = {}
     for tile in report.tiles:
         if tile.label is None:
-            groups.setdefault(tile.reason or "not told", []).append(tile.area / _HECTARE)
+            groups.setdefault(tile.reason or "unknown", []).append(tile.area / _HECTARE)
     rows = [_Row(-1, name, NO_LABEL, len(areas), sum(areas)) for name, areas in groups.items()]
     return sorted(rows, key=lambda row: -row.count)
 
@@ -288,5 +288,5 @@ def _page_file(name: str) -> str:
 
 
 def _csp_hash(text: str) -> str:
-    """Return the source expression by which a Content-Security-Policy lets in this text and no other."""
+    """Return the source expression that allows exactly this text in a Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -152,12 +152,18 @@ def test_the_page_shows_tiles_and_follows_slider_and_classes(browser: Browser, p
     browser.slide(50)  # tiles 10 to 18: 9 of them
     assert browser.text("#threshold-value") == "50 %"
     assert browser.text("#shown") == "9 of 18 labelled tiles shown" and browser.text("#total-hectares") == "36.00"
-    assert browser.script("return [0, 9, 10, 18, 19].map((i) => look.isShown(i))") == [False, True, True, True, True]
+    assert browser.script("return [0, 9, 10, 18, 19].map((i) => symbology.isShown(i))") == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert browser.script("return document.querySelectorAll('#histogram .bar.in').length") == 10
 
     browser.click('#classes tr[data-class="1"] button')  # river: 1, 4, 7, 10, 13, 16
     assert browser.text("#shown") == "3 of 18 labelled tiles shown"
-    assert browser.script("return look.isShown(19)") is False  # a filter of classes hides what has none
+    assert browser.script("return symbology.isShown(19)") is False  # a filter of classes hides what has none
     browser.click("#all")
     assert browser.text("#shown") == "9 of 18 labelled tiles shown"
     browser.slide(0)
@@ -266,9 +272,11 @@ def test_a_corrected_tile_stays_and_says_what_it_was(browser: Browser, scene: st
     assert browser.text("#shown") == "2 of 19 labelled tiles shown"
     browser.click_tile(0)
     assert browser.text("#tile-label") == "Salt Marsh"
-    assert "by hand; was forest" in browser.text("#tile-facts") and "Confidence" not in browser.text("#tile-facts")
+    assert "by hand, predicted: forest" in browser.text("#tile-facts") and "Confidence" not in browser.text(
+        "#tile-facts"
+    )
     browser.click_tile(9)
-    assert browser.text("#tile-label") == "river" and "was without a label" in browser.text("#tile-facts")
+    assert browser.text("#tile-label") == "river" and "predicted: no label" in browser.text("#tile-facts")
     assert browser.complaints() == []
 
 

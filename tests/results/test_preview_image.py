@@ -107,7 +107,7 @@ def test_mistakes_of_the_caller() -> None:
         draw_preview(background.astype(np.uint16), [], [], NAMES)
     with pytest.raises(ValueError, match="uint8"):
         draw_preview(background[..., 0], [], [], NAMES)
-    with pytest.raises(ValueError, match="1 polygons, but 0 labels"):
+    with pytest.raises(ValueError, match="1 polygons and 0 labels"):
         draw_preview(background, [square(0, 0, 1)], [], NAMES)
 
 

@@ -108,7 +108,11 @@ def test_blocks_are_whole_unless_warned(examples: Examples, shots: int, seed: in
         sample = few_shot(examples, shots, seed)
     finally:
         logging.getLogger("bimors").removeHandler(handler)
-    flattered = {name for name in examples.labels.names if any(f"{name!r}: its examples" in text for text in records)}
+    flattered = {
+        name
+        for name in examples.labels.names
+        if any(f"class {name!r}: training and validation share" in text for text in records)
+    }
     rows = [examples.examples[i] for i in sample.validation]
     if not flattered:
         assert not {examples.examples[i].spatial_block for i in sample.train} & {
@@ -179,7 +183,7 @@ def test_too_many_unreadable_pictures_are_refused() -> None:
     order = few_shot(plain(counts), 10, 3).train
     with pytest.raises(InputError, match=r"^4 of \d+ images cannot be read: a/\d+.jpg, a/\d+.jpg, a/\d+.jpg$"):
         few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3)
-    assert len(few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3, unreadable_share=0.2).skipped) == 4
+    assert len(few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3, max_unreadable=0.2).skipped) == 4
     everything = plain({"a": 1000, "b": 1000}, broken=frozenset(range(2000)))
     with pytest.raises(InputError, match="images cannot be read"):
         few_shot(everything, 0, 3)

@@ -90,7 +90,7 @@ def broken_folders(root: Path) -> dict[str, Path]:
         "hollow holds no images": root / "gap",
         "val/ lacks b": root / "uneven",
         "train holds no class folder": root / "bare",
-        "written in two ways: 'Lake', 'lake'": root / "case",
+        "two spellings of one class: 'Lake', 'lake'": root / "case",
     }
 
 
@@ -211,7 +211,7 @@ def test_pictures_of_a_split_elsewhere(tmp_path: Path) -> None:
         ({"train": [["..\\1.png", 0, "a"]]}, "is outside the folder"),
         ({"train": [["", 0, "a"]]}, "is outside the folder"),
         ({"train": [["1.png", 0, "a"], ["2.png", 0, "b"]]}, "label 0 is 'a' and 'b'"),
-        ({"train": [["1.png", 0, "a"], ["2.png", 2, "b"]]}, "no picture has label 1"),
+        ({"train": [["1.png", 0, "a"], ["2.png", 2, "b"]]}, "no image has label 1"),
         ({"train": [["1.png", 0, "a"], ["2.png", 1, "a"]]}, "'a' has two labels"),
         ({"train": [["1.png", 0, "a"]], "val": [["1.png", 0, "a"]]}, "1.png is listed twice, again in 'val'"),
         ({"train": [["1.png", 0, "a"]]}, "only the class 'a'"),
@@ -226,7 +226,7 @@ def test_splits_that_cannot_be_used(tmp_path: Path, value: Any, words: str) -> N
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot read the split file"):
         from_split(tmp_path / "none.json")
 
 

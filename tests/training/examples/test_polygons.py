@@ -303,7 +303,7 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
     assert "null in all features" in refusal(draw([box(0, 0), box(1, 0)], [None, None], "null.gpkg"))
     assert "only the class 'a' found, at least two are needed" in (one := refusal(draw([box(0, 0)], ["a"], "one.gpkg")))
     assert "--background" in one
-    assert "written in two ways" in refusal(draw([box(0, 0), box(1, 0)], ["Lake", "lake"], "case.gpkg"))
+    assert "two spellings of one class" in refusal(draw([box(0, 0), box(1, 0)], ["Lake", "lake"], "case.gpkg"))
     small = draw([shapely.box(1, 1, 3, 3), shapely.box(21, 1, 23, 3)], ["a", "b"], "small.gpkg")
     assert "no tile is covered" in refusal(small)
 
@@ -319,7 +319,7 @@ def test_no_crs_and_another_world(scene: str, draw: Draw, make_raster: MakeRaste
 
 def test_a_class_that_no_tile_shows_is_warned_of(scene: str, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
     examples = take(scene, draw([box(0, 0), box(1, 0), shapely.box(21, 1, 23, 3)], ["a", "b", "speck"]))
-    assert "no tile is covered enough by 'speck'" in caplog.text
+    assert "class 'speck' covers no tile enough" in caplog.text
     with pytest.raises(InputError, match="class 'speck' has no example"):
         few_shot(examples, 1, 0)
 
