@@ -14,13 +14,13 @@ from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.layer import NO_ANSWER
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Place
-from bimors_cli.training.examples.label_tiles import covered, joined
+from bimors_cli.training.examples.label_tiles import covered_areas, dissolve
 from bimors_cli.training.examples.vector_features import (
-    carry_valid,
     kind_of,
-    no_feature_reaches,
+    no_feature_intersects,
     open_features,
     read_around,
+    transform_valid,
 )
 
 # Shares of a tile that differ by less are equal: far below what can be drawn, far above what another CRS rounds off.
@@ -102,10 +102,10 @@ def read_reference(spec: str, field: str, place: Place, layer: str | None = None
     if kind == "lines":
         raise VectorError(f"{path} holds lines", "a reference is made of polygons or points: buffer lines first")
     repaired = int((~shapely.is_valid(found)).sum())
-    geometries = carry_valid(source, found, place)
+    geometries = transform_valid(source, found, place)
     reaching = shapely.intersects(geometries, shapely.box(*place.bounds))
     if kind is None or not reaching.any():
-        raise no_feature_reaches(source, place)
+        raise no_feature_intersects(source, place)
     named = reaching & classes.astype(np.bool_)
     if not named.any():
         raise VectorError(
@@ -148,7 +148,7 @@ def truth_of_polygons(
     best, total = np.zeros(len(tiles)), np.zeros(len(tiles))
     result = np.full(len(tiles), NO_ANSWER, np.intp)
     for place in range(count):
-        share = np.round(covered(tree, joined("polygons", geometries[classes == place])) / whole, _DIGITS)
+        share = np.round(covered_areas(tree, dissolve("polygons", geometries[classes == place])) / whole, _DIGITS)
         larger = share > best  # the first of equals stays
         best[larger], result[larger] = share[larger], place
         total += share
@@ -158,7 +158,7 @@ def truth_of_polygons(
     if len(doubtful):
         tree = shapely.STRtree(tiles[doubtful])
         near = np.unique(tree.query(geometries)[0])
-        total[doubtful] = covered(tree, joined("polygons", geometries[near])) / whole[doubtful]
+        total[doubtful] = covered_areas(tree, dissolve("polygons", geometries[near])) / whole[doubtful]
     result[total < least] = NO_ANSWER
     rows = np.flatnonzero(result != NO_ANSWER)
     return ReferenceSamples(rows, result[rows])

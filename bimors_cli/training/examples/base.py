@@ -122,7 +122,7 @@ def select_classes(examples: Examples, labels: Labels) -> Examples:
     )
 
 
-def labels_of(names: Sequence[str], where: str, hint: str) -> Labels:
+def class_labels(names: Sequence[str], where: str, hint: str) -> Labels:
     """Make labels of the class names of a source, in their order.
 
     Parameters

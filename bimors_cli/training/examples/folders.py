@@ -9,7 +9,7 @@ from typing import Final
 
 from bimors_cli.errors import InputError
 from bimors_cli.options.classify import SceneOptions
-from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, labels_of
+from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, class_labels
 from bimors_cli.training.examples.image_files import SUFFIXES, ImageFiles
 from bimors_cli.training.examples.split_file import from_split
 
@@ -59,7 +59,7 @@ def from_folder(folder: Path, options: SceneOptions | None = None) -> Examples:
             found += [(path, name, split) for path in images]
     _check_same_classes(folder, splits, classes)
     names = classes[next(iter(splits))]
-    labels = labels_of(names, str(folder), "add a folder for another class")
+    labels = class_labels(names, str(folder), "add a folder for another class")
     if skipped:
         log.info("%s: skipped %d files that are not images (%s)", folder, skipped, " ".join(sorted(SUFFIXES)))
     examples = tuple(Example(names.index(name), path.as_posix(), split=split) for path, name, split in found)

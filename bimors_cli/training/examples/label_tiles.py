@@ -19,7 +19,7 @@ _CORNERS: Final = 500  # a polygon with more corners is halved before it is inte
 _HALVINGS: Final = 20
 
 NO_CLASS: Final = -1
-UNREACHED: Final = -2
+NO_FEATURE: Final = -2
 
 
 def label_cells(
@@ -51,11 +51,11 @@ def label_cells(
     Returns
     -------
     int array [cells]
-        The class; `NO_CLASS` if no class covers enough, `UNREACHED` if no feature intersects the cell.
+        The class; `NO_CLASS` if no class covers enough, `NO_FEATURE` if no feature intersects the cell.
     """
     cells = _cells(grid)
     tree = shapely.STRtree(cells)
-    areas = np.column_stack([covered(tree, joined(kind, geometries[classes == i])) for i in range(count)])
+    areas = np.column_stack([covered_areas(tree, dissolve(kind, geometries[classes == i])) for i in range(count)])
     left, top, right, bottom = shapely.bounds(cells).T
     if kind == "polygons":
         whole = (right - left) * (bottom - top)
@@ -69,7 +69,7 @@ def label_cells(
     qualified = np.where((fractions >= least) & (fractions > 0), fractions, -1)
     best = qualified.argmax(axis=1)  # the first of equal ones
     result = np.where(qualified.max(axis=1) > 0, best, NO_CLASS)
-    result[~(fractions > 0).any(axis=1)] = UNREACHED
+    result[~(fractions > 0).any(axis=1)] = NO_FEATURE
     return result
 
 
@@ -83,7 +83,7 @@ def _cells(grid: Grid) -> Polygons:
     return np.asarray(shapely.box(lefts.ravel(), tops.ravel(), rights.ravel(), bottoms.ravel()), object)
 
 
-def joined(kind: Kind, geometries: Polygons) -> Polygons:
+def dissolve(kind: Kind, geometries: Polygons) -> Polygons:
     """Merge features of one class to polygons that do not overlap."""
     if kind == "lines":
         # Flat ends: a line that ends at a cell's edge is not in the next cell.
@@ -94,7 +94,7 @@ def joined(kind: Kind, geometries: Polygons) -> Polygons:
     return np.asarray(parts[shapely.get_type_id(parts) == 3], object)
 
 
-def covered(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
+def covered_areas(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
     """Return the area that the parts cover of each cell of a tree, in squared units; parts must not overlap."""
     found = np.zeros(len(cells.geometries))
     if not len(parts):

@@ -12,9 +12,9 @@ from bimors_cli.errors import InputError
 from bimors_cli.options.classify import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.training.examples.base import Examples, labels_of
-from bimors_cli.training.examples.label_tiles import UNREACHED, label_cells
-from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, tile_examples, with_data
+from bimors_cli.training.examples.base import Examples, class_labels
+from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
+from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.vector_features import Features, read_features
 
 log = logging.getLogger("bimors")
@@ -67,7 +67,7 @@ def from_polygons(
     features = read_features(polygons, field, [plan.info for plan in plans])
     names = sorted({str(name) for classes in features.classes for name in classes})
     everything = [*names, *([background] if background is not None and background not in names else [])]
-    labels = labels_of(
+    labels = class_labels(
         everything,
         f"{features.path}, {field}",
         "draw another class, or give the other tiles one with --background NAME",
@@ -126,9 +126,9 @@ def _label(
     classes = np.array([index_of[name] for name in features.classes[number]], np.intp)
     found = label_cells(plan.grid, features.kind, features.geometries[number], classes, len(names), min_overlap)
     if background is not None:
-        found[found == UNREACHED] = background
+        found[found == NO_FEATURE] = background
     chosen = np.flatnonzero(found >= 0)
-    usable = chosen[with_data(plan, chosen.tolist(), image_size, min_valid)]
+    usable = chosen[has_enough_data(plan, chosen.tolist(), image_size, min_valid)]
     if len(usable) < len(chosen):
         skipped = len(chosen) - len(usable)
         log.info("%s: skipped %d labelled tiles with too few valid pixels", plan.info.name, skipped)

@@ -79,7 +79,7 @@ def tile_examples(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) ->
     )
 
 
-def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid: float) -> npt.NDArray[np.bool_]:
+def has_enough_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid: float) -> npt.NDArray[np.bool_]:
     """Tell which tiles hold enough data for `classify` to label them.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bimors_cli.errors import InputError
 from bimors_cli.options.classify import SceneOptions
-from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, labels_of
+from bimors_cli.training.examples.base import TEST, TRAIN, VALIDATION, Example, Examples, class_labels
 from bimors_cli.training.examples.image_files import ImageFiles
 
 _FORMAT: Final = 'expected {"train": [["class/image.jpg", 0, "class"], ...], "val": [...], "test": [...]}'
@@ -48,7 +48,7 @@ def from_split(path: Path, images: Path | None = None, options: SceneOptions | N
         Example(label, file.as_posix(), split=split) for file, (split, _, label, _) in zip(files, entries, strict=True)
     )
     return Examples(
-        labels_of(names, str(path), "add images of another class"),
+        class_labels(names, str(path), "add images of another class"),
         examples,
         ImageFiles(files, options or SceneOptions()),
         path.stem,

@@ -75,11 +75,11 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     around = [read_around(source, place) for place in places]
     kind = kind_of(path, [geometries for geometries, _ in around])
     read = [
-        _reaching(carry_valid(source, geometries, place), classes, info)
+        _intersecting(transform_valid(source, geometries, place), classes, info)
         for (geometries, classes), place, info in zip(around, places, scenes, strict=True)
     ]
     if kind is None or not any(len(classes) for _, classes in read):
-        raise no_feature_reaches(source, places[0])
+        raise no_feature_intersects(source, places[0])
     has_class = [classes.astype(np.bool_) for _, classes in read]
     without = sum(int((~rows).sum()) for rows in has_class)
     if not any(rows.any() for rows in has_class):
@@ -165,7 +165,7 @@ def read_around(source: FeatureSource, place: Place) -> tuple[Polygons, npt.NDAr
     return geometries[present], classes[present]
 
 
-def carry_valid(source: FeatureSource, geometries: Polygons, place: Place) -> Polygons:
+def transform_valid(source: FeatureSource, geometries: Polygons, place: Place) -> Polygons:
     """Transform what `read_around` returned to the CRS of the place, with invalid geometries repaired.
 
     Raises as `carry`.
@@ -177,13 +177,13 @@ def carry_valid(source: FeatureSource, geometries: Polygons, place: Place) -> Po
     return _repair(carry(geometries, source.crs, place, source.path))
 
 
-def _reaching(
+def _intersecting(
     geometries: Polygons, classes: npt.NDArray[np.object_], info: SceneInfo
 ) -> tuple[Polygons, npt.NDArray[np.object_]]:
     """Return the features that intersect a scene, in its pixels, and their classes."""
     pixels = _to_pixels(geometries, info)
-    reaching = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
-    return pixels[reaching], classes[reaching]
+    rows = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
+    return pixels[rows], classes[rows]
 
 
 def _unreadable(path: str, error: Exception) -> VectorError:
@@ -231,7 +231,7 @@ def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
     return _KINDS[int(types[0])] if len(types) else None
 
 
-def no_feature_reaches(source: FeatureSource, place: Place) -> VectorError:
+def no_feature_intersects(source: FeatureSource, place: Place) -> VectorError:
     """Make the error that reports the bounds of the features and of the place."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError

@@ -305,7 +305,7 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
     assert "--background" in one
     assert "two spellings of one class" in refusal(draw([box(0, 0), box(1, 0)], ["Lake", "lake"], "case.gpkg"))
     small = draw([shapely.box(1, 1, 3, 3), shapely.box(21, 1, 23, 3)], ["a", "b"], "small.gpkg")
-    assert "no tile is covered" in refusal(small)
+    assert "no class covers a fraction of 0.5" in refusal(small)
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
