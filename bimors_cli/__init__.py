@@ -294,7 +294,7 @@ def preview(layer_file: StrPath, output: StrPath | None = None, options: Preview
     from bimors_cli.results.preview import preview as run
 
     target = None if output is None else Path(output)
-    return run(replace(options or PreviewOptions(), layer_file=Path(layer_file), output=target))  # type: ignore
+    return run(replace(options or PreviewOptions(), layer_file=Path(layer_file), output=target))
 
 
 def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOptions | None = None) -> Path:
@@ -309,7 +309,7 @@ def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOp
     from bimors_cli.results.report import report as run
 
     target = None if output is None else Path(output)
-    return run(replace(options or ReportOptions(), layer_file=Path(layer_file), output=target))  # type: ignore
+    return run(replace(options or ReportOptions(), layer_file=Path(layer_file), output=target))
 
 
 def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:

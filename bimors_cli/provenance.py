@@ -1,16 +1,23 @@
-"""What a layer says of how it was made: the one writer and the one reader of it."""
+"""What a layer records of the run that wrote it: written and read here only."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
+import numpy as np
 from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
+from bimors_cli.errors import InputError, SceneError
+from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
 from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.gdal import display_name, is_local
@@ -21,39 +28,213 @@ from bimors_cli.scene.stretch import Stretch
 from bimors_cli.scene.vote_cells import cells_of
 from bimors_cli.version import __version__
 
+_HINT: Final = "give the .gpkg that bimors classify wrote; an exported copy has no provenance"
+_TOLERANCE: Final = 0.5  # pixels between corners: formats round a transform
 
-def origin(command: Sequence[str]) -> dict[str, str]:
-    """Say which program wrote a layer, when, and how it was called."""
-    return {
-        "version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": redact(shlex.join(command)),
-    }
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProvenance:
+    """What a layer records of the run that wrote it; None for what it does not record.
+
+    Attributes
+    ----------
+    version, created, command : str or None
+        Version of bimors, time (ISO 8601, UTC) and command line, without secrets.
+    run_key : mapping or None
+        Everything that decides the rows, see `Plan.run_key`.
+    scene_paths : tuple of str or None
+        Paths of the scenes at the time of the run, in the order of ``run_key["scenes"]``.
+    labels : mapping of str to (str or None), or None
+        Colour of each label, ``#rrggbb``; None for a label without a colour of its own.
+    query : str or None
+        What `search` was asked for.
+    query_bundle : mapping or None
+        Name and SHA-256 of the bundle that encoded the query.
+    """
+
+    version: str | None = None
+    created: str | None = None
+    command: str | None = None
+    run_key: Mapping[str, Any] | None = None
+    scene_paths: tuple[str, ...] | None = None
+    labels: Mapping[str, str | None] | None = None
+    query: str | None = None
+    query_bundle: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of_command(cls, command: Sequence[str]) -> RunProvenance:
+        """Record this version of bimors, the time and a command line."""
+        return cls(
+            version=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=redact(shlex.join(command)),
+        )
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> RunProvenance:
+        """Parse what `to_metadata` returned; keys that are missing are None.
+
+        Raises
+        ------
+        ValueError
+            A value is not JSON or has the wrong type.
+        """
+        return cls(
+            **{name: metadata.get(name) for name in ("version", "created", "command", "query")},
+            run_key=_parse(metadata, "run", dict),
+            scene_paths=None if (paths := _parse(metadata, "scenes", list)) is None else tuple(map(str, paths)),
+            labels=_parse(metadata, "labels", dict),
+            query_bundle=_parse(metadata, "model", dict),
+        )
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the strings that are written as metadata of a layer."""
+        values: dict[str, Any] = {
+            "version": self.version,
+            "created": self.created,
+            "command": self.command,
+            "run": self.run_key,
+            "scenes": self.scene_paths,
+            "labels": self.labels,
+            "query": self.query,
+            "model": self.query_bundle,
+        }
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in values.items()
+            if value is not None
+        }
+
+    @property
+    def bundle(self) -> Mapping[str, Any]:
+        """Name and SHA-256 of the bundle that classified the tiles, under ``name`` and ``sha256``."""
+        bundle: Mapping[str, Any] = (self.run_key or {})["model"]
+        return bundle
+
+    @property
+    def synonyms(self) -> Mapping[str, Sequence[str]]:
+        """The synonyms of each label that has some."""
+        synonyms: Mapping[str, Sequence[str]] = (self.run_key or {}).get("synonyms", {})
+        return synonyms
+
+    def recorded_scenes(self) -> tuple[RecordedScene, ...]:
+        """Return the scenes of the run.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            The run was not one of `classify`, or the record is damaged.
+        """
+        run = self.run_key or {}
+        return tuple(
+            RecordedScene.from_key(run, key, path)
+            for key, path in zip(run["scenes"], self.scene_paths or (), strict=True)
+        )
+
+
+def _parse(metadata: Mapping[str, str], key: str, expected: type[_Json]) -> _Json | None:
+    if key not in metadata:
+        return None
+    value = json.loads(metadata[key])
+    if not isinstance(value, expected):
+        raise ValueError(f"{key!r} is not a JSON {'object' if expected is dict else 'array'}")
+    return value
+
+
+def read_run(path: Path, layer: str) -> RunProvenance:
+    """Read the provenance of a layer; nothing is recorded in a layer of another program.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or the provenance is invalid.
+    """
+    metadata = read_provenance(path, layer)
+    try:
+        return RunProvenance.from_metadata(metadata)
+    except ValueError as error:
+        raise _invalid(path, layer, error) from error
+
+
+def read_classify_run(path: Path, layer: str) -> tuple[RunProvenance, tuple[RecordedScene, ...]]:
+    """Read the provenance of a layer of `classify`, and the scenes in it.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, the layer was not written by `classify`, or its provenance is invalid.
+    """
+    run = read_run(path, layer)
+    if run.run_key is None or run.scene_paths is None or run.labels is None:
+        raise InputError(f"{path}: layer {layer!r} has no provenance of bimors classify", _HINT)
+    try:
+        scenes = run.recorded_scenes()
+        if not {"name", "sha256"} <= set(run.bundle):
+            raise ValueError("no bundle")
+        for words in run.synonyms.values():
+            list(words)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _invalid(path, layer, error) from error
+    return run, scenes
+
+
+def _invalid(path: Path, layer: str, error: Exception) -> InputError:
+    return InputError(f"{path}: invalid provenance in layer {layer!r}: {error!r}", "write the layer again")
 
 
 def lasting_path(path: str) -> str:
-    """Return a path that still means the same from another folder, without what a URL may hold of secrets."""
+    """Return the absolute path of a local file; the address of another source without its secrets."""
     return os.path.abspath(path) if is_local(path) else display_name(path)
+
+
+def grid_key(info: SceneInfo, grid: Grid, aoi_sha256: str | None) -> dict[str, Any]:
+    """Return what decides the tiles of a scene, as it is recorded."""
+    return {
+        "name": info.name,
+        "size": info.size_bytes,
+        "modified": info.mtime_ns,
+        "pixels": [info.width, info.height],
+        "crs": info.crs.to_wkt(),
+        "transform": list(info.transform)[:6],
+        "tile": [grid.tile_width, grid.tile_height],
+        "stride": [grid.stride_x, grid.stride_y],
+        "aoi": aoi_sha256,
+    }
+
+
+def pixels_key(bands: Bands, stretch: Stretch, nodata: Nodata) -> dict[str, Any]:
+    """Return what decides the images of the tiles of a scene, as it is recorded."""
+    return {
+        "bands": bands.indexes,
+        "stretch": [stretch.kind, stretch.low, stretch.high],
+        "nodata": str(nodata),
+    }
 
 
 @dataclass(frozen=True)
 class RecordedScene:
-    """A scene as the run saw it.
+    """A scene as it was when the layer was written.
 
     Attributes
     ----------
     name, path : str
-        File name, and where it was then.
+        File name, and path at the time of the run.
     grid : Grid
-        How it was cut.
+        The grid of the rows: tiles, or with --vote the cells.
     crs_wkt : str
-        Its CRS, or the one that was assumed.
+        CRS of the scene, or the assumed one.
     transform : Affine
-        Pixel corner to map.
+        Pixel corner (column, row) to map coordinates.
     bands : tuple of int
         From 1.
     stretch, nodata : Stretch, Nodata
-        How its pixels became a picture.
+        How pixel values were converted to 8 bits.
+    size_bytes : int or None
+        Size of a local file.
+    aoi_sha256 : str or None
+        Hash of the area of interest.
     """
 
     name: str
@@ -64,36 +245,91 @@ class RecordedScene:
     bands: tuple[int, ...]
     stretch: Stretch
     nodata: Nodata
+    size_bytes: int | None = None
+    aoi_sha256: str | None = None
+
+    @classmethod
+    def from_key(cls, run: Mapping[str, Any], key: Mapping[str, Any], path: str) -> RecordedScene:
+        """Parse what `grid_key` and `pixels_key` returned for a scene.
+
+        Parameters
+        ----------
+        run : mapping
+            The run key.
+        key : mapping
+            The entry of the scene in it.
+        path : str
+            Path at the time of the run.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            A value is missing or invalid.
+        """
+        kind, low, high = key["stretch"]
+        if kind not in ("none", "range", "percentile"):
+            raise ValueError(f"{kind!r} is not a stretch")
+        nodata = str(key["nodata"])
+        grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in key[name]))
+        return cls(
+            name=str(key["name"]),
+            path=path,
+            grid=cells_of(grid) if run.get("vote") else grid,
+            crs_wkt=str(key["crs"]),
+            transform=Affine(*map(float, key["transform"])),
+            bands=tuple(map(int, key["bands"])),
+            stretch=Stretch(kind, tuple(map(float, low)), tuple(map(float, high))),
+            nodata=FILE_NODATA if nodata == "file" else parse_nodata(nodata),
+            size_bytes=key.get("size"),
+            aoi_sha256=key.get("aoi"),
+        )
 
     def bands_of(self, info: SceneInfo) -> Bands:
-        """Return the bands for reading."""
+        """Return the bands to read from a scene."""
         return choose_bands(info, self.bands)
 
+    def find(self, layer_file: Path) -> str | None:
+        """Return the path of a local scene: the recorded one, or the file of that name next to the layer, or None."""
+        for candidate in (self.path, str(layer_file.parent / self.name)):
+            if os.path.exists(candidate):
+                return candidate
+        return None
 
-def grid_of_rows(run: Mapping[str, Any], entry: Mapping[str, Any]) -> Grid:
-    """Return the grid that the rows of a scene are of, by what ``run`` in the provenance says of it in ``entry``.
+
+def check_same_raster(info: SceneInfo, recorded: RecordedScene, layer_file: Path, hint: str) -> None:
+    """Check that a scene is the raster that a layer was made from: size, position to half a pixel, CRS.
+
+    Parameters
+    ----------
+    info : SceneInfo
+        The scene as it is now.
+    recorded : RecordedScene
+        The scene of the layer.
+    layer_file : Path
+        File of the layer, for messages.
+    hint : str
+        How to give the right scene.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
-        They say it otherwise.
+    SceneError
+        The size, the position or the CRS differs.
+    InputError
+        The recorded CRS is invalid.
     """
-    grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in entry[name]))
-    return cells_of(grid) if run.get("vote") else grid
-
-
-def recorded_scene(run: Mapping[str, Any], entry: Mapping[str, Any], path: str) -> RecordedScene:
-    kind, low, high = entry["stretch"]
-    if kind not in ("none", "range", "percentile"):
-        raise ValueError(f"{kind!r} is not a stretch")
-    nodata = str(entry["nodata"])
-    return RecordedScene(
-        name=str(entry["name"]),
-        path=path,
-        grid=grid_of_rows(run, entry),
-        crs_wkt=str(entry["crs"]),
-        transform=Affine(*map(float, entry["transform"])),
-        bands=tuple(map(int, entry["bands"])),
-        stretch=Stretch(kind, tuple(map(float, low)), tuple(map(float, high))),
-        nodata=FILE_NODATA if nodata == "file" else parse_nodata(nodata),
-    )
+    width, height = recorded.grid.scene_width, recorded.grid.scene_height
+    if (info.width, info.height) != (width, height):
+        raise SceneError(
+            f"{info.path} has {info.width} x {info.height} pixels, the scene of {layer_file} has {width} x {height}",
+            hint,
+        )
+    moved = ~info.transform @ recorded.transform
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    if not np.allclose([moved @ corner for corner in corners], corners, rtol=0, atol=_TOLERANCE):
+        raise SceneError(f"{info.path} has another position than the scene of {layer_file}", hint)
+    try:
+        is_same = info.crs == CRS.from_wkt(recorded.crs_wkt)
+    except CRSError as error:
+        raise InputError(f"{layer_file}: invalid CRS recorded for scene {recorded.name}", _HINT) from error
+    if not is_same:
+        raise SceneError(f"{info.path} has another CRS than the scene of {layer_file}", hint)

@@ -13,13 +13,4 @@ def preview(options: PreviewOptions) -> None:
     """Draw a layer over its scene as a PNG: tiles in the colours of their labels, a legend, a scale bar and north."""
     from bimors_cli.results.preview import preview as draw
 
-    target = options.output or options.layer_file.with_suffix(".png")
-    draw(
-        options.layer_file,
-        target,
-        scene=options.scene,
-        layer=options.layer,
-        allow_drivers=options.allow_drivers,
-        overwrite=options.overwrite,
-    )
-    print(target)
+    print(draw(options))

@@ -13,13 +13,4 @@ def report(options: ReportOptions) -> None:
     """Write an HTML page that shows a layer in a browser: map, tiles, classes, confidence and provenance."""
     from bimors_cli.results.report import report as write
 
-    target = options.output or options.layer_file.with_suffix(".html")
-    write(
-        options.layer_file,
-        target,
-        scene=options.scene,
-        layer=options.layer,
-        allow_drivers=options.allow_drivers,
-        overwrite=options.overwrite,
-    )
-    print(target)
+    print(write(options))

@@ -33,15 +33,15 @@ class DataSet:
 
     def test_rows(self) -> list[int]:
         """Indices of the test examples."""
-        return [row for row, example in enumerate(self.examples.examples) if example.part == TEST]
+        return [row for row, example in enumerate(self.examples.examples) if example.split == TEST]
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the class names, and of the name, label, split and file content of every example."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for example in self.examples.examples:
-            digest.update(json.dumps([_relative_name(example), example.label, example.part]).encode())
-            digest.update(hashlib.sha256(Path(example.where).read_bytes()).digest())
+            digest.update(json.dumps([_relative_name(example), example.label, example.split]).encode())
+            digest.update(hashlib.sha256(Path(example.source_id).read_bytes()).digest())
         return digest.hexdigest()
 
 
@@ -94,12 +94,12 @@ def _open(source: Path, images: str | None, options: PixelOptions) -> DataSet:
         folder = source.resolve()
         name = folder.parent.name if folder.name.lower() == "images" else folder.name
     examples = with_splits(examples)
-    if TEST not in {example.part for example in examples.examples}:
+    if TEST not in {example.split for example in examples.examples}:
         raise InputError(
             f"{source}: the data set has splits, but no test split",
             "add a folder test/ next to train/, or remove the splits: bimors then makes its own",
         )
-    tested = {example.label for example in examples.examples if example.part == TEST}
+    tested = {example.label for example in examples.examples if example.split == TEST}
     for label, kind in enumerate(examples.labels.names):
         if label not in tested:
             raise InputError(f"{source}: no test image of class {kind!r}", "add test images, or omit the class")
@@ -112,11 +112,11 @@ def with_splits(examples: Examples) -> Examples:
     The hash is that of ``<class>/<file>``, so the split of an image does not depend on the path of the folder or on
     other images.
     """
-    if any(example.part is not None for example in examples.examples):
+    if any(example.split is not None for example in examples.examples):
         return examples
     return replace(
         examples,
-        examples=tuple(replace(example, part=_split_of(_relative_name(example))) for example in examples.examples),
+        examples=tuple(replace(example, split=_split_of(_relative_name(example))) for example in examples.examples),
     )
 
 
@@ -127,4 +127,4 @@ def _split_of(name: str) -> str:
 
 def _relative_name(example: Example) -> str:
     """Folder and file name of an example, as ``<class>/<file>``."""
-    return "/".join(PurePath(example.where).parts[-2:])
+    return "/".join(PurePath(example.source_id).parts[-2:])

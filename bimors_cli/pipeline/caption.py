@@ -36,7 +36,7 @@ class _Captioning(Job):
             plan.crs.to_wkt(),
             {**TILE_COLUMNS, "caption": TEXT, "reason": TEXT},
             Style("captions", caption_qml(), "what each tile shows, by bimors"),
-            provenance(plan, command),
+            provenance(plan, command).to_metadata(),
             is_multipart(plan),
         )
         return cls(plan, schema, RunSummary(answered_as="captioned", unanswered_as="without a caption"))

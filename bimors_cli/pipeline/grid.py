@@ -51,7 +51,7 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
         plan.crs.to_wkt(),
         TILE_COLUMNS,
         Style("tiles", outline_qml(), "outlines, by bimors"),
-        provenance(plan, command),
+        provenance(plan, command).to_metadata(),
         is_multipart(plan),
     )
 

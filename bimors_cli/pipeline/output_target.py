@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import STDOUT, append_layer, check_layer, try_layer, write_layer, written_files
-from bimors_cli.output.geopackage import check_append, read_provenance
+from bimors_cli.output.geopackage import check_append
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
+from bimors_cli.provenance import read_run
 
 if TYPE_CHECKING:
     import geopandas
@@ -66,8 +66,7 @@ class OutputTarget:
         """Tell whether the existing layer was written by a run with the same rows."""
         if not self.plan.format.identifies_run or not self.plan.output.exists():
             return False
-        written = read_provenance(self.plan.output, self.plan.options.layer).get("run")
-        return written is not None and json.loads(written) == self.plan.run_key()
+        return read_run(self.plan.output, self.plan.options.layer).run_key == self.plan.run_key()
 
     def check(self) -> None:
         """Check now what would fail at the end of the run.

@@ -18,6 +18,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
 from bimors_cli.output.formats import Format
+from bimors_cli.provenance import grid_key, pixels_key
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import Nodata
@@ -52,18 +53,7 @@ class GriddedScene:
 
     def identity(self) -> dict[str, Any]:
         """What decides its tiles."""
-        info, grid = self.info, self.grid
-        return {
-            "name": info.name,
-            "size": info.size_bytes,
-            "modified": info.mtime_ns,
-            "pixels": [info.width, info.height],
-            "crs": info.crs.to_wkt(),
-            "transform": list(info.transform)[:6],
-            "tile": [grid.tile_width, grid.tile_height],
-            "stride": [grid.stride_x, grid.stride_y],
-            "aoi": self.aoi_sha256,
-        }
+        return grid_key(self.info, self.grid, self.aoi_sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +66,7 @@ class ScenePlan(GriddedScene):
 
     def identity(self) -> dict[str, Any]:
         """What decides its tiles and their pictures."""
-        return {
-            **super().identity(),
-            "bands": self.bands.indexes,
-            "stretch": [self.stretch.kind, self.stretch.low, self.stretch.high],
-            "nodata": str(self.nodata),
-        }
+        return {**super().identity(), **pixels_key(self.bands, self.stretch, self.nodata)}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow
 from bimors_cli.output.classified_schema import to_frame as make_classified_frame
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
 from bimors_cli.pipeline.tile_result import EMPTY, TileResult
-from bimors_cli.provenance import lasting_path, origin
+from bimors_cli.provenance import RunProvenance, lasting_path
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 from bimors_cli.scene.vector import footprint
@@ -29,6 +29,7 @@ ToFrame = Callable[[Sequence[TileResult], Polygons], "geopandas.GeoDataFrame"]
 def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
     """Return the schema of the layer of a run of classify, with its provenance."""
     options = plan.options
+    colours = {label.name: label.colour for label in options.labels.items}
     return ClassifiedSchema(
         name=options.layer,
         crs_wkt=plan.crs.to_wkt(),
@@ -36,20 +37,17 @@ def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
         top_k=options.top_k,
         probabilities=options.probabilities,
         multipart=is_multipart(plan),
-        metadata={
-            **provenance(plan, command),
-            "labels": json.dumps({label.name: label.colour for label in options.labels.items}, ensure_ascii=False),
-        },
+        metadata=replace(provenance(plan, command), labels=colours).to_metadata(),
     )
 
 
-def provenance(plan: LayerPlan, command: Sequence[str]) -> dict[str, str]:
-    """Return the provenance of a layer as metadata."""
-    return {
-        **origin(command),
-        "run": json.dumps(plan.run_key(), ensure_ascii=False),
-        "scenes": json.dumps([lasting_path(scene.info.path) for scene in plan.scenes], ensure_ascii=False),
-    }
+def provenance(plan: LayerPlan, command: Sequence[str]) -> RunProvenance:
+    """Return the provenance of the layer of a plan."""
+    return replace(
+        RunProvenance.of_command(command),
+        run_key=plan.run_key(),
+        scene_paths=tuple(lasting_path(scene.info.path) for scene in plan.scenes),
+    )
 
 
 def is_multipart(plan: LayerPlan) -> bool:

@@ -1,4 +1,4 @@
-"""The report: a layer over its scene as one page that a browser opens from the disk, without any network."""
+"""The HTML page of a report: one file that a browser opens from disk, without network access."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from typing import Any, Final
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 
-from bimors_cli.errors import BimorsError, InputError, OutputError
+from bimors_cli.errors import BimorsError, OutputError
 from bimors_cli.output.atomic import replacing
 from bimors_cli.output.palette import NO_LABEL
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA
+from bimors_cli.results.layer_view import check_suffix
+from bimors_cli.results.overview import Piece
 
-# Of the overview, which is shown until a piece of the picture is decoded.
+# Longer side of the overview, which is shown until a piece of the image is decoded.
 OVERVIEW_SIDE: Final = 2048
-QUALITY: Final = 78  # of JPEG: some 0.2 to 0.35 bytes a pixel of an aerial picture
+QUALITY: Final = 78  # of JPEG: 0.2 to 0.35 bytes a pixel of an aerial image
 _HECTARE: Final = 10_000.0  # square metres
-# One script on the page, in this order; the first one makes it strict.
-_SCRIPTS: Final = ("pictures.js", "map_notes.js", "tile_map.js", "histogram.js", "report.js")
+# Concatenated to one script in this order; the first one sets strict mode.
+_SCRIPTS: Final = ("pieces.js", "map_notes.js", "tile_map.js", "histogram.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,28 @@ class ReportClass:
 
 @dataclass(frozen=True)
 class ReportTile:
-    """What the page tells of a tile.
+    """What the page shows of a tile.
 
     Attributes
     ----------
     tile_id : str
-        Its id.
+        Id of the tile.
     box : tuple of float
-        Left, top, right, bottom in pixels of the picture.
+        Left, top, right, bottom in pixels of the overview.
     area : float
-        Square metres; nan where it is not known.
+        Square metres; nan if unknown.
     label : int or None
-        Place among the classes; None where there is none.
+        Index of the class; None without a label.
     confidence : float or None
-        0..1; None where there is no label, or where somebody corrected it.
+        0..1; None without a label, or if the label was corrected.
     reason : str or None
-        Why there is no label.
+        Reason for a missing label.
     runners_up : tuple of (str, float or None)
         Label and confidence, second best first.
     caption : str or None
-        The captioner's sentence.
-    was : str or None
-        The label before it was corrected; empty where there was none, None for a tile that was not corrected.
+        Caption of the tile.
+    corrected_from : str or None
+        The predicted label of a corrected tile, empty if it had none; None for a tile that was not corrected.
     """
 
     tile_id: str
@@ -72,39 +73,31 @@ class ReportTile:
     reason: str | None
     runners_up: tuple[tuple[str, float | None], ...]
     caption: str | None
-    was: str | None
-
-
-@dataclass(frozen=True)
-class ReportPiece:
-    """A part of the picture: left, top, right, bottom in its pixels, and uint8 [h, w, 3]."""
-
-    box: tuple[float, float, float, float]
-    image: NDArray[np.uint8]
+    corrected_from: str | None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a page tells.
+    """What a page shows.
 
     Attributes
     ----------
     title : str
-        The scene's name.
+        Name of the scene.
     size : tuple of float
-        Width and height of the picture in pixels.
+        Width and height of the overview in pixels.
     metres_per_pixel, north : float or None
-        As in `quicklook.MapNotes`.
+        As in `preview_image.MapNotes`.
     classes : tuple of ReportClass
-        All classes that the tiles may have.
+        All classes of the layer.
     tiles : tuple of ReportTile
-        N tiles.
-    absent : int
-        How many tiles of the grid the layer does not hold.
+        Tiles in the layer.
+    missing : int
+        Number of tiles of the grid that are not in the layer.
     facts : tuple of (str, str)
-        How the layer was made: name and value.
+        Provenance: name and value.
     notes : tuple of str
-        What must be known to read the figures.
+        Remarks on the figures.
     """
 
     title: str
@@ -113,45 +106,45 @@ class Report:
     north: float | None
     classes: tuple[ReportClass, ...]
     tiles: tuple[ReportTile, ...]
-    absent: int
+    missing: int
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a table: a class or a reason, with its tiles and hectares."""
+    """A row of a table: number (-1 for a reason) and name of a class, its tiles and hectares."""
 
-    place: int
+    number: int
     name: str
     colour: str
     count: int
     hectares: float
 
 
-def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, overwrite: bool) -> None:
-    """Write the page; it appears whole or not at all.
+def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwrite: bool) -> None:
+    """Write the page; the file is complete or not written at all.
 
     Parameters
     ----------
     path : Path
         The page.
     report : Report
-        All but the picture.
-    pieces : iterable of ReportPiece
-        The picture; one is in memory at a time.
+        Everything but the image of the scene.
+    pieces : iterable of Piece
+        The image of the scene; one piece is in memory at a time.
     overwrite : bool
-        Whether a page that is there may be replaced.
+        Replace an existing page.
 
     Raises
     ------
     InputError
         ``path`` does not end in .html.
     OutputExistsError, OutputError
-        As `atomic.replacing`. What ``pieces`` raises passes unchanged.
+        As `atomic.replacing`. Errors of ``pieces`` pass unchanged.
     """
     check_page_name(path)
-    # Labels, captions and file names come from anywhere: the template escapes all but its own script, style and JPEG.
+    # Labels, captions and file names are untrusted: the template escapes all but its own script, style and JPEG.
     environment = Environment(
         loader=PackageLoader("bimors_cli.results", "page"),
         autoescape=True,
@@ -162,18 +155,18 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
     environment.filters["hectares"] = _hectares
     environment.filters["count"] = lambda number: f"{number:,}"
     script, style = "\n".join(map(_page_file, _SCRIPTS)), _page_file("report.css")
-    picture = _Embedded(report.size, pieces)
+    image = _EmbeddedImage(report.size, pieces)
     stream = environment.get_template("report.html.j2").stream(
         report=report,
         rows=_class_rows(report),
         reasons=_reason_rows(report),
         labelled=sum(tile.label is not None for tile in report.tiles),
-        corrected=sum(tile.was is not None for tile in report.tiles),
+        corrected=sum(tile.corrected_from is not None for tile in report.tiles),
         hectares_known=not all(np.isnan(tile.area) for tile in report.tiles),
         decimals=hectare_decimals(report),
         opacity=round(100 * FILL_ALPHA / 255),
         data=_data(report),
-        picture=picture,
+        image=image,
         script=script,
         style=style,
         script_hash=_csp_hash(script),
@@ -187,29 +180,28 @@ def write_report(path: Path, report: Report, pieces: Iterable[ReportPiece], *, o
         except BimorsError:
             raise
         except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or error}", "is the disk full?") from error
+            raise OutputError(f"{path}: {error.strerror or error}", "check the free disk space") from error
 
 
 def check_page_name(path: Path) -> None:
-    """Check that a file can be a page by its name. Raises InputError."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: the report is an HTML page", f"-o {path.with_suffix('.html')}")
+    """Raise InputError if the name of a file is not that of an HTML page."""
+    check_suffix(path, (".html", ".htm"), "the report is an HTML page")
 
 
 def hectare_decimals(report: Report) -> int:
-    """Return the decimals for a column of hectares: fewer the more there is."""
-    everything = float(np.nansum([tile.area for tile in report.tiles])) / _HECTARE
-    return 0 if everything >= 1000 else 1 if everything >= 100 else 2 if everything >= 1 else 4
+    """Return the number of decimals of a column of hectares, by the total area."""
+    total = float(np.nansum([tile.area for tile in report.tiles])) / _HECTARE
+    return 0 if total >= 1000 else 1 if total >= 100 else 2 if total >= 1 else 4
 
 
 def _hectares(value: float, decimals: int) -> str:
     return "" if np.isnan(value) else f"{value:,.{decimals}f}"
 
 
-class _Embedded:
-    """The picture as the template takes it: pieces one by one, their boxes and the overview after them."""
+class _EmbeddedImage:
+    """The image of the scene for the template: iterate over the pieces, then use their boxes and the overview."""
 
-    def __init__(self, size: tuple[float, float], pieces: Iterable[ReportPiece]) -> None:
+    def __init__(self, size: tuple[float, float], pieces: Iterable[Piece]) -> None:
         self._pieces = pieces
         shrink = min(1.0, OVERVIEW_SIDE / max(size))
         self._scale = shrink
@@ -228,7 +220,7 @@ class _Embedded:
 
     @property
     def overview(self) -> str:
-        """The whole picture, small."""
+        """The whole image, reduced, as JPEG."""
         return _jpeg(self._overview)
 
 
@@ -239,7 +231,7 @@ def _jpeg(image: Image.Image) -> str:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """Return the tiles column by column, texts that repeat by their number: 20,000 tiles take 2 MB."""
+    """Return the tiles column by column, repeated texts by their number: 20,000 tiles take 2 MB."""
     tiles = report.tiles
     texts: dict[str, int] = {}
 
@@ -260,15 +252,15 @@ def _data(report: Report) -> dict[str, Any]:
         "label": [-1 if tile.label is None else tile.label for tile in tiles],
         "confidence": [tile.confidence for tile in tiles],
         "reason": [number(tile.reason) for tile in tiles],
-        "runners": [[[number(name), share] for name, share in tile.runners_up] for tile in tiles],
+        "runners": [[[number(name), confidence] for name, confidence in tile.runners_up] for tile in tiles],
         "caption": [number(tile.caption) for tile in tiles],
-        "was": {place: tile.was for place, tile in enumerate(tiles) if tile.was is not None},
+        "was": {index: tile.corrected_from for index, tile in enumerate(tiles) if tile.corrected_from is not None},
     }
     return {**data, "texts": list(texts)}
 
 
 def _class_rows(report: Report) -> list[_Row]:
-    """List the classes that occur, the most frequent first, then those that do not."""
+    """Return a row for each class, the most frequent first."""
     counts: Counter[int] = Counter()
     areas: dict[int, float] = {}
     for tile in report.tiles:
@@ -276,8 +268,8 @@ def _class_rows(report: Report) -> list[_Row]:
             counts[tile.label] += 1
             areas[tile.label] = areas.get(tile.label, 0.0) + tile.area / _HECTARE
     rows = [
-        _Row(place, entry.name, entry.colour, counts[place], areas.get(place, 0.0))
-        for place, entry in enumerate(report.classes)
+        _Row(number, entry.name, entry.colour, counts[number], areas.get(number, 0.0))
+        for number, entry in enumerate(report.classes)
     ]
     return sorted(rows, key=lambda row: -row.count)
 
@@ -286,7 +278,7 @@ def _reason_rows(report: Report) -> list[_Row]:
     groups: dict[str, list[float]] = {}
     for tile in report.tiles:
         if tile.label is None:
-            groups.setdefault(tile.reason or "not told", []).append(tile.area / _HECTARE)
+            groups.setdefault(tile.reason or "unknown", []).append(tile.area / _HECTARE)
     rows = [_Row(-1, name, NO_LABEL, len(areas), sum(areas)) for name, areas in groups.items()]
     return sorted(rows, key=lambda row: -row.count)
 
@@ -296,5 +288,5 @@ def _page_file(name: str) -> str:
 
 
 def _csp_hash(text: str) -> str:
-    """Return the source expression by which a Content-Security-Policy lets in this text and no other."""
+    """Return the source expression that allows exactly this text in a Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""How long a scale bar is, and what it says."""
+"""Length and text of a scale bar."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScaleBar:
-    """A length that is easy to read: 1, 2 or 5 times a power of ten.
+    """A round length: 1, 2 or 5 times a power of ten.
 
     Attributes
     ----------
     pixels : float
-        How long it is drawn.
+        Length in pixels.
     text : str
-        How long it is on the ground, such as ``500 m`` or ``2 km``.
+        Length on the ground, such as ``500 m`` or ``2 km``.
     """
 
     pixels: float
@@ -30,4 +30,4 @@ def scale_bar(metres_per_pixel: float, longest: float) -> ScaleBar:
     for unit, factor in (("km", 1000.0), ("m", 1.0), ("cm", 0.01)):
         if metres >= factor * (1 - 1e-9) or unit == "cm":
             return ScaleBar(metres / metres_per_pixel, f"{round(metres / factor, 9):,.12g} {unit}")
-    raise AssertionError("centimetres come last")
+    raise AssertionError("unreachable: the last unit is the centimetre")

@@ -1,12 +1,11 @@
-"""Tiles by what somebody asks for: cosines of a text with the image features that a run kept."""
+"""Search for tiles by text: cosine similarity of a query and the image features that a run saved."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +25,7 @@ from bimors_cli.output.image_features import read_features
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style, score_qml
-from bimors_cli.provenance import origin
+from bimors_cli.provenance import RunProvenance
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
@@ -34,15 +33,15 @@ if TYPE_CHECKING:
     import geopandas
 
 SCORE_DECIMALS: Final = 4
-# SQLite's own bound on a statement's length is far above what so many ids take.
-IDS_AT_ONCE: Final = 500
+# So many ids stay far below SQLite's limit on the length of a statement.
+IDS_PER_STATEMENT: Final = 500
 
 log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A tile that was found: ``rank`` from 1, ``score`` the cosine of query and tile; the rest as the layer has it."""
+    """A tile that was found: ``rank`` from 1, ``score`` its cosine similarity; the other fields as in the layer."""
 
     rank: int
     score: float
@@ -54,16 +53,16 @@ class Hit:
     caption: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Make a JSON object."""
+        """Return a JSON object."""
         return asdict(self)
 
 
 def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search",)) -> list[Hit]:
-    """Find the tiles of a layer that are most like a text, and write them as a layer if an output is given.
+    """Find the tiles of a layer that are most similar to a text, and write them as a layer if an output is given.
 
-    The score is the cosine of CLIP's text feature of "a photo of a QUERY." (the bundle's own words before a label) with
-    the tile's image feature. Of equal scores the earlier tile wins. Tiles that were deleted from the layer since are
-    left out.
+    The score is the cosine similarity of CLIP's text feature of "a photo of a QUERY." (with the bundle's own context
+    words) and the tile's image feature. Of equal scores the earlier tile comes first. Tiles that were deleted from the
+    layer are left out. Scenes are not opened: polygons come from the recorded grid and transform.
 
     Returns
     -------
@@ -73,147 +72,169 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     Raises
     ------
     InputError
-        The file is not of classify, holds no features, or the bundle that made them is not to be found; the query is
-        too long; the output is there already.
+        The file was not written by `classify`, holds no features, or the bundle that encoded them is not found; the
+        query is too long; the output exists.
     BundleError
         The bundle is damaged.
     OutputError
         The output cannot be written.
     """
-    options.check_required()
-    result = read_classified_layer(options.file, options.layer)
-    output = None if options.output is None else Path(options.output)
-    form = None if output is None else guess_format(output, options.format)
-    if output is not None and form is not None and output != STDOUT:
-        check_layer(output, form, _spec(result, options, form, [], command), overwrite=options.overwrite)
-    blocks = read_features(options.file, result.layer)
-    first = next(blocks)  # refuses a layer without any before a model is loaded
-    bundle = _bundle(result, options.model)
-    text = _text_feature(bundle, options.query)
-    if first[1].shape[1] != len(text):
-        raise InputError(f"{options.file}: its image features are not of {bundle.name}", "run bimors classify again")
-    ids, scores = best_tiles(chain([first], blocks), text, options.top)
-    told = _rows(result, ids)
-    kept = [(score, name) for score, name in zip(scores.tolist(), ids, strict=True) if name in told]
-    hits = [
-        Hit(rank, round(score, SCORE_DECIMALS), name, **told[name]) for rank, (score, name) in enumerate(kept, start=1)
-    ]
-    if output is not None and form is not None:
-        spec = _spec(result, options, form, hits, command)
-        chunks = [_frame(result, hits, spec)]
-        if output == STDOUT:
-            write_sequence(sys.stdout, chunks, spec, rs=form.rs)
-        else:
-            write_layer(output, chunks, form, spec, overwrite=options.overwrite)
+    layer = read_classified_layer(options.file, options.layer)
+    output = None if options.output is None else _Output(layer, options, command)
+    if output is not None:
+        output.check()
+    hits = _find_hits(layer, options)
+    if output is not None:
+        output.write(hits)
     return hits
 
 
+def _find_hits(layer: ClassifiedLayer, options: SearchOptions) -> list[Hit]:
+    """Rank the tiles of a layer by their image features."""
+    blocks = read_features(options.file, layer.name)
+    first = next(blocks)  # raises for a layer without features before a model is loaded
+    bundle = _open_bundle(layer, options.model)
+    query = _encode_query(bundle, options.query)
+    if first[1].shape[1] != len(query):
+        raise InputError(
+            f"{options.file}: its image features do not match the bundle {bundle.name}", "run bimors classify again"
+        )
+    ids, scores = best_tiles(chain([first], blocks), query, options.top)
+    rows = _read_rows(layer, ids)
+    found = [(score, tile_id) for score, tile_id in zip(scores.tolist(), ids, strict=True) if tile_id in rows]
+    return [
+        Hit(rank, round(score, SCORE_DECIMALS), tile_id, **rows[tile_id])
+        for rank, (score, tile_id) in enumerate(found, start=1)
+    ]
+
+
 def best_tiles(
-    blocks: Iterable[tuple[list[str], npt.NDArray[Any]]], text: npt.NDArray[np.float32], count: int
+    blocks: Iterable[tuple[list[str], npt.NDArray[Any]]], query: npt.NDArray[np.float32], count: int
 ) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Find the tiles whose features have the largest products with a text's, one block in memory at a time.
+    """Find the tiles whose features have the largest dot product with a query, one block in memory at a time.
 
     Parameters
     ----------
     blocks : iterable of (ids, features)
         Features are any float [n, E].
-    text : float32 array [E]
-        That of the text.
+    query : float32 array [E]
+        Feature of the query.
     count : int
-        How many.
+        How many tiles to return.
 
     Returns
     -------
     ids, scores : list of str, float32 array
-        Best first; of equal scores the earlier tile is first.
+        Best first; of equal scores the earlier tile comes first.
     """
     best: list[str] = []
     scores = np.empty(0, np.float32)
     for ids, features in blocks:
-        names = [*best, *ids]
-        together = np.concatenate([scores, features.astype(np.float32) @ text])
-        order = np.argsort(-together, kind="stable")[:count]
-        best, scores = [names[place] for place in order.tolist()], together[order]
+        candidates = [*best, *ids]
+        products = np.concatenate([scores, features.astype(np.float32) @ query])
+        order = np.argsort(-products, kind="stable")[:count]
+        best, scores = [candidates[index] for index in order.tolist()], products[order]
     return best, scores
 
 
-def _bundle(result: ClassifiedLayer, model: str | None) -> Bundle:
-    """Open the bundle that made the features."""
-    made_by = result.run["model"]
+def _open_bundle(layer: ClassifiedLayer, model: str | None) -> Bundle:
+    """Open the bundle that encoded the features."""
+    recorded = layer.run.bundle
     try:
-        bundle = open_bundle(find_bundle(model or str(made_by["name"])))
+        bundle = open_bundle(find_bundle(model or str(recorded["name"])))
     except InputError as error:
         raise InputError(
-            f"{result.path}: its image features are of the bundle {made_by['name']}: {error.message}",
-            "say where that bundle is with --model DIR",
+            f"{layer.path}: its image features need the bundle {recorded['name']}: {error.message}",
+            "give that bundle with --model DIR",
         ) from error
-    if bundle.sha256 != made_by["sha256"]:
+    if bundle.sha256 != recorded["sha256"]:
         raise InputError(
-            f"{result.path}: its image features are of a bundle {made_by['name']} "
-            f"({str(made_by['sha256'])[:12]}), not of {bundle.folder} ({bundle.sha256[:12]})",
-            "say where that bundle is with --model DIR, or run bimors classify with --keep-features again",
+            f"{layer.path}: its image features were made with another bundle {recorded['name']} "
+            f"({str(recorded['sha256'])[:12]}) than {bundle.folder} ({bundle.sha256[:12]})",
+            "give that bundle with --model DIR, or run bimors classify --keep-features again",
         )
     return bundle
 
 
-def _text_feature(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
-    """Return CLIP's normalised feature of a query, float32 [E], as a zero-shot label is read."""
+def _encode_query(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
+    """Return CLIP's normalised feature of a query, float32 [E], encoded as a zero-shot label is."""
     from bimors_cli.labels import Label, Labels
     from bimors_cli.model.clip import Clip
 
     words = " ".join(query.split()).rstrip(".")
     unknown = bundle.unknown_words(words)
     if unknown:
-        log.warning("the query is not to be trusted: this model never saw %s", ", ".join(map(repr, unknown)))
+        listed = ", ".join(map(repr, unknown))
+        log.warning("low reliability for this query: the model was not trained on %s", listed)
     clip = Clip.load(bundle.part(CLIP))
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
     except InputError as error:
-        raise InputError("the query is longer than this model reads", "use fewer words") from error
+        raise InputError("the query exceeds the context length of the model", "use fewer words") from error
     feature: npt.NDArray[np.float32] = clip.read([f"{bundle.context} {words}."])[0].numpy()
     return feature
 
 
-def _rows(result: ClassifiedLayer, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what the layer has now of tiles, by their ids."""
-    found: dict[str, dict[str, Any]] = {}
+def _read_rows(layer: ClassifiedLayer, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read scene, row, col, label and caption of tiles, by their ids; deleted tiles are missing."""
+    rows: dict[str, dict[str, Any]] = {}
     names = ["scene", "row", "col", "label", "caption"]
-    for begin in range(0, len(ids), IDS_AT_ONCE):
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in ids[begin : begin + IDS_AT_ONCE])
-        frame = read_layer(result.path, result.layer, ["tile_id", *names], where=f"tile_id IN ({listed})")
+    for start in range(0, len(ids), IDS_PER_STATEMENT):
+        listed = ", ".join("'" + tile_id.replace("'", "''") + "'" for tile_id in ids[start : start + IDS_PER_STATEMENT])
+        frame = read_layer(layer.path, layer.name, ["tile_id", *names], where=f"tile_id IN ({listed})")
         for tile_id, *values in zip(*(frame[column].tolist() for column in ["tile_id", *names]), strict=True):
-            found[tile_id] = {
-                name: None if value != value else value  # a text that is not there comes back as NaN
+            rows[tile_id] = {
+                name: None if value != value else value  # a null text is read as NaN
                 for name, value in zip(names, values, strict=True)
             }
-    return found
+    return rows
 
 
-def _spec(
-    result: ClassifiedLayer, options: SearchOptions, form: Format, hits: Sequence[Hit], command: Sequence[str]
-) -> TileSchema:
-    crs = _crs(result, form)
-    scores = [hit.score for hit in hits] or [0.0]
-    return TileSchema(
-        options.output_layer,
-        crs.to_wkt(),
-        {**TILE_COLUMNS, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
-        Style("score", score_qml(min(scores), max(scores)), "how much like the query, by bimors"),
-        {**origin(command), "query": options.query, "model": json.dumps(result.run["model"], ensure_ascii=False)},
-        crs.is_geographic,
-    )
+class _Output:
+    """The layer of the tiles that were found."""
 
+    def __init__(self, layer: ClassifiedLayer, options: SearchOptions, command: Sequence[str]) -> None:
+        self._layer, self._options, self._command = layer, options, command
+        self._path = Path(str(options.output))
+        self._format: Format = guess_format(self._path, options.format)
 
-def _crs(result: ClassifiedLayer, form: Format) -> CRS:
-    return CRS.from_user_input(WGS84 if form.wgs84 else result.run["crs"])
+    def check(self) -> None:
+        """Check that the layer can be written, before anything is computed."""
+        if self._path != STDOUT:
+            check_layer(self._path, self._format, self._schema([]), overwrite=self._options.overwrite)
 
+    def write(self, hits: Sequence[Hit]) -> None:
+        """Write the layer to the file or to standard output."""
+        schema = self._schema(hits)
+        chunks = [self._frame(hits, schema)]
+        if self._path == STDOUT:
+            write_sequence(sys.stdout, chunks, schema, rs=self._format.rs)
+        else:
+            write_layer(self._path, chunks, self._format, schema, overwrite=self._options.overwrite)
 
-def _frame(result: ClassifiedLayer, hits: Sequence[Hit], spec: TileSchema) -> geopandas.GeoDataFrame:
-    scenes = {used.name: used for used in result.scenes}
-    crs = CRS.from_wkt(spec.crs_wkt)
-    polygons: Polygons = np.full(len(hits), None, object)
-    for place, hit in enumerate(hits):
-        used = scenes[hit.scene]
-        tile = used.grid.tile(hit.row, hit.col)
-        polygons[place] = reproject(tile_polygons([tile], used.transform), CRS.from_wkt(used.crs_wkt), crs)[0]
-    return make_frame({name: [getattr(hit, name) for hit in hits] for name in spec.columns()}, polygons, spec)
+    def _schema(self, hits: Sequence[Hit]) -> TileSchema:
+        run = replace(
+            RunProvenance.of_command(self._command),
+            query=self._options.query,
+            query_bundle=self._layer.run.bundle,
+        )
+        crs = CRS.from_user_input(WGS84 if self._format.wgs84 else self._layer.run_key["crs"])
+        scores = [hit.score for hit in hits] or [0.0]
+        return TileSchema(
+            self._options.output_layer,
+            crs.to_wkt(),
+            {**TILE_COLUMNS, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
+            Style("score", score_qml(min(scores), max(scores)), "similarity to the query, by bimors"),
+            run.to_metadata(),
+            crs.is_geographic,
+        )
+
+    def _frame(self, hits: Sequence[Hit], schema: TileSchema) -> geopandas.GeoDataFrame:
+        scenes = {recorded.name: recorded for recorded in self._layer.scenes}
+        crs = CRS.from_wkt(schema.crs_wkt)
+        polygons: Polygons = np.full(len(hits), None, object)
+        for index, hit in enumerate(hits):
+            scene = scenes[hit.scene]
+            tile = scene.grid.tile(hit.row, hit.col)
+            polygons[index] = reproject(tile_polygons([tile], scene.transform), CRS.from_wkt(scene.crs_wkt), crs)[0]
+        return make_frame({name: [getattr(hit, name) for hit in hits] for name in schema.columns()}, polygons, schema)

@@ -191,7 +191,7 @@ def _batches(count: int) -> list[list[int]]:
 
 def _read_image(examples: Examples, row: int, side: int) -> torch.Tensor | None:
     """uint8 [3, side, side]; None if the image cannot be read."""
-    array: NDArray[np.uint8] | None = examples.pictures.read(row)
+    array: NDArray[np.uint8] | None = examples.images.read(row)
     if array is None:
         return None
     pixels = torch.from_numpy(np.ascontiguousarray(array))
@@ -202,7 +202,7 @@ def _read_image(examples: Examples, row: int, side: int) -> torch.Tensor | None:
 
 
 def _no_longer_readable(examples: Examples, row: int) -> InputError:
-    return InputError(f"{examples.examples[row].where} can no longer be read", "run the command again without it")
+    return InputError(f"{examples.examples[row].source_id} can no longer be read", "run the command again without it")
 
 
 def _seed(seed: int, view: int, image: torch.Tensor) -> int:

@@ -127,7 +127,7 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: F
     synonyms = [examples.labels.synonyms] if examples.labels.synonyms else []
 
     def digest(rows: Sequence[int]) -> str:
-        chosen = [(e.where, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
+        chosen = [(e.source_id, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
         return hashlib.sha256(json.dumps([chosen, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
 
     config = options.recipe
@@ -188,7 +188,7 @@ def _encode(
         torch.tensor([example.weight for example in train.examples], dtype=torch.float32, device=device),
     )
     validated = None if validation_features is None else (validation_features, targets(validation).to(device))
-    rows = [row for row, example in enumerate(examples.examples) if example.part == TEST]
+    rows = [row for row, example in enumerate(examples.examples) if example.split == TEST]
     test = None
     if rows:
         tested = examples.take(rows)

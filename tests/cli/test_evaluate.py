@@ -63,7 +63,7 @@ def test_several_protocols_in_one_command(coast: Path, tiny_bundle: Bundle, tmp_
 @pytest.mark.parametrize(
     ("args", "told", "hint"),
     [
-        (["missing"], "missing is not there", "FOLDER/CLASS"),
+        (["missing"], "missing does not exist", "FOLDER/CLASS"),
         (["out.gpkg"], "a layer is checked against a reference", "--reference"),
         (["a.gpkg", "b.gpkg", "--reference", "t.gpkg", "--field", "class"], "one layer, not 2", "--reference"),
         (["a.gpkg", "--reference", "t.gpkg"], "needs --field", "class"),

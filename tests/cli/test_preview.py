@@ -73,7 +73,7 @@ def test_the_layer_and_the_scene_are_chosen(make_raster: Any, make_layer: MakeLa
     layer = make_layer(scene, labels=RED_BLUE, answer=corner_is_red, tile_size="10")
     make_layer(scene, labels=RED_BLUE, answer=corner_is_red, tile_size="20", layer="coarse", append=True)
     several = bimors("preview", layer)
-    assert several.exit_code == 2 and "there are: tiles, coarse" in several.stderr
+    assert several.exit_code == 2 and "--layer: tiles, coarse" in several.stderr
     assert is_red(drawn(layer, "--layer", "coarse")[390, 390])
     assert not is_red(drawn(layer, "--layer", "tiles", "--overwrite")[390, 390])
     moved = tmp_path / "elsewhere"
@@ -93,9 +93,9 @@ def test_what_is_refused(make_raster: Any, make_layer: MakeLayer, tmp_path: Path
         ((layer, "-o", layer, "--overwrite"), "PNG"),
         ((layer, "-o", tmp_path / "none" / "a.png"), "not found"),
         ((layer, "--scene", other), "41 x 40 pixels"),
-        ((layer, "--layer", "roads"), "there are: tiles"),
+        ((layer, "--layer", "roads"), "--layer: tiles"),
         ((scene, "-o", tmp_path / "a.png"), "bimors classify"),
-        ((tmp_path / "none.gpkg",), "is not there"),
+        ((tmp_path / "none.gpkg",), "does not exist"),
     ):
         result = bimors("preview", *args)
         assert result.exit_code in (1, 2) and result.stdout == "" and told in result.stderr, (args, result.stderr)

@@ -152,12 +152,18 @@ def test_the_page_shows_tiles_and_follows_slider_and_classes(browser: Browser, p
     browser.slide(50)  # tiles 10 to 18: 9 of them
     assert browser.text("#threshold-value") == "50 %"
     assert browser.text("#shown") == "9 of 18 labelled tiles shown" and browser.text("#total-hectares") == "36.00"
-    assert browser.script("return [0, 9, 10, 18, 19].map((i) => look.isShown(i))") == [False, True, True, True, True]
+    assert browser.script("return [0, 9, 10, 18, 19].map((i) => symbology.isShown(i))") == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert browser.script("return document.querySelectorAll('#histogram .bar.in').length") == 10
 
     browser.click('#classes tr[data-class="1"] button')  # river: 1, 4, 7, 10, 13, 16
     assert browser.text("#shown") == "3 of 18 labelled tiles shown"
-    assert browser.script("return look.isShown(19)") is False  # a filter of classes hides what has none
+    assert browser.script("return symbology.isShown(19)") is False  # a filter of classes hides what has none
     browser.click("#all")
     assert browser.text("#shown") == "9 of 18 labelled tiles shown"
     browser.slide(0)
@@ -266,9 +272,11 @@ def test_a_corrected_tile_stays_and_says_what_it_was(browser: Browser, scene: st
     assert browser.text("#shown") == "2 of 19 labelled tiles shown"
     browser.click_tile(0)
     assert browser.text("#tile-label") == "Salt Marsh"
-    assert "by hand; was forest" in browser.text("#tile-facts") and "Confidence" not in browser.text("#tile-facts")
+    assert "by hand, predicted: forest" in browser.text("#tile-facts") and "Confidence" not in browser.text(
+        "#tile-facts"
+    )
     browser.click_tile(9)
-    assert browser.text("#tile-label") == "river" and "was without a label" in browser.text("#tile-facts")
+    assert browser.text("#tile-label") == "river" and "predicted: no label" in browser.text("#tile-facts")
     assert browser.complaints() == []
 
 
@@ -321,13 +329,13 @@ def test_what_is_refused(scene: str, page: Path, make_layer: MakeLayer, make_ras
     before = layer.read_bytes()
     assert "HTML page" in refused(layer, "-o", layer, "--overwrite")
     assert layer.read_bytes() == before
-    assert "is not there" in refused(tmp_path / "none.gpkg", "-o", tmp_path / "x.html")
+    assert "does not exist" in refused(tmp_path / "none.gpkg", "-o", tmp_path / "x.html")
     assert "bimors classify" in refused(scene, "-o", tmp_path / "x.html")
-    assert "there are: tiles" in refused(layer, "--layer", "none", "-o", tmp_path / "x.html")
+    assert "--layer: tiles" in refused(layer, "--layer", "none", "-o", tmp_path / "x.html")
     other = make_raster(np.zeros((3, 80, 90), np.uint8), name="other.tif")
     assert "90 x 80 pixels" in refused(layer, "--scene", other, "-o", tmp_path / "x.html")
     moved = make_raster(np.zeros((3, 80, 100), np.uint8), name="moved.tif", transform=Affine(10, 0, 0, 0, -10, 0))
-    assert "lies elsewhere" in refused(layer, "--scene", moved, "-o", tmp_path / "x.html")
+    assert "another position" in refused(layer, "--scene", moved, "-o", tmp_path / "x.html")
     crs = make_raster(np.zeros((3, 80, 100), np.uint8), name="crs.tif", crs="EPSG:32617")
     assert "another CRS" in refused(layer, "--scene", crs, "-o", tmp_path / "x.html")
     empty = make_layer(scene, tile_size="20", name="empty.gpkg", answer=lambda i: {"reason": "nodata"})
@@ -341,7 +349,7 @@ def test_what_is_refused(scene: str, page: Path, make_layer: MakeLayer, make_ras
 def test_a_layer_is_chosen_among_several(scene: str, make_layer: MakeLayer, tmp_path: Path) -> None:
     layer = make_layer(scene, tile_size="20")
     make_layer(scene, tile_size="40", append=True, layer="coarse")
-    assert "--layer; there are: tiles, coarse" in refused(layer)
+    assert "--layer: tiles, coarse" in refused(layer)
     assert bimors("report", layer, "--layer", "coarse").exit_code == 0
     assert "40 x 40 pixels" in layer.with_suffix(".html").read_text()
 
@@ -355,4 +363,4 @@ def test_of_several_scenes_one_is_shown(scene: str, make_raster: Any, make_layer
     )
     second = bimors("report", layer, "--scene", "b.tif", "--overwrite")
     assert second.exit_code == 0 and "4 tiles, 4" in layer.with_suffix(".html").read_text()
-    assert "there are: scene.tif, b.tif" in refused(layer, "--scene", "c.tif", "--overwrite")
+    assert "--scene: scene.tif, b.tif" in refused(layer, "--scene", "c.tif", "--overwrite")

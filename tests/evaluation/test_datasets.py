@@ -31,7 +31,7 @@ def test_a_folder_without_parts_is_parted_by_the_hash_of_class_and_file(tmp_path
     folder = fill(tmp_path / "coast", ("beach", "forest"), 60)
     (found,) = open_data_sets([str(folder)], [], SceneOptions())
     assert found.name == "coast" and found.classes == ("beach", "forest")
-    parts = {Path(e.where).parent.name + "/" + Path(e.where).name: e.part for e in found.examples.examples}
+    parts = {Path(e.source_id).parent.name + "/" + Path(e.source_id).name: e.split for e in found.examples.examples}
     for name, part in parts.items():
         last = hashlib.sha1(name.encode()).digest()[-1]
         assert part == ("test" if last < 77 else "val" if last < 103 else "train")
@@ -40,7 +40,9 @@ def test_a_folder_without_parts_is_parted_by_the_hash_of_class_and_file(tmp_path
     (again,) = open_data_sets([str(folder)], [], SceneOptions())
     assert (
         parts.items()
-        <= {Path(e.where).parent.name + "/" + Path(e.where).name: e.part for e in again.examples.examples}.items()
+        <= {
+            Path(e.source_id).parent.name + "/" + Path(e.source_id).name: e.split for e in again.examples.examples
+        }.items()
     )
     assert again.sha256 != found.sha256
 

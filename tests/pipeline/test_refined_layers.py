@@ -58,9 +58,9 @@ def test_a_corrected_cell_is_an_example(voted: Summary, scene: str, tmp_path: Pa
     typed = next(name for name in LABELS if name != layer.set_index("tile_id").loc["scene/13/19", "label"])
     edit(Path(str(voted.output)), f"UPDATE tiles SET label = '{typed}' WHERE tile_id = 'scene/13/19'")
     examples = from_layer(Path(str(voted.output)), image_size=16)
-    assert [(e.where, examples.labels.names[e.label]) for e in examples.examples] == [("scene/13/19", typed)]
+    assert [(e.source_id, examples.labels.names[e.label]) for e in examples.examples] == [("scene/13/19", typed)]
     expected = read_all(reader_of(scene, 16), 16)[-1].image
-    found = examples.pictures.read(0)
+    found = examples.images.read(0)
     assert found is not None and (found == expected).all()
 
 

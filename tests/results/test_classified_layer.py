@@ -13,7 +13,7 @@ from affine import Affine
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
-from bimors_cli.results.classified_layer import open_used, read_classified_layer, read_tiles
+from bimors_cli.results.classified_layer import open_recorded_scene, read_classified_layer, read_tiles
 from tests.layers import MakeLayer
 
 
@@ -27,7 +27,7 @@ def test_what_was_written_comes_back(scene: str, make_layer: MakeLayer) -> None:
     layer = make_layer(scene, labels=labels, tile_size="20", overlap="5", stretch="50,150", nodata="7")
     result = read_classified_layer(layer)
     (used,) = result.scenes
-    assert result.layer == "tiles" and result.labels.names == labels.names
+    assert result.name == "tiles" and result.labels.names == labels.names
     assert (used.grid.tile_width, used.grid.stride_x, used.grid.scene_width) == (20, 15, 90)
     assert str(used.stretch) == "range 50..150 50..150 50..150" and str(used.nodata) == "7" and used.bands == (1, 2, 3)
     tiles = read_tiles(result, used)
@@ -43,7 +43,7 @@ def test_a_layer_in_longitudes_across_the_antimeridian(make_raster: Any, make_la
     )
     layer = make_layer(path, tile_size="20", dst_crs="EPSG:4326")
     result = read_classified_layer(layer)
-    with open_used(result) as (used, _):
+    with open_recorded_scene(result) as (used, _):
         tiles = read_tiles(result, used)
     assert tiles.windows.tolist() == [[0, 0, 20, 20], [20, 0, 40, 20], [0, 20, 20, 40], [20, 20, 40, 40]]
     assert {polygon.geom_type for polygon in tiles.polygons} == {"MultiPolygon"}
@@ -57,11 +57,11 @@ def test_drawn_features_without_a_place_are_left_out(
     change(layer, "UPDATE tiles SET \"col\" = 99 WHERE tile_id = 'scene/0/1'")
     result = read_classified_layer(layer)
     assert len(read_tiles(result, result.scenes[0]).windows) == 4
-    assert "2 features have no place" in caplog.text
+    assert "skipped 2 features" in caplog.text
 
 
 def test_a_renamed_layer_is_found(scene: str, make_layer: MakeLayer) -> None:
-    assert read_classified_layer(make_layer(scene, tile_size="30", layer="Kacheln neu")).layer == "Kacheln neu"
+    assert read_classified_layer(make_layer(scene, tile_size="30", layer="Kacheln neu")).name == "Kacheln neu"
 
 
 def test_a_damaged_provenance_is_one_line(scene: str, make_layer: MakeLayer) -> None:
@@ -72,7 +72,7 @@ def test_a_damaged_provenance_is_one_line(scene: str, make_layer: MakeLayer) -> 
             changed = text.replace("&quot;pixels&quot;", "&quot;pix&quot;").replace('"pixels"', '"pix"')
             assert changed != text
             database.execute("UPDATE gpkg_metadata SET metadata = ? WHERE id = ?", (changed, number))
-    with pytest.raises(InputError, match="cannot be read") as error:
+    with pytest.raises(InputError, match="invalid provenance") as error:
         read_classified_layer(layer)
     assert "\n" not in str(error.value)
 
@@ -83,14 +83,14 @@ def test_a_foreign_geopackage_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "roads.gpkg"
     geopandas.GeoDataFrame({"name": ["A1"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32618").to_file(path)
-    with pytest.raises(InputError, match="no layer of bimors classify"):
+    with pytest.raises(InputError, match="holds no layer of bimors classify"):
         read_classified_layer(path)
     row: dict[str, list[Any]] = {
         name: [None] for name in ("tile_id", "scene", "row", "col", "label", "confidence", "reason", "caption")
     }
     copy = tmp_path / "copy.gpkg"
     geopandas.GeoDataFrame(row, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32618").to_file(copy)
-    with pytest.raises(InputError, match="does not say how it was made"):
+    with pytest.raises(InputError, match="has no provenance of bimors classify"):
         read_classified_layer(copy)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.provenance import RecordedScene
-from bimors_cli.results.overview import PIECE, Overview, Turn, measure_ground
+from bimors_cli.results.overview import PIECE, Orientation, Overview, measure_ground
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA
 from bimors_cli.scene.raster import SceneInfo, open_scene, scene_info
@@ -29,7 +29,7 @@ def used(info: SceneInfo) -> RecordedScene:
 @given(st.booleans(), st.booleans(), st.booleans(), st.integers(1, 6), st.integers(1, 6))
 def test_an_image_and_its_corners_turn_alike(swap: bool, left: bool, up: bool, height: int, width: int) -> None:
     image = np.arange(height * width).reshape(height, width)
-    turn = Turn(swap, left, up)
+    turn = Orientation(swap, left, up)
     turned, transform = turn.array(image), turn.affine(width, height)
     for row in range(height):
         for col in range(width):
@@ -41,7 +41,7 @@ def test_an_image_and_its_corners_turn_alike(swap: bool, left: bool, up: bool, h
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_map_comes_north_up(quarter: int, mirrored: bool) -> None:
     transform = Affine.rotation(90 * quarter) @ Affine.scale(1, 1 if mirrored else -1)
-    turned = transform @ ~Turn.north_up(transform).affine(1, 1)
+    turned = transform @ ~Orientation.north_up(transform).affine(1, 1)
     assert (round(turned.a), round(turned.b), round(turned.d), round(turned.e)) == (1, 0, 0, -1)
 
 

@@ -13,7 +13,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.output.palette import NO_LABEL
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA, colours
 from bimors_cli.results import preview_image as fonts
-from bimors_cli.results.preview_image import Font, MapNotes, _legend_entries, draw_quicklook, font_for
+from bimors_cli.results.preview_image import Font, MapNotes, _legend_entries, draw_preview, font_for
 
 NAMES = Labels.of(["forest", "river", "harbour"])
 
@@ -29,7 +29,7 @@ def blended(colour: str, alpha: int, ground: int) -> np.ndarray[Any, Any]:
 def test_tiles_are_half_transparent_in_their_colours() -> None:
     background = np.full((800, 900, 3), 100, dtype=np.uint8)
     tiles = [square(0, 0, 100), square(100, 0, 100), square(0, 100, 100)]
-    picture = draw_quicklook(background, tiles, ["forest", None, "unheard of"], NAMES)
+    picture = draw_preview(background, tiles, ["forest", None, "unheard of"], NAMES)
     assert picture.mode == "RGB"
     margin = round(1.5 * 16)
     scene = np.asarray(picture)[margin : margin + 800, margin : margin + 900].astype(float)
@@ -44,8 +44,8 @@ def test_tiles_are_half_transparent_in_their_colours() -> None:
 
 def test_overlapping_tiles_do_not_add_up() -> None:
     background = np.full((800, 800, 3), 100, dtype=np.uint8)
-    once = draw_quicklook(background, [square(0, 0, 200)], ["forest"], NAMES).getpixel((124, 124))
-    twice = draw_quicklook(background, [square(0, 0, 200)] * 2, ["forest"] * 2, NAMES).getpixel((124, 124))
+    once = draw_preview(background, [square(0, 0, 200)], ["forest"], NAMES).getpixel((124, 124))
+    twice = draw_preview(background, [square(0, 0, 200)] * 2, ["forest"] * 2, NAMES).getpixel((124, 124))
     assert once == twice
 
 
@@ -69,7 +69,7 @@ def test_a_long_legend_ends_with_what_is_left_out() -> None:
 def test_thirty_classes_have_a_line_each(height: int) -> None:
     labels = Labels.of([f"class {i}" for i in range(30)])
     tiles = [square(20 * i, 0, 20) for i in range(30)]
-    picture = draw_quicklook(np.full((height, 1200, 3), 255, np.uint8), tiles, list(labels.names), labels)
+    picture = draw_preview(np.full((height, 1200, 3), 255, np.uint8), tiles, list(labels.names), labels)
     legend = np.asarray(picture)[:, 1260:].reshape(-1, 3)
     found = {tuple(pixel) for pixel in np.unique(legend, axis=0).tolist()}
     assert {tuple(bytes.fromhex(colour[1:])) for colour in colours(labels)} <= found
@@ -77,8 +77,8 @@ def test_thirty_classes_have_a_line_each(height: int) -> None:
 
 def test_scale_bar_and_north_stand_under_the_map() -> None:
     background = np.full((600, 1000, 3), 128, np.uint8)
-    plain = draw_quicklook(background, [], [], NAMES)
-    noted = draw_quicklook(background, [], [], NAMES, notes=MapNotes(2.0, 90.0, "EPSG:32633"))
+    plain = draw_preview(background, [], [], NAMES)
+    noted = draw_preview(background, [], [], NAMES, notes=MapNotes(2.0, 90.0, "EPSG:32633"))
     assert noted.height > plain.height and noted.width == plain.width
     margin = round(1.5 * 18)
     strip = np.asarray(noted.convert("L"))[margin + 602 :, margin:]
@@ -86,29 +86,29 @@ def test_scale_bar_and_north_stand_under_the_map() -> None:
     # An arrow to the right: all of its dark side lies above or below its middle, and its tip is on the right.
     arrow = np.argwhere(strip[:, -60 - margin : -margin] < 60)
     assert len(arrow) and np.ptp(arrow[:, 1]) > np.ptp(arrow[:, 0])
-    assert draw_quicklook(background, [], [], NAMES, notes=MapNotes()).size == plain.size
+    assert draw_preview(background, [], [], NAMES, notes=MapNotes()).size == plain.size
 
 
 def test_odd_sizes(tmp_path: Path) -> None:
     for height, width in ((1, 1), (3, 2000), (2000, 3), (20, 30)):
         background = np.zeros((height, width, 3), dtype=np.uint8)
         tiles = [square(0, 0, 1), np.array([[0.5, 0.5], [2.2, 1.1], [0.1, 2.7]])]
-        picture = draw_quicklook(
+        picture = draw_preview(
             background, tiles, ["forest", None], NAMES, title="A title " * 40, notes=MapNotes(0.1, 12.0, "a CRS " * 40)
         )
         picture.save(tmp_path / "out.png")
         assert min(picture.size) > 60
-    assert draw_quicklook(background, [], [], NAMES).size[0] > 800
+    assert draw_preview(background, [], [], NAMES).size[0] > 800
 
 
 def test_mistakes_of_the_caller() -> None:
     background = np.zeros((8, 8, 3), dtype=np.uint8)
     with pytest.raises(ValueError, match="uint8"):
-        draw_quicklook(background.astype(np.uint16), [], [], NAMES)
+        draw_preview(background.astype(np.uint16), [], [], NAMES)
     with pytest.raises(ValueError, match="uint8"):
-        draw_quicklook(background[..., 0], [], [], NAMES)
-    with pytest.raises(ValueError, match="1 polygons, but 0 labels"):
-        draw_quicklook(background, [square(0, 0, 1)], [], NAMES)
+        draw_preview(background[..., 0], [], [], NAMES)
+    with pytest.raises(ValueError, match="1 polygons and 0 labels"):
+        draw_preview(background, [square(0, 0, 1)], [], NAMES)
 
 
 def family(font: Font) -> str | None:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError, ReadError
-from bimors_cli.results.report_page import Report, ReportClass, ReportPiece, ReportTile, hectare_decimals, write_report
+from bimors_cli.results.overview import Piece
+from bimors_cli.results.report_page import Report, ReportClass, ReportTile, hectare_decimals, write_report
 
 EVIL = "</script><!-- <b>&amp; \u2028 {{ 1 }}"
 
@@ -37,15 +38,15 @@ REPORT = Report(
     north=None,
     classes=(ReportClass(EVIL, "#ff0000"), ReportClass("river", "#0000ff")),
     tiles=(tile(0), tile(1, None)),
-    absent=1234,
+    missing=1234,
     facts=((EVIL, EVIL),),
     notes=(EVIL,),
 )
 
 
-def pieces() -> Iterator[ReportPiece]:
-    yield ReportPiece((0, 0, 64, 64), np.full((64, 64, 3), (200, 0, 0), np.uint8))
-    yield ReportPiece((64, 0, 128, 64), np.full((64, 64, 3), (0, 0, 200), np.uint8))
+def pieces() -> Iterator[Piece]:
+    yield Piece((0, 0, 64, 64), np.full((64, 64, 3), (200, 0, 0), np.uint8))
+    yield Piece((64, 0, 128, 64), np.full((64, 64, 3), (0, 0, 200), np.uint8))
 
 
 def written(tmp_path: Path, report: Report = REPORT) -> str:
@@ -92,7 +93,7 @@ def test_the_picture_is_in_it(tmp_path: Path) -> None:
 def test_tables(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "0.4096" in text and "1,234" in text and "nodata" in text
-    without = written(tmp_path, replace(REPORT, tiles=(tile(0, area=float("nan")),), absent=0))
+    without = written(tmp_path, replace(REPORT, tiles=(tile(0, area=float("nan")),), missing=0))
     assert "Hectares" not in without and "Tiles without a label" not in without
     assert json.loads(embedded(without, "data"))["area"] == [None]
 
@@ -110,7 +111,7 @@ def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="HTML page"):
         write_report(tmp_path / "report.gpkg", REPORT, pieces(), overwrite=True)
 
-    def failing() -> Iterator[ReportPiece]:
+    def failing() -> Iterator[Piece]:
         yield from pieces()
         raise ReadError("gone")
 

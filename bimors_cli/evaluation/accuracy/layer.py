@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from pyproj import CRS
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import match_names, new_names, normalized_name
-from bimors_cli.output.geopackage import choose_layer, read_layer, read_provenance
+from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
+from bimors_cli.provenance import read_run
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Extent, check_vector_file
@@ -99,7 +99,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     check_vector_file(path)
     file = Path(path)
     name = choose_layer(file, layer)
-    provenance = read_provenance(file, name)
+    run = read_run(file, name)
     frame = read_layer(file, name, _COLUMNS)
     missing = [column for column in _COLUMNS if column not in frame]
     if missing:
@@ -109,9 +109,9 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     polygons: Polygons = frame.geometry.to_numpy()
     if shapely.is_missing(polygons).all():
         raise InputError(f"{path}: the layer {name} has no tiles", _HINT)
-    synonyms = _synonyms(provenance)
+    synonyms = {normalized_name(other): label for label, others in run.synonyms.items() for other in others}
     typed = [synonyms.get(normalized_name(text), text) for text in map(_text, frame["label"].tolist())]
-    labels = distinct([*_labels(provenance), *dict.fromkeys(text for text in typed if text)])
+    labels = distinct([*(run.labels or ()), *dict.fromkeys(text for text in typed if text)])
     edited = _edited(file, name, frame, typed)
     confidence = _confidence(frame, path)
     if edited is not None:
@@ -148,15 +148,6 @@ def class_indices(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np
         raise ValueError(f"{unknown[0]!r} is not a label")
     found = dict(zip(different, match_names(different, labels), strict=True))
     return np.array([found[name] if name else NO_CLASS for name in names], np.intp)
-
-
-def _labels(provenance: dict[str, str]) -> list[str]:
-    return list(json.loads(provenance["labels"])) if "labels" in provenance else []
-
-
-def _synonyms(provenance: Mapping[str, str]) -> dict[str, str]:
-    synonyms = json.loads(provenance.get("run", "{}")).get("synonyms", {})
-    return {normalized_name(other): name for name, others in synonyms.items() for other in others}
 
 
 def _text(value: Any) -> str:

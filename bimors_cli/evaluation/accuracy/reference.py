@@ -14,13 +14,13 @@ from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.layer import NO_CLASS
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Extent
-from bimors_cli.training.examples.label_tiles import covered, joined
+from bimors_cli.training.examples.label_tiles import covered_areas, dissolve
 from bimors_cli.training.examples.vector_features import (
-    carry_valid,
     kind_of,
-    no_feature_reaches,
+    no_feature_intersects,
     open_features,
     read_around,
+    transform_valid,
 )
 
 # Fractions of a tile are rounded to this: far below what can be drawn, far above the rounding error of another CRS.
@@ -104,10 +104,10 @@ def read_reference(spec: str, field: str, place: Extent, layer: str | None = Non
     if kind == "lines":
         raise VectorError(f"{path} holds lines", "a reference needs polygons or points: buffer the lines first")
     repaired = int((~shapely.is_valid(found)).sum())
-    geometries = carry_valid(source, found, place)
+    geometries = transform_valid(source, found, place)
     reaching = shapely.intersects(geometries, shapely.box(*place.bounds))
     if kind is None or not reaching.any():
-        raise no_feature_reaches(source, place)
+        raise no_feature_intersects(source, place)
     named = reaching & classes.astype(np.bool_)
     if not named.any():
         raise VectorError(
@@ -151,7 +151,7 @@ def samples_from_polygons(
     best, total = np.zeros(len(tiles)), np.zeros(len(tiles))
     result = np.full(len(tiles), NO_CLASS, np.intp)
     for index in range(count):
-        part = np.round(covered(tree, joined("polygons", geometries[classes == index])) / whole, _DIGITS)
+        part = np.round(covered_areas(tree, dissolve("polygons", geometries[classes == index])) / whole, _DIGITS)
         larger = part > best  # the first of equals stays
         best[larger], result[larger] = part[larger], index
         total += part
@@ -161,7 +161,7 @@ def samples_from_polygons(
     if len(uncertain):
         tree = shapely.STRtree(tiles[uncertain])
         near = np.unique(tree.query(geometries)[0])
-        total[uncertain] = covered(tree, joined("polygons", geometries[near])) / whole[uncertain]
+        total[uncertain] = covered_areas(tree, dissolve("polygons", geometries[near])) / whole[uncertain]
     result[total < least] = NO_CLASS
     rows = np.flatnonzero(result != NO_CLASS)
     return ReferenceSamples(rows, result[rows])

@@ -1,4 +1,4 @@
-// How many tiles have which confidence, in bins of 5 %; bins below the threshold are grey.
+// Histogram of confidence in bins of 5 %; bins below the threshold are grey.
 class Histogram {
   constructor(element, text) {
     this.element = element;
@@ -22,9 +22,9 @@ class Histogram {
     parts.push(this.part("line", { x1: x, x2: x, y1: 0, y2: 84, class: "mark" }));
     this.element.replaceChildren(...parts);
     const sorted = [...values].sort((a, b) => a - b);
-    const told = sorted.length ? `median ${(100 * sorted[sorted.length >> 1]).toFixed(0)} %` : "no tile has a confidence";
-    this.text.textContent = told;
-    this.element.setAttribute("aria-label", `Histogram of confidence: ${sorted.length} tiles, ${told}`);
+    const summary = sorted.length ? `median ${(100 * sorted[sorted.length >> 1]).toFixed(0)} %` : "no tile with a confidence";
+    this.text.textContent = summary;
+    this.element.setAttribute("aria-label", `Histogram of confidence: ${sorted.length} tiles, ${summary}`);
   }
 
   part(name, attributes = {}) {

@@ -1,4 +1,4 @@
-// A length of 1, 2 or 5 times a power of ten, a fifth of the map long at the most.
+// A length of 1, 2 or 5 times a power of ten, at most a quarter of the map or 220 pixels.
 function drawScaleBar(context, page, scale, ratio) {
   if (page.metres === null) return;
   const { width, height } = context.canvas, perPixel = page.metres / scale;

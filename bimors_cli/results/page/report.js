@@ -1,33 +1,33 @@
-// What is shown, and the parts of the page that follow it. Text from files goes in as text, never as mark-up.
+// The filter, and the parts of the page that depend on it. Text from files is inserted as text, never as mark-up.
 const page = JSON.parse(document.getElementById("data").textContent);
 const find = (id) => document.getElementById(id);
 const count = (number) => number.toLocaleString("en");
-const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+const percent = (fraction) => `${(100 * fraction).toFixed(1)}\u00a0%`;
 const state = { threshold: 0, classes: new Set() };
 
-const look = {
-  // A tile whose label was corrected by hand has no confidence: it stays.
-  isSure: (tile) => page.confidence[tile] === null || page.confidence[tile] >= state.threshold - 1e-9,
+const symbology = {
+  // A tile with a corrected label has no confidence: it is always shown.
+  isAboveThreshold: (tile) => page.confidence[tile] === null || page.confidence[tile] >= state.threshold - 1e-9,
   isShown(tile) {
     const label = page.label[tile];
     if (label < 0) return state.classes.size === 0;
-    return (state.classes.size === 0 || state.classes.has(label)) && look.isSure(tile);
+    return (state.classes.size === 0 || state.classes.has(label)) && symbology.isAboveThreshold(tile);
   },
   colour(tile) {
-    if (!look.isShown(tile)) return null;
-    return look.faint(tile) ? page.none[0] : page.classes[page.label[tile]][1];
+    if (!symbology.isShown(tile)) return null;
+    return symbology.isFaint(tile) ? page.none[0] : page.classes[page.label[tile]][1];
   },
-  faint: (tile) => page.label[tile] < 0 || page.classes[page.label[tile]][1] === page.none[0],
+  isFaint: (tile) => page.label[tile] < 0 || page.classes[page.label[tile]][1] === page.none[0],
 };
 
 const histogram = new Histogram(find("histogram"), find("histogram-text"));
-const pictures = new Pictures(page, () => {
+const pieces = new ImagePieces(page, () => {
   map.redraw();
-  drawCrop(map.chosen);
+  drawCrop(map.selected);
 });
-const map = new TileMap(find("map"), page, pictures, look, showTile);
+const map = new TileMap(find("map"), page, pieces, symbology, showTile);
 
-// One number of decimals for a whole column, by the area of all tiles; see hectare_decimals in report.py.
+// One number of decimals for a whole column, by the area of all tiles; see hectare_decimals in report_page.py.
 const decimalsFor = (all) => (all >= 1000 ? 0 : all >= 100 ? 1 : all >= 1 ? 2 : 4);
 const columnDecimals = decimalsFor(page.area.reduce((sum, area) => sum + (area || 0), 0));
 
@@ -43,19 +43,19 @@ function update() {
     if (label < 0) return;
     labelled++;
     if ((state.classes.size === 0 || state.classes.has(label)) && page.confidence[tile] !== null) values.push(page.confidence[tile]);
-    if (!look.isSure(tile)) return;
+    if (!symbology.isAboveThreshold(tile)) return;
     counts[label]++;
     areas[label] += page.area[tile] || 0;
-    if (!look.isShown(tile)) return;
+    if (!symbology.isShown(tile)) return;
     shown++;
     area += page.area[tile] || 0;
   });
   for (const row of document.querySelectorAll("#classes tbody tr")) {
-    const number = Number(row.dataset.class), [, tiles, share, ground] = row.children;
+    const number = Number(row.dataset.class), [, tiles, percentage, areaCell] = row.children;
     tiles.textContent = count(counts[number]);
     tiles.title = `${count(counts[number])} of ${tiles.dataset.count}`;
-    share.textContent = percent(counts[number] / Math.max(1, labelled));
-    if (ground) ground.textContent = hectares(areas[number]);
+    percentage.textContent = percent(counts[number] / Math.max(1, labelled));
+    if (areaCell) areaCell.textContent = hectares(areas[number]);
     const isPressed = state.classes.has(number);
     row.querySelector("button").setAttribute("aria-pressed", String(isPressed));
     row.classList.toggle("off", state.classes.size > 0 && !isPressed);
@@ -67,15 +67,15 @@ function update() {
   find("threshold-value").textContent = `${Math.round(100 * state.threshold)} %`;
   find("all").disabled = state.classes.size === 0;
   histogram.draw(values, state.threshold);
-  if (map.chosen >= 0 && !look.isShown(map.chosen)) map.choose(-1);
+  if (map.selected >= 0 && !symbology.isShown(map.selected)) map.select(-1);
   map.redraw();
 }
 
 function addFact(name, value) {
-  const term = document.createElement("dt"), told = document.createElement("dd");
+  const term = document.createElement("dt"), description = document.createElement("dd");
   term.textContent = name;
-  told.textContent = value;
-  find("tile-facts").append(term, told);
+  description.textContent = value;
+  find("tile-facts").append(term, description);
 }
 
 function showTile(tile) {
@@ -90,10 +90,10 @@ function showTile(tile) {
   find("tile-caption").textContent = text(page.caption[tile]) && `“${text(page.caption[tile])}”`;
   find("tile-facts").replaceChildren();
   if (page.reason[tile] >= 0) addFact("Reason", text(page.reason[tile]));
-  if (tile in page.was) addFact("Corrected", `by hand; was ${page.was[tile] || "without a label"}`);
+  if (tile in page.was) addFact("Corrected", `by hand, predicted: ${page.was[tile] || "no label"}`);
   else if (page.confidence[tile] !== null) addFact("Confidence", percent(page.confidence[tile]));
-  page.runners[tile].forEach(([name, share], rank) => {
-    addFact(rank ? "" : "Runner-up", text(name) + (share === null ? "" : `, ${percent(share)}`));
+  page.runners[tile].forEach(([name, confidence], rank) => {
+    addFact(rank ? "" : "Runner-up", text(name) + (confidence === null ? "" : `, ${percent(confidence)}`));
   });
   if (page.area[tile] !== null) addFact("Area", `${hectares(page.area[tile], Math.max(2, decimalsFor(page.area[tile])))}\u00a0ha`);
   addFact("Tile", page.id[tile]);
@@ -111,7 +111,7 @@ function drawCrop(tile) {
   context.beginPath();
   context.rect(x, y, width, height);
   context.clip();
-  pictures.draw(context, { scale, x: x - left * scale, y: y - top * scale }, canvas.width, canvas.height);
+  pieces.draw(context, { scale, x: x - left * scale, y: y - top * scale }, canvas.width, canvas.height);
   context.restore();
 }
 

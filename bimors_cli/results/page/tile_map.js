@@ -1,16 +1,16 @@
-// The map: the picture, the tiles over it, and what the mouse and the keys do. It asks `look` what to draw: `colour(i)`
-// is the colour of a tile, or null for one that is not shown; `faint(i)` tells which is pale.
+// The map: the image of the scene, the tiles over it, mouse and keyboard. `symbology.colour(i)` is the colour of a tile,
+// null for a hidden one; `symbology.isFaint(i)` tells whether it is drawn pale.
 class TileMap {
-  constructor(canvas, page, pictures, look, whenChosen) {
+  constructor(canvas, page, pieces, symbology, whenSelected) {
     this.canvas = canvas;
     this.page = page;
-    this.look = look;
-    this.whenChosen = whenChosen;
+    this.symbology = symbology;
+    this.whenSelected = whenSelected;
     this.context = canvas.getContext("2d");
-    this.sheet = document.createElement("canvas");
+    this.overlay = document.createElement("canvas");
     this.opacity = page.alpha;
-    this.chosen = -1;
-    this.pictures = pictures;
+    this.selected = -1;
+    this.pieces = pieces;
     this.centres = page.box.map(([left, top, right, bottom]) => [(left + right) / 2, (top + bottom) / 2]);
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.resize();
@@ -23,8 +23,8 @@ class TileMap {
     if (!width || !height) return;
     const before = this.view && { ...this.view, width: this.canvas.width, height: this.canvas.height };
     this.ratio = ratio;
-    this.canvas.width = this.sheet.width = width;
-    this.canvas.height = this.sheet.height = height;
+    this.canvas.width = this.overlay.width = width;
+    this.canvas.height = this.overlay.height = height;
     if (!before || this.fitted) this.fit();
     else {
       this.view.x = before.x + (width - before.width) / 2;
@@ -33,7 +33,7 @@ class TileMap {
     }
   }
 
-  // Room is left at the bottom for the scale bar.
+  // The bottom is left free for the scale bar.
   fit() {
     const { width, height } = this.canvas, margin = 8 * this.ratio, below = 50 * this.ratio;
     const scale = Math.min((width - 2 * margin) / this.page.width, (height - margin - below) / this.page.height);
@@ -76,10 +76,10 @@ class TileMap {
     const { context, view } = this, { width, height } = this.canvas;
     context.fillStyle = "#eef1f4";
     context.fillRect(0, 0, width, height);
-    this.pictures.draw(context, view, width, height);
+    this.pieces.draw(context, view, width, height);
     this.drawTiles(width, height);
-    if (this.chosen >= 0) {
-      const [x, y, w, h] = this.onScreen(this.chosen);
+    if (this.selected >= 0) {
+      const [x, y, w, h] = this.onScreen(this.selected);
       for (const [colour, thick] of [["#000000", 5], ["#ffffff", 2.5]]) {
         context.strokeStyle = colour;
         context.lineWidth = thick * this.ratio;
@@ -90,24 +90,24 @@ class TileMap {
     drawNorth(context, this.page, this.ratio);
   }
 
-  // On a sheet of its own, laid over once: where tiles overlap the colour does not add up.
+  // Drawn on a canvas of its own and composed once: colours of overlapping tiles do not add up.
   drawTiles(width, height) {
-    const sheet = this.sheet.getContext("2d");
-    sheet.clearRect(0, 0, width, height);
+    const overlay = this.overlay.getContext("2d");
+    overlay.clearRect(0, 0, width, height);
     const outlined = [];
     for (let tile = 0; tile < this.page.box.length; tile++) {
-      const colour = this.look.colour(tile);
+      const colour = this.symbology.colour(tile);
       if (colour === null) continue;
       const [x, y, w, h] = this.onScreen(tile);
       if (x + w < 0 || y + h < 0 || x > width || y > height) continue;
-      sheet.globalAlpha = this.look.faint(tile) ? this.page.none[1] / this.page.alpha : 1;
-      sheet.fillStyle = colour;
-      sheet.clearRect(x, y, Math.max(1, w), Math.max(1, h));
-      sheet.fillRect(x, y, Math.max(1, w), Math.max(1, h));
+      overlay.globalAlpha = this.symbology.isFaint(tile) ? this.page.none[1] / this.page.alpha : 1;
+      overlay.fillStyle = colour;
+      overlay.clearRect(x, y, Math.max(1, w), Math.max(1, h));
+      overlay.fillRect(x, y, Math.max(1, w), Math.max(1, h));
       if (Math.min(w, h) >= 10 * this.ratio) outlined.push([x, y, w, h, colour]);
     }
     this.context.globalAlpha = this.opacity;
-    this.context.drawImage(this.sheet, 0, 0);
+    this.context.drawImage(this.overlay, 0, 0);
     this.context.globalAlpha = Math.min(1, this.opacity + 0.25);
     this.context.lineWidth = this.ratio;
     if (this.opacity > 0) {
@@ -125,39 +125,39 @@ class TileMap {
     return [x0, y0, Math.round(x + right * scale) - x0, Math.round(y + bottom * scale) - y0];
   }
 
-  // The shown tile under a point; of several that overlap, the one whose centre is nearest.
+  // The visible tile at a point; of several that overlap, the one with the nearest centre.
   at(clientX, clientY) {
     const frame = this.canvas.getBoundingClientRect();
     const px = ((clientX - frame.left) * this.ratio - this.view.x) / this.view.scale;
     const py = ((clientY - frame.top) * this.ratio - this.view.y) / this.view.scale;
     let best = -1, nearest = Infinity;
     this.page.box.forEach(([left, top, right, bottom], tile) => {
-      if (px < left || px >= right || py < top || py >= bottom || this.look.colour(tile) === null) return;
+      if (px < left || px >= right || py < top || py >= bottom || this.symbology.colour(tile) === null) return;
       const distance = Math.hypot(px - (left + right) / 2, py - (top + bottom) / 2);
       if (distance < nearest) [best, nearest] = [tile, distance];
     });
     return best;
   }
 
-  choose(tile) {
-    this.chosen = tile;
-    this.whenChosen(tile);
+  select(tile) {
+    this.selected = tile;
+    this.whenSelected(tile);
     this.redraw();
   }
 
-  // The nearest shown tile to one side of the chosen one; without a chosen one, the one nearest to the middle.
+  // The nearest visible tile in one direction from the selected one; without a selection, the one nearest to the centre.
   step(dx, dy) {
     const { width, height } = this.canvas, { x, y, scale } = this.view;
-    const [cx, cy] = this.chosen >= 0 ? this.centres[this.chosen] : [(width / 2 - x) / scale, (height / 2 - y) / scale];
+    const [cx, cy] = this.selected >= 0 ? this.centres[this.selected] : [(width / 2 - x) / scale, (height / 2 - y) / scale];
     let best = -1, least = Infinity;
     this.centres.forEach(([tx, ty], tile) => {
-      if (tile === this.chosen || this.look.colour(tile) === null) return;
+      if (tile === this.selected || this.symbology.colour(tile) === null) return;
       const ahead = (tx - cx) * dx + (ty - cy) * dy, aside = Math.abs((tx - cx) * dy) + Math.abs((ty - cy) * dx);
-      const cost = this.chosen < 0 ? Math.hypot(tx - cx, ty - cy) : ahead > 0.01 && aside <= ahead ? ahead + 3 * aside : Infinity;
+      const cost = this.selected < 0 ? Math.hypot(tx - cx, ty - cy) : ahead > 0.01 && aside <= ahead ? ahead + 3 * aside : Infinity;
       if (cost < least) [best, least] = [tile, cost];
     });
     if (best < 0) return;
-    this.choose(best);
+    this.select(best);
     const [sx, sy, w, h] = this.onScreen(best), edge = 20 * this.ratio;
     const push = (start, size, room) => (start < edge ? edge - start : start + size > room - edge ? room - edge - start - size : 0);
     this.move(push(sx, w, width), push(sy, h, height - 50 * this.ratio));
@@ -182,7 +182,7 @@ class TileMap {
       this.move(dx * this.ratio, dy * this.ratio);
     });
     const end = (event) => {
-      if (start && !moved && event.type === "pointerup") this.choose(this.at(event.clientX, event.clientY));
+      if (start && !moved && event.type === "pointerup") this.select(this.at(event.clientX, event.clientY));
       start = null;
       canvas.classList.remove("moving");
     };
@@ -207,7 +207,7 @@ class TileMap {
     } else if (event.key === "+" || event.key === "=") this.zoom(1.4);
     else if (event.key === "-") this.zoom(1 / 1.4);
     else if (event.key === "0" || event.key === "Home") this.fit();
-    else if (event.key === "Escape") this.choose(-1);
+    else if (event.key === "Escape") this.select(-1);
     else return;
     event.preventDefault();
   }

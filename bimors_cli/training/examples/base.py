@@ -1,4 +1,4 @@
-"""What a source of training examples gives: which pictures there are, what they show, and how to read them."""
+"""Training examples: labelled images of a source, and the protocol for reading them."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture and its label.
+    """One image and its label.
 
     Attributes
     ----------
     label : int
-        Place in the labels of the source.
-    where : str
-        What a person would look for: the file's path, or the tile's id. Unique within a source.
-    block : str
-        Examples of one block lie side by side: they must not part between training and validation. Empty for an
-        example that stands alone.
+        Index into the labels of the source.
+    source_id : str
+        Path of the file, or id of the tile. Unique within a source.
+    spatial_block : str
+        Examples of one block are neighbours: they must not be divided between training and validation. Empty for an
+        example without neighbours.
     weight : float
-        How much it counts, above 0.
-    part : {"train", "val", "test"} or None
-        Where the source itself says so.
+        Weight in training, above 0.
+    split : {"train", "val", "test"} or None
+        The split that the source assigns, if it does.
     """
 
     label: int
-    where: str
-    block: str = ""
+    source_id: str
+    spatial_block: str = ""
     weight: float = 1.0
-    part: str | None = None
+    split: str | None = None
 
 
-class Pictures(Protocol):
-    """Who reads the pictures of examples."""
+class ImageReader(Protocol):
+    """Reads the images of examples."""
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
-        """Return the picture of example `index` as uint8 [3, h, w]; None, and a warning, if it cannot be read."""
+        """Return the image of example `index` as uint8 [3, h, w]; None, and a warning, if it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Examples:
         The classes, in the order of the source.
     examples : tuple of Example
         In an order that does not depend on the machine.
-    pictures : Pictures
-        Reads the picture of ``examples[index]``.
+    images : ImageReader
+        Reads the image of ``examples[index]``.
     name : str
-        Of the source: a folder's, or the stem of a file.
+        Name of the folder, or stem of the file.
     description : mapping of str to str
-        What the source is, for the manifest of what is trained on it.
+        Description of the source for the manifest of an adapter.
     optional : frozenset of int
-        Labels that may be without an example: they are there to be told from the others.
+        Labels that may have no example: the adapter learns to distinguish the others from them.
     """
 
     labels: Labels
     examples: tuple[Example, ...]
-    pictures: Pictures
+    images: ImageReader
     name: str
     description: Mapping[str, str]
     optional: frozenset[int] = frozenset()
@@ -79,50 +79,50 @@ class Examples:
         return len(self.examples)
 
     def take(self, rows: Sequence[int]) -> Examples:
-        """Return some of the examples, in the order of `rows`, with the pictures that belong to them."""
+        """Return some of the examples, in the order of `rows`, with their images."""
         chosen = tuple(self.examples[row] for row in rows)
-        return replace(self, examples=chosen, pictures=_Some(self.pictures, tuple(rows)))
+        return replace(self, examples=chosen, images=_Subset(self.images, tuple(rows)))
 
 
 @dataclass(frozen=True)
-class _Some:
-    """The pictures of a part of a source."""
+class _Subset:
+    """Some of the images of a source."""
 
-    pictures: Pictures
+    images: ImageReader
     rows: tuple[int, ...]
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
-        return self.pictures.read(self.rows[index])
+        return self.images.read(self.rows[index])
 
 
-def choose(examples: Examples, labels: Labels) -> Examples:
-    """Keep the examples of some classes, which get the order, synonyms and colours of these labels.
+def select_classes(examples: Examples, labels: Labels) -> Examples:
+    """Select the examples of some classes, with the order, synonyms and colours of these labels.
 
-    A label is a class of the source by any of its names; several that are classes there become one.
+    A label matches a class of the source by its name or a synonym; several classes that match one label are merged.
 
     Raises
     ------
     InputError
-        A label is no class of the source.
+        A label matches no class of the source.
     """
     known = match_labels(labels, examples.labels.names)
-    unknown = [name for name, some in zip(labels.names, known, strict=True) if not some]
+    unknown = [name for name, classes in zip(labels.names, known, strict=True) if not classes]
     if unknown:
         raise InputError(
-            f"{labels.source}: {', '.join(map(repr, unknown[:5]))} is no class of {examples.name}",
-            f"it has {', '.join(examples.labels.names[:20])}",
+            f"{labels.source}: class not found in {examples.name}: {', '.join(map(repr, unknown[:5]))}",
+            f"its classes are {', '.join(examples.labels.names[:20])}",
         )
-    now = {before: place for place, some in enumerate(known) for before in some}
-    kept = examples.take([row for row, example in enumerate(examples.examples) if example.label in now])
+    new_label = {old: index for index, classes in enumerate(known) for old in classes}
+    selected = examples.take([row for row, example in enumerate(examples.examples) if example.label in new_label])
     return replace(
-        kept,
+        selected,
         labels=labels,
-        examples=tuple(replace(example, label=now[example.label]) for example in kept.examples),
-        optional=frozenset(now[label] for label in examples.optional if label in now),
+        examples=tuple(replace(example, label=new_label[example.label]) for example in selected.examples),
+        optional=frozenset(new_label[label] for label in examples.optional if label in new_label),
     )
 
 
-def labels_of(names: Sequence[str], where: str, hint: str) -> Labels:
+def class_labels(names: Sequence[str], where: str, hint: str) -> Labels:
     """Make labels of the class names of a source, in their order.
 
     Parameters
@@ -132,21 +132,21 @@ def labels_of(names: Sequence[str], where: str, hint: str) -> Labels:
     where : str
         The source, for messages.
     hint : str
-        What to do about fewer than two classes.
+        Hint of the error about fewer than two classes.
 
     Raises
     ------
     InputError
-        Fewer than two classes, or one class in two spellings that differ in case only.
+        There are fewer than two classes, or two names differ in case only.
     LabelsError
-        A name that is no label.
+        A name cannot be a label.
     """
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(name.strip().casefold(), name)
         if other != name:
-            raise InputError(f"{where}: one class is written in two ways: {other!r}, {name!r}", "make them one")
+            raise InputError(f"{where}: two spellings of one class: {other!r}, {name!r}", "use one spelling")
     if len(names) < 2:
-        found = f"only one class, {names[0]!r}" if names else "no class"
-        raise InputError(f"{where}: {found}; at least two are needed", hint)
+        found = f"only the class {names[0]!r}" if names else "no class"
+        raise InputError(f"{where}: {found} found, at least two are needed", hint)
     return Labels.literal(names)

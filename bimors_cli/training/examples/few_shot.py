@@ -1,4 +1,4 @@
-"""Few-shot sampling: which examples to train on, and which to validate with."""
+"""Few-shot sampling: the examples for training and for validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from bimors_cli.errors import InputError
 from bimors_cli.training.examples.base import TEST, VALIDATION, Examples
 
-# Of a class, as the paper has it, however many shots there are.
+# Per class, as in the paper, whatever the number of shots.
 VALIDATION_SHOTS = 4
 
 log = logging.getLogger("bimors")
@@ -22,16 +22,16 @@ log = logging.getLogger("bimors")
 
 @dataclass(frozen=True)
 class FewShotSplit:
-    """A draw of examples.
+    """Examples drawn for training and validation.
 
     Attributes
     ----------
     train, validation : tuple of int
-        Places in the source, class by class in the order of the labels, each class in the order drawn.
+        Indices into the source, class by class in the order of the labels, each class in the order drawn.
     skipped : tuple of str
-        Examples whose pictures cannot be read.
+        Examples whose images cannot be read.
     short : mapping of str to int
-        Labels with fewer training examples than asked for, and how many they have.
+        Number of training examples of each label that has fewer than requested.
     """
 
     train: tuple[int, ...]
@@ -40,44 +40,44 @@ class FewShotSplit:
     short: Mapping[str, int]
 
 
-def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float = 0.1) -> FewShotSplit:
+def few_shot(examples: Examples, shots: int, seed: int, max_unreadable: float = 0.1) -> FewShotSplit:
     """Draw examples of each class.
 
-    Training gets ``shots`` examples of a class, validation min(shots, 4); with ``shots`` 0 training gets all and
-    validation a tenth, at least one. Of a class that has too few for both, training comes first while there are more
-    than ``shots``; with fewer, validation gets a fifth of them, at least one; an only example goes to training.
+    Training gets ``shots`` examples of a class, validation min(shots, 4); with ``shots`` 0 validation gets a tenth, at
+    least one, and training the rest. If a class has too few for both, training is filled first while there are more
+    than ``shots``; with fewer, validation gets a fifth of them, at least one; a single example goes to training.
 
-    Where the source has a validation part, validation is drawn from that only (all of it with ``shots`` 0); its test
-    part is never touched. Blocks go to one side as a whole, see `validation_blocks`; a class whose examples cannot be
-    parted so is warned of and parted within its blocks. A class is drawn in an order of its own, by the seed, its name
-    and its examples: no other class changes it, but through blocks that they share.
+    If the source has a validation split, validation is drawn from it only (all of it with ``shots`` 0); its test split
+    is never used. Spatial blocks are not divided, see `validation_blocks`; a class whose examples cannot be separated
+    by blocks is divided within its blocks, with a warning. The order in which a class is drawn depends on the seed, its
+    name and its examples only; other classes affect it through shared blocks only.
 
     Parameters
     ----------
     examples : Examples
         The source.
     shots : int
-        A class; 0 for all.
+        Training examples per class; 0 for all.
     seed : int
-        The same seed gives the same sample, on every machine. From 0.
-    unreadable_share : float
-        Of the pictures tried; where more cannot be read the source is refused.
+        The same seed gives the same sample on every machine. From 0.
+    max_unreadable : float
+        Largest fraction of the images tried that may be unreadable.
 
     Raises
     ------
     InputError
-        A negative number; a class without examples; too many pictures that cannot be read.
+        A number is negative; a class has no examples; too many images cannot be read.
     """
     if shots < 0:
-        raise InputError(f"--shots {shots}: a number from 0 (all)")
+        raise InputError(f"--shots {shots}: must be 0 (all) or more")
     if seed < 0:
-        raise InputError(f"--seed {seed}: a number from 0")
+        raise InputError(f"--seed {seed}: must be 0 or more")
     names = examples.labels.names
-    usable = [i for i, example in enumerate(examples.examples) if example.part != TEST]
+    usable = [i for i, example in enumerate(examples.examples) if example.split != TEST]
     drawn = {label: _order(examples, usable, label, seed) for label in range(len(names))}
-    parted = any(examples.examples[i].part == VALIDATION for i in usable)
-    reader = _Reader(examples, unreadable_share, len(usable))
-    sides = _by_part(examples, drawn) if parted else _by_block(examples, drawn, shots, seed)
+    has_validation = any(examples.examples[i].split == VALIDATION for i in usable)
+    reader = _Reader(examples, max_unreadable, len(usable))
+    sides = _by_split(examples, drawn) if has_validation else _by_block(examples, drawn, shots, seed)
     train: list[int] = []
     validation: list[int] = []
     short: dict[str, int] = {}
@@ -86,18 +86,20 @@ def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float 
         if not (order or reserved) and label in examples.optional:
             continue
         wanted = min(shots, VALIDATION_SHOTS)
-        if reserved or parted:
+        if reserved or has_validation:
             chosen = reader.take(order, shots or len(order))
             checked = reader.take(reserved, wanted if shots else len(reserved))
         else:
-            chosen, checked = _share(reader.take(order, shots + wanted if shots else len(order)), shots)
+            chosen, checked = _divide(reader.take(order, shots + wanted if shots else len(order)), shots)
         if not chosen:
             reader.check()
-            raise InputError(f"no {'readable ' if order else ''}example of {name!r} to train on", "add some")
+            raise InputError(
+                f"class {name!r} has no {'readable ' if order else ''}example to train on", "add examples of this class"
+            )
         if len(chosen) < shots:
             short[name] = len(chosen)
         if not checked:
-            log.warning("%r has no example to validate with", name)
+            log.warning("class %r has no example for validation", name)
         train += chosen
         validation += checked
     reader.check()
@@ -105,64 +107,68 @@ def few_shot(examples: Examples, shots: int, seed: int, unreadable_share: float 
 
 
 class _Reader:
-    """Tries pictures, and refuses the source when too many cannot be read."""
+    """Tries to read images; raises when too many of them cannot be read."""
 
-    def __init__(self, examples: Examples, unreadable_share: float, most: int) -> None:
+    def __init__(self, examples: Examples, max_unreadable: float, most: int) -> None:
         self._examples = examples
-        self._share = unreadable_share
+        self._max_unreadable = max_unreadable
         self._most = most
         self._tried = 0
         self.skipped: list[str] = []
 
     def take(self, order: Sequence[int], count: int) -> list[int]:
-        """Return the first `count` examples of an order whose pictures can be read."""
+        """Return the first `count` examples of an order whose images can be read."""
         return list(islice(filter(self._is_readable, order), count))
 
     def check(self) -> None:
-        """Raise InputError if more than the share of the pictures tried cannot be read."""
-        if len(self.skipped) > self._share * self._tried:
+        """Raise InputError if too large a fraction of the images tried cannot be read."""
+        if len(self.skipped) > self._max_unreadable * self._tried:
             self._refuse()
 
     def _is_readable(self, index: int) -> bool:
         self._tried += 1
-        if self._examples.pictures.read(index) is not None:
+        if self._examples.images.read(index) is not None:
             return True
-        self.skipped.append(self._examples.examples[index].where)
-        # More than can be made good by all that is left: no need to try it.
-        if len(self.skipped) > self._share * self._most:
+        self.skipped.append(self._examples.examples[index].source_id)
+        # All remaining images being readable would not be enough.
+        if len(self.skipped) > self._max_unreadable * self._most:
             self._refuse()
         return False
 
     def _refuse(self) -> None:
         raise InputError(
-            f"{len(self.skipped)} of {self._tried} pictures cannot be read: {', '.join(self.skipped[:3])}",
-            "remove or replace them; the log says what is wrong with each",
+            f"{len(self.skipped)} of {self._tried} images cannot be read: {', '.join(self.skipped[:3])}",
+            "remove or replace them; the log gives the reason for each",
         )
 
 
 def _order(examples: Examples, usable: Sequence[int], label: int, seed: int) -> list[int]:
     """Return the examples of a class in the order of its draw."""
-    # By where they are: the order in which a source lists them does not matter.
-    rows = sorted((i for i in usable if examples.examples[i].label == label), key=lambda i: examples.examples[i].where)
+    # Sorted, so that the order in which a source lists its examples does not matter.
+    rows = sorted(
+        (i for i in usable if examples.examples[i].label == label), key=lambda i: examples.examples[i].source_id
+    )
     return [rows[i] for i in _generator(seed, examples.labels.names[label]).permutation(len(rows))]
 
 
-def _by_part(examples: Examples, drawn: Mapping[int, list[int]]) -> dict[int, tuple[list[int], list[int]]]:
-    """Part each class as the source says."""
+def _by_split(examples: Examples, drawn: Mapping[int, list[int]]) -> dict[int, tuple[list[int], list[int]]]:
+    """Divide each class by the splits of the source: (training, validation)."""
     sides = {}
     for label, order in drawn.items():
-        held = [i for i in order if examples.examples[i].part == VALIDATION]
-        sides[label] = ([i for i in order if examples.examples[i].part != VALIDATION], held)
+        held = [i for i in order if examples.examples[i].split == VALIDATION]
+        sides[label] = ([i for i in order if examples.examples[i].split != VALIDATION], held)
     return sides
 
 
 def _by_block(
     examples: Examples, drawn: Mapping[int, list[int]], shots: int, seed: int
 ) -> dict[int, tuple[list[int], list[int]]]:
-    """Part each class by blocks; nothing is held for validation where there are none, or a class cannot be parted."""
-    # An example that stands alone is a block of its own.
+    """Divide each class by blocks; validation is empty without blocks and for a class that they cannot separate."""
+    # An example without a block is a block of its own.
     block = {
-        i: examples.examples[i].block or f"\0{examples.examples[i].where}" for order in drawn.values() for i in order
+        i: examples.examples[i].spatial_block or f"\0{examples.examples[i].source_id}"
+        for order in drawn.values()
+        for i in order
     }
     if all(name.startswith("\0") for name in block.values()):
         return {label: (order, []) for label, order in drawn.items()}
@@ -179,15 +185,15 @@ def _by_block(
         sides[label] = ([i for i in order if block[i] not in held], reserved)
         if not reserved and len(order) > 1:
             log.warning(
-                "%r: its examples lie in %s: training and validation share it, so validation will flatter",
+                "class %r: training and validation share %s: the validation scores are too optimistic",
                 examples.labels.names[label],
-                "one block" if len({block[i] for i in order}) == 1 else "blocks that cannot be parted",
+                "one spatial block" if len({block[i] for i in order}) == 1 else "blocks that cannot be separated",
             )
     return sides
 
 
-def _share(found: list[int], shots: int) -> tuple[list[int], list[int]]:
-    """Part the examples of one class, as many as there are of those asked for."""
+def _divide(found: list[int], shots: int) -> tuple[list[int], list[int]]:
+    """Divide the examples of one class, which may be fewer than requested: (training, validation)."""
     count = len(found)
     if count < 2:
         return found, []
@@ -202,31 +208,31 @@ def _share(found: list[int], shots: int) -> tuple[list[int], list[int]]:
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    """Return the random numbers of one class."""
+    """Return the random generator of one class."""
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
 def validation_blocks(blocks: Mapping[str, Mapping[int, int]], shots: int, most: int) -> frozenset[str]:
-    """Choose whole blocks for validation, so that every class that can has examples on both sides.
+    """Choose whole blocks for validation, so that every class has examples on both sides if possible.
 
-    A block may hold several classes, so classes that share blocks cannot be parted one by one. Blocks are tried in
-    their order, first those that leave every class in them what training asks for, or half of its examples; then, for
-    classes that still have none, those that leave every class something.
+    A block may hold several classes, so classes that share blocks cannot be divided one by one. Blocks are tried in
+    order: first those that leave each of their classes the requested training examples, or half of its examples; then,
+    for classes that have no validation example yet, those that leave each class at least one.
 
     Parameters
     ----------
     blocks : mapping of block to (mapping of label to count)
-        How many examples of each class a block holds, in the order to try them.
+        Number of examples of each class in a block, in the order in which blocks are tried.
     shots : int
-        Training examples asked for, a class; 0 for all.
+        Requested training examples per class; 0 for all.
     most : int
-        Validation examples asked for, a class, with that many shots or more; with ``shots`` 0 a tenth of a class.
+        Requested validation examples per class with that many shots or more; with ``shots`` 0 a tenth of a class.
 
     Returns
     -------
     frozenset of str
-        The chosen blocks.
+        The blocks for validation.
     """
     total: Counter[int] = Counter()
     for counts in blocks.values():

@@ -1,4 +1,4 @@
-"""Pictures that are files, each read as `classify` would read it as a scene of one tile."""
+"""Images in files, each read as `classify` reads a scene of one tile."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ from bimors_cli.scene.stretch import compute_stretch, parse_stretch
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
-# Pixels a side. A picture is an example of one tile: what is larger is read decimated, through overviews if it has any.
+# Pixels a side. An image is an example of one tile: a larger one is read decimated, through overviews if it has any.
 _LARGEST: Final = 1024
-# Where a picture lies does not matter here, but a scene has a CRS.
+# The position of an image does not matter here, but a scene must have a CRS.
 _ANY_CRS: Final = "EPSG:3857"
 
 log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
-class PictureFiles:
-    """Pictures that are files of any format that GDAL opens: 8 or 16 bits, floats, one band or many.
+class ImageFiles:
+    """Images in files of any format that GDAL opens: 8 or 16 bits, floats, one band or many.
 
     Attributes
     ----------
     paths : tuple of Path
-        One a picture.
+        One per image.
     options : PixelOptions
-        Bands, stretch and nodata; each picture has its own stretch.
+        Bands, stretch and nodata; the stretch is computed for each image.
     """
 
     paths: tuple[Path, ...]
     options: PixelOptions = field(default_factory=PixelOptions)
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
-        """Return a picture as uint8 [3, h, w], sides up to 1024 pixels; None, and a warning, if it cannot be read.
+        """Return an image as uint8 [3, h, w], sides up to 1024 pixels; None, and a warning, if it cannot be read.
 
         Raises
         ------
         InputError
-            The options do not fit the picture: no such band, or no stretch for values that are not 8 bits.
+            The image does not have the bands of the options, or the stretch does not apply to its data type.
         """
         try:
             pixels = _read(str(self.paths[index]), self.options)
@@ -61,7 +61,7 @@ class PictureFiles:
             log.warning("skipped: %s", error.message)
             return None
         if pixels.valid_fraction == 0:
-            log.warning("skipped: %s holds no data", self.paths[index])
+            log.warning("skipped: %s has no valid pixels", self.paths[index])
             return None
         return pixels.image
 
@@ -69,7 +69,7 @@ class PictureFiles:
 def _read(path: str, options: PixelOptions) -> TilePixels:
     nodata = parse_nodata(options.nodata)
     with (
-        # libjpeg fills what is missing of a torn file with grey, and calls that a warning.
+        # libjpeg fills the missing rest of a truncated file with grey, and only warns.
         rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
         warnings.catch_warnings(),
         open_scene(path, assume_crs=_ANY_CRS, allow_drivers=options.allow_drivers) as scene,

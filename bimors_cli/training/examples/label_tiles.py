@@ -1,4 +1,4 @@
-"""Which class a cell of the grid shows, by the features that cover it."""
+"""The class of each cell of a grid, by the vector features that cover it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.training.examples.vector_features import Kind
 
-# Far below what a user can draw, far above what rounding leaves: a polygon drawn along a cell's edges covers it.
+# Far below what a user can draw, far above rounding errors: a polygon drawn along a cell's edges covers it.
 _EPSILON: Final = 1e-9
-_BUFFER: Final = 1.0  # pixels around a point, and to both sides of a line
-_CORNERS: Final = 500  # a polygon of more is halved before it is cut by cells
+_BUFFER: Final = 1.0  # pixels, around a point and on both sides of a line
+_CORNERS: Final = 500  # a polygon with more corners is halved before it is intersected with cells
 _HALVINGS: Final = 20
 
 NO_CLASS: Final = -1
-UNREACHED: Final = -2
+NO_FEATURE: Final = -2
 
 
 def label_cells(
@@ -27,35 +27,35 @@ def label_cells(
 ) -> npt.NDArray[np.intp]:
     """Give each cell the class that covers most of it.
 
-    The share of a class in a cell is, for polygons, intersection over cell: what all polygons of the class together
-    cover of the cell's area, the cell clipped to the scene. Lines become strips by a buffer of a pixel to both sides;
-    their share is the length in the cell over the cell's shorter side. Points become disks of one pixel's radius; a
-    cell counts that a disk reaches into, whatever `min_overlap` is. Of the classes with a share of at least
-    `min_overlap`, and above 0, the one with the largest wins; of equals the first in the order of the classes.
+    For polygons, the fraction of a class in a cell is intersection over cell: the area that all polygons of the class
+    together cover, divided by the area of the cell, which is clipped to the scene. Lines are buffered by one pixel on
+    both sides; their fraction is the length in the cell divided by the cell's shorter side. Points are buffered by one
+    pixel; any cell that a disk intersects counts, whatever `min_overlap` is. Of the classes with a fraction of at least
+    `min_overlap`, and above 0, the one with the largest fraction wins; of equal ones the first class.
 
     Parameters
     ----------
     grid : Grid
         The cells.
     kind : {"polygons", "lines", "points"}
-        What the geometries are.
+        Type of all geometries.
     geometries : object array [n] of shapely geometry
         Valid, in pixels of the scene.
     classes : int array [n]
         Their classes, 0 to ``count - 1``.
     count : int
-        How many classes there are.
+        Number of classes.
     min_overlap : float
         0..1.
 
     Returns
     -------
     int array [cells]
-        The class; `NO_CLASS` where none covers enough, `UNREACHED` where no feature reaches at all.
+        The class; `NO_CLASS` if no class covers enough, `NO_FEATURE` if no feature intersects the cell.
     """
     cells = _cells(grid)
     tree = shapely.STRtree(cells)
-    areas = np.column_stack([covered(tree, joined(kind, geometries[classes == i])) for i in range(count)])
+    areas = np.column_stack([covered_areas(tree, dissolve(kind, geometries[classes == i])) for i in range(count)])
     left, top, right, bottom = shapely.bounds(cells).T
     if kind == "polygons":
         whole = (right - left) * (bottom - top)
@@ -64,12 +64,12 @@ def label_cells(
     else:
         whole = np.full(len(cells), np.pi * _BUFFER**2)
     # Rounded, so that halves that differ in the last bit are equal.
-    shares = np.round(areas / whole[:, None], 9)
+    fractions = np.round(areas / whole[:, None], 9)
     least = 0.0 if kind == "points" else min_overlap - _EPSILON
-    qualified = np.where((shares >= least) & (shares > 0), shares, -1)
-    best = qualified.argmax(axis=1)  # the first of equals
+    qualified = np.where((fractions >= least) & (fractions > 0), fractions, -1)
+    best = qualified.argmax(axis=1)  # the first of equal ones
     result = np.where(qualified.max(axis=1) > 0, best, NO_CLASS)
-    result[~(shares > 0).any(axis=1)] = UNREACHED
+    result[~(fractions > 0).any(axis=1)] = NO_FEATURE
     return result
 
 
@@ -83,8 +83,8 @@ def _cells(grid: Grid) -> Polygons:
     return np.asarray(shapely.box(lefts.ravel(), tops.ravel(), rights.ravel(), bottoms.ravel()), object)
 
 
-def joined(kind: Kind, geometries: Polygons) -> Polygons:
-    """Return the area that features of one class cover together, as polygons that do not overlap."""
+def dissolve(kind: Kind, geometries: Polygons) -> Polygons:
+    """Merge features of one class to polygons that do not overlap."""
     if kind == "lines":
         # Flat ends: a line that ends at a cell's edge is not in the next cell.
         geometries = shapely.buffer(geometries, _BUFFER, cap_style="flat")
@@ -94,8 +94,8 @@ def joined(kind: Kind, geometries: Polygons) -> Polygons:
     return np.asarray(parts[shapely.get_type_id(parts) == 3], object)
 
 
-def covered(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
-    """Return how much of each cell of a tree the parts cover, in the square of their unit; they must not overlap."""
+def covered_areas(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
+    """Return the area that the parts cover of each cell of a tree, in squared units; parts must not overlap."""
     found = np.zeros(len(cells.geometries))
     if not len(parts):
         return found
@@ -104,7 +104,7 @@ def covered(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
     part, cell = cells.query(parts, predicate="intersects")
     boxes = cells.geometries[cell]
     area = shapely.area(boxes)
-    # Most cells of a large polygon lie within it: asked of the prepared polygon, this is far cheaper than to cut it.
+    # Most cells of a large polygon are within it: testing the prepared polygon is far cheaper than intersecting it.
     border = np.flatnonzero(~shapely.covers(parts[part], boxes))
     area[border] = shapely.area(shapely.intersection(parts[part[border]], boxes[border]))
     np.add.at(found, cell, area)
@@ -112,7 +112,7 @@ def covered(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:
 
 
 def _halved(parts: Polygons) -> Polygons:
-    """Halve large polygons, and their halves: to cut a cell out of one costs as much as that has corners."""
+    """Halve large polygons repeatedly: the cost of an intersection grows with the number of corners."""
     for _ in range(_HALVINGS):
         large = shapely.get_num_coordinates(parts) > _CORNERS
         if not large.any():

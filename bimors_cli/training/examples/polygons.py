@@ -1,4 +1,4 @@
-"""Examples from scenes and the features that a user drew on them."""
+"""Examples from scenes and the vector features that a user drew on them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bimors_cli.errors import InputError
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.training.examples.base import Examples, labels_of
-from bimors_cli.training.examples.label_tiles import UNREACHED, label_cells
-from bimors_cli.training.examples.scene_tiles import LabelledTile, TilePictures, tile_examples, with_data
+from bimors_cli.training.examples.base import Examples, class_labels
+from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
+from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.vector_features import Features, read_features
 
 log = logging.getLogger("bimors")
@@ -30,10 +30,10 @@ def from_polygons(
     min_overlap: float = 0.5,
     background: str | None = None,
 ) -> Examples:
-    """Take the tiles that features cover as examples: the tiles of the grid that `classify` would cut.
+    """Take the tiles that features cover as examples, in the same grid as `classify`.
 
-    `label_cells` says which class a tile shows. Labels are the values of the field that reach a scene, sorted, then
-    the background. Tiles with too little data are no examples.
+    `label_cells` gives the class of a tile. Labels are the values of the field at the scenes, sorted, then the
+    background. Tiles with too little data are skipped.
 
     Parameters
     ----------
@@ -42,53 +42,60 @@ def from_polygons(
     polygons : str
         A vector file, or ``file:layer``, of polygons, lines or points in any CRS.
     field : str
-        The field of the class.
+        The field that holds the class name.
     image_size : int
         Pixels a side of the model's input.
     options : SceneOptions, optional
-        How the scenes are cut and shown.
+        Tiling, bands, stretch and nodata of the scenes.
     min_overlap : float
-        The share of a tile that a class must cover, 0..1.
+        The fraction of a tile that a class must cover, 0..1.
     background : str, optional
-        The class of tiles that no feature reaches, in scenes that a feature reaches; without, they are no examples.
+        The class of tiles without any feature, in scenes with features; by default such tiles are skipped.
 
     Raises
     ------
     InputError
-        As `plan_scenes` and `read_features`; an overlap outside 0..1; one class only; no tile covered enough.
+        As `plan_scenes` and `read_features`; the overlap is outside 0..1; there is one class only; no tile is covered
+        enough.
     ReadError
         The pixels that the stretch needs cannot be read.
     """
     if not 0 <= min_overlap <= 1:
-        raise InputError(f"--min-overlap {min_overlap}: not between 0 and 1")
+        raise InputError(f"--min-overlap {min_overlap}: must be between 0 and 1")
     how = options or SceneOptions()
     plans = plan_scenes(scenes, how)
     features = read_features(polygons, field, [plan.info for plan in plans])
     names = sorted({str(name) for classes in features.classes for name in classes})
     everything = [*names, *([background] if background is not None and background not in names else [])]
-    labels = labels_of(
-        everything, f"{features.path}, {field}", "draw another class, or name the rest with --background NAME"
+    labels = class_labels(
+        everything,
+        f"{features.path}, {field}",
+        "draw another class, or give the other tiles one with --background NAME",
     )
     tiles: list[LabelledTile] = []
     for number, plan in enumerate(plans):
         if not len(features.classes[number]):
-            log.warning("%s: no feature reaches it, it gives no examples", plan.info.name)
+            log.warning("skipped %s: no feature intersects it", plan.info.name)
             continue
         rest = None if background is None else everything.index(background)
         tiles += _label(plan, number, features, names, min_overlap, rest, image_size, how.min_valid)
     if not tiles:
         raise InputError(
-            f"{features.path}: no tile is covered by one class for {min_overlap:g} of it",
+            f"{features.path}: no class covers a fraction of {min_overlap:g} of any tile",
             "use a smaller --tile-size or a lower --min-overlap",
         )
     counts = np.bincount([tile.label for tile in tiles], minlength=len(everything))
     for name in (name for name, count in zip(everything, counts, strict=True) if not count):
-        log.warning("%s: no tile is covered enough by %r: try a smaller --tile-size", features.path, name)
+        log.warning(
+            "%s: class %r covers no tile enough: use a smaller --tile-size or a lower --min-overlap",
+            features.path,
+            name,
+        )
     first = plans[0]
     return Examples(
         labels,
         tile_examples(plans, tiles),
-        TilePictures(plans, tuple(tiles), image_size),
+        TileImages(plans, tuple(tiles), image_size),
         first.info.stem if len(plans) == 1 else Path(features.path).stem,
         {
             "source": features.kind,
@@ -115,13 +122,14 @@ def _label(
     min_valid: float,
 ) -> list[LabelledTile]:
     """Return the labelled tiles of one scene."""
-    place = {name: i for i, name in enumerate(names)}
-    classes = np.array([place[name] for name in features.classes[number]], np.intp)
+    index_of = {name: i for i, name in enumerate(names)}
+    classes = np.array([index_of[name] for name in features.classes[number]], np.intp)
     found = label_cells(plan.grid, features.kind, features.geometries[number], classes, len(names), min_overlap)
     if background is not None:
-        found[found == UNREACHED] = background
+        found[found == NO_FEATURE] = background
     chosen = np.flatnonzero(found >= 0)
-    kept = chosen[with_data(plan, chosen.tolist(), image_size, min_valid)]
-    if len(kept) < len(chosen):
-        log.info("%s: %d labelled tiles hold too little data and are left", plan.info.name, len(chosen) - len(kept))
-    return [LabelledTile(number, int(index), int(found[index])) for index in kept]
+    usable = chosen[has_enough_data(plan, chosen.tolist(), image_size, min_valid)]
+    if len(usable) < len(chosen):
+        skipped = len(chosen) - len(usable)
+        log.info("%s: skipped %d labelled tiles with too few valid pixels", plan.info.name, skipped)
+    return [LabelledTile(number, int(index), int(found[index])) for index in usable]

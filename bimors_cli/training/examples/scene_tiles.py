@@ -1,4 +1,4 @@
-"""Tiles of scenes as examples: read as `classify` reads them, in blocks that keep neighbours together."""
+"""Tiles of scenes as examples: read as `classify` reads them, in spatial blocks of neighbours."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.read import SceneReader, read_tile
 from bimors_cli.training.examples.base import Example
 
-# Tiles a side of a block. Neighbours look alike, and share pixels where tiles overlap: a validation tile beside a
-# training tile says little. Four keeps most tiles away from the block's edge and still leaves blocks to choose from.
+# Tiles a side of a block. Neighbours are similar, and share pixels where tiles overlap: a validation tile next to a
+# training tile says little. Four keeps most tiles away from the block's edge and still leaves enough blocks.
 BLOCK: Final = 4
 _AHEAD: Final = 64
 
@@ -31,7 +31,7 @@ log = logging.getLogger("bimors")
 
 @dataclass(frozen=True, slots=True)
 class LabelledTile:
-    """A tile and its label: ``scene`` counts the scenes, ``index`` the tiles of its grid row by row, both from 0."""
+    """A tile and its label: index of the scene, and index in its grid, row by row."""
 
     scene: int
     index: int
@@ -40,15 +40,15 @@ class LabelledTile:
 
 
 @dataclass(frozen=True)
-class TilePictures:
-    """The pictures of tiles, as `classify` shows them to a model of this input size (pixels a side)."""
+class TileImages:
+    """The images of tiles, as `classify` reads them for a model of this input size (pixels a side)."""
 
     scenes: tuple[ScenePlan, ...]
     tiles: tuple[LabelledTile, ...]
     image_size: int
 
     def read(self, index: int) -> npt.NDArray[np.uint8] | None:
-        """Return the picture of a tile as uint8 [3, h, w]; None, and a warning, if it cannot be read.
+        """Return the image of a tile as uint8 [3, h, w]; None, and a warning, if it cannot be read.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class TilePictures:
         tile = self.tiles[index]
         scene = self.scenes[tile.scene]
         try:
-            # Opened for each: an open dataset belongs to one thread, and who reads here is not known.
+            # Opened for each tile: an open dataset belongs to one thread, and any thread may call this.
             with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:
                 return read_tile(reader, scene.grid[tile.index], self.image_size).image
         except ReadError as error:
@@ -67,10 +67,10 @@ class TilePictures:
 
 
 def tile_examples(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> tuple[Example, ...]:
-    """Make the examples of tiles, each with its id and its block.
+    """Make the examples of tiles, each with its id and its spatial block.
 
-    Blocks are squares of `BLOCK` tile sizes a side, counted from the first scene's first pixel for all scenes: two
-    scenes of one place, of two years perhaps, share their blocks. A tile belongs where its centre lies.
+    Blocks have `BLOCK` tile sizes a side and are counted from the first pixel of the first scene for all scenes: two
+    scenes of one area, of two years perhaps, share their blocks. A tile belongs to the block of its centre.
     """
     blocks = _blocks(scenes, tiles)
     return tuple(
@@ -79,7 +79,7 @@ def tile_examples(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) ->
     )
 
 
-def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid: float) -> npt.NDArray[np.bool_]:
+def has_enough_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid: float) -> npt.NDArray[np.bool_]:
     """Tell which tiles hold enough data for `classify` to label them.
 
     Parameters
@@ -87,25 +87,27 @@ def with_data(scene: ScenePlan, tiles: Sequence[int], image_size: int, min_valid
     scene : ScenePlan
         The scene.
     tiles : sequence of int
-        Places in its grid.
+        Indices in its grid.
     image_size : int
-        Pixels a side of the model's input: the share of valid pixels is measured at the scale that it sees.
+        Pixels a side of the model's input: the fraction of valid pixels is measured at this scale.
     min_valid : float
-        Share of a tile's pixels, 0..1.
+        Minimum fraction of valid pixels, 0..1.
 
     Returns
     -------
     bool array [len(tiles)]
-        True too for a tile that cannot be read: it is not empty, and whoever reads its picture says what is wrong.
+        Also True for a tile that cannot be read: reading its image reports the error.
     """
     if _is_full(scene):
         return np.ones(len(tiles), np.bool_)
     wanted: Iterator[tuple[int, Tile]] = ((i, scene.grid[i]) for i in tiles)
-    kept = []
+    has_data = []
     for read in read_ahead(scene, wanted, image_size, _AHEAD):
         pixels = read.pixels
-        kept.append(isinstance(pixels, ReadError) or (pixels.valid_fraction >= min_valid and pixels.valid_fraction > 0))
-    return np.array(kept, np.bool_)
+        has_data.append(
+            isinstance(pixels, ReadError) or (pixels.valid_fraction >= min_valid and pixels.valid_fraction > 0)
+        )
+    return np.array(has_data, np.bool_)
 
 
 def _blocks(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> list[str]:
@@ -114,8 +116,8 @@ def _blocks(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> list[
         rows = [i for i, tile in enumerate(tiles) if tile.scene == number]
         cells = [scene.grid[tiles[i].index] for i in rows]
         centres = np.array([(t.x + t.width / 2, t.y + t.height / 2) for t in cells]).reshape(-1, 2)
-        base, placed = scenes[0], _carry(centres, scene.info, scenes[0].info)
-        if not np.isfinite(placed).all():  # there is no way to the first scene's CRS from here
+        base, placed = scenes[0], _transform(centres, scene.info, scenes[0].info)
+        if not np.isfinite(placed).all():  # no transformation to the CRS of the first scene
             base, placed = scene, centres
         side = BLOCK * np.array([base.grid.tile_width, base.grid.tile_height])
         for i, (col, row) in zip(rows, np.floor(placed / side).astype(int).tolist(), strict=True):
@@ -123,8 +125,8 @@ def _blocks(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> list[
     return names
 
 
-def _carry(pixels: npt.NDArray[np.float64], src: SceneInfo, dst: SceneInfo) -> npt.NDArray[np.float64]:
-    """Carry pixels [n, 2] (column, row) of one scene to those of another; not finite where there is no way."""
+def _transform(pixels: npt.NDArray[np.float64], src: SceneInfo, dst: SceneInfo) -> npt.NDArray[np.float64]:
+    """Transform pixels [n, 2] (column, row) of one scene to those of another; not finite where that fails."""
     if src == dst:
         return pixels
     x, y = _apply(src.transform, *pixels.T)
@@ -133,7 +135,7 @@ def _carry(pixels: npt.NDArray[np.float64], src: SceneInfo, dst: SceneInfo) -> n
             x, y = Transformer.from_crs(src.crs.to_wkt(), dst.crs.to_wkt(), always_xy=True).transform(x, y)
         except ProjError:
             return np.full_like(pixels, np.nan)
-    # Rounded, so that scenes with one grid agree where a centre lies on the edge of a block.
+    # Rounded, so that scenes with the same grid agree for a centre on the edge of a block.
     placed: npt.NDArray[np.float64] = np.column_stack(_apply(~dst.transform, x, y))
     return placed.round(6)
 
@@ -145,7 +147,7 @@ def _apply(
 
 
 def _is_full(scene: ScenePlan) -> bool:
-    """Tell of a scene that none of its pixels can be empty: no mask, no nodata value, no palette, no NaN."""
+    """Tell whether no pixel of a scene can be empty: no mask, no nodata value, no palette, no NaN."""
     info = scene.info
     return (
         info.mask == "none"

@@ -1,4 +1,4 @@
-"""Features to learn from: polygons, lines or points of a vector file, each with its class, in pixels of a scene."""
+"""Vector features with a class: polygons, lines or points of a file, in pixels of a scene."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bimors_cli.scene.vector import Extent, bounds_around, find_layer, format_bo
 
 Kind = Literal["polygons", "lines", "points"]
 
-# By shapely's type ids; a collection is none of them.
+# By shapely's type ids; geometry collections are not supported.
 _KINDS: Final[dict[int, Kind]] = {
     0: "points", 4: "points", 1: "lines", 2: "lines", 5: "lines", 3: "polygons", 6: "polygons",
 }  # fmt: skip
@@ -36,11 +36,11 @@ class Features:
     Attributes
     ----------
     path, layer : str
-        Where they come from.
+        File and layer.
     kind : {"polygons", "lines", "points"}
-        What all of them are.
+        Type of all geometries.
     geometries : tuple of object array [n] of shapely geometry
-        One array a scene, in pixels (column, row) of that scene; only what reaches it.
+        One array per scene, in pixels (column, row) of that scene; only features that intersect it.
     classes : tuple of object array [n] of str
         Their classes, as text.
     """
@@ -53,22 +53,21 @@ class Features:
 
 
 def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Features:
-    """Read the features around scenes, in any CRS; repair what is invalid, leave out what has no class.
+    """Read the features at scenes, in any CRS; invalid geometries are repaired, features without a class skipped.
 
     Parameters
     ----------
     spec : str
         A local vector file, or ``file:layer``.
     field : str
-        The field of the class.
+        The field that holds the class name.
     scenes : sequence of SceneInfo
         The scenes.
 
     Raises
     ------
     VectorError
-        As `find_layer`; no such field, no CRS, no feature, none that reaches a scene, none with a class, or features
-        of different kinds.
+        As `open_features`; no feature intersects a scene or has a class; the features have different geometry types.
     """
     source = open_features(spec, field)
     path, layer = source.path, source.layer
@@ -76,38 +75,38 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     around = [read_around(source, place) for place in places]
     kind = kind_of(path, [geometries for geometries, _ in around])
     read = [
-        _reaching(carry_valid(source, geometries, place), classes, info)
+        _intersecting(transform_valid(source, geometries, place), classes, info)
         for (geometries, classes), place, info in zip(around, places, scenes, strict=True)
     ]
     if kind is None or not any(len(classes) for _, classes in read):
-        raise no_feature_reaches(source, places[0])
-    named = [classes.astype(np.bool_) for _, classes in read]
-    classless = sum(int((~some).sum()) for some in named)
-    if not any(some.any() for some in named):
-        raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or name another field")
-    if classless:
-        log.warning("%s: %d features without a value of %s are left out", path, classless, field)
+        raise no_feature_intersects(source, places[0])
+    has_class = [classes.astype(np.bool_) for _, classes in read]
+    without = sum(int((~rows).sum()) for rows in has_class)
+    if not any(rows.any() for rows in has_class):
+        raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
+    if without:
+        log.warning("%s: skipped %d features with null in field %s", path, without, field)
     return Features(
         path,
         layer,
         kind,
-        tuple(geometries[some] for (geometries, _), some in zip(read, named, strict=True)),
-        tuple(classes[some] for (_, classes), some in zip(read, named, strict=True)),
+        tuple(geometries[rows] for (geometries, _), rows in zip(read, has_class, strict=True)),
+        tuple(classes[rows] for (_, classes), rows in zip(read, has_class, strict=True)),
     )
 
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """A layer of a vector file with a field of classes.
+    """A layer of a vector file with a field of class names.
 
     Attributes
     ----------
     path, layer, field, crs : str
-        Where it is, what the classes are in, and its CRS.
+        File, layer, field of the class names, and CRS.
     bounds : tuple of float
         Left, bottom, right, top of all features, in that CRS.
     count : int
-        How many features there are.
+        Number of features.
     """
 
     path: str
@@ -124,7 +123,7 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     Raises
     ------
     VectorError
-        As `find_layer`; no such field, no CRS, no feature.
+        As `find_layer`; the layer has no such field, no CRS or no features.
     """
     with pam_disabled():
         path, layer = find_layer(spec, layer)
@@ -134,17 +133,17 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
             raise _unreadable(path, error) from error
     fields = [str(name) for name in info["fields"]]
     if field not in fields:
-        there = f"there are: {', '.join(fields)}" if fields else "it has none: add one for the class"
-        raise VectorError(f"{path} has no field {field!r}", there)
+        hint = f"its fields are {', '.join(fields)}" if fields else "add a field for the class name"
+        raise VectorError(f"{path} has no field {field!r}", hint)
     if not info["features"]:
-        raise VectorError(f"{path} holds no feature", "draw some of each class")
+        raise VectorError(f"{path} holds no features", "draw some of each class")
     if not info["crs"]:
-        raise VectorError(f"{path} has no CRS", f"name it: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}")
+        raise VectorError(f"{path} has no CRS", f"assign one: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}")
     return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]))
 
 
 def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return what lies around a place, as the file has it, and the classes as text; empty for a class that is null.
+    """Return the features around a place in the CRS of the file, and their classes as text; empty for null.
 
     Raises
     ------
@@ -162,26 +161,29 @@ def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDA
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
             raise _unreadable(path, error) from error
     classes = np.array([_text(value) for value in values.tolist()], object)
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    return geometries[there], classes[there]
+    present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    return geometries[present], classes[present]
 
 
-def carry_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
-    """Carry what `read_around` gave to the CRS of the place, repaired where it is invalid; raises as `carry`."""
+def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
+    """Transform what `read_around` returned to the CRS of the place, with invalid geometries repaired.
+
+    Raises as `carry`.
+    """
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
-        log.warning("%s: %d invalid geometries at %s are repaired", source.path, invalid, place.name)
+        log.warning("%s: repaired %d invalid geometries at %s", source.path, invalid, place.name)
         geometries = _repair(geometries)
     return _repair(reproject_around(geometries, source.crs, place, source.path))
 
 
-def _reaching(
+def _intersecting(
     geometries: Polygons, classes: npt.NDArray[np.object_], info: SceneInfo
 ) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return what of the features reaches a scene, in its pixels, and the classes."""
+    """Return the features that intersect a scene, in its pixels, and their classes."""
     pixels = _to_pixels(geometries, info)
-    reaching = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
-    return pixels[reaching], classes[reaching]
+    rows = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
+    return pixels[rows], classes[rows]
 
 
 def _unreadable(path: str, error: Exception) -> VectorError:
@@ -190,15 +192,15 @@ def _unreadable(path: str, error: Exception) -> VectorError:
 
 def _text(value: Any) -> str:
     """Return a field's value as a label; empty for null."""
-    if value is None or value != value:  # NaN is how a number says null
+    if value is None or value != value:  # NaN is null in a number field
         return ""
-    if isinstance(value, float) and value.is_integer():  # whole numbers come as floats where one of them is null
+    if isinstance(value, float) and value.is_integer():  # integers are read as floats if one of them is null
         value = int(value)
     return str(value).strip()
 
 
 def _repair(geometries: Polygons) -> Polygons:
-    """Return valid geometries; of repaired or clipped polygons the polygonal part, not the lines left beside it."""
+    """Return valid geometries; of repaired or clipped polygons the polygonal part, without left-over lines."""
     valid: Polygons = np.asarray(shapely.make_valid(geometries), object)
     areas = shapely.get_dimensions(geometries) == 2
     for i in np.flatnonzero(areas & (shapely.get_type_id(valid) == 7)):
@@ -210,35 +212,35 @@ def _repair(geometries: Polygons) -> Polygons:
 
 
 def _to_pixels(geometries: Polygons, info: SceneInfo) -> Polygons:
-    """Carry map coordinates to columns and rows."""
+    """Transform map coordinates to columns and rows."""
     t = info.transform
     inverse = np.linalg.inv(np.array([[t.a, t.b], [t.d, t.e]]))
-    # From the scene's corner on: large coordinates would cost digits.
+    # Relative to the scene's corner: large coordinates would lose digits.
     return np.asarray(shapely.transform(geometries, lambda xy: (xy - (t.c, t.f)) @ inverse.T), object)
 
 
 def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
-    """Return what all geometries are, None where there is none. Raises VectorError where they are of several kinds."""
+    """Return the type of all geometries, None without any. Raises VectorError if there are several types."""
     types = np.concatenate([shapely.get_type_id(some) for some in geometries])
     kinds = sorted({str(_KINDS.get(int(one), "collections")) for one in types})
     if len(kinds) > 1 or "collections" in kinds:
         counts = ", ".join(
             f"{sum(_KINDS.get(int(one), 'collections') == kind for one in types)} {kind}" for kind in kinds
         )
-        raise VectorError(f"{path} mixes geometries: {counts}", "keep one kind a file; buffer lines and points first")
+        raise VectorError(f"{path} mixes geometry types: {counts}", "use one type per file; buffer lines and points")
     return _KINDS[int(types[0])] if len(types) else None
 
 
-def no_feature_reaches(source: FeatureSource, place: Extent) -> VectorError:
-    """Make the error that says where the features are, and where the place is."""
+def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
+    """Make the error that reports the bounds of the features and of the place."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
     target = CRS.from_wkt(place.crs_wkt)
     try:
-        way = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
-        theirs = format_bounds(way.transform_bounds(*source.bounds))
+        to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
+        theirs = format_bounds(to_place.transform_bounds(*source.bounds))
     except ProjError:
         theirs = f"{format_bounds(source.bounds)} in {source.crs[:40]}"
     hint = f"in {target.to_string()[:40]} the {place.kind} spans {format_bounds(place.bounds)}, the features {theirs}"
-    return VectorError(f"no feature of {source.path} reaches {place.name}", hint)
+    return VectorError(f"no feature of {source.path} intersects {place.name}", hint)

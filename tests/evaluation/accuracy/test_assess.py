@@ -273,5 +273,5 @@ def test_the_real_landsat_polygons(tiny_bundle: Bundle, scenes: Path, tmp_path: 
     )
     ids = read_layer(out, "tiles", ["tile_id"])["tile_id"].tolist()
     shown = {ids[row]: classes[place] for row, place in zip(truth.rows, truth.classes, strict=True)}
-    assert shown and {e.where: learned.labels.names[e.label] for e in learned.examples}.items() <= shown.items()
+    assert shown and {e.source_id: learned.labels.names[e.label] for e in learned.examples}.items() <= shown.items()
     assert check(out, polygons).counts["with_truth"] == len(shown)

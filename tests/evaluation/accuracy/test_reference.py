@@ -163,7 +163,7 @@ def test_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VectorError, match="not found"):
         read_reference(str(tmp_path / "none.gpkg"), "class", place())
-    assert "has no field 'klass' | there are: class" in refusal([tile(0, 0)], ["a"], "klass")
+    assert "has no field 'klass' | its fields are class" in refusal([tile(0, 0)], ["a"], "klass")
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)
     assert "holds no feature" in refusal([], [], geometry_type="Polygon")
     assert "class is null in all features that intersect out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])
@@ -172,7 +172,8 @@ def test_refused(tmp_path: Path) -> None:
     assert "no feature of" in refusal([None, tile(0, 50)], ["a", "b"])
     far = refusal([tile(90, 0)], ["a"], crs=4326)
     assert (
-        "reaches out.gpkg | in EPSG:32618 the layer spans (500000, 4.5998e+06, 500400, 4.6e+06), the features (" in far
+        "intersects out.gpkg | in EPSG:32618 the layer spans (500000, 4.5998e+06, 500400, 4.6e+06), the features ("
+        in far
     )
     assert "4.5909e+06" in far.partition("the features")[2]
 

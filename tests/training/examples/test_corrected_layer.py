@@ -78,7 +78,7 @@ def another(path: Path, row: int, col: int) -> str:
 
 
 def labelled(examples: Examples) -> dict[str, str]:
-    return {example.where: examples.labels.names[example.label] for example in examples.examples}
+    return {example.source_id: examples.labels.names[example.label] for example in examples.examples}
 
 
 def test_what_was_predicted_is_in_the_file_and_no_layer(layer: Path) -> None:
@@ -96,13 +96,13 @@ def test_changed_rows_are_examples(layer: Path, tmp_path: Path, data: np.ndarray
     examples = from_layer(layer, image_size=16)
     assert labelled(examples) == {"coast/0/0": first, "coast/2/3": second}
     assert examples.labels.names == tuple(LABELS) and examples.optional == {0, 1, 2} and examples.name == "coast"
-    assert {example.block for example in examples.examples} == {"coast/0/0"}
+    assert {example.spatial_block for example in examples.examples} == {"coast/0/0"}
     # The picture of the run: its grid, bands, stretch, nodata and padding.
     (plan,) = plan_scenes([str(tmp_path / "coast.tif")], SceneOptions(tile_size="32", bidx=(3, 2, 1)))
     for index, tile in enumerate((plan.grid.tile(0, 0), plan.grid.tile(2, 3))):
         with SceneReader(plan.info, plan.grid, plan.bands, plan.stretch, plan.nodata) as reader:
             expected = read_tile(reader, tile, 16).image
-        image = examples.pictures.read(index)
+        image = examples.images.read(index)
         assert image is not None and (image == expected).all()
 
 
@@ -191,7 +191,7 @@ def test_weights(layer: Path) -> None:
 def test_rows_without_a_label_or_data_are_left_out(layer: Path, caplog: pytest.LogCaptureFixture) -> None:
     relabel(layer, r0c0=None, r0c1="forest", r2c2=another(layer, 2, 2))
     assert set(labelled(from_layer(layer, image_size=16))) == {"coast/2/2"}
-    assert "1 corrected rows have no label" in caplog.text and "1 corrected rows have no data" in caplog.text
+    assert "1 corrected rows without label" in caplog.text and "1 corrected rows without data" in caplog.text
 
 
 def test_rows_that_are_no_tiles_are_left_out(layer: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -201,7 +201,7 @@ def test_rows_that_are_no_tiles_are_left_out(layer: Path, caplog: pytest.LogCapt
         "INSERT INTO tiles (tile_id, label) VALUES ('coast/9/0', 'forest'), (NULL, 'river'), ('by hand', 'river')",
     )
     assert set(labelled(from_layer(layer, image_size=16))) == {"coast/2/2"}
-    assert caplog.text.count("is no tile of the run") == 3
+    assert caplog.text.count("not a tile of the run") == 3
 
 
 def test_one_tile_with_two_labels(layer: Path) -> None:
@@ -215,20 +215,20 @@ def test_one_tile_with_two_labels(layer: Path) -> None:
 
 def test_a_scene_that_moved_is_found_beside_the_layer(layer: Path, tmp_path: Path) -> None:
     relabel(layer, r0c0=another(layer, 0, 0))
-    expected = from_layer(layer, image_size=16).pictures.read(0)
+    expected = from_layer(layer, image_size=16).images.read(0)
     shutil.move(tmp_path / "coast.tif", layer.parent / "coast.tif")
-    image = from_layer(layer, image_size=16).pictures.read(0)
+    image = from_layer(layer, image_size=16).images.read(0)
     assert image is not None and expected is not None and (image == expected).all()
     os.remove(layer.parent / "coast.tif")
-    with pytest.raises(InputError, match=r"the scene of .* is not there any more") as caught:
+    with pytest.raises(InputError, match=r"the scene of .* does not exist") as caught:
         from_layer(layer, image_size=16)
-    assert caught.value.hint and "beside the layer" in caught.value.hint
+    assert caught.value.hint and str(layer.parent / "coast.tif") in caught.value.hint
 
 
 def test_another_scene_in_its_place(layer: Path, make_raster: MakeRaster) -> None:
     relabel(layer, r0c0=another(layer, 0, 0))
     make_raster(np.ones((3, 70, 99), np.uint16), name="coast.tif")
-    with pytest.raises(InputError, match="is not the scene that"):
+    with pytest.raises(InputError, match="has 99 x 70 pixels, the scene of"):
         from_layer(layer, image_size=16)
 
 
@@ -252,7 +252,7 @@ def test_a_copy_without_the_record_needs_checked(layer: Path, tmp_path: Path) ->
         _execute(copy, "DROP TABLE bimors_predictions")
     else:
         subprocess.run(["ogr2ogr", copy, layer], check=True, capture_output=True)
-    with pytest.raises(InputError, match="does not say what was predicted") as caught:
+    with pytest.raises(InputError, match="holds no predicted labels") as caught:
         from_layer(copy, image_size=16)
     assert caught.value.hint and "`checked`" in caught.value.hint
     edit(copy, "ALTER TABLE tiles ADD COLUMN checked BOOLEAN", "UPDATE tiles SET checked = 1 WHERE row = 0 AND col = 0")
@@ -269,11 +269,11 @@ def test_refused(layer: Path, tmp_path: Path, make_raster: MakeRaster) -> None:
 
     assert "no row of tiles is corrected or checked" in refusal(layer)
     assert "has no layer 'other'" in refusal(layer, "other")
-    assert "is not there" in refusal(tmp_path / "none.gpkg")
+    assert "does not exist" in refusal(tmp_path / "none.gpkg")
     geopandas.read_file(layer, layer="tiles").to_file(tmp_path / "export.gpkg", layer="tiles")
-    assert "does not say how bimors made it" in refusal(tmp_path / "export.gpkg")
+    assert "has no provenance of bimors classify" in refusal(tmp_path / "export.gpkg")
     edit(layer, "ALTER TABLE tiles ADD COLUMN checked TEXT", "UPDATE tiles SET checked = 'perhaps'")
-    assert "checked is 'perhaps'" in refusal(layer)
+    assert "invalid value 'perhaps' in column checked" in refusal(layer)
     _execute(layer, "ALTER TABLE tiles DROP COLUMN tile_id")
     assert "has no column tile_id" in refusal(layer)
 
@@ -287,7 +287,7 @@ def test_a_plain_picture_comes_back_with_its_assumed_crs(
     assert out is not None
     _execute(Path(out), "UPDATE tiles SET label = 'moor' WHERE row = 0")
     examples = from_layer(Path(out), image_size=16)
-    assert len(examples) == 2 and examples.pictures.read(1) is not None
+    assert len(examples) == 2 and examples.images.read(1) is not None
 
 
 def test_a_layer_that_is_open_elsewhere(layer: Path) -> None:

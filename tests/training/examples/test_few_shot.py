@@ -41,7 +41,7 @@ def plain(counts: dict[str, int], **more: object) -> Examples:
 
 def of_class(examples: Examples, rows: tuple[int, ...], name: str) -> list[str]:
     label = examples.labels.names.index(name)
-    return [examples.examples[i].where for i in rows if examples.examples[i].label == label]
+    return [examples.examples[i].source_id for i in rows if examples.examples[i].label == label]
 
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2)
@@ -108,11 +108,17 @@ def test_blocks_are_whole_unless_warned(examples: Examples, shots: int, seed: in
         sample = few_shot(examples, shots, seed)
     finally:
         logging.getLogger("bimors").removeHandler(handler)
-    flattered = {name for name in examples.labels.names if any(f"{name!r}: its examples" in text for text in records)}
+    flattered = {
+        name
+        for name in examples.labels.names
+        if any(f"class {name!r}: training and validation share" in text for text in records)
+    }
     rows = [examples.examples[i] for i in sample.validation]
     if not flattered:
-        assert not {examples.examples[i].block for i in sample.train} & {example.block for example in rows}
-    blocks = Counter(label for label, _ in {(e.label, e.block) for e in examples.examples})
+        assert not {examples.examples[i].spatial_block for i in sample.train} & {
+            example.spatial_block for example in rows
+        }
+    blocks = Counter(label for label, _ in {(e.label, e.spatial_block) for e in examples.examples})
     held = {example.label for example in rows}
     for label, name in enumerate(examples.labels.names):
         assert any(examples.examples[i].label == label for i in sample.train)
@@ -127,7 +133,7 @@ def test_classes_in_blocks_of_their_own_are_always_parted(seed: int, shots: int,
     tiles = [(label, block, k) for label in range(3) for block in range(blocks) for k in range(4)]
     examples = source([Example(n, f"s/{n}/{b}/{k}", f"s/{n}/{b}") for n, b, k in tiles], list("abc"))
     sample = few_shot(examples, shots, seed)
-    sides = [{examples.examples[i].block for i in rows} for rows in (sample.train, sample.validation)]
+    sides = [{examples.examples[i].spatial_block for i in rows} for rows in (sample.train, sample.validation)]
     assert not sides[0] & sides[1]
     assert {examples.examples[i].label for i in sample.validation} == {0, 1, 2}
     if blocks * 4 >= 2 * shots + 4:
@@ -138,26 +144,28 @@ def test_a_single_block_is_said_and_split(caplog: pytest.LogCaptureFixture) -> N
     tiles = [Example(0, f"s/0/{i}", "s/0/0") for i in range(9)] + [Example(1, f"s/{i}/9", f"s/{i}/9") for i in range(9)]
     sample = few_shot(source(tiles, ["pond", "field"]), 4, 0)
     assert sum(i < 9 for i in sample.train) == 4 and sum(i < 9 for i in sample.validation) == 4
-    assert "'pond': its examples lie in one block" in caplog.text and "'field'" not in caplog.text
+    assert (
+        "class 'pond': training and validation share one spatial block" in caplog.text and "'field'" not in caplog.text
+    )
 
 
 def test_parts_are_kept_and_test_is_never_touched() -> None:
     rows = [(label, part) for part in ("train", "val", "test") for label in (0, 1) for _ in range(10)]
-    examples = source([Example(n, f"{part}/{n}/{i}", part=part) for i, (n, part) in enumerate(rows)], ["a", "b"])
+    examples = source([Example(n, f"{part}/{n}/{i}", split=part) for i, (n, part) in enumerate(rows)], ["a", "b"])
     for shots, train, held in ((3, 6, 6), (8, 16, 8), (0, 20, 20)):
         sample = few_shot(examples, shots, 1)
         assert (len(sample.train), len(sample.validation)) == (train, held)
-        assert {examples.examples[i].part for i in sample.train} == {"train"}
-        assert {examples.examples[i].part for i in sample.validation} == {"val"}
-        assert max(examples.pictures.tried) < 40  # type: ignore[attr-defined]
+        assert {examples.examples[i].split for i in sample.train} == {"train"}
+        assert {examples.examples[i].split for i in sample.validation} == {"val"}
+        assert max(examples.images.tried) < 40  # type: ignore[attr-defined]
 
 
 def test_without_a_validation_part_it_comes_from_train() -> None:
     rows = [(label, part) for part in ("train", "test") for label in (0, 1) for _ in range(10)]
-    examples = source([Example(n, f"{part}/{n}/{i}", part=part) for i, (n, part) in enumerate(rows)], ["a", "b"])
+    examples = source([Example(n, f"{part}/{n}/{i}", split=part) for i, (n, part) in enumerate(rows)], ["a", "b"])
     sample = few_shot(examples, 6, 1)
     assert (len(sample.train), len(sample.validation)) == (12, 8)
-    assert {examples.examples[i].part for i in sample.train + sample.validation} == {"train"}
+    assert {examples.examples[i].split for i in sample.train + sample.validation} == {"train"}
 
 
 def test_unreadable_pictures_are_named_and_replaced() -> None:
@@ -173,21 +181,21 @@ def test_unreadable_pictures_are_named_and_replaced() -> None:
 def test_too_many_unreadable_pictures_are_refused() -> None:
     counts = {"a": 30, "b": 30}
     order = few_shot(plain(counts), 10, 3).train
-    with pytest.raises(InputError, match=r"^4 of \d+ pictures cannot be read: a/\d+.jpg, a/\d+.jpg, a/\d+.jpg$"):
+    with pytest.raises(InputError, match=r"^4 of \d+ images cannot be read: a/\d+.jpg, a/\d+.jpg, a/\d+.jpg$"):
         few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3)
-    assert len(few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3, unreadable_share=0.2).skipped) == 4
+    assert len(few_shot(plain(counts, broken=frozenset(order[:4])), 10, 3, max_unreadable=0.2).skipped) == 4
     everything = plain({"a": 1000, "b": 1000}, broken=frozenset(range(2000)))
-    with pytest.raises(InputError, match="pictures cannot be read"):
+    with pytest.raises(InputError, match="images cannot be read"):
         few_shot(everything, 0, 3)
-    assert len(everything.pictures.tried) == 201  # type: ignore[attr-defined]  # it stops when nothing can mend it
+    assert len(everything.images.tried) == 201  # type: ignore[attr-defined]  # it stops when nothing can mend it
 
 
 def test_a_class_without_examples() -> None:
     missing = source([Example(0, "a"), Example(0, "b"), Example(1, "c")], ["a", "b", "moor"])
-    with pytest.raises(InputError, match="no example of 'moor'"):
+    with pytest.raises(InputError, match="class 'moor' has no example"):
         few_shot(missing, 1, 0)
-    only_test = source([Example(0, "a"), Example(1, "c", part="test")], ["a", "b"])
-    with pytest.raises(InputError, match="no example of 'b'"):
+    only_test = source([Example(0, "a"), Example(1, "c", split="test")], ["a", "b"])
+    with pytest.raises(InputError, match="class 'b' has no example"):
         few_shot(only_test, 1, 0)
     kept = source(
         [Example(0, "a"), Example(0, "b"), Example(1, "c")], ["a", "b", "moor"], optional=frozenset({0, 1, 2})
@@ -199,7 +207,7 @@ def test_a_class_without_examples() -> None:
 def test_an_only_example_goes_to_training(caplog: pytest.LogCaptureFixture) -> None:
     sample = few_shot(plain({"a": 1, "b": 5}), 2, 0)
     assert sample == FewShotSplit(sample.train, sample.validation, (), {"a": 1})
-    assert 0 in sample.train and "'a' has no example to validate with" in caplog.text
+    assert 0 in sample.train and "class 'a' has no example for validation" in caplog.text
 
 
 @pytest.mark.parametrize(("shots", "seed"), [(-1, 0), (1, -1)])
@@ -210,5 +218,5 @@ def test_negative_numbers(shots: int, seed: int) -> None:
 
 def test_a_part_of_a_source_reads_its_own_pictures() -> None:
     examples = plain({"a": 10, "b": 10}).take([15, 3, 7]).take([2, 0])
-    assert [example.where for example in examples.examples] == ["a/007.jpg", "b/005.jpg"]
-    assert [int(examples.pictures.read(i)[0, 0, 0]) for i in range(2)] == [7, 15]  # type: ignore[index]
+    assert [example.source_id for example in examples.examples] == ["a/007.jpg", "b/005.jpg"]
+    assert [int(examples.images.read(i)[0, 0, 0]) for i in range(2)] == [7, 15]  # type: ignore[index]

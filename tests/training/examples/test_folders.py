@@ -26,7 +26,7 @@ def picture(path: Path, shade: int = 100, mode: str = "RGB", size: tuple[int, in
 
 
 def listed(examples: Examples) -> list[tuple[str, str, str | None]]:
-    return [(examples.labels.names[e.label], Path(e.where).name, e.part) for e in examples.examples]
+    return [(examples.labels.names[e.label], Path(e.source_id).name, e.split) for e in examples.examples]
 
 
 def test_a_folder_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -47,9 +47,9 @@ def test_a_folder_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
         ("dense_residential", "b.JPG", None),
     ]
     assert examples.name == "coast" and examples.description["source"] == "folder"
-    assert "1 files are not pictures" in caplog.text
+    assert "skipped 1 files that are not images" in caplog.text
     for i in range(5):
-        image = examples.pictures.read(i)
+        image = examples.images.read(i)
         assert image is not None and image.shape == (3, 4, 6) and image.dtype == np.uint8
         assert abs(int(image[0, 0, 0]) - 100) <= 2
 
@@ -82,15 +82,15 @@ def broken_folders(root: Path) -> dict[str, Path]:
     for name in ("Lake", "lake"):
         picture(root / "case" / name / "1.jpg")
     return {
-        "is not there": root / "missing",
+        "does not exist": root / "missing",
         "is a file": root / "note",
         "is empty": root / "nothing",
-        "no folder a class": root / "flat",
-        "only one class, 'only'": root / "single",
-        "hollow: a class without pictures": root / "gap",
+        "no class folder": root / "flat",
+        "only the class 'only'": root / "single",
+        "hollow holds no images": root / "gap",
         "val/ lacks b": root / "uneven",
-        "train has no folder of a class": root / "bare",
-        "written in two ways: 'Lake', 'lake'": root / "case",
+        "train holds no class folder": root / "bare",
+        "two spellings of one class: 'Lake', 'lake'": root / "case",
     }
 
 
@@ -112,10 +112,10 @@ def test_damaged_pictures_are_named_and_refused_by_the_share(tmp_path: Path, cap
     torn = (tmp_path / "a" / "torn.jpg").read_bytes()
     (tmp_path / "a" / "torn.jpg").write_bytes(torn[: len(torn) // 2])
     (tmp_path / "b" / "none.png").write_bytes(b"")
-    sample = few_shot(from_folder(tmp_path), 0, 0, unreadable_share=0.2)
+    sample = few_shot(from_folder(tmp_path), 0, 0, max_unreadable=0.2)
     assert sorted(Path(where).name for where in sample.skipped) == ["none.png", "text.jpg", "torn.jpg"]
     assert all(name in caplog.text for name in ("none.png", "text.jpg", "torn.jpg"))
-    with pytest.raises(InputError, match=r"3 of \d+ pictures cannot be read"):
+    with pytest.raises(InputError, match=r"3 of \d+ images cannot be read"):
         few_shot(from_folder(tmp_path), 0, 0)
 
 
@@ -129,20 +129,20 @@ def test_deep_pictures_are_stretched_as_scenes_are(tmp_path: Path, make_raster: 
     Image.fromarray(ramp[0]).save(tmp_path / "b" / "5.png")
     examples = from_folder(tmp_path)
     for i in range(5):
-        image = examples.pictures.read(i)
+        image = examples.images.read(i)
         assert image is not None and image.shape == (3, 64, 64)
         assert image.min() == 0 and image.max() == 255 and 120 < image.mean() < 135
     swapped = from_folder(tmp_path, SceneOptions(bidx=(5,), stretch="0,8000"))
-    image = swapped.pictures.read(3)
+    image = swapped.images.read(3)
     assert image is not None and image.max() == 128
     with pytest.raises(InputError, match="no band 5"):  # an option that does not fit is no damage
-        swapped.pictures.read(0)
+        swapped.images.read(0)
 
 
 def test_a_large_picture_is_read_smaller(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "1.png", size=(3000, 1500))
     picture(tmp_path / "b" / "1.png")
-    image = from_folder(tmp_path).pictures.read(0)
+    image = from_folder(tmp_path).images.read(0)
     assert image is not None and max(image.shape) == 1024 and (image == 100).all()
 
 
@@ -150,8 +150,8 @@ def test_a_picture_without_data_is_skipped(tmp_path: Path, make_raster: MakeRast
     for name in "ab":
         (tmp_path / name).mkdir()
         make_raster(np.zeros((3, 8, 8), np.uint8), name=f"{name}/1.tif", nodata=0)
-    assert from_folder(tmp_path).pictures.read(0) is None
-    assert "holds no data" in caplog.text
+    assert from_folder(tmp_path).images.read(0) is None
+    assert "has no valid pixels" in caplog.text
 
 
 def write_split(root: Path, value: Any, name: str = "set.json") -> Path:
@@ -174,21 +174,21 @@ def test_a_split_has_its_own_order(tmp_path: Path) -> None:
     examples = from_split(write_split(tmp_path, value))
     assert examples.labels.names == ("zulu", "alpha") and examples.name == "set"
     assert listed(examples) == [("alpha", "1.png", "train"), ("zulu", "1.png", "train"), ("alpha", "2.png", "val")]
-    assert examples.pictures.read(0) is not None
+    assert examples.images.read(0) is not None
     assert from_folder(tmp_path).examples == examples.examples
     write_split(tmp_path, value, "other.json")
-    with pytest.raises(InputError, match=r"several splits: other\.json, set\.json"):
+    with pytest.raises(InputError, match=r"several split files: other\.json, set\.json"):
         from_folder(tmp_path)
 
 
 def test_pictures_of_a_split_elsewhere(tmp_path: Path) -> None:
     path = write_split(tmp_path, SPLIT)
-    with pytest.raises(InputError, match=r"the pictures of set\.json are not there") as caught:
+    with pytest.raises(InputError, match=r"folder of the images of set\.json not found") as caught:
         from_split(path)
     assert caught.value.hint and "--images" in caught.value.hint
     for name in ("river/1.png", "bridge/1.png"):
         picture(tmp_path / "there" / name)
-    with pytest.raises(InputError, match=r"1 of 3 pictures are not in .*, the first is river/2.png"):
+    with pytest.raises(InputError, match=r"1 of 3 images not found in .*, first: river/2.png"):
         from_split(path, tmp_path / "there")
     picture(tmp_path / "there" / "river/2.png")
     assert len(from_split(path, tmp_path / "there")) == 3
@@ -199,22 +199,22 @@ def test_pictures_of_a_split_elsewhere(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "no list of pictures under 'train'"),
-        ({"val": SPLIT["train"]}, "no list of pictures under 'train'"),
+        ("[]", "no list of images under 'train'"),
+        ({"val": SPLIT["train"]}, "no list of images under 'train'"),
         ({"train": {"a": 1}}, "'train' is not a list"),
         ({"train": [["a/1.png", 0]]}, "train 1: not [path, label, class]"),
         ({"train": [["a/1.png", True, "a"]]}, "not [path, label, class]"),
         ({"train": [["a/1.png", "0", "a"]]}, "not [path, label, class]"),
-        ({"train": [["a/1.png", 0, "a"], ["../1.png", 1, "b"]]}, "train 2: '../1.png' leads out"),
-        ({"train": [["/etc/passwd", 0, "a"]]}, "leads out"),
-        ({"train": [["C:\\x\\1.png", 0, "a"]]}, "leads out"),
-        ({"train": [["..\\1.png", 0, "a"]]}, "leads out"),
-        ({"train": [["", 0, "a"]]}, "leads out"),
+        ({"train": [["a/1.png", 0, "a"], ["../1.png", 1, "b"]]}, "train 2: '../1.png' is outside the folder"),
+        ({"train": [["/etc/passwd", 0, "a"]]}, "is outside the folder"),
+        ({"train": [["C:\\x\\1.png", 0, "a"]]}, "is outside the folder"),
+        ({"train": [["..\\1.png", 0, "a"]]}, "is outside the folder"),
+        ({"train": [["", 0, "a"]]}, "is outside the folder"),
         ({"train": [["1.png", 0, "a"], ["2.png", 0, "b"]]}, "label 0 is 'a' and 'b'"),
-        ({"train": [["1.png", 0, "a"], ["2.png", 2, "b"]]}, "no picture has label 1"),
+        ({"train": [["1.png", 0, "a"], ["2.png", 2, "b"]]}, "no image has label 1"),
         ({"train": [["1.png", 0, "a"], ["2.png", 1, "a"]]}, "'a' has two labels"),
         ({"train": [["1.png", 0, "a"]], "val": [["1.png", 0, "a"]]}, "1.png is listed twice, again in 'val'"),
-        ({"train": [["1.png", 0, "a"]]}, "only one class, 'a'"),
+        ({"train": [["1.png", 0, "a"]]}, "only the class 'a'"),
     ],
 )
 def test_splits_that_cannot_be_used(tmp_path: Path, value: Any, words: str) -> None:
@@ -226,19 +226,19 @@ def test_splits_that_cannot_be_used(tmp_path: Path, value: Any, words: str) -> N
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot read the split file"):
         from_split(tmp_path / "none.json")
 
 
 @pytest.mark.shared
 def test_the_published_split(shared: Path) -> None:
     examples = from_split(shared / "splits" / "rsicd.json", shared / "imagery" / "rsicd" / "images")
-    counts = {part: sum(e.part == part for e in examples.examples) for part in ("train", "val", "test")}
+    counts = {part: sum(e.split == part for e in examples.examples) for part in ("train", "val", "test")}
     assert counts == {"train": 4887, "val": 2112, "test": 3001}
     assert len(examples.labels) == 30 and examples.labels.names[0] == "center"
     sample = few_shot(examples, 2, 0)
     assert (len(sample.train), len(sample.validation), sample.skipped) == (60, 60, ())
-    image = examples.pictures.read(sample.train[0])
+    image = examples.images.read(sample.train[0])
     assert image is not None and image.shape == (3, 150, 150)
-    with Image.open(examples.examples[sample.train[0]].where) as original:
+    with Image.open(examples.examples[sample.train[0]].source_id) as original:
         assert np.abs(image.astype(int) - np.asarray(original).transpose(2, 0, 1)).mean() < 1

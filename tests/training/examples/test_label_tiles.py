@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.scene.grid import Grid
-from bimors_cli.training.examples.label_tiles import NO_CLASS, UNREACHED, label_cells
+from bimors_cli.training.examples.label_tiles import NO_CLASS, NO_FEATURE, label_cells
 from bimors_cli.training.examples.vector_features import Kind
 
 GRID = Grid(40, 30, 10, 10, 10, 10)  # 4 x 3 cells
@@ -46,7 +46,7 @@ def test_boxes_are_measured_as_pixels_are_counted(
         shares = window.mean(axis=(1, 2))
         best = int(shares.argmax())
         expected = best if shares[best] >= min_overlap and shares[best] > 0 else NO_CLASS
-        assert result == (expected if shares.any() else UNREACHED)
+        assert result == (expected if shares.any() else NO_FEATURE)
 
 
 @given(BOXES, st.floats(0, 6.3), st.tuples(st.floats(-30, 30), st.floats(-30, 30)))
@@ -57,7 +57,7 @@ def test_a_lower_overlap_only_adds(boxes: list[tuple[int, int, int, int, int]], 
     ]
     strict, loose = (np.array(labels(shapes, min_overlap=share)) for share in (0.6, 0.2))
     assert (loose[strict >= 0] == strict[strict >= 0]).all()
-    assert ((strict == UNREACHED) == (loose == UNREACHED)).all()
+    assert ((strict == NO_FEATURE) == (loose == NO_FEATURE)).all()
 
 
 def test_polygons_of_a_class_count_together_and_once() -> None:
@@ -72,18 +72,18 @@ def test_polygons_of_a_class_count_together_and_once() -> None:
 def test_a_hole_is_outside() -> None:
     ring = shapely.Polygon(shapely.box(0, 0, 30, 30).exterior, [shapely.box(10, 10, 20, 20).exterior])
     found = labels([(ring, 0)])
-    assert found[5] == UNREACHED and found.count(0) == 8
+    assert found[5] == NO_FEATURE and found.count(0) == 8
 
 
 def test_the_share_is_of_the_cell_within_the_scene() -> None:
     grid = Grid(14, 10, 10, 10, 10, 10)
     found = label_cells(grid, "polygons", np.array([shapely.box(11, 0, 100, 10)], object), np.array([0]), 1, 0.7)
-    assert found.tolist() == [UNREACHED, 0]
+    assert found.tolist() == [NO_FEATURE, 0]
 
 
 def test_lines_count_by_their_length() -> None:
     along = shapely.LineString([(2, 5), (8, 5)])
-    assert labels([(along, 2)], "lines", 0.6)[:2] == [2, UNREACHED]
+    assert labels([(along, 2)], "lines", 0.6)[:2] == [2, NO_FEATURE]
     assert labels([(along, 2)], "lines", 0.61)[0] == NO_CLASS
     across = shapely.LineString([(5, 5), (35, 5)])
     assert labels([(across, 0)], "lines", 0.6)[:4] == [NO_CLASS, 0, 0, NO_CLASS]
@@ -93,15 +93,15 @@ def test_lines_count_by_their_length() -> None:
 
 def test_points_count_wherever_their_disk_reaches() -> None:
     assert labels([(shapely.Point(5, 5), 1)], "points", 1.0)[0] == 1
-    assert labels([(shapely.Point(9.5, 5), 1)], "points")[:3] == [1, 1, UNREACHED]
-    assert labels([(shapely.Point(9, 5), 1)], "points")[:2] == [1, UNREACHED]
+    assert labels([(shapely.Point(9.5, 5), 1)], "points")[:3] == [1, 1, NO_FEATURE]
+    assert labels([(shapely.Point(9, 5), 1)], "points")[:2] == [1, NO_FEATURE]
     many = [(shapely.Point(3, 3), 2), (shapely.Point(3, 8), 1), (shapely.Point(8, 3), 1)]
     assert labels(many, "points")[0] == 1
     assert labels([(shapely.Point(3, 3), 2), (shapely.Point(8, 3), 1)], "points")[0] == 1
 
 
 def test_nothing_at_all() -> None:
-    assert labels([]) == [UNREACHED] * 12
+    assert labels([]) == [NO_FEATURE] * 12
 
 
 @pytest.mark.parametrize("corners", [50, 2000])
@@ -116,5 +116,5 @@ def test_2000_tiles_and_100_polygons_take_a_second(corners: int) -> None:
     begin = time.perf_counter()
     found = label_cells(grid, "polygons", np.array(shapes, object), np.arange(100) % 5, 5, 0.5)
     seconds = time.perf_counter() - begin
-    assert len(found) == 2000 and set(found.tolist()) >= {0, 1, 2, 3, 4, NO_CLASS, UNREACHED}
+    assert len(found) == 2000 and set(found.tolist()) >= {0, 1, 2, 3, 4, NO_CLASS, NO_FEATURE}
     assert seconds < 2

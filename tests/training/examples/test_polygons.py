@@ -69,7 +69,7 @@ def box(col: int, row: int, width: int = 1, height: int = 1) -> shapely.Polygon:
 
 
 def labelled(examples: Examples) -> dict[str, str]:
-    return {example.where: examples.labels.names[example.label] for example in examples.examples}
+    return {example.source_id: examples.labels.names[example.label] for example in examples.examples}
 
 
 def take(
@@ -100,9 +100,9 @@ def test_the_picture_is_what_classify_sees(make_raster: MakeRaster, draw: Draw) 
     for index, place in enumerate((0, len(plan.grid) - 1)):
         with SceneReader(plan.info, plan.grid, plan.bands, plan.stretch, plan.nodata) as reader:
             expected = read_tile(reader, plan.grid[place], 8).image
-        image = examples.pictures.read(index)
+        image = examples.images.read(index)
         assert image is not None and image.shape == (3, 8, 8) and (image == expected).all()
-        only = examples.take([index]).pictures.read(0)
+        only = examples.take([index]).images.read(0)
         assert only is not None and (only == expected).all()
 
 
@@ -143,7 +143,7 @@ def test_values_of_any_type_are_labels(scene: str, draw: Draw) -> None:
 def test_null_classes_and_geometries_are_left_out(scene: str, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
     path = draw([box(0, 0), box(1, 0), box(2, 0), box(3, 0), None], ["a", "b", None, " ", "c"])
     assert labelled(take(scene, path)) == {"scene/0/0": "a", "scene/0/1": "b"}
-    assert "2 features without a value of class are left out" in caplog.text
+    assert "skipped 2 features with null in field class" in caplog.text
 
 
 def test_a_layer_of_several(scene: str, draw: Draw) -> None:
@@ -198,14 +198,14 @@ def test_tiles_without_data_are_no_examples(make_raster: MakeRaster, draw: Draw)
 def test_blocks_are_squares_of_four_tiles(scene: str, draw: Draw) -> None:
     path = draw([box(0, 0, 12, 4), box(0, 4, 12, 4)], ["a", "b"])
     examples = take(scene, path)
-    blocks = {example.where: example.block for example in examples.examples}
+    blocks = {example.source_id: example.spatial_block for example in examples.examples}
     assert blocks["scene/0/0"] == blocks["scene/3/3"] == "scene/0/0"
     assert blocks["scene/3/4"] == "scene/0/1" and blocks["scene/4/3"] == "scene/1/0" and len(set(blocks.values())) == 6
     halves = take(scene, path, options=SceneOptions(tile_size="10", overlap="50%"))
-    first = {example.where for example in halves.examples if example.block == "scene/0/0"}
+    first = {example.source_id for example in halves.examples if example.spatial_block == "scene/0/0"}
     assert first == {f"scene/{row}/{col}" for row in range(7) for col in range(7)} & set(labelled(halves))
     sample = few_shot(examples, 4, 0)
-    sides = [{examples.examples[i].block for i in rows} for rows in (sample.train, sample.validation)]
+    sides = [{examples.examples[i].spatial_block for i in rows} for rows in (sample.train, sample.validation)]
     assert sides[0] and sides[1] and not sides[0] & sides[1]
 
 
@@ -218,8 +218,11 @@ def test_several_scenes(make_raster: MakeRaster, draw: Draw, caplog: pytest.LogC
     examples = take([west, east, north], path, background="rest")
     found = labelled(examples)
     assert found["west/0/11"] == found["east/0/0"] == "a" and found["east/5/0"] == "rest"
-    assert not any(where.startswith("north") for where in found) and "north.tif: no feature reaches it" in caplog.text
-    values = {e.where: examples.pictures.read(i)[0, 0, 0] for i, e in enumerate(examples.examples)}  # type: ignore[index]
+    assert (
+        not any(where.startswith("north") for where in found)
+        and "skipped north.tif: no feature intersects it" in caplog.text
+    )
+    values = {e.source_id: examples.images.read(i)[0, 0, 0] for i, e in enumerate(examples.examples)}  # type: ignore[index]
     assert (values["west/0/11"], values["east/0/0"]) == (1, 2)
     with pytest.raises(InputError, match="have one name"):
         take([west, west], path)
@@ -235,7 +238,7 @@ def test_scenes_of_one_place_share_their_blocks(make_raster: MakeRaster, draw: D
     moon = make_raster(data, name="moon.tif", crs="+proj=longlat +R=1737400 +no_defs", transform=degrees)
     path = draw([box(-20, -20, 26, 60), box(6, -20, 40, 60)], ["a", "b"])
     examples = take([*years, other, shifted], path)
-    blocks = {example.where: example.block for example in examples.examples}
+    blocks = {example.source_id: example.spatial_block for example in examples.examples}
     for where, block in blocks.items():
         scene, row, col = where.split("/")
         if scene == "2018":
@@ -247,7 +250,7 @@ def test_scenes_of_one_place_share_their_blocks(make_raster: MakeRaster, draw: D
     )
     (plan, far) = plan_scenes([years[0], moon], TILES)
     tiles = [LabelledTile(0, 0, 0), LabelledTile(1, 0, 1)]
-    assert tile_examples((plan, far), tiles)[0].block == "2014/0/0"
+    assert tile_examples((plan, far), tiles)[0].spatial_block == "2014/0/0"
 
 
 def test_across_the_antimeridian(make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -266,7 +269,7 @@ def test_what_cannot_be_read_is_left_to_the_draw(scene: str, draw: Draw, caplog:
     examples = take(scene, draw([box(0, 0, 12, 4), box(0, 4, 12, 4)], ["a", "b"]))
     size = os.path.getsize(scene)
     os.truncate(scene, size // 2)
-    with pytest.raises(InputError, match="pictures cannot be read: scene/"):
+    with pytest.raises(InputError, match="images cannot be read: scene/"):
         few_shot(examples, 4, 0)
     assert "cannot read row" in caplog.text
 
@@ -280,29 +283,29 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
         return f"{caught.value.message} | {caught.value.hint}"
 
     good = draw([box(0, 0), box(1, 0)], ["a", "b"])
-    assert "no field 'klass' | there are: class" in refusal(good, "klass")
-    assert "not found" in refusal(str(tmp_path / "none.gpkg"))
-    with pytest.raises(InputError, match="--min-overlap 2: not between"):
+    assert "no field 'klass' | its fields are class" in refusal(good, "klass")
+    assert "is not there" in refusal(str(tmp_path / "none.gpkg"))
+    with pytest.raises(InputError, match="--min-overlap 2: must be between"):
         take(scene, good, min_overlap=2)
     empty = tmp_path / "empty.gpkg"
     geopandas.GeoDataFrame({"class": []}, geometry=[], crs=32618).to_file(empty, geometry_type="Polygon")
     assert "holds no feature" in refusal(str(empty))
     far = refusal(draw([box(900, 900), box(905, 900)], ["a", "b"], "far.gpkg", crs=4326))
-    assert "no feature of" in far and "reaches scene.tif" in far
+    assert "no feature of" in far and "intersects scene.tif" in far
     assert (
         "in EPSG:32618 the scene spans (500000, 4.5992e+06, 501200, 4.6e+06)" in far
         and "the features (589999, 4.5" in far
     )
     mixed = draw([box(0, 0), box(1, 0), shapely.Point(5, 5)], ["a", "b", "a"], "mixed.gpkg")
-    assert "mixes geometries: 1 points, 2 polygons" in refusal(mixed)
+    assert "mixes geometry types: 1 points, 2 polygons" in refusal(mixed)
     collection = draw([shapely.GeometryCollection([box(0, 0), shapely.Point(5, 5)])], ["a"], "all.gpkg")
-    assert "mixes geometries: 1 collections" in refusal(collection)
+    assert "mixes geometry types: 1 collections" in refusal(collection)
     assert "null in all features" in refusal(draw([box(0, 0), box(1, 0)], [None, None], "null.gpkg"))
-    assert "only one class, 'a'; at least two are needed" in (one := refusal(draw([box(0, 0)], ["a"], "one.gpkg")))
+    assert "only the class 'a' found, at least two are needed" in (one := refusal(draw([box(0, 0)], ["a"], "one.gpkg")))
     assert "--background" in one
-    assert "written in two ways" in refusal(draw([box(0, 0), box(1, 0)], ["Lake", "lake"], "case.gpkg"))
+    assert "two spellings of one class" in refusal(draw([box(0, 0), box(1, 0)], ["Lake", "lake"], "case.gpkg"))
     small = draw([shapely.box(1, 1, 3, 3), shapely.box(21, 1, 23, 3)], ["a", "b"], "small.gpkg")
-    assert "no tile is covered" in refusal(small)
+    assert "no class covers a fraction of 0.5" in refusal(small)
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
@@ -316,8 +319,8 @@ def test_no_crs_and_another_world(scene: str, draw: Draw, make_raster: MakeRaste
 
 def test_a_class_that_no_tile_shows_is_warned_of(scene: str, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
     examples = take(scene, draw([box(0, 0), box(1, 0), shapely.box(21, 1, 23, 3)], ["a", "b", "speck"]))
-    assert "no tile is covered enough by 'speck'" in caplog.text
-    with pytest.raises(InputError, match="no example of 'speck'"):
+    assert "class 'speck' covers no tile enough" in caplog.text
+    with pytest.raises(InputError, match="class 'speck' has no example"):
         few_shot(examples, 1, 0)
 
 
@@ -348,5 +351,5 @@ def test_the_real_landsat_scene_and_its_polygons(scenes: Path) -> None:
     assert labelled(examples) == expected and set(expected.values()) == set(examples.labels.names)
     assert set(examples.labels.names) == {"forest", "barren", "herbaceous", "water", "urban"}
     sample = few_shot(examples, 4, 0)
-    sides = [{examples.examples[i].block for i in rows} for rows in (sample.train, sample.validation)]
+    sides = [{examples.examples[i].spatial_block for i in rows} for rows in (sample.train, sample.validation)]
     assert not sides[0] & sides[1] and {examples.examples[i].label for i in sample.validation} == set(range(5))

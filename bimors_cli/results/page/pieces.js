@@ -1,7 +1,7 @@
 "use strict";
 
-// A picture in pieces. Only those that are looked at are decoded, and only the latest are kept.
-class Pictures {
+// The image of the scene in pieces. Only visible pieces are decoded, and only the latest stay in the cache.
+class ImagePieces {
   constructor(page, whenLoaded) {
     this.width = page.width;
     this.height = page.height;
@@ -26,34 +26,34 @@ class Pictures {
     return image;
   }
 
-  // Draw the part of the picture that `view` shows: x and y of the picture's first corner, pixels of the context a
-  // pixel of the picture.
+  // Draw the part of the image that is visible in `view`: x and y of the upper left corner of the image, and scale in
+  // pixels of the context per pixel of the image.
   draw(context, view, width, height) {
-    const place = (value, start) => Math.round(start + value * view.scale);
+    const position = (value, start) => Math.round(start + value * view.scale);
     context.imageSmoothingEnabled = view.scale < 3;
     context.imageSmoothingQuality = "high";
     if (this.overview.complete && this.overview.naturalWidth) {
       context.drawImage(this.overview, view.x, view.y, this.width * view.scale, this.height * view.scale);
     }
     if (view.scale * this.width <= this.overview.naturalWidth * 1.1) return;
-    const seen = [];
+    const visible = [];
     this.boxes.forEach((box, number) => {
       const [left, top, right, bottom] = box;
-      const isSeen = place(right, view.x) > 0 && place(left, view.x) < width && place(bottom, view.y) > 0 && place(top, view.y) < height;
-      if (isSeen) seen.push(number);
+      const isVisible = position(right, view.x) > 0 && position(left, view.x) < width && position(bottom, view.y) > 0 && position(top, view.y) < height;
+      if (isVisible) visible.push(number);
     });
-    for (const number of seen) {
+    for (const number of visible) {
       const [left, top, right, bottom] = this.boxes[number];
       const image = this.piece(number);
       if (!image.complete || !image.naturalWidth) continue;
-      const x = place(left, view.x), y = place(top, view.y);
-      context.drawImage(image, x, y, place(right, view.x) - x, place(bottom, view.y) - y);
+      const x = position(left, view.x), y = position(top, view.y);
+      context.drawImage(image, x, y, position(right, view.x) - x, position(bottom, view.y) - y);
     }
-    const kept = Math.max(Pictures.KEPT, 2 * seen.length);
+    const limit = Math.max(ImagePieces.CACHED, 2 * visible.length);
     for (const number of this.loaded.keys()) {
-      if (this.loaded.size <= kept) break;
+      if (this.loaded.size <= limit) break;
       this.loaded.delete(number);
     }
   }
 }
-Pictures.KEPT = 96; // 1 MB each when decoded
+ImagePieces.CACHED = 96; // 1 MB each when decoded
