@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from filelock import FileLock, Timeout
 
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
@@ -23,6 +20,7 @@ from bimors_cli.evaluation.results import LEDGER, RESULTS, Findings, write_resul
 from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trial_log import TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, learning, run_trials, trials_of
+from bimors_cli.locks import acquire_lock
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress as SilentStop
@@ -97,9 +95,15 @@ def compare(
     _check_output(folder, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = acquire_lock(
+            folder / LOCK,
+            JournalError,
+            f"{folder}: another run is writing these results",
+            "wait until it ends, or use another -o",
+        )
     except OSError as error:
         raise OutputError(f"{folder}: cannot write there: {error.strerror or error}", "choose another -o") from error
-    with _locked(folder):
+    with lock:
         if options.overwrite:
             (folder / LEDGER).unlink(missing_ok=True)
         ledger = TrialLog(folder / LEDGER)
@@ -190,20 +194,3 @@ def _check_output(folder: Path, options: EvaluateOptions) -> None:
             f"{folder}: {'results are' if finished else 'a run that was not finished is'} there",
             "keep its finished trials with --resume, start anew with --overwrite, or choose another folder with -o",
         )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise JournalError(f"{folder}: another run works on it", "wait for it, or use another -o") from None
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write there: {error.strerror or error}", "choose another -o") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()

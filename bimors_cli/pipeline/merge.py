@@ -18,7 +18,13 @@ from bimors_cli.output.formats import GEOJSONSEQ, STDOUT, guess_format, is_known
 from bimors_cli.pipeline.checkpoint.journal_format import differences, ignoring_file_times, lock_owner
 from bimors_cli.pipeline.checkpoint.lock import is_locked
 from bimors_cli.pipeline.checkpoint.shard_header import command_of, options_of
-from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJournals, merge_state, open_journal, remove
+from bimors_cli.pipeline.checkpoint.shard_journals import (
+    ShardJournal,
+    ShardJournals,
+    delete_journals,
+    merge_state,
+    open_journal,
+)
 from bimors_cli.pipeline.checkpoint.unfinished import exclusive
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
@@ -98,7 +104,7 @@ def merge(
     with exclusive(output):
         state = merge_state(journals[0], output)
         if state == "written" and output.exists():
-            remove([journal.path for journal in journals])
+            delete_journals([journal.path for journal in journals])
             return Summary(output=options.output, finished_before=True)
         _check_whole(journals)
         # What an earlier merge was killed over is its own to replace.
@@ -113,7 +119,7 @@ def merge(
         if options.overwrite:
             remove_unfinished(output, output, shards)
         else:
-            finished.note("begun")
+            finished.write_state("begun")
         write_layer(job, finished, stop, resume=resume, go_on=GO_ON)
     if job.summary.failed:
         job.summary.journal = None
@@ -156,7 +162,7 @@ def _check_whole(journals: Sequence[ShardJournal]) -> None:
         what = "shard {} is" if len(missing) == 1 else "shards {} are"
         raise InputError(
             f"{what.format(_listed(list(map(str, missing))))} not among the journals",
-            f"one is made by: {shlex.join(command_of(first.origin, missing[0]))}",
+            f"one is made by: {shlex.join(command_of(first.shard_header, missing[0]))}",
         )
     for journal in journals[1:]:
         _compare(first.header.run, journal.header.run, f"{journal.path.name}: not of the run of {first.path.name}")
@@ -184,7 +190,7 @@ def _compare(old: Any, new: Any, what: str) -> None:
 
 def _options(options: MergeOptions, journal: ShardJournal, *, resume: bool) -> ClassifyOptions:
     """Make the options of the run again, with what is other on this machine."""
-    origin = options_of(journal.origin.options, shard=None)
+    origin = options_of(journal.shard_header.options, shard=None)
     form = options.format
     if form is None and not is_known_suffix(Path(options.output)):
         form = origin.format
@@ -236,14 +242,14 @@ def _read(
             raise Interrupted(stop.signal_number, "interrupted; nothing was written", f"{GO_ON} to go on")
 
     finished.read(advance)
-    missing = finished.missing()
+    missing = finished.unfinished()
     if missing:
         told = _listed([f"{journal.shard} lacks {lacks:,} of {shall:,} tiles" for journal, lacks, shall in missing])
         journal, _, _ = missing[0]
         raise InputError(
             f"not all shards are finished: {told}",
             f"go on with {'each' if len(missing) > 1 else 'it'}: "
-            f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}",
+            f"{shlex.join(command_of(journal.shard_header, journal.shard, '--resume'))}",
         )
     return finished
 
@@ -254,7 +260,7 @@ def _again(failed: int, journals: Sequence[ShardJournal], shards: set[Shard]) ->
     return (
         f"{failed:,} tiles failed, in shards {_listed(list(map(str, sorted(shards))))}: "
         "try each again, then merge again: "
-        f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}"
+        f"{shlex.join(command_of(journal.shard_header, journal.shard, '--resume'))}"
     )
 
 

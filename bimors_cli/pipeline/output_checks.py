@@ -13,7 +13,7 @@ from bimors_cli.output.formats import GPKG, STDOUT, check_layer, try_layer, writ
 from bimors_cli.output.geopackage import check_append, read_provenance
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
-from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
+from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, delete_unfinished, exclusive, unfinished_runs
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
 
@@ -89,7 +89,7 @@ def _check_leftovers(plan: LayerPlan, checkpoint_path: Path, shards: int | None,
 def remove_unfinished(output: Path, checkpoint_path: Path, shards: int | None = None) -> None:
     """Remove what other runs of an output left, by who holds it; parameters as `check_output`, errors as `remove`."""
     for left in _of_others(output, checkpoint_path, shards):
-        remove(left)
+        delete_unfinished(left)
 
 
 def discard_unfinished(output: Path, checkpoint_path: Path, shards: int | None = None) -> None:

@@ -109,7 +109,7 @@ def _tell_of_shard(job: Job, journal: TileStore) -> None:
     """Count what the journal of a finished shard holds, and say what is done with it."""
     assert job.shard is not None
     summary, count = job.summary, job.shard.count
-    for _ in summary.count(journal.records()):
+    for _ in summary.count(journal.results()):
         pass
     summary.output = str(journal.path)
     summary.none = f"shard {job.shard} has no tiles"

@@ -66,7 +66,7 @@ class _Watched:
         self._finished, self._stop, self._go_on = finished, stop, go_on
 
     def __iter__(self) -> Iterator[TileResult]:
-        for record in self._finished.records():
+        for record in self._finished.results():
             raise_if_stopped(self._stop, self._finished, self._go_on)
             yield record
 

@@ -190,7 +190,7 @@ def test_two_trainings_of_one_output(forks: Forks, tiny_bundle: Bundle, tmp_path
     first.when(begun.exists)
     for option in ("--resume", "--overwrite"):
         second = forks.run([*args, option], tmp_path)
-        assert_refused(second, 1, "another run works", "another -o")
+        assert_refused(second, 1, "another run is writing", "another -o")
     (tmp_path / GO).touch()
     assert first.wait().code == 0
 

@@ -219,7 +219,9 @@ def test_files_that_are_no_shards(shards: Shards, tmp_path: Path) -> None:
             tmp_path / "out.gpkg", [tmp_path / "wrong"], JournalError
         )
     journals[0].write_bytes(line({**header, "options": {"scenes": 3}}) + journals[0].read_bytes().partition(b"\n")[2])
-    assert "options of the shards cannot be used here" in refused(tmp_path / "out.gpkg", journals)
+    assert "options in the shards' journals are invalid: scenes: not an array" in refused(
+        tmp_path / "out.gpkg", journals
+    )
 
 
 def test_unfinished_and_torn(shards: Shards, tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, target: str, nth: int = 1) -> None:
     [
         ("bimors_cli.pipeline.write_layer:write_rows", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.delete", 1),
-        ("bimors_cli.pipeline.checkpoint.shard_journals:remove", 1),
+        ("bimors_cli.pipeline.checkpoint.shard_journals:delete_journals", 1),
         ("pathlib:Path.unlink", 4),
     ],
 )

@@ -39,10 +39,10 @@ def take_up(job: Job, progress: Progress) -> Iterator[tuple[Journal, TileIndices
     plan = job.plan
     sizes = [len(scene.grid) for scene in plan.scenes]
     with Journal(
-        job.checkpoint_path, plan.run_key(), sizes, resume=plan.options.resume, origin=job.origin()
+        job.checkpoint_path, plan.run_key(), sizes, resume=plan.options.resume, shard_header=job.origin()
     ) as journal:
         total = job.todo()
-        todo = journal.missing(total)
+        todo = journal.pending(total)
         job.summary.resumed = count(total) - count(todo)
         progress.begin(count(total), job.summary.resumed)
         yield journal, todo

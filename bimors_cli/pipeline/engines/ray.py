@@ -16,7 +16,7 @@ from typing import Any, Final
 from bimors_cli import errors
 from bimors_cli.errors import BimorsError, DeviceError, InputError, JournalError, WorkerError
 from bimors_cli.options.classify import InferenceOptions
-from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, make_tasks
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.engines.ray_cluster import check_installed, cluster
 from bimors_cli.pipeline.engines.ray_worker import Worker
@@ -67,13 +67,13 @@ def look(job: Job, progress: Progress, stop: StopRequest) -> Iterator[ParquetSto
     plan = job.plan
     with ParquetStore(plan) as blocks:
         total = all_tiles(plan)
-        todo = blocks.missing(total)
+        todo = blocks.pending(total)
         job.summary.resumed = count(total) - count(todo)
         progress.begin(count(total), job.summary.resumed)
         if count(todo):
             _look(job, todo, blocks, progress, stop)
-            blocks.look()
-            if lost := count(blocks.absent(total)):
+            blocks.refresh()
+            if lost := count(blocks.missing(total)):
                 raise JournalError(
                     f"{blocks.path.name}: {lost:,} finished tiles are not there any more",
                     "run the same command with --resume",
@@ -88,7 +88,7 @@ def _look(job: Job, todo: TileIndices, blocks: ParquetStore, progress: Progress,
     with cluster(options.ray_address) as ray:
         raise_if_stopped(stop, blocks)
         share = _share(ray, options)
-        parts = list(cut(todo, share.workers))
+        parts = list(make_tasks(todo, share.workers))
         share = replace(share, workers=min(share.workers, len(parts)))
         job.summary.seconds["starting Ray"], clock = time.perf_counter() - clock, time.perf_counter()
         errand = _errand(job, blocks.session, share)
@@ -119,7 +119,7 @@ def _note(told: WorkerUpdate, job: Job, blocks: ParquetStore, progress: Progress
         summary.seconds[name] = summary.seconds.get(name, 0.0) + seconds
     summary.caption_hits += told.caption_hits
     summary.caption_misses += told.caption_misses
-    if fresh := blocks.note(told.block, told.done):
+    if fresh := blocks.report(told.block, told.done):
         progress.advance(fresh)
 
 

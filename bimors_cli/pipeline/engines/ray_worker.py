@@ -26,7 +26,7 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.pipeline.checkpoint.parquet_part import TileTask
-from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_place
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_store
 from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.job import Batches, Work
@@ -90,7 +90,7 @@ class _Site:
         self._errand = errand
         plan = errand.job.plan
         self._plan: InferencePlan = replace(plan, bundle=_same_bundle(plan))
-        self._writer = ParquetWriter(blocks_place(plan), plan, errand.session)
+        self._writer = ParquetWriter(blocks_store(plan), plan, errand.session)
         self._model: _Model | None = None
         self._checked: set[int] = set()
 
@@ -98,7 +98,7 @@ class _Site:
         """Look at the tiles of a block that no file has yet."""
         missing = self._writer.begin(block)  # before anything that may kill this process
         left = len(missing)
-        done = len(block.places()) - left
+        done = len(block.indices()) - left
         if done:
             yield WorkerUpdate(block=block.number, done=done)
         self._check_scene(block.scene)
@@ -111,7 +111,7 @@ class _Site:
         for records in self._model.look(block.scene, missing):
             fresh += records
             if time.monotonic() - clock >= WRITE_SECONDS or len(fresh) == left:
-                self._writer.write(block, fresh)
+                self._writer.append(block, fresh)
                 done, left = done + len(fresh), left - len(fresh)
                 yield self._model.told(block.number, done)
                 fresh, clock = [], time.monotonic()

@@ -32,8 +32,8 @@ def test_records_come_back_in_the_order_of_the_grid(path: Path) -> None:
         journal.append(records((1, 2), (0, 7)))
         journal.append(records((0, 3)))
         journal.append([])
-        assert [(r.scene, r.index) for r in journal.records()] == [(0, 3), (0, 7), (1, 2)]
-        assert list(journal.records())[2] == records((1, 2))[0]
+        assert [(r.scene, r.index) for r in journal.results()] == [(0, 3), (0, 7), (1, 2)]
+        assert list(journal.results())[2] == records((1, 2))[0]
 
 
 def test_resume_knows_what_is_done(path: Path) -> None:
@@ -43,7 +43,7 @@ def test_resume_knows_what_is_done(path: Path) -> None:
         assert journal.is_done(0, 3) and journal.is_done(1, 0) and not journal.is_done(0, 0)
         assert journal.count() == 2
         journal.append(records((0, 0)))
-        assert [r.index for r in journal.records()] == [0, 3, 0]
+        assert [r.index for r in journal.results()] == [0, 3, 0]
 
 
 def test_without_resume_it_starts_anew(path: Path) -> None:
@@ -56,11 +56,11 @@ def test_without_resume_it_starts_anew(path: Path) -> None:
 def test_failed_tiles_are_tried_again_and_the_new_answer_counts(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
         journal.append([TileResult(0, 1, "read_error"), TileResult(0, 2, "nodata")])
-        assert [r.reason for r in journal.records()] == ["read_error", "nodata"]
+        assert [r.reason for r in journal.results()] == ["read_error", "nodata"]
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert not journal.is_done(0, 1) and journal.is_done(0, 2)
         journal.append(records((0, 1)))
-        assert [r.reason for r in journal.records()] == [None, "nodata"]
+        assert [r.reason for r in journal.results()] == [None, "nodata"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -76,7 +76,7 @@ def test_a_torn_tail_costs_only_itself(path: Path, cut: int, junk: bytes) -> Non
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert journal.count() == whole[1] - 1 - whole[0]
         journal.append(records((0, 9)))
-        assert [r for r in journal.records() if r.index == 9] == records((0, 9))
+        assert [r for r in journal.results() if r.index == 9] == records((0, 9))
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert journal.is_done(0, 9)
 
