@@ -114,7 +114,9 @@ def test_two_runs_of_one_output(start: Start, tmp_path: Path, args: tuple[object
     first = waiting(start, tmp_path, "out.gpkg")
     second = start("-o", "out.gpkg", *args).wait()
     if args:
-        assert_refused(second, 1, f"another run is writing this output (process {first.process.pid} on ", "wait for it")
+        assert_refused(
+            second, 1, f"another run is writing this output (process {first.process.pid} on ", "wait until it ends"
+        )
     else:
         assert_refused(second, 2, "a run of this output was not finished", "--resume")
     (tmp_path / GO).touch()

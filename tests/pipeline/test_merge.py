@@ -240,7 +240,7 @@ def test_records_of_another_shard(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(2)
     with journals[0].open("ab") as file:
         file.write(line(TileResult(0, 35, None, ((0, 0.5),), "stray").to_json()))
-    assert "holds what no run has written" in refused(tmp_path / "out.gpkg", journals, JournalError)
+    assert "the journal is damaged" in refused(tmp_path / "out.gpkg", journals, JournalError)
 
 
 def test_a_shard_that_is_still_at_work(shards: Shards, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_journals_that_cannot_be_removed(
 
     monkeypatch.setattr(Path, "unlink", protected)
     assert len(merged(tmp_path / "out.gpkg", journals)) == 31
-    assert caplog.text.count("cannot be removed: Permission denied") == 2
+    assert caplog.text.count("cannot be deleted: Permission denied") == 2
 
 
 def test_an_output_that_is_there(shards: Shards, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_copies_of_a_scene(shards: Shards, tmp_path: Path, scene: str, caplog: p
     os.utime(scene, ns=(1, 1))
     with caplog.at_level(logging.WARNING):
         shards.work("1/2", resume=True)
-    assert "was begun on another copy of a scene" in caplog.text
+    assert "was started with another copy of a scene" in caplog.text
     journals.append(shards.work("2/2"))
     os.utime(scene, ns=(2, 2))
     with caplog.at_level(logging.WARNING):
@@ -428,7 +428,7 @@ def test_a_merge_that_was_killed_goes_on(
     left = journals_of(tmp_path)
     assert left
     summary = bimors_cli.merge(out, left)
-    assert summary.output == str(out) and summary.finished_before == (len(left) < 3 or "remove" in target)
+    assert summary.output == str(out) and summary.finished_before == (len(left) < 3 or "delete_journals" in target)
     assert not journals_of(tmp_path)
     rows = layer(out) if name.endswith("gpkg") else geopandas.read_file(out)
     assert sorted(rows["caption"]) == sorted(record.caption for record in shards.whole() if record.reason is None)

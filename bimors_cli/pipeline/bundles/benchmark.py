@@ -23,7 +23,7 @@ from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TO
 from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
-from bimors_cli.pipeline.inference.predict import group_size
+from bimors_cli.pipeline.inference.predict import tile_batch_size
 from bimors_cli.scene.grid import Grid
 
 # Names of one to three words, as people give them.
@@ -270,12 +270,12 @@ def _classify(
     """Take pictures through all stages, in groups as classify does; return the seconds of each stage, and of all."""
     models = classifier.models
     models.seconds = {}
-    size = group_size(models.batches.most, (pictures.shape[2], pictures.shape[3]))
+    size = tile_batch_size(models.batches.most, (pictures.shape[2], pictures.shape[3]))
     begin = time.perf_counter()
     for first in range(0, len(pictures), size):
         group = slice(first, first + size)
-        _, gist = classifier.look(pictures[group], None if keys is None else keys[group])
-        classifier.answer(gist)
+        _, features = classifier.encode(pictures[group], None if keys is None else keys[group])
+        classifier.probabilities(features)
     wait_for(models.device)
     return models.seconds, time.perf_counter() - begin
 

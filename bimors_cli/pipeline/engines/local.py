@@ -63,5 +63,5 @@ def batches(job: Job, todo: TileIndices) -> Batches:
         summary.seconds["loading the model"] = time.perf_counter() - clock
         models.seconds = summary.seconds
         for records in work(todo, summary.seconds):
-            summary.caption_hits, summary.caption_misses = cache.known, cache.described
+            summary.caption_hits, summary.caption_misses = cache.hits, cache.misses
             yield records

@@ -161,7 +161,7 @@ class _Model:
 
     def told(self, block: int, done: int) -> WorkerUpdate:
         """Say what was done since this was asked last."""
-        known, described = self._cache.known, self._cache.described
+        known, described = self._cache.hits, self._cache.misses
         told = WorkerUpdate(
             block=block,
             done=done,

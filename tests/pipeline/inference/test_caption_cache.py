@@ -77,7 +77,7 @@ def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache
     with open_caption_cache() as cache:
         assert ask(cache, images[:2]) == (expected[:2], [2])
         assert ask(cache, images[[0, 2, 2, 1, 3, 0]]) == ([expected[i] for i in (0, 2, 2, 1, 3, 0)], [2])
-        assert (cache.known, cache.described) == (4, 4)
+        assert (cache.hits, cache.misses) == (4, 4)
     with open_caption_cache() as cache:  # another run
         assert ask(cache, images) == (expected, [2])
         assert ask(cache, images) == (expected, [])
@@ -114,18 +114,18 @@ def test_the_source_is_the_captioner_alone(tiny_bundle: Bundle, tmp_path: Path) 
 @given(captions=st.dictionaries(st.binary(min_size=32, max_size=32), st.text(st.characters(codec="utf-8"))))
 def test_any_caption_comes_back(captions: dict[bytes, str]) -> None:
     with open_caption_cache(keep=False) as cache:
-        cache.keep(SOURCE, captions)
-        assert cache.find([*captions, b"no key"]) == captions
+        cache.put(SOURCE, captions)
+        assert cache.get([*captions, b"no key"]) == captions
 
 
 def test_many_keys_in_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = {i.to_bytes(32): f"number {i}" for i in range(2500)}
     with open_caption_cache() as cache:
-        cache.keep(SOURCE, captions)
-        assert cache.find(captions.keys()) == captions
+        cache.put(SOURCE, captions)
+        assert cache.get(captions.keys()) == captions
         statements: list[str] = []
         cache._db.set_trace_callback(statements.append)
-        cache.find(list(captions)[:32])
+        cache.get(list(captions)[:32])
         assert len(statements) == 1
 
 
@@ -149,14 +149,14 @@ def test_what_was_not_used_for_longest_goes_first(caption_cache: Path, monkeypat
     captions = [{(100 * i + j).to_bytes(32): "so " * 20 for j in range(100)} for i in range(60)]
     with CaptionCacheFile(caption_cache, limit) as cache:
         for some in captions:
-            cache.keep(SOURCE, some)
-            assert cache.find(captions[0]) == captions[0]  # used all the time
+            cache.put(SOURCE, some)
+            assert cache.get(captions[0]) == captions[0]  # used all the time
             clock[0] += 2 * caption_store.USE_SECONDS
-        assert cache.find(captions[1]) == {} and cache.find(captions[59]) == captions[59]
+        assert cache.get(captions[1]) == {} and cache.get(captions[59]) == captions[59]
     assert caption_cache.stat().st_size <= 1.2 * limit
     with CaptionCacheFile(caption_cache, limit // 4) as cache:  # the user made it smaller
-        cache.keep(SOURCE, {b"new": "one"})
-        assert cache.find([b"new"]) == {b"new": "one"}
+        cache.put(SOURCE, {b"new": "one"})
+        assert cache.get([b"new"]) == {b"new": "one"}
     assert caption_cache.stat().st_size <= 1.2 * limit / 4
 
 
@@ -172,7 +172,7 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch, given: str, size: int) -> None:
 @pytest.mark.parametrize("given", ["much", "-1", "1e9", "5 apples", "nan", "١GB"])
 def test_no_sizes(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("BIMORS_CACHE_SIZE", given)
-    with pytest.raises(InputError, match="no size"):
+    with pytest.raises(InputError, match="not a size"):
         open_caption_cache()
 
 
@@ -197,7 +197,7 @@ def wrong(path: Path, how: str) -> None:
             db.execute("CREATE TABLE places (url TEXT)")
     else:
         with CaptionCacheFile(path, LIMIT) as cache:
-            cache.keep(SOURCE, {i.to_bytes(32): "word " * 20 for i in range(500)})
+            cache.put(SOURCE, {i.to_bytes(32): "word " * 20 for i in range(500)})
         if how == "torn":
             content = bytearray(path.read_bytes())
             content[4096:] = bytes(len(content) - 4096)
@@ -244,7 +244,7 @@ def test_a_locked_cache_is_a_warning(
         with pytest.raises(CacheError, match="locked"):
             clear_cache()
         other.execute("ROLLBACK")
-        assert cache.find([]) == {}
+        assert cache.get([]) == {}
     assert clear_cache()[0] == 1
 
 
@@ -260,11 +260,11 @@ def test_a_full_disk_is_a_warning(caption_cache: Path, caplog: pytest.LogCapture
 WRITER = """
 import sys
 from pathlib import Path
-from bimors_cli.pipeline.inference.caption_cache import CaptionCache, Source
-cache = CaptionCache(Path(sys.argv[1]), 10**9)
+from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, CaptionerId
+cache = CaptionCacheFile(Path(sys.argv[1]), 10**9)
 assert cache._path is not None
 for i in range(int(sys.argv[2]), int(sys.argv[3])):
-    cache.keep(Source("tiny", sys.argv[2], "4 beams"), {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)})
+    cache.put(CaptionerId("tiny", sys.argv[2], "4 beams"), {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)})
     print(i, flush=True)
 """  # noqa: E501
 
@@ -280,7 +280,7 @@ def test_several_runs_at_once(caption_cache: Path) -> None:
         _, said = writer.communicate(timeout=120)
         assert writer.returncode == 0 and said == "", said
     with open_caption_cache() as cache:
-        assert cache.find([i.to_bytes(32) for i in range(2500)]) == {i.to_bytes(32): f"number {i}" for i in range(2500)}
+        assert cache.get([i.to_bytes(32) for i in range(2500)]) == {i.to_bytes(32): f"number {i}" for i in range(2500)}
     assert [entries for source, entries, *_ in cache_facts().sources if source.captioner == "0"] == [1000]
 
 
@@ -294,8 +294,8 @@ def test_a_killed_run_leaves_what_it_had_finished(caption_cache: Path, caplog: p
         writer.wait(timeout=60)
     with open_caption_cache() as cache:
         keys = [i.to_bytes(32) for i in range(200)]
-        assert cache.find(keys) == {key: f"number {i}" for i, key in enumerate(keys)}
-        cache.keep(SOURCE, {b"after": "it"})
+        assert cache.get(keys) == {key: f"number {i}" for i, key in enumerate(keys)}
+        cache.put(SOURCE, {b"after": "it"})
     assert caplog.text == ""
     with closing(sqlite3.connect(caption_cache)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
