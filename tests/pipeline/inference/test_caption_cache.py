@@ -30,7 +30,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import MOST_WORKERS
-from bimors_cli.pipeline.inference import cache_db as caption_store
+from bimors_cli.pipeline.inference import cache_db
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import (
     CachedCaptioner,
@@ -50,13 +50,13 @@ LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
 
 
-def pictures(count: int, side: int = 8, seed: int = 0) -> torch.Tensor:
+def random_images(count: int, side: int = 8, seed: int = 0) -> torch.Tensor:
     values = np.random.default_rng(seed).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
     return torch.from_numpy(values)
 
 
 class Speaker:
-    """Says of each picture its sum, and counts its pictures."""
+    """Says of each picture its sum, and counts its random_images."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -72,7 +72,7 @@ def ask(cache: CaptionCacheFile, images: torch.Tensor, source: CaptionerId = SOU
 
 
 def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache: Path) -> None:
-    images = pictures(6)
+    images = random_images(6)
     expected = Speaker()(images)
     with open_caption_cache() as cache:
         assert ask(cache, images[:2]) == (expected[:2], [2])
@@ -85,7 +85,7 @@ def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache
 
 
 def test_the_key_is_pixels_shape_captioner_and_settings() -> None:
-    images = pictures(1)
+    images = random_images(1)
     with open_caption_cache() as cache:
         ask(cache, images)
         assert ask(cache, images)[1] == []
@@ -133,7 +133,7 @@ def test_the_file_is_the_users_alone(caption_cache: Path) -> None:
     before = os.umask(0)
     try:
         with open_caption_cache() as cache:
-            ask(cache, pictures(2))
+            ask(cache, random_images(2))
             files = [path for path in caption_cache.parent.iterdir() if not path.name.endswith(".lock")]
             assert len(files) == 3  # with the write-ahead log and its index
             assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -142,16 +142,16 @@ def test_the_file_is_the_users_alone(caption_cache: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first(caption_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caption_store, "REMOVED_AT_ONCE", 100)
+    monkeypatch.setattr(cache_db, "REMOVED_AT_ONCE", 100)
     limit = 400_000
     clock = [1_000_000.0]
-    monkeypatch.setattr(caption_store.time, "time", lambda: clock[0])
+    monkeypatch.setattr(cache_db.time, "time", lambda: clock[0])
     captions = [{(100 * i + j).to_bytes(32): "so " * 20 for j in range(100)} for i in range(60)]
     with CaptionCacheFile(caption_cache, limit) as cache:
         for some in captions:
             cache.put(SOURCE, some)
             assert cache.get(captions[0]) == captions[0]  # used all the time
-            clock[0] += 2 * caption_store.USE_SECONDS
+            clock[0] += 2 * cache_db.USE_SECONDS
         assert cache.get(captions[1]) == {} and cache.get(captions[59]) == captions[59]
     assert caption_cache.stat().st_size <= 1.2 * limit
     with CaptionCacheFile(caption_cache, limit // 4) as cache:  # the user made it smaller
@@ -179,7 +179,7 @@ def test_no_sizes(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
 def test_a_size_of_zero_keeps_nothing(caption_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIMORS_CACHE_SIZE", "0")
     with open_caption_cache() as cache:
-        assert ask(cache, pictures(2)[[0, 1, 1]])[1] == [2]
+        assert ask(cache, random_images(2)[[0, 1, 1]])[1] == [2]
     assert not caption_cache.parent.exists()
 
 
@@ -213,7 +213,7 @@ def test_a_cache_that_cannot_be_used_is_a_warning(
 ) -> None:
     wrong(caption_cache, how)
     before = caption_cache.read_bytes() if caption_cache.is_file() else b""
-    images = pictures(3)
+    images = random_images(3)
     with open_caption_cache() as cache:
         assert ask(cache, images)[0] == Speaker()(images)
         assert ask(cache, images)[1] == []  # known within the run all the same
@@ -234,8 +234,8 @@ def test_a_cache_that_cannot_be_used_is_a_warning(
 def test_a_locked_cache_is_a_warning(
     caption_cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caption_store, "WAIT_SECONDS", 0.05)
-    images = pictures(2)
+    monkeypatch.setattr(cache_db, "WAIT_SECONDS", 0.05)
+    images = random_images(2)
     with open_caption_cache() as cache, closing(sqlite3.connect(caption_cache, isolation_level=None)) as other:
         ask(cache, images[:1])
         other.execute("BEGIN IMMEDIATE")
@@ -252,9 +252,9 @@ def test_a_full_disk_is_a_warning(caption_cache: Path, caplog: pytest.LogCapture
     with open_caption_cache() as cache:
         pages = cache._db.execute("PRAGMA page_count").fetchone()[0]
         cache._db.execute(f"PRAGMA max_page_count = {pages}")
-        assert ask(cache, pictures(500))[1] == [500]
+        assert ask(cache, random_images(500))[1] == [500]
         assert "full" in caplog.text
-        assert ask(cache, pictures(500))[1] == []
+        assert ask(cache, random_images(500))[1] == []
 
 
 WRITER = """
@@ -305,15 +305,15 @@ def test_facts_and_clearing(caption_cache: Path) -> None:
     assert cache_facts().entries == 0 and clear_cache() == (0, 0) and not caption_cache.exists()
     other = CaptionerId("large", "cd" * 32, "4 beams")
     with open_caption_cache() as cache:
-        ask(cache, pictures(40))
-        ask(cache, pictures(30), other)
+        ask(cache, random_images(40))
+        ask(cache, random_images(30), other)
         facts = cache_facts()  # while a run has it open
         assert {source: entries for source, entries, *_ in facts.sources} == {SOURCE: 40, other: 30}
         assert all(abs(newest.timestamp() - time.time()) < 100 for *_, newest in facts.sources)
         assert facts.entries == 70 and facts.bytes > 4096 and facts.limit == 2**30
         entries, size = clear_cache()
         assert entries == 70 and size > 0
-        assert ask(cache, pictures(2))[1] == [2]  # the run goes on with the emptied one
+        assert ask(cache, random_images(2))[1] == [2]  # the run goes on with the emptied one
     assert cache_facts().entries == 2
 
 
@@ -328,7 +328,7 @@ def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
 
 @pytest.fixture
 def described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures the captioner was shown, batch by batch."""
+    """How many random_images the captioner was shown, batch by batch."""
     counts: list[int] = []
     describe = Captioner.describe
 
@@ -386,7 +386,7 @@ def test_the_option_does_not_decide_rows(make_raster, classify: Classify) -> Non
 
 
 def test_models_ask_the_cache_first(tiny_bundle: Bundle, described: list[int]) -> None:
-    images = pictures(3, side=32)
+    images = random_images(3, side=32)
     with open_caption_cache() as cache:
         models = load_models(tiny_bundle, "cpu", caption_cache=cache)
         first = models.gather(images)
