@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
 from bimors_cli.bundle.adapter import MANIFEST as ADAPTER_MANIFEST
@@ -21,6 +20,7 @@ from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bund
 from bimors_cli.bundle.safetensors_file import check_finite
 from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.errors import BimorsError, BundleError, InputError
+from bimors_cli.locks import acquire_lock
 
 HOME = "BIMORS_HOME"
 # Valid as a folder name on every system.
@@ -126,17 +126,15 @@ def locked(target: Path) -> Iterator[None]:
     """
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(f".{target.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BundleError(
-                f"{target}: another bimors fetches, unpacks or removes it now", "wait until it is done"
-            ) from None
-    try:
+        lock = acquire_lock(
+            target.with_name(f".{target.name}.lock"),
+            BundleError,
+            f"{target}: another bimors process is installing or removing this bundle",
+            "wait until it ends",
+            keep_file=True,
+        )
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

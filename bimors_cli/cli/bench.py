@@ -40,7 +40,7 @@ def _lines(figures: Figures) -> Iterator[str]:
     on = f"{figures.device}, {figures.threads} threads" if figures.device == "cpu" else figures.device
     yield (
         f"{figures.bundle} on {on}, {figures.precision}; {figures.labels} labels, {figures.tiles} tiles of "
-        f"{figures.picture} px; loaded in {duration(figures.loading)}"
+        f"{figures.image_size} px; loaded in {duration(figures.loading)}"
     )
     yield ""
     yield f"{'STAGE':15}  {'ms/tile':>9}  {'SHARE OF TIME':>13}  {'GFLOP/tile':>10}  {'OF CEILING':>10}  {'BATCH':>5}"
@@ -48,10 +48,10 @@ def _lines(figures: Figures) -> Iterator[str]:
     for stage in figures.stages:
         yield (
             f"{stage.name:15}  {stage.ms_per_tile:>9.2f}  {100 * stage.ms_per_tile / whole:>11.0f} %  "
-            f"{stage.gflop_per_tile:>10.3f}  {100 * stage.share_of_ceiling:>8.1f} %  {stage.batch_size:>5}"
+            f"{stage.gflop_per_tile:>10.3f}  {100 * stage.fraction_of_ceiling:>8.1f} %  {stage.batch_size:>5}"
         )
     yield ""
-    yield f"{'all stages':15}  {1 / each:>9.1f} tiles/s  {100 * figures.share_of_ceiling:.1f} % of the ceiling"
+    yield f"{'all stages':15}  {1 / each:>9.1f} tiles/s  {100 * figures.fraction_of_ceiling:.1f} % of the ceiling"
     yield f"{'captions cached':15}  {1 / each_cached:>9.1f} tiles/s"
     yield f"{'ceiling':15}  {figures.ceiling / 1e9:>9,.0f} GFLOP/s, of a large matrix product in {figures.precision}"
     if figures.memory is not None:

@@ -38,12 +38,12 @@ def info(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) 
             }
             for source, entries, oldest, newest in facts.sources
         ]
-        sizes = {"entries": facts.entries, "gists": facts.gists, "bytes": facts.bytes, "limit": facts.limit}
+        sizes = {"entries": facts.entries, "gists": facts.features, "bytes": facts.bytes, "limit": facts.limit}
         print(json.dumps({"path": str(facts.path), **sizes, "captioners": captioners}, indent=1, ensure_ascii=False))
         return
     print(f"path      {facts.path}")
     print(f"captions  {facts.entries:,}")
-    print(f"features  {facts.gists:,} (image features, and prompt contexts of adapters)")
+    print(f"features  {facts.features:,} (image features, and prompt contexts of adapters)")
     print(f"size      {facts.bytes / 1e6:,.1f} MB of at most {facts.limit / 1e6:,.1f} MB")
     for source, entries, oldest, newest in facts.sources:
         who = f"{source.bundle} ({source.captioner:.12}), {source.settings}"

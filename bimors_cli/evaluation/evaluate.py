@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from filelock import FileLock, Timeout
 
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
@@ -23,6 +20,7 @@ from bimors_cli.evaluation.results import RESULTS, TRIAL_LOG, EvaluationReport, 
 from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trial_log import TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, run_trials, trials_of, unrefined
+from bimors_cli.locks import acquire_lock
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
@@ -93,9 +91,15 @@ def evaluate(
     _check_output(folder, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = acquire_lock(
+            folder / LOCK,
+            JournalError,
+            f"{folder}: another run is writing these results",
+            "wait until it ends, or use another -o",
+        )
     except OSError as error:
         raise OutputError(f"{folder}: cannot write there: {error.strerror or error}", "choose another -o") from error
-    with _locked(folder):
+    with lock:
         if options.overwrite:
             (folder / TRIAL_LOG).unlink(missing_ok=True)
         trial_log = TrialLog(folder / TRIAL_LOG)
@@ -187,20 +191,3 @@ def _check_output(folder: Path, options: EvaluateOptions) -> None:
             f"{folder} holds {found}",
             "reuse its finished trials with --resume, start from scratch with --overwrite, or choose another -o",
         )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise JournalError(f"{folder}: another run works on it", "wait for it, or use another -o") from None
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write there: {error.strerror or error}", "choose another -o") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()

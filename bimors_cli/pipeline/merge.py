@@ -19,7 +19,13 @@ from bimors_cli.output.formats import GEOJSONSEQ, guess_format, is_known_suffix
 from bimors_cli.pipeline.checkpoint.journal_format import differences, ignoring_file_times, lock_owner
 from bimors_cli.pipeline.checkpoint.lock import is_locked
 from bimors_cli.pipeline.checkpoint.shard_header import command_of, options_of
-from bimors_cli.pipeline.checkpoint.shard_journals import ShardJournal, ShardJournals, merge_state, open_journal, remove
+from bimors_cli.pipeline.checkpoint.shard_journals import (
+    ShardJournal,
+    ShardJournals,
+    delete_journals,
+    merge_state,
+    open_journal,
+)
 from bimors_cli.pipeline.checkpoint.unfinished import exclusive
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.make_plan import make_plan
@@ -73,7 +79,7 @@ def merge(
     with exclusive(output):
         state = merge_state(journals[0], output)
         if state == "written" and output.exists():
-            remove([journal.path for journal in journals])
+            delete_journals([journal.path for journal in journals])
             return Summary(output=options.output, finished_before=True)
         _check_complete(journals)
         # After a killed merge the output is its own to replace.
@@ -88,7 +94,7 @@ def merge(
         if options.overwrite:
             target.remove_unfinished()
         else:
-            store.note("begun")
+            store.write_state("begun")
         write_layer(job, target, store, stop, resume_hint=RESUME_HINT)
     if job.summary.failed:
         job.summary.journal = None
@@ -135,7 +141,7 @@ def _check_complete(journals: Sequence[ShardJournal]) -> None:
         what = "shard" if len(missing) == 1 else "shards"
         raise InputError(
             f"no journal given of {what} {_join(list(map(str, missing)))}",
-            f"run shard {missing[0]} with: {shlex.join(command_of(first.origin, missing[0]))}",
+            f"run shard {missing[0]} with: {shlex.join(command_of(first.shard_header, missing[0]))}",
         )
     for journal in journals[1:]:
         _compare(first.header.run, journal.header.run, f"{journal.path.name} is not from the run of {first.path.name}")
@@ -165,7 +171,7 @@ def _compare(old: Any, new: Any, what: str) -> None:
 
 def _options(options: MergeOptions, journal: ShardJournal, *, resume: bool) -> ClassifyOptions:
     """Return the options of the run, with the paths of this machine."""
-    origin = options_of(journal.origin.options, shard=None)
+    origin = options_of(journal.shard_header.options, shard=None)
     form = options.format
     if form is None and not is_known_suffix(Path(options.output)):
         form = origin.format
@@ -217,14 +223,14 @@ def _read(
             raise Interrupted(stop.signal_number, "interrupted; nothing was written", f"{RESUME_HINT} to continue")
 
     store.read(advance)
-    missing = store.missing()
+    missing = store.unfinished()
     if missing:
         counts = _join([f"shard {journal.shard} lacks {lack:,} of {total:,} tiles" for journal, lack, total in missing])
         journal, _, _ = missing[0]
         raise InputError(
             f"not all shards are finished: {counts}",
             f"continue {'each shard' if len(missing) > 1 else 'it'} with: "
-            f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}",
+            f"{shlex.join(command_of(journal.shard_header, journal.shard, '--resume'))}",
         )
     return store
 
@@ -235,7 +241,7 @@ def _retry_hint(failed: int, journals: Sequence[ShardJournal], shards: set[Shard
     return (
         f"{failed:,} tiles failed, in shards {_join(list(map(str, sorted(shards))))}: "
         "run each of them again, then merge again: "
-        f"{shlex.join(command_of(journal.origin, journal.shard, '--resume'))}"
+        f"{shlex.join(command_of(journal.shard_header, journal.shard, '--resume'))}"
     )
 
 

@@ -15,7 +15,7 @@ from bimors_cli.output.formats import STDOUT, append_layer, check_layer, try_lay
 from bimors_cli.output.geopackage import check_append
 from bimors_cli.output.label_raster import raster_files
 from bimors_cli.pipeline.checkpoint.journal_format import journal_path
-from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, exclusive, remove, unfinished_runs
+from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, delete_unfinished, exclusive, unfinished_runs
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
 from bimors_cli.provenance import read_run
@@ -102,9 +102,9 @@ class OutputTarget:
                 self.remove_unfinished()
 
     def remove_unfinished(self) -> None:
-        """Remove what other runs of this output left; the caller holds the lock. Raises as `unfinished.remove`."""
+        """Remove what other runs of this output left; the caller holds the lock."""
         for left in self._others():
-            remove(left)
+            delete_unfinished(left)
 
     def write(self, chunks: Iterable[geopandas.GeoDataFrame], features: Iterable[tuple[str, bytes]] = ()) -> int:
         """Write the layer; returns the number of rows."""

@@ -101,7 +101,7 @@ def _summarize_shard(job: Job, store: TileStore) -> None:
     """Count the results in the journal of a finished shard, and tell what to do with it."""
     assert job.shard is not None
     summary, shards = job.summary, job.shard.count
-    for _ in summary.count(store.records()):
+    for _ in summary.count(store.results()):
         pass
     summary.output = str(store.path)
     summary.empty_message = f"shard {job.shard} has no tiles"

@@ -58,7 +58,7 @@ class _InterruptibleResults:
         self._store, self._stop, self._resume_hint = store, stop, resume_hint
 
     def __iter__(self) -> Iterator[TileResult]:
-        for result in self._store.records():
+        for result in self._store.results():
             raise_if_stopped(self._stop, self._store, self._resume_hint)
             yield result
 

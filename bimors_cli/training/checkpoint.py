@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from bimors_cli.errors import JournalError, OutputError, OutputExistsError
+from bimors_cli.locks import acquire_lock
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import EpochFigures, Training
 
@@ -54,12 +54,13 @@ class TrainingCheckpoint:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.folder / LOCK, timeout=0)
-            self._lock.acquire()
-        except Timeout:
-            raise JournalError(
-                f"{self.folder}: another run works on this output", "wait for it, or use another -o"
-            ) from None
+            self._lock = acquire_lock(
+                self.folder / LOCK,
+                JournalError,
+                f"{self.folder}: another run is writing this output",
+                "wait until it ends, or use another -o",
+                keep_file=True,
+            )
         except OSError as error:
             raise OutputError(
                 f"{self.folder}: cannot write there: {error.strerror or error}", "choose another -o"

@@ -63,10 +63,10 @@ def imported(room: Path, bundle: Bundle, *more: object, file: str = "model-best.
 def test_an_imported_adapter_classifies(room: Path, tiny_bundle: Bundle, make_raster: Any) -> None:
     result = imported(room, tiny_bundle)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.strip() == str(room / "coast") and "captions have no part" in result.stderr
+    assert result.stdout.strip() == str(room / "coast") and "captions have no effect" in result.stderr
     adapter = open_adapter(room / "coast", tiny_bundle)
     assert (adapter.name, adapter.head, adapter.labels, adapter.temperature) == ("coast", "bimors", LABELS, 1.0)
-    assert adapter.training["caption projection"] == "missing from the checkpoint: zero, captions have no part"
+    assert adapter.training["caption projection"] == "missing from the checkpoint: set to zero, captions have no effect"
     assert not load_file(adapter.weights)["caption_projection.weight"].any()
     assert adapter.weights.stat().st_mode & 0o444 == 0o444
 
@@ -85,7 +85,7 @@ def test_the_seed_brings_the_projection_back(room: Path, tiny_bundle: Bundle, ti
     result = imported(room, tiny_bundle, "--official-seed", 5)
     assert result.exit_code == 0, result.stderr
     adapter = open_adapter(room / "coast", tiny_bundle)
-    assert adapter.training["caption projection"] == "drawn anew from seed 5"
+    assert adapter.training["caption projection"] == "drawn from seed 5"
     clip, caption = tiny_models.clip, tiny_models.caption_encoder.width
     _, projection = begun_with(5, clip.model, clip.patch_width, clip.text_tower().width, caption)
     assert torch.equal(load_file(adapter.weights)["caption_projection.weight"], projection.weight)
@@ -104,7 +104,7 @@ def test_what_cannot_be_imported(room: Path, tiny_bundle: Bundle) -> None:
         assert result.exit_code == code and said in result.stderr.replace("\n", " "), result.stderr
         assert sorted(p.name for p in room.iterdir() if p.is_dir()) == []
 
-    refused(2, "no such file", file="model.pth.tar-3")
+    refused(2, "file not found", file="model.pth.tar-3")
     (room / "hello.pth").write_bytes(b"hello")
     refused(1, "not a checkpoint", file="hello.pth")
     torch.save({"state_dict": {"visual.proj": torch.ones(2)}}, room / "clip.pth")
@@ -112,7 +112,7 @@ def test_what_cannot_be_imported(room: Path, tiny_bundle: Bundle) -> None:
     torch.save(checkpoint(PromptLearnerWidths(0, 512, 768, 768)), room / "big.pth")
     refused(1, "text width is 512, the bundle's 32", file="big.pth")
     (room / "labels.txt").write_text("forest\nriver")
-    refused(2, "was trained on 3 classes; the labels are 2")
+    refused(2, "was trained on 3 classes, but 2 labels were given")
 
 
 def test_an_adapter_that_is_there_stays(room: Path, tiny_bundle: Bundle) -> None:

@@ -157,9 +157,9 @@ def test_weights_alone_with_an_architecture(parts: Path) -> None:
     assert result.exit_code == 2 and "--clip-config" in result.stderr
     how = {"--clip": folder / "open_clip_model.safetensors", "--clip-config": "ViT-Q-99"}
     result = new(parts, "--overwrite", **how)
-    assert result.exit_code == 2 and "open_clip knows no such architecture" in result.stderr
+    assert result.exit_code == 2 and "not an architecture of open_clip" in result.stderr
     result = new(parts, "--overwrite", **{"--clip-config": "ViT-B-32"})
-    assert result.exit_code == 2 and "leave it out" in result.stderr
+    assert result.exit_code == 2 and "omit --clip-config" in result.stderr
 
 
 @pytest.mark.parametrize("part", ["--clip", "--captioner", "--caption-encoder"])
@@ -175,7 +175,7 @@ def test_pickles_are_refused_with_a_hint(part: str, parts: Path) -> None:
     assert left(parts) == []
     if part == "--clip":
         result = new(parts, **{"--clip": folder / "open_clip_pytorch_model.bin"})
-        assert result.exit_code == 1 and "loads no pickles" in result.stderr
+        assert result.exit_code == 1 and "pickles are not supported" in result.stderr.replace("\n", " ")
 
 
 def _nan(path: Path) -> None:
@@ -187,11 +187,11 @@ def _nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "code", "said"),
     [
-        (lambda p: shutil.rmtree(p / CAPTIONER), 2, "no such folder"),
-        (lambda p: shutil.rmtree(p / CLIP), 2, "neither a folder nor a file"),
+        (lambda p: shutil.rmtree(p / CAPTIONER), 2, "folder not found"),
+        (lambda p: shutil.rmtree(p / CLIP), 2, "not found"),
         (lambda p: (p / CAPTIONER / "config.json").write_text('{"model_type": "git"}'), 1, "model_type 'git'"),
         (lambda p: (p / CAPTION_ENCODER / "config.json").unlink(), 1, "config.json"),
-        (lambda p: (p / CLIP / "open_clip_config.json").unlink(), 1, "open_clip_config.json: missing"),
+        (lambda p: (p / CLIP / "open_clip_config.json").unlink(), 1, "open_clip_config.json: file not found"),
         (lambda p: (p / CLIP / "tokenizer.json").unlink(), 1, "open_clip_config.json"),
         (lambda p: _nan(p / CLIP / "open_clip_model.safetensors"), 1, "not finite"),
         (lambda p: _nan(p / CAPTION_ENCODER / "model.safetensors"), 1, "not finite"),
@@ -225,5 +225,5 @@ def test_the_proof_looks_at_a_picture(parts: Path, monkeypatch: pytest.MonkeyPat
     tensors["logit_scale"] = torch.tensor(1e4)
     save_file(tensors, path)
     result = new(parts)
-    assert result.exit_code == 1 and "its answer to a picture is not a number" in result.stderr.replace("\n", " ")
+    assert result.exit_code == 1 and "the output for a test image is not finite" in result.stderr.replace("\n", " ")
     assert left(parts) == []

@@ -8,7 +8,6 @@ torch.set_num_threads(1)
 
 for name in (
     "pyarrow.pandas_compat",
-    "pydantic.type_adapter",
     "rich._emoji_codes",
     "transformers.models.opt.configuration_opt",
     "typer._click.decorators",

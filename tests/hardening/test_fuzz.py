@@ -181,7 +181,7 @@ def test_journals(tmp_path: Path, lines: list[bytes], header: Any) -> None:
     path.write_bytes(content)
     try:
         with Journal(path, RUN, SIZES, resume=True) as journal:
-            records = list(journal.records())
+            records = list(journal.results())
             assert journal.count() == len(records) and all(isinstance(record, TileResult) for record in records)
             journal.append([TileResult(1, 1, "nodata")])
             assert journal.is_done(1, 1)

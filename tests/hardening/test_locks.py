@@ -114,7 +114,9 @@ def test_two_runs_of_one_output(start: Start, tmp_path: Path, args: tuple[object
     first = waiting(start, tmp_path, "out.gpkg")
     second = start("-o", "out.gpkg", *args).wait()
     if args:
-        assert_refused(second, 1, f"another run is writing this output (process {first.process.pid} on ", "wait for it")
+        assert_refused(
+            second, 1, f"another run is writing this output (process {first.process.pid} on ", "wait until it ends"
+        )
     else:
         assert_refused(second, 2, "a run of this output was not finished", "--resume")
     (tmp_path / GO).touch()
@@ -190,7 +192,7 @@ def test_two_trainings_of_one_output(forks: Forks, tiny_bundle: Bundle, tmp_path
     first.when(begun.exists)
     for option in ("--resume", "--overwrite"):
         second = forks.run([*args, option], tmp_path)
-        assert_refused(second, 1, "another run works", "another -o")
+        assert_refused(second, 1, "another run is writing", "another -o")
     (tmp_path / GO).touch()
     assert first.wait().code == 0
 

@@ -23,12 +23,12 @@ WRITE = "bimors_cli.pipeline.output_target:OutputTarget.write"
 # Where a merge spends its life, from the reading of the journals to the removal of the last of them.
 MOMENTS = (
     Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.read", act="kill after"),
-    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.note"),
-    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.note", act="kill after"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.write_state"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.write_state", act="kill after"),
     Fault("pyogrio.raw:write", nth=2, act="kill after"),
     Fault("os:replace", nth=1, about="out.gpkg"),
     Fault("os:replace", nth=1, act="kill after", about="out.gpkg"),
-    Fault("bimors_cli.pipeline.checkpoint.shard_journals:remove"),
+    Fault("bimors_cli.pipeline.checkpoint.shard_journals:delete_journals"),
     Fault("os:unlink", nth=1, act="kill after", about="2-of-2.bimors-journal"),
 )
 

@@ -220,7 +220,9 @@ def test_files_that_are_no_shards(shards: Shards, tmp_path: Path) -> None:
             tmp_path / "out.gpkg", [tmp_path / "wrong"], JournalError
         )
     journals[0].write_bytes(line({**header, "options": {"scenes": 3}}) + journals[0].read_bytes().partition(b"\n")[2])
-    assert "options of the shards cannot be used here" in refused(tmp_path / "out.gpkg", journals)
+    assert "options in the shards' journals are invalid: scenes: not an array" in refused(
+        tmp_path / "out.gpkg", journals
+    )
 
 
 def test_unfinished_and_torn(shards: Shards, tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_records_of_another_shard(shards: Shards, tmp_path: Path) -> None:
     journals = shards.all(2)
     with journals[0].open("ab") as file:
         file.write(line(TileResult(0, 35, None, ((0, 0.5),), "stray").to_json()))
-    assert "holds what no run has written" in refused(tmp_path / "out.gpkg", journals, JournalError)
+    assert "the journal is damaged" in refused(tmp_path / "out.gpkg", journals, JournalError)
 
 
 def test_a_shard_that_is_still_at_work(shards: Shards, tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_journals_that_cannot_be_removed(
 
     monkeypatch.setattr(Path, "unlink", protected)
     assert len(merged(tmp_path / "out.gpkg", journals)) == 31
-    assert caplog.text.count("cannot be removed: Permission denied") == 2
+    assert caplog.text.count("cannot be deleted: Permission denied") == 2
 
 
 def test_an_output_that_is_there(shards: Shards, tmp_path: Path) -> None:
@@ -306,7 +308,7 @@ def test_copies_of_a_scene(shards: Shards, tmp_path: Path, scene: str, caplog: p
     os.utime(scene, ns=(1, 1))
     with caplog.at_level(logging.WARNING):
         shards.work("1/2", resume=True)
-    assert "was begun on another copy of a scene" in caplog.text
+    assert "was started with another copy of a scene" in caplog.text
     journals.append(shards.work("2/2"))
     os.utime(scene, ns=(2, 2))
     with caplog.at_level(logging.WARNING):
@@ -410,7 +412,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, target: str, nth: int = 1) -> None:
     [
         ("bimors_cli.pipeline.output_target:OutputTarget.write", 1),
         ("bimors_cli.pipeline.checkpoint.shard_journals:ShardJournals.delete", 1),
-        ("bimors_cli.pipeline.checkpoint.shard_journals:remove", 1),
+        ("bimors_cli.pipeline.checkpoint.shard_journals:delete_journals", 1),
         ("pathlib:Path.unlink", 4),
     ],
 )
@@ -427,7 +429,7 @@ def test_a_merge_that_was_killed_goes_on(
     left = journals_of(tmp_path)
     assert left
     summary = api.merge(out, left)
-    assert summary.output == str(out) and summary.finished_before == (len(left) < 3 or "remove" in target)
+    assert summary.output == str(out) and summary.finished_before == (len(left) < 3 or "delete_journals" in target)
     assert not journals_of(tmp_path)
     rows = layer(out) if name.endswith("gpkg") else geopandas.read_file(out)
     assert sorted(rows["caption"]) == sorted(record.caption for record in shards.whole() if record.reason is None)

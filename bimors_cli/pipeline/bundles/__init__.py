@@ -1,1 +1,1 @@
-"""Bundles made, imported and measured."""
+"""Making, importing and benchmarking bundles."""

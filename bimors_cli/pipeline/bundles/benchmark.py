@@ -1,4 +1,4 @@
-"""How fast a bundle is on a device: the stages of classify on made-up pictures, beside what the device could do."""
+"""How fast a bundle is on a device: the stages of classify on random images, next to the device's best rate."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
-from bimors_cli.pipeline.inference.predict import group_size
+from bimors_cli.pipeline.inference.predict import tile_batch_size
 from bimors_cli.scene.grid import Grid
 
-# Names of one to three words, as people give them.
+# Typical class names of one to three words.
 NAMES = (
     "airport", "bare land", "beach", "bridge", "church", "dense residential", "desert", "farmland", "forest",
     "golf course", "harbour", "industrial area", "island", "lake", "meadow", "mountain", "parking lot",
     "railway station", "river", "school", "sea ice", "sports field", "square", "storage tanks", "wetland",
 )  # fmt: skip
-# Without --tiles, as many as take about so long, captions included.
+# Without --tiles, as many tiles as take about so long, captions included.
 SECONDS = 5.0
 LEAST_TILES, MOST_TILES = 8, 4096
 
 
 @dataclass(frozen=True)
 class StageFigures:
-    """One stage: milliseconds and operations a tile, the share of the device's best rate, and its batch size."""
+    """One stage: milliseconds and operations per tile, the fraction of the device's best rate, and the batch size."""
 
     name: str
     ms_per_tile: float
     gflop_per_tile: float
-    share_of_ceiling: float
+    fraction_of_ceiling: float
     batch_size: int
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured.
+    """Results of a benchmark.
 
-    ``seconds`` and ``seconds_cached`` are for all ``tiles``, with captions and with captions that are known already;
-    ``stages`` are those of the former. ``ceiling`` is operations a second of a large matrix product. Memory is in
-    bytes: the process's peak, and that of the GPU; None where there is none, or the system does not tell.
+    ``seconds`` and ``seconds_cached`` are for all ``tiles``, without and with captions in the cache; ``stages`` are
+    those of the former. ``ceiling`` is operations per second of a large matrix product. ``image_size`` is in pixels.
+    ``memory`` and ``device_memory`` are the peak of the process and of the GPU in bytes; None if there is no GPU, or
+    the system does not report it.
     """
 
     bundle: str
@@ -63,7 +64,7 @@ class Figures:
     threads: int
     labels: int
     tiles: int
-    picture: int
+    image_size: int
     loading: float
     seconds: float
     seconds_cached: float
@@ -74,8 +75,8 @@ class Figures:
     grid: Grid
 
     @property
-    def share_of_ceiling(self) -> float:
-        """All operations over the time that they took, as a share of the ceiling."""
+    def fraction_of_ceiling(self) -> float:
+        """Operations per second of all stages together, as a fraction of the ceiling."""
         return sum(stage.gflop_per_tile for stage in self.stages) * 1e9 * self.tiles / self.seconds / self.ceiling
 
     @property
@@ -83,7 +84,7 @@ class Figures:
         return max(self.stages, key=lambda stage: stage.ms_per_tile)
 
     def to_json(self) -> dict[str, Any]:
-        """Make the document of ``--json``; the keys say their units."""
+        """Return the document of ``--json``; the keys end in their units."""
         rate, rate_cached = self.tiles / self.seconds, self.tiles / self.seconds_cached
         return {
             "model": self.bundle,
@@ -93,18 +94,18 @@ class Figures:
             "torch": torch.__version__,
             "labels": self.labels,
             "tiles": self.tiles,
-            "picture_size_px": self.picture,
+            "picture_size_px": self.image_size,
             "loading_s": round(self.loading, 3),
             "tiles_per_second": round(rate, 3),
             "tiles_per_second_captions_cached": round(rate_cached, 3),
             "ceiling_gflop_per_s": round(self.ceiling / 1e9, 1),
-            "share_of_ceiling": round(self.share_of_ceiling, 4),
+            "share_of_ceiling": round(self.fraction_of_ceiling, 4),
             "stages": [
                 {
                     "name": stage.name,
                     "ms_per_tile": round(stage.ms_per_tile, 4),
                     "gflop_per_tile": round(stage.gflop_per_tile, 4),
-                    "share_of_ceiling": round(stage.share_of_ceiling, 4),
+                    "share_of_ceiling": round(stage.fraction_of_ceiling, 4),
                     "batch_size": stage.batch_size,
                 }
                 for stage in self.stages
@@ -129,16 +130,16 @@ def bench(options: BenchOptions) -> Figures:
     Parameters
     ----------
     options : BenchOptions
-        What the user chose.
+        The user's options.
 
     Raises
     ------
     InputError
-        There is no such bundle.
+        The bundle does not exist.
     BundleError
-        It cannot be loaded.
+        The bundle cannot be loaded.
     DeviceError
-        There is no such device, or its memory does not do.
+        The device does not exist, or is out of memory.
     """
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
@@ -148,20 +149,20 @@ def bench(options: BenchOptions) -> Figures:
     classifier = make_classifier(models, bundle, adapter, labels)
     models.limit_batches(options.batch_size)
     loading = time.perf_counter() - clock
-    pictures = _enough(classifier, options.tiles, bundle.image_size)
-    work = _operations(classifier, pictures)
+    images = _choose_images(classifier, options.tiles, bundle.image_size)
+    work = _operations(classifier, images)
     if models.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(models.device)
     with CaptionCacheFile(None, BYTES_IN_MEMORY) as cache:
-        memory = CachedCaptioner(cache, captioner_id(bundle, choose_dtype(models.device)))
-        keys = [memory.key(picture) for picture in pictures.numpy()]  # classify's reading threads make them
-        models.memory = memory
-        stages, seconds = _classify(classifier, pictures, keys)
-        _, seconds_cached = _classify(classifier, pictures, keys)
+        captioner = CachedCaptioner(cache, captioner_id(bundle, choose_dtype(models.device)))
+        cache_keys = [captioner.key(image) for image in images.numpy()]  # in classify, the reading threads do this
+        models.memory = captioner
+        stages, seconds = _classify(classifier, images, cache_keys)
+        _, seconds_cached = _classify(classifier, images, cache_keys)
     device_memory = torch.cuda.max_memory_allocated(models.device) if models.device.type == "cuda" else None
     process_memory = peak_memory()
     ceiling = best_rate(models.device, choose_dtype(models.device))
-    tiles = len(pictures)
+    tiles = len(images)
     return Figures(
         bundle=bundle.name,
         device=_name(models.device),
@@ -169,7 +170,7 @@ def bench(options: BenchOptions) -> Figures:
         threads=torch.get_num_threads(),
         labels=len(labels),
         tiles=tiles,
-        picture=bundle.image_size,
+        image_size=bundle.image_size,
         loading=loading,
         seconds=seconds,
         seconds_cached=seconds_cached,
@@ -191,7 +192,7 @@ def bench(options: BenchOptions) -> Figures:
 
 
 def _names(number: int) -> list[str]:
-    """Make up labels: NAMES, then each of them with a number behind it."""
+    """Return so many labels: NAMES, then each of them with a number appended."""
     rounds, left = divmod(number, len(NAMES))
     return [
         name if i == 0 else f"{name} {i + 1}"
@@ -200,65 +201,65 @@ def _names(number: int) -> list[str]:
     ]
 
 
-def make_pictures(number: int, side: int) -> torch.Tensor:
-    """Make up pictures, uint8 [n, 3, side, side], no two equal: soft patches of colour under fine grain."""
+def random_images(number: int, side: int) -> torch.Tensor:
+    """Return random images, uint8 [n, 3, side, side], all different: smooth patches of colour with fine noise."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.empty(number, 3, side, side, dtype=torch.uint8)
-    for picture in pictures:  # one by one: as floats, all of them would be the peak of the memory that is measured
+    images = torch.empty(number, 3, side, side, dtype=torch.uint8)
+    for image in images:  # one by one: as floats, all of them would be the peak of the memory that is measured
         coarse = torch.rand(1, 3, 6, 6, generator=generator)
         patches = functional.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)[0]
-        grain = torch.rand(1, side, side, generator=generator)
-        picture.copy_((255 * (0.8 * patches + 0.2 * grain)).clamp(0, 255))
-    return pictures
+        noise = torch.rand(1, side, side, generator=generator)
+        image.copy_((255 * (0.8 * patches + 0.2 * noise)).clamp(0, 255))
+    return images
 
 
-def _enough(classifier: Classifier, asked: int | None, side: int) -> torch.Tensor:
-    """Make the pictures to measure on, after a warm-up on as many as go into a batch, at the most."""
-    _classify(classifier, make_pictures(LEAST_TILES, side))  # code is loaded, batch sizes are settled
-    if asked is None:
-        pictures = make_pictures(LEAST_TILES, side)
-        _, seconds = _classify(classifier, pictures)
-        # A GPU takes many tiles at a time: what eight take says nothing, what a full batch takes does.
+def _choose_images(classifier: Classifier, number: int | None, side: int) -> torch.Tensor:
+    """Return the images to measure with, after a warm-up with at most one batch."""
+    _classify(classifier, random_images(LEAST_TILES, side))  # loads code, and determines the batch sizes
+    if number is None:
+        images = random_images(LEAST_TILES, side)
+        _, seconds = _classify(classifier, images)
+        # A GPU processes many tiles at once: the time of eight tiles says nothing, that of a full batch does.
         if classifier.models.device.type == "cuda":
-            pictures = make_pictures(classifier.models.batches.most, side)
-            _classify(classifier, pictures)
-            _, seconds = _classify(classifier, pictures)
-        asked = int(min(max(SECONDS * len(pictures) / seconds, LEAST_TILES), MOST_TILES))
+            images = random_images(classifier.models.batches.most, side)
+            _classify(classifier, images)
+            _, seconds = _classify(classifier, images)
+        number = int(min(max(SECONDS * len(images) / seconds, LEAST_TILES), MOST_TILES))
         batch = min(classifier.models.batches.sizes.values())
-        asked = asked // batch * batch or asked
+        number = number // batch * batch or number
     else:
-        _classify(classifier, make_pictures(min(asked, classifier.models.batches.most), side))
-    pictures = make_pictures(asked, side)
-    return pictures.pin_memory() if classifier.models.device.type == "cuda" else pictures
+        _classify(classifier, random_images(min(number, classifier.models.batches.most), side))
+    images = random_images(number, side)
+    return images.pin_memory() if classifier.models.device.type == "cuda" else images
 
 
 def _classify(
-    classifier: Classifier, pictures: torch.Tensor, keys: list[bytes] | None = None
+    classifier: Classifier, images: torch.Tensor, cache_keys: list[bytes] | None = None
 ) -> tuple[dict[str, float], float]:
-    """Take pictures through all stages, in groups as classify does; return the seconds of each stage, and of all."""
+    """Run all stages, in batches as classify does; return the seconds of each stage, and of all of them."""
     models = classifier.models
     models.seconds = {}
-    size = group_size(models.batches.most, (pictures.shape[2], pictures.shape[3]))
+    size = tile_batch_size(models.batches.most, (images.shape[2], images.shape[3]))
     begin = time.perf_counter()
-    for first in range(0, len(pictures), size):
-        group = slice(first, first + size)
-        _, gist = classifier.look(pictures[group], None if keys is None else keys[group])
-        classifier.answer(gist)
+    for first in range(0, len(images), size):
+        batch = slice(first, first + size)
+        _, features = classifier.encode(images[batch], None if cache_keys is None else cache_keys[batch])
+        classifier.probabilities(features)
     wait_for(models.device)
     return models.seconds, time.perf_counter() - begin
 
 
-def _operations(classifier: Classifier, pictures: torch.Tensor) -> dict[str, float]:
-    """Count the operations a tile of each stage, on one batch of the captioner."""
+def _operations(classifier: Classifier, images: torch.Tensor) -> dict[str, float]:
+    """Count the operations per tile of each stage, with one batch of the captioner."""
     models = classifier.models
-    few = pictures[: models.batches.sizes[CAPTIONER]]
-    evidence = models.gather(few)
-    shown = few.to(models.device)
+    few = images[: models.batches.sizes[CAPTIONER]]
+    outputs = models.gather(few)
+    on_device = few.to(models.device)
     counted = {
-        CAPTIONER: operations(lambda: models.captioner.describe(shown)),
-        CAPTION_ENCODER: operations(lambda: models.caption_encoder.embed(evidence.captions)),
-        IMAGE_TOWER: operations(lambda: models.clip.see(shown)),
-        HEAD: operations(lambda: classifier.head.logits(evidence)),
+        CAPTIONER: operations(lambda: models.captioner.describe(on_device)),
+        CAPTION_ENCODER: operations(lambda: models.caption_encoder.embed(outputs.captions)),
+        IMAGE_TOWER: operations(lambda: models.clip.see(on_device)),
+        HEAD: operations(lambda: classifier.head.logits(outputs)),
     }
     return {stage: number / len(few) for stage, number in counted.items()}
 
@@ -268,10 +269,10 @@ def _name(device: torch.device) -> str:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes that this process had in memory so far; None where the system does not tell."""
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # Not ru_maxrss: on Linux a process inherits the peak of the one that started it.
+        # Not ru_maxrss: on Linux a process inherits the peak of its parent.
         (peak,) = re.findall(r"^VmHWM:\s*(\d+) kB$", status.read_text(), flags=re.MULTILINE)
         return 1024 * int(peak)
     if sys.platform != "darwin":
@@ -281,14 +282,14 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-# Rows and columns of the matrices: large enough for a device's best rate, small enough for its memory.
+# Rows and columns of the matrices: large enough to reach a device's best rate, small enough for its memory.
 SIDE_ON_CPU: Final = 1536
 SIDE_ON_CUDA: Final = 8192
 REPEATS: Final = 5
 
 
 def best_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product, the best of some; a product and a sum are two operations."""
+    """Return operations per second of a large matrix product, the best of `REPEATS`; a multiply-add counts as two."""
     side = SIDE_ON_CUDA if device.type == "cuda" else SIDE_ON_CPU
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     a @ b
@@ -304,12 +305,12 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Count the operations of matrix products, convolutions and attention in ``work``; norms and activations are not.
+    """Count the operations of matrix products, convolutions and attention in ``work``, but not norms and activations.
 
-    What a CUDA graph replays is not seen.
+    Operations that a CUDA graph replays are not counted.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
-    # The fast path of nn.MultiheadAttention is one opaque call that the counter does not know.
+    # The counter does not support the fast path of nn.MultiheadAttention, which is a single call.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""A checkpoint of the published BiMoRS code becomes an adapter."""
+"""Importing a checkpoint of the published BiMoRS code as an adapter."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ def import_official(
     Parameters
     ----------
     checkpoint : Path
-        The file.
+        The checkpoint.
     bundle : Bundle
-        With the CLIP that it was trained with.
+        A bundle with the CLIP that the checkpoint was trained with.
     labels : Labels
-        The classes that it was trained on, in their order.
+        The classes that the checkpoint was trained on, in the same order.
     path : Path
-        The adapter's folder to be.
+        Folder of the new adapter.
     seed : int, optional
-        That the published code was started with: the caption projection, which it never saves, follows from it.
-        Without it the projection is zero, and captions have no part in the answer.
+        Seed of the published code. It determines the caption projection, which the checkpoint does not contain.
+        Without it the projection is zero, and captions have no effect.
     overwrite : bool
-        Whether an adapter at ``path`` is replaced.
+        Replace an adapter at ``path``.
 
     Returns
     -------
     Adapter
-        Its training record says what became of the caption projection.
+        Its training record names the source of the caption projection.
 
     Raises
     ------
     InputError, OutputExistsError, OutputError
-        As `replacing_folder`; there is no such file; the labels are not as many as its classes; it did not begin with
-        this seed.
+        As `replacing_folder`; the file does not exist; the number of labels is not that of the checkpoint's classes;
+        the checkpoint was not trained with this seed.
     BundleError
-        It is no such checkpoint, or was trained with another CLIP.
+        The file is not a checkpoint of the published code, or was trained with another CLIP.
     """
     if not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: no such file")
+        raise InputError(f"{checkpoint}: file not found")
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
             converted = Path(folder) / "checkpoint.safetensors"
@@ -62,8 +62,8 @@ def import_official(
         classes = tensors.get("token_suffix")
         if classes is not None and len(classes) != len(labels):
             raise InputError(
-                f"{checkpoint}: was trained on {len(classes)} classes; the labels are {len(labels)}",
-                "list the classes of its training, in their order",
+                f"{checkpoint}: was trained on {len(classes)} classes, but {len(labels)} labels were given",
+                "list the classes of its training, in the same order",
             )
         models = load_models(bundle, "cpu", captions=False)
         widths = PromptLearnerWidths(
@@ -74,13 +74,13 @@ def import_official(
         )
         state = from_official(checkpoint, tensors, widths)
         if PROJECTION[0] in state:
-            told = "from the checkpoint"
+            projection = "from the checkpoint"
         elif seed is not None:
             state |= projection_of_seed(checkpoint, state, models.clip, widths.caption, seed)
-            told = f"drawn anew from seed {seed}"
+            projection = f"drawn from seed {seed}"
         else:
             state |= no_projection(widths)
-            told = "missing from the checkpoint: zero, captions have no part"
+            projection = "missing from the checkpoint: set to zero, captions have no effect"
         save_file(state, built / WEIGHTS)
         (built / WEIGHTS).chmod(0o644)  # safetensors writes files for their owner alone
         write_adapter_manifest(
@@ -92,7 +92,7 @@ def import_official(
             temperature=1.0,
             training={
                 "source": f"{checkpoint.name} of the published BiMoRS code",
-                "caption projection": told,
+                "caption projection": projection,
                 "calibration": "none: temperature 1",
             },
         )

@@ -1,4 +1,4 @@
-"""A bundle from the user's own open_clip and transformers weights: gathered, tried, and put in place whole."""
+"""Making a bundle from the user's own open_clip and transformers weights, which are copied and tested."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ TOKENIZER = (
     "spiece.model",
 )
 SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json")
-# In their folders the hub keeps cards, and the same weights for other programs: none of it goes into a bundle.
+# Other files of the hub's folders, such as model cards and weights in other formats, are not copied.
 
 _Part = TypeVar("_Part", Clip, Captioner, CaptionEncoder)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the parts of a new bundle lie.
+    """Paths of the parts of a new bundle.
 
     ``clip`` is a folder in open_clip's ``local-dir:`` layout, or a safetensors file with ``clip_config``: an
-    architecture that open_clip knows by name, or a JSON file. ``captioner`` and ``caption_encoder`` are folders as
-    transformers saves them.
+    architecture of open_clip by its name, or a JSON file. ``captioner`` and ``caption_encoder`` are folders in the
+    layout of transformers.
     """
 
     clip: Path
@@ -71,45 +71,45 @@ def new_bundle(
     link: bool = False,
     overwrite: bool = False,
 ) -> Bundle:
-    """Make a bundle without an adapter: it answers zero-shot until one is trained.
+    """Make a bundle without an adapter, for zero-shot classification until one is trained.
 
-    Every part looks at one random picture before the bundle is put in its place.
+    Every part is tested with a random image before the bundle is moved into place.
 
     Parameters
     ----------
     path : Path
-        The folder to be.
+        Folder of the new bundle.
     sources : Sources
-        Its parts.
+        Paths of its parts.
     name, description, context, licences
         See `Bundle`.
     temperature : float
         Divides the zero-shot head's logits.
     templates : sequence of str
-        The zero-shot head's; without any those for remote sensing.
+        Templates of the zero-shot head; by default those for remote sensing.
     device : str
-        Where the parts are tried, see `choose_device`.
+        The device of the test, see `choose_device`.
     link : bool
-        Whether files are linked (hard) instead of copied, where the file system can.
+        Make hard links instead of copies, if the file system supports them.
     overwrite : bool
-        Whether a bundle at ``path`` is replaced.
+        Replace a bundle at ``path``.
 
     Raises
     ------
     InputError, OutputExistsError, OutputError
-        As `replacing_folder`; a source is missing; a value cannot be.
+        As `replacing_folder`; a source does not exist; an option is invalid.
     BundleError
-        A part cannot be used.
+        A part is incomplete, damaged or unsupported.
     """
     if not temperature > 0:
         raise InputError(f"--temperature {temperature:g}: must be more than 0")
     check_templates(templates, "--template")
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
-        put = _link if link else shutil.copyfile
-        _gather_clip(sources, built / CLIP, put)
+        copy = _link if link else shutil.copyfile
+        _copy_clip(sources, built / CLIP, copy)
         for source, part in ((sources.captioner, CAPTIONER), (sources.caption_encoder, CAPTION_ENCODER)):
-            _gather(source, built / part, _transformers_files(source), put)
-        side = _try_out(built, templates or [f"{context} {{}}."], choose_device(device))
+            _copy(source, built / part, _transformers_files(source), copy)
+        side = _test_parts(built, templates or [f"{context} {{}}."], choose_device(device))
         bundle = write_bundle_manifest(
             built,
             name=name,
@@ -124,31 +124,34 @@ def new_bundle(
     return replace(bundle, folder=path)
 
 
-def _gather_clip(sources: Sources, target: Path, put: Callable[[Path, Path], object]) -> None:
+def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], object]) -> None:
     source = sources.clip
     if source.is_dir():
         if sources.clip_config is not None:
-            raise InputError("--clip-config goes with a file of weights; the folder has its own", "leave it out")
+            raise InputError("--clip-config needs --clip with a file of weights, not a folder", "omit --clip-config")
         if not (source / WEIGHTS).is_file():
             pickles = sorted(p.name for suffix in ("bin", "pt", "pth") for p in source.glob(f"*.{suffix}"))
             if pickles:
-                raise _a_pickle(source / pickles[0])
-            raise BundleError(f"{source / WEIGHTS}: missing", "give a folder in open_clip's layout")
-        _gather(source, target, [CONFIG, WEIGHTS, *_present(source, TOKENIZER)], put)
+                raise _pickle_error(source / pickles[0])
+            raise BundleError(f"{source / WEIGHTS}: file not found", "use a folder in open_clip's layout")
+        _copy(source, target, [CONFIG, WEIGHTS, *_existing(source, TOKENIZER)], copy)
         return
     if not source.is_file():
-        raise InputError(f"--clip {source}: neither a folder nor a file")
+        raise InputError(f"--clip {source}: not found")
     if source.suffix != ".safetensors":
-        raise _a_pickle(source)
+        raise _pickle_error(source)
     if sources.clip_config is None:
-        raise InputError(f"--clip {source}: weights alone", "say their architecture: --clip-config ViT-B-32, or a file")
+        raise InputError(
+            f"--clip {source}: the architecture is missing",
+            "add --clip-config with a name such as ViT-B-32, or a JSON file",
+        )
     target.mkdir()
-    put(source.resolve(), target / WEIGHTS)
+    copy(source.resolve(), target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps(_clip_config(sources.clip_config), indent=1) + "\n", encoding="utf-8")
     if sources.clip_config.endswith(".json"):
         folder = Path(sources.clip_config).parent
-        for file in _present(folder, TOKENIZER):
-            put((folder / file).resolve(), target / file)
+        for file in _existing(folder, TOKENIZER):
+            copy((folder / file).resolve(), target / file)
 
 
 def _clip_config(given: str) -> dict[str, Any]:
@@ -157,29 +160,31 @@ def _clip_config(given: str) -> dict[str, Any]:
         return content if "model_cfg" in content else {"model_cfg": content, "preprocess_cfg": {}}
     model = open_clip.get_model_config(given)
     if model is None:
-        raise InputError(f"--clip-config {given}: open_clip knows no such architecture", "ViT-B-32, or a JSON file")
+        raise InputError(
+            f"--clip-config {given}: not an architecture of open_clip", "use a name such as ViT-B-32, or a JSON file"
+        )
     return {"model_cfg": model, "preprocess_cfg": {}}
 
 
 def _transformers_files(source: Path) -> Iterator[str]:
     if not source.is_dir():
-        raise InputError(f"{source}: no such folder", "give a folder as transformers saves it")
-    yield from _present(source, (*SETTINGS, *TOKENIZER, INDEX))
+        raise InputError(f"{source}: folder not found", "use a folder in the layout of transformers")
+    yield from _existing(source, (*SETTINGS, *TOKENIZER, INDEX))
     yield from (file.name for file in weight_files(source))
 
 
-def _present(folder: Path, names: tuple[str, ...]) -> list[str]:
+def _existing(folder: Path, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if (folder / name).is_file()]
 
 
-def _gather(source: Path, target: Path, names: Iterator[str] | list[str], put: Callable[[Path, Path], object]) -> None:
+def _copy(source: Path, target: Path, names: Iterator[str] | list[str], copy: Callable[[Path, Path], object]) -> None:
     target.mkdir()
     for name in names:
         try:
-            # The hub's cache has links where its files should be.
-            put((source / name).resolve(), target / name)
+            # In the hub's cache, files are symbolic links.
+            copy((source / name).resolve(), target / name)
         except FileNotFoundError as error:
-            raise BundleError(f"{source / name}: missing", "the folder is incomplete; copy it again") from error
+            raise BundleError(f"{source / name}: file not found", "the folder is incomplete; copy it again") from error
 
 
 def _link(source: Path, target: Path) -> None:
@@ -191,38 +196,37 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _a_pickle(path: Path) -> BundleError:
+def _pickle_error(path: Path) -> BundleError:
     return BundleError(
-        f"{path}: not safetensors; bimors loads no pickles",
-        f"write it as safetensors once: python -m bimors_cli.model.pickle_to_safetensors {path} "
-        f"{path.with_suffix('.safetensors')}",
+        f"{path}: not a safetensors file; pickles are not supported",
+        f"convert it: python -m bimors_cli.model.pickle_to_safetensors {path} {path.with_suffix('.safetensors')}",
     )
 
 
-def _try_out(folder: Path, templates: Sequence[str], device: torch.device) -> int:
-    """Let each part look at a random picture, one part in memory at a time; return the side of the largest input."""
+def _test_parts(folder: Path, templates: Sequence[str], device: torch.device) -> int:
+    """Run each part on a random image, one part in memory at a time; return the side of the largest input."""
     dtype = choose_dtype(device)
-    clip = _placed(Clip.load(folder / CLIP), device, dtype)
+    clip = _to_device(Clip.load(folder / CLIP), device, dtype)
     side = clip.preprocessing.size
-    picture = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    feature, tokens = clip.see(picture.to(device))
-    nothing = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
-    answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(nothing)
-    _finite(folder / CLIP, tokens, answer)
+    image = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    feature, tokens = clip.see(image.to(device))
+    outputs = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
+    logits = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(outputs)
+    _check_finite(folder / CLIP, tokens, logits)
     del clip
-    captioner = _placed(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
+    captioner = _to_device(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
     side = max(side, captioner.preprocessing.size)
-    captions = captioner.describe(picture.to(device))
+    captions = captioner.describe(image.to(device))
     del captioner
-    encoder = _placed(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
-    _finite(folder / CAPTION_ENCODER, encoder.embed(captions))
+    encoder = _to_device(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
+    _check_finite(folder / CAPTION_ENCODER, encoder.embed(captions))
     return side
 
 
-def _placed(part: _Part, device: torch.device, dtype: torch.dtype) -> _Part:
+def _to_device(part: _Part, device: torch.device, dtype: torch.dtype) -> _Part:
     return part.to(device=device, dtype=dtype)
 
 
-def _finite(folder: Path, *answers: torch.Tensor) -> None:
-    if not all(bool(torch.isfinite(answer).all()) for answer in answers):
-        raise BundleError(f"{folder}: its answer to a picture is not a number", "the weights are damaged")
+def _check_finite(folder: Path, *outputs: torch.Tensor) -> None:
+    if not all(bool(torch.isfinite(output).all()) for output in outputs):
+        raise BundleError(f"{folder}: the output for a test image is not finite", "the weights are damaged")

@@ -1,9 +1,9 @@
-"""The journal: an append-only record of finished tiles beside the output, which survives a kill.
+"""The journal: an append-only file of finished tiles next to the output, which survives a kill.
 
-One line a tile: a CRC-32 in hex, a space, JSON, a line feed. The first line tells the run; a line that starts a session
-tells who is writing. A batch is one write and one fsync. A line that does not match its checksum, and all behind it,
-was torn by the kill: it is cut off and its tiles are done again. The journal itself appears with its first lines or not
-at all.
+One line per tile: a CRC-32 in hex, a space, JSON, a line feed. The first line describes the run; a line that starts a
+session names the process that writes. A batch is one write and one fsync. A line that does not match its checksum, and
+all lines after it, were torn by a kill: they are cut off and their tiles are processed again. The journal itself
+appears with its first lines or not at all.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
     entries,
     ignoring_file_times,
     line,
+    parse_result,
     read_header,
-    records_at,
+    results_at,
     session,
-    to_record,
 )
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 from bimors_cli.pipeline.plan import TileIndices
@@ -42,28 +42,28 @@ log = logging.getLogger("bimors")
 
 
 class Journal:
-    """The journal of one run, locked against a second one.
+    """The journal of one run, locked against other runs: a `bimors_cli.pipeline.checkpoint.store.TileStore`.
 
     Parameters
     ----------
     path : Path
         See `bimors_cli.pipeline.checkpoint.journal_format.journal_path`.
     run : mapping
-        Everything that decides the rows, as JSON values; the same run has the same.
+        Everything that determines the rows, as JSON values. Two runs with equal rows have equal mappings.
     sizes : sequence of int
         Number of tiles of each scene's grid.
     resume : bool
-        Go on with what is there (a missing journal starts a new one); without, an existing one is replaced.
-    origin : ShardOrigin, optional
-        Where the run comes from, for the journal of a shard. One machine may then go on with what another has begun on
-        its own copy of a scene: when that was modified does not count.
+        Continue an existing journal; a missing one is created. If False, an existing one is replaced.
+    shard_header : ShardHeader, optional
+        Shard, options and command, for the journal of a shard. Another machine may then continue it with its own copy
+        of a scene: modification times are not compared.
 
     Raises
     ------
     JournalError
-        Another process holds it, or it cannot be written.
+        Another process holds the lock, or the journal cannot be written.
     InputError
-        It belongs to a run with other options: they are named.
+        The journal belongs to a run with other options, which are named.
     """
 
     def __init__(
@@ -73,24 +73,24 @@ class Journal:
         sizes: Sequence[int],
         *,
         resume: bool,
-        origin: ShardHeader | None = None,
+        shard_header: ShardHeader | None = None,
     ) -> None:
         self.path = path
-        self._header = Header(run, origin)
-        # Where a tile's line begins, per scene: 8 bytes a tile, whatever the caption's length.
+        self._header = Header(run, shard_header)
+        # Offset of each tile's line in the file, per scene: 8 bytes per tile, whatever the caption's length.
         self._offsets = [np.full(size, NOT_DONE, dtype=np.int64) for size in sizes]
         self._part = path.with_name(path.name + ".part")
-        what = "this output" if origin is None else f"shard {origin.shard} of this output"
-        self._hold = acquire_run_lock(path, path.name, what)
-        self._end: int | None = None
+        what = "this output" if shard_header is None else f"shard {shard_header.shard} of this output"
+        self._lock = acquire_run_lock(path, path.name, what)
+        self._file: int | None = None
         self._is_new = not (resume and path.exists())
         try:
             if self._is_new:
-                self._begin()
-            # Written past Python's buffers: what the disk refuses is not tried once more when the file is closed.
-            self._end = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+                self._create()
+            # Written without Python's buffers: what the disk refuses is not tried once more when the file is closed.
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
             if not self._is_new:
-                self._take_up()
+                self._load()
                 self._write([session()])
         except OSError as error:
             self.close()
@@ -105,55 +105,63 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._is_new and self._hold.is_locked and not self.count():
-            self.delete()  # nothing was finished: nothing to go on with
+        if error is not None and self._is_new and self._lock.is_held and not self.count():
+            self.delete()  # no tile was finished: nothing to resume
         self.close()
 
     def close(self) -> None:
-        """Let go of the journal and keep it."""
-        if not self._hold.is_locked:
+        """Close the journal and release its lock; the file stays."""
+        if not self._lock.is_held:
             return
         self._close_file()
-        self._hold.release()
+        self._lock.release()
 
     def delete(self) -> None:
-        """Remove the journal: the output holds everything."""
+        """Delete the journal, once the output holds everything."""
         self._close_file()
         self.path.unlink(missing_ok=True)
-        self._part.unlink(missing_ok=True)  # of a run that was killed when it began
+        self._part.unlink(missing_ok=True)  # of a run that was killed when it started
         self.close()
 
-    def append(self, records: Sequence[TileResult]) -> None:
-        """Add finished tiles; they are on disk when this returns. Raises JournalError when the disk refuses."""
+    def append(self, results: Sequence[TileResult]) -> None:
+        """Add results of finished tiles. They are on disk when this returns.
+
+        Raises
+        ------
+        JournalError
+            The disk is full, or cannot be written.
+        """
         try:
-            offsets = self._write([record.to_json() for record in records])
+            offsets = self._write([result.to_json() for result in results])
         except OSError as error:
             raise JournalError(
-                f"{self.path}: {error.strerror or error}; it holds {self.count():,} finished tiles",
-                "make room there, then run the same command with --resume",
+                f"{self.path}: {error.strerror or error}; {self.count():,} finished tiles are saved",
+                "free disk space, then run the same command with --resume",
             ) from error
-        for record, offset in zip(records, offsets, strict=True):
-            self._offsets[record.scene][record.index] = offset
+        for result, offset in zip(results, offsets, strict=True):
+            self._offsets[result.scene][result.index] = offset
 
     def is_done(self, scene: int, index: int) -> bool:
-        """Tell whether a tile has a record."""
+        """Tell whether a tile has a result."""
         return bool(self._offsets[scene][index] != NOT_DONE)
 
-    def missing(self, todo: TileIndices) -> TileIndices:
-        """Return the tiles that have no record."""
-        return tuple(places[offsets[places] == NOT_DONE] for offsets, places in zip(self._offsets, todo, strict=True))
+    def pending(self, tiles: TileIndices) -> TileIndices:
+        """Return those of ``tiles`` that have no result yet."""
+        return tuple(
+            indices[offsets[indices] == NOT_DONE] for offsets, indices in zip(self._offsets, tiles, strict=True)
+        )
 
     def count(self) -> int:
-        """Count the tiles that have a record."""
+        """Count the tiles that have a result."""
         return sum(int((offsets != NOT_DONE).sum()) for offsets in self._offsets)
 
-    def records(self) -> Iterator[TileResult]:
-        """Yield all records, scene by scene, in the order of the grid."""
-        places = (int(offset) for offsets in self._offsets for offset in offsets[offsets != NOT_DONE])
-        yield from records_at(self.path, places)
+    def results(self) -> Iterator[TileResult]:
+        """Yield all results, scene by scene, in the order of the grid."""
+        done = (int(offset) for offsets in self._offsets for offset in offsets[offsets != NOT_DONE])
+        yield from results_at(self.path, done)
 
-    def _begin(self) -> None:
-        """Put a journal without records in its place; an earlier one stays until this is whole."""
+    def _create(self) -> None:
+        """Create a journal without results; an existing one is replaced once the new one is complete."""
         part = self._part
         try:
             part.write_bytes(line(self._header.to_json()) + line(session()))
@@ -167,57 +175,62 @@ class Journal:
             sync(self.path.parent)
 
     def _write(self, values: Sequence[Any]) -> list[int]:
-        assert self._end is not None
+        """Append lines, and return the offset of each."""
+        assert self._file is not None
         lines = [line(value) for value in values]
-        begin = os.fstat(self._end).st_size
+        begin = os.fstat(self._file).st_size
         rest = b"".join(lines)
         try:
             while rest:
-                rest = rest[os.write(self._end, rest) :]
-            os.fsync(self._end)
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
         except OSError:
             with suppress(OSError):
-                os.ftruncate(self._end, begin)
+                os.ftruncate(self._file, begin)
             raise
         return [begin, *(begin + np.cumsum([len(each) for each in lines[:-1]], dtype=np.int64)).tolist()][: len(lines)]
 
-    def _take_up(self) -> None:
+    def _load(self) -> None:
+        """Read an existing journal, and cut off what a kill has torn."""
         with self.path.open("rb") as file:
             self._check(read_header(file, self.path))
-            whole = self._read(file)
-        assert self._end is not None
-        os.ftruncate(self._end, whole)
+            end = self._index_results(file)
+        assert self._file is not None
+        os.ftruncate(self._file, end)
 
     def _check(self, found: Header) -> None:
-        """Check that it is of the same run, and of the same shard."""
+        """Check that the journal is of the same run, and of the same shard."""
         old, new = ({**header.run, "shard": _shard(header)} for header in (found, self._header))
-        if found.origin is not None and self._header.origin is not None:
+        if found.shard_header is not None and self._header.shard_header is not None:
             changed = old != new
             old, new = ignoring_file_times(old, new)
             if changed and old == new:
-                log.warning("%s was begun on another copy of a scene: it was modified at another time", self.path.name)
+                log.warning(
+                    "%s: the shard was started with another copy of a scene (the modification times differ)",
+                    self.path.name,
+                )
         different = differences(old, new)
         if different:
             raise InputError(
-                f"{self.path.name}: that run had other options: {'; '.join(different)}",
-                "resume with the same options, or remove it to start anew",
+                f"{self.path.name}: the unfinished run has other options: {'; '.join(different)}",
+                "resume with the same options, or remove it to start from scratch",
             )
 
-    def _read(self, file: BinaryIO) -> int:
-        """Note what is done; returns where the whole lines end."""
+    def _index_results(self, file: BinaryIO) -> int:
+        """Record where each tile's line is; return the end of the last complete line."""
         sizes = [len(offsets) for offsets in self._offsets]
         for offset, value in entries(file):
             if isinstance(value, list):
-                record = to_record(value, sizes, self.path)
-                redo = record.reason in RETRIED
-                self._offsets[record.scene][record.index] = NOT_DONE if redo else offset
+                result = parse_result(value, sizes, self.path)
+                retry = result.reason in RETRIED
+                self._offsets[result.scene][result.index] = NOT_DONE if retry else offset
         return offset
 
     def _close_file(self) -> None:
-        if self._end is not None:
-            os.close(self._end)
-        self._end = None
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
 
 
 def _shard(header: Header) -> str | None:
-    return None if header.origin is None else str(header.origin.shard)
+    return None if header.shard_header is None else str(header.shard_header.shard)

@@ -1,4 +1,4 @@
-"""The journal as a file: lines with a checksum, the first of which tells the run, and the names of such files."""
+"""The file format of journals: lines with a checksum, the first of which describes the run; and names of journals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SUFFIX = ".bimors-journal"
 
 
 def journal_path(output: Path, shard: Shard | None = None) -> Path:
-    """Return the place of an output's journal, or of that of one of its shards."""
+    """Return the path of an output's journal, or of the journal of one of its shards."""
     return output.with_name(output.name + ("" if shard is None else shard.suffix) + SUFFIX)
 
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What makes a shard's run again on another machine: which shard, the options as JSON values, and the command."""
+    """What another machine needs to repeat a shard's run: the shard, the options as JSON values, and the command."""
 
     shard: Shard
     options: Mapping[str, Any]
@@ -35,22 +35,22 @@ class ShardHeader:
 
 @dataclass(frozen=True)
 class Header:
-    """The first line: everything that decides the rows, and for a shard where it comes from."""
+    """The first line: everything that determines the rows, and for a shard its options and command."""
 
     run: Mapping[str, Any]
-    origin: ShardHeader | None = None
+    shard_header: ShardHeader | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Make JSON values."""
+        """Return JSON values."""
         value: dict[str, Any] = {"bimors_journal": SCHEMA, "run": self.run}
-        if self.origin is not None:
-            value["shard"] = [self.origin.shard.number, self.origin.shard.count]
-            value["options"], value["command"] = self.origin.options, self.origin.command
+        if (header := self.shard_header) is not None:
+            value["shard"] = [header.shard.number, header.shard.count]
+            value["options"], value["command"] = header.options, header.command
         return value
 
     @classmethod
     def from_json(cls, value: Any) -> Header:
-        """Undo `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
+        """Invert `to_json`. Raises ValueError, KeyError or TypeError if ``value`` is not a header."""
         if value["bimors_journal"] != SCHEMA or not isinstance(value["run"], dict):
             raise ValueError
         if "shard" not in value:
@@ -58,26 +58,28 @@ class Header:
         number, count = map(int, value["shard"])
         if not 1 <= number <= count or not isinstance(value["options"], dict):
             raise ValueError
-        origin = ShardHeader(Shard(number, count), value["options"], tuple(map(str, value["command"])))
-        return cls(value["run"], origin)
+        header = ShardHeader(Shard(number, count), value["options"], tuple(map(str, value["command"])))
+        return cls(value["run"], header)
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:
-    """Read the first line of a journal that stands at its beginning.
+    """Read the first line of a journal; ``file`` is at its start.
 
     Raises
     ------
     JournalError
-        The file is no journal, or one of another version.
+        The file is not a journal, or is of another version.
     """
     try:
         return Header.from_json(parse(file.readline()))
     except (ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"{path}: not a journal of this bimors version", "remove it to start anew") from error
+        raise JournalError(
+            f"{path}: not a journal of this bimors version", "remove it to start from scratch"
+        ) from error
 
 
 def entries(file: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Yield where each line begins and its value; at last the end, or what a kill has torn, and None."""
+    """Yield offset and value of each line; last the offset of the end, or of a torn line, and None."""
     while True:
         offset = file.tell()
         value = parse(file.readline())
@@ -86,36 +88,36 @@ def entries(file: BinaryIO) -> Iterator[tuple[int, Any]]:
             return
 
 
-def to_record(value: Sequence[Any], sizes: Sequence[int], path: Path) -> TileResult:
-    """Take a record out of a line whose checksum is right.
+def parse_result(value: Sequence[Any], sizes: Sequence[int], path: Path) -> TileResult:
+    """Return the result that a line with a correct checksum holds.
 
     Raises
     ------
     JournalError
-        No run has written this.
+        The value is not a result of this run.
     """
     try:
-        record = TileResult.from_json(value)
+        result = TileResult.from_json(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise damaged(path) from error
-    known = 0 <= record.scene < len(sizes) and 0 <= record.index < sizes[record.scene]
-    if not known or not isinstance(record.reason, str | None) or not isinstance(record.caption, str | None):
+    known = 0 <= result.scene < len(sizes) and 0 <= result.index < sizes[result.scene]
+    if not known or not isinstance(result.reason, str | None) or not isinstance(result.caption, str | None):
         raise damaged(path)
-    return record
+    return result
 
 
 def damaged(path: Path) -> JournalError:
-    """Say that a journal cannot be trusted."""
-    return JournalError(f"{path}: holds what no run has written", "remove it to start anew")
+    """Return the error for a journal with an invalid line."""
+    return JournalError(f"{path}: the journal is damaged", "remove it to start from scratch")
 
 
-def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileResult]:
-    """Read the records of a journal that begin at ``offsets``.
+def results_at(path: Path, offsets: Iterable[int]) -> Iterator[TileResult]:
+    """Yield the results of a journal at ``offsets``.
 
     Raises
     ------
     JournalError
-        One is not there any more, or the journal cannot be read.
+        The file was changed meanwhile, or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -123,19 +125,19 @@ def records_at(path: Path, offsets: Iterable[int]) -> Iterator[TileResult]:
                 file.seek(offset)
                 value = parse(file.readline())
                 if not isinstance(value, list):
-                    raise JournalError(f"{path}: changed by somebody else while the run was going on")
+                    raise JournalError(f"{path}: changed by another program during the run")
                 yield TileResult.from_json(value)
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror or error}") from error
 
 
 def session() -> dict[str, Any]:
-    """Tell who writes."""
+    """Return the entry that names the process that writes."""
     return {"session": {"pid": os.getpid(), "host": platform.node()}}
 
 
 def line(value: Any) -> bytes:
-    """Write a value as a line."""
+    """Return a value as a line."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
@@ -151,7 +153,7 @@ def parse(line: bytes) -> Any:
 
 
 def lock_owner(path: Path) -> str:
-    """Name the process that writes a journal, if it tells."""
+    """Name the process that writes a journal, for messages; empty if unknown."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError:
@@ -161,7 +163,7 @@ def lock_owner(path: Path) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name what differs between two runs, with both values where they are short."""
+    """List what differs between two runs, with both values where they are short."""
     found = []
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
@@ -172,9 +174,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def ignoring_file_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return two runs without what copies of one scene may differ in: machines may have copies of their own.
+    """Return two runs without what may differ between copies of one scene on several machines.
 
-    That is when it was modified, and its size where one of them is asked of a server.
+    That is the modification time, and the file size where one of the copies is read from a server.
     """
     runs = [{**run, "scenes": [{**scene, "modified": None} for scene in run.get("scenes", ())]} for run in (old, new)]
     for pair in zip(runs[0]["scenes"], runs[1]["scenes"], strict=False):

@@ -1,4 +1,4 @@
-"""A folder on this machine or in object storage, by its URL: files in it appear whole or not at all."""
+"""A folder on this machine or in object storage, by its URL. Files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,108 +15,108 @@ if TYPE_CHECKING:
     import pyarrow
     import pyarrow.fs
 
-# Object stores know no folders, and show no object before all of it is there.
+# Object stores have no folders, and an object appears only once it is complete.
 _OBJECT_STORES: Final = frozenset({"s3", "gcs", "abfs"})
 _PART: Final = ".part-"
 
 
 class ObjectStore:
-    """A folder, which need not be there yet.
+    """A folder, which need not exist yet.
 
     Parameters
     ----------
     url : str
-        A path of this machine, or what pyarrow or fsspec opens: ``file:///d``, ``s3://bucket/d``, ``gs://bucket/d``.
+        A local path, or a URL that pyarrow or fsspec opens: ``file:///d``, ``s3://bucket/d``, ``gs://bucket/d``.
 
     Raises
     ------
     InputError
-        Nothing here opens such a URL.
+        The URL is not supported, or a package for it is missing.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.name = redact(url)
-        self._files, self._path = _file_system(url)
+        self._filesystem, self._path = _open_filesystem(url)
 
-    def is_at(self, other: ObjectStore) -> bool:
-        """Tell whether this is the same folder as another."""
-        return bool(self._path == other._path and self._files.type_name == other._files.type_name)
+    def is_same_folder(self, other: ObjectStore) -> bool:
+        """Tell whether both are the same folder."""
+        return bool(self._path == other._path and self._filesystem.type_name == other._filesystem.type_name)
 
     def read(self, name: str) -> bytes | None:
-        """Return the content of a file, None where there is no such file. Raises OutputError."""
-        with self._failing():
+        """Return the content of a file; None if the file does not exist. Raises OutputError."""
+        with self._reporting_errors():
             try:
-                with self._files.open_input_file(self._at(name)) as file:
+                with self._filesystem.open_input_file(self._path_of(name)) as file:
                     return bytes(file.read())
             except FileNotFoundError:
                 return None
 
     def open(self, name: str) -> pyarrow.NativeFile:
         """Open a file for reading. Raises OutputError."""
-        with self._failing():
-            return self._files.open_input_file(self._at(name))
+        with self._reporting_errors():
+            return self._filesystem.open_input_file(self._path_of(name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file; whoever reads meanwhile sees nothing of it, or all. Raises OutputError."""
-        path = self._at(name)
-        with self._failing():
-            if self._files.type_name in _OBJECT_STORES:
+        """Write a file. Readers never see a part of it. Raises OutputError."""
+        path = self._path_of(name)
+        with self._reporting_errors():
+            if self._filesystem.type_name in _OBJECT_STORES:
                 self._write(path, content)
                 return
-            self._files.create_dir(path.rpartition("/")[0], recursive=True)
+            self._filesystem.create_dir(path.rpartition("/")[0], recursive=True)
             part = f"{path}{_PART}{uuid.uuid4().hex[:8]}"
             try:
                 self._write(part, content)
-                self._files.move(part, path)
+                self._filesystem.move(part, path)
             except OSError:
                 with suppress(OSError):
-                    self._files.delete_file(part)
+                    self._filesystem.delete_file(part)
                 raise
 
-    def names(self, folder: str, suffix: str) -> list[str]:
-        """List the whole files below a folder that end so, by their names from this place on, sorted."""
+    def list_files(self, folder: str, suffix: str) -> list[str]:
+        """List the files below a folder whose names have a suffix: sorted names, relative to this folder."""
         from pyarrow.fs import FileSelector
 
-        with self._failing():
-            found = self._files.get_file_info(FileSelector(self._at(folder), allow_not_found=True, recursive=True))
+        with self._reporting_errors():
+            below = FileSelector(self._path_of(folder), allow_not_found=True, recursive=True)
+            found = self._filesystem.get_file_info(below)
         begin = len(self._path) + 1
         return sorted(info.path[begin:] for info in found if info.is_file and info.path.endswith(suffix))
 
     def remove(self, *names: str) -> None:
-        """Remove files, folders with all that is in them, and this folder if nothing else is in it."""
+        """Delete files and folders with their content, and this folder if it is empty then. Raises OutputError."""
         from pyarrow.fs import FileSelector, FileType
 
-        with self._failing():
-            for info in self._files.get_file_info([self._at(name) for name in names]):
+        with self._reporting_errors():
+            for info in self._filesystem.get_file_info([self._path_of(name) for name in names]):
                 if info.type == FileType.Directory:
-                    self._files.delete_dir(info.path)
+                    self._filesystem.delete_dir(info.path)
                 elif info.type == FileType.File:
-                    self._files.delete_file(info.path)
-            if self._files.type_name not in _OBJECT_STORES:
-                here = FileSelector(self._path, allow_not_found=True)
-                if self._files.get_file_info(self._path).type == FileType.Directory and not self._files.get_file_info(
-                    here
-                ):
-                    self._files.delete_dir(self._path)
+                    self._filesystem.delete_file(info.path)
+            if self._filesystem.type_name not in _OBJECT_STORES:
+                content = FileSelector(self._path, allow_not_found=True)
+                is_folder = self._filesystem.get_file_info(self._path).type == FileType.Directory
+                if is_folder and not self._filesystem.get_file_info(content):
+                    self._filesystem.delete_dir(self._path)
 
     def _write(self, path: str, content: bytes) -> None:
-        with self._files.open_output_stream(path) as file:
+        with self._filesystem.open_output_stream(path) as file:
             file.write(content)
 
-    def _at(self, name: str) -> str:
+    def _path_of(self, name: str) -> str:
         return f"{self._path}/{name}"
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _reporting_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             why = redact(" ".join(str(error.strerror or error).split()))
-            raise OutputError(f"{self.name}: {why}", "see whether it can be written, and has room") from error
+            raise OutputError(f"{self.name}: {why}", "check its permissions and free space") from error
 
 
-def _file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
+def _open_filesystem(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     from pyarrow import ArrowInvalid
     from pyarrow.fs import FileSystem, LocalFileSystem
 
@@ -125,24 +125,24 @@ def _file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     try:
         files, path = FileSystem.from_uri(url)
     except ArrowInvalid:
-        files, path = _other_file_system(url)
+        files, path = _open_with_fsspec(url)
     except (OSError, ValueError) as error:
-        raise _unusable(url, error) from error
+        raise _unsupported(url, error) from error
     return files, path.rstrip("/")
 
 
-def _other_file_system(url: str) -> tuple[Any, str]:
-    """Ask fsspec, which knows many more kinds, some of them by packages of their own."""
+def _open_with_fsspec(url: str) -> tuple[Any, str]:
+    """Open a URL with fsspec, which supports many more schemes, some of them by further packages."""
     from fsspec.core import url_to_fs
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     try:
         files, path = url_to_fs(url)
     except (ImportError, OSError, ValueError) as error:
-        raise _unusable(url, error) from error
+        raise _unsupported(url, error) from error
     return PyFileSystem(FSSpecHandler(files)), path
 
 
-def _unusable(url: str, error: Exception) -> InputError:
+def _unsupported(url: str, error: Exception) -> InputError:
     why = redact(" ".join(str(error).split()))
-    return InputError(f"--blocks {redact(url)}: {why}", "give a folder, or a URL such as s3://bucket/folder")
+    return InputError(f"--blocks {redact(url)}: {why}", "use a folder, or a URL such as s3://bucket/folder")

@@ -1,7 +1,7 @@
-"""A block: some tiles of one scene that one worker looks at, and the files that its records are kept in.
+"""Tasks, which are tiles of one scene for one worker, and the Parquet files of their results.
 
-A file is GeoParquet 1.0, so that whoever waits can look at what is done: polygons in the CRS of the layer, label,
-confidence, reason and caption. Its column ``record`` is what the layer is made of: the record as the journal has it.
+A file is GeoParquet 1.0, so that finished tiles can be viewed during the run: polygons in the CRS of the layer, label,
+confidence, reason and caption. Its column ``record`` is what the layer is made from: the result as in the journal.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import geopandas
     import pyarrow
 
-# So many blocks for each worker that at the end, when one has none left, the others soon have none either; but each
-# block costs a start: the scene is opened, and pixels at its edge are read twice.
-BLOCKS_A_WORKER: Final = 16
+# So many tasks per worker that all workers end at about the same time; but each task has a cost: the scene is opened,
+# and pixels at its edge are read twice.
+TASKS_PER_WORKER: Final = 16
 LEAST_TILES, MOST_TILES = 32, 8192
 _FIELDS: Final = {
     **TILE_COLUMNS, "label": TEXT, "confidence": REAL, "reason": TEXT, "caption": TEXT, "tile": INTEGER, "record": TEXT,
@@ -43,32 +43,32 @@ _FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TileTask:
-    """Tiles of a scene, as runs [first, end) of places in its grid, ascending."""
+    """Tiles of a scene, as ascending runs [first, end) of indices in its grid."""
 
     number: int
     scene: int
     runs: tuple[tuple[int, int], ...]
 
-    def places(self) -> npt.NDArray[np.int64]:
-        """Return the places of its tiles in the grid."""
+    def indices(self) -> npt.NDArray[np.int64]:
+        """Return the indices of its tiles in the grid."""
         return np.concatenate([np.arange(*run, dtype=np.int64) for run in self.runs])
 
     def to_json(self) -> str:
-        """Write it as JSON."""
+        """Return it as JSON."""
         return json.dumps([self.number, self.scene, self.runs])
 
     @classmethod
     def from_json(cls, text: str) -> TileTask:
-        """Undo `to_json`."""
+        """Invert `to_json`."""
         number, scene, runs = json.loads(text)
         return cls(number, scene, tuple((first, end) for first, end in runs))
 
 
-def cut(todo: TileIndices, workers: int) -> Iterator[TileTask]:
-    """Cut tiles into blocks for so many workers, in the order of the grid."""
-    size = min(max(math.ceil(num_tiles(todo) / (workers * BLOCKS_A_WORKER)), LEAST_TILES), MOST_TILES)
+def make_tasks(pending: TileIndices, num_workers: int) -> Iterator[TileTask]:
+    """Divide tiles into tasks for so many workers, in the order of the grid."""
+    size = min(max(math.ceil(num_tiles(pending) / (num_workers * TASKS_PER_WORKER)), LEAST_TILES), MOST_TILES)
     number = 0
-    for scene, tiles in enumerate(todo):
+    for scene, tiles in enumerate(pending):
         for begin in range(0, len(tiles), size):
             part = tiles[begin : begin + size]
             ends = np.flatnonzero(np.diff(part) != 1)
@@ -78,9 +78,9 @@ def cut(todo: TileIndices, workers: int) -> Iterator[TileTask]:
             number += 1
 
 
-def to_parquet(plan: InferencePlan, records: Sequence[TileResult]) -> bytes:
-    """Make a file of records, which are of one scene and in the order of its grid."""
-    spec = TileSchema(
+def to_parquet(plan: InferencePlan, results: Sequence[TileResult]) -> bytes:
+    """Return the content of a file of results, which are of one scene and in the order of its grid."""
+    schema = TileSchema(
         "block",
         plan.crs.to_wkt(),
         _FIELDS,
@@ -89,45 +89,45 @@ def to_parquet(plan: InferencePlan, records: Sequence[TileResult]) -> bytes:
     )
     with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
         path = Path(folder) / "block.parquet"
-        build_geoparquet(path, frames(plan, records, partial(_frame, plan, spec)), spec)
+        build_geoparquet(path, frames(plan, results, partial(_frame, plan, schema)), schema)
         return path.read_bytes()
 
 
 def _frame(
-    plan: InferencePlan, spec: TileSchema, records: Sequence[TileResult], polygons: Polygons
+    plan: InferencePlan, schema: TileSchema, results: Sequence[TileResult], polygons: Polygons
 ) -> geopandas.GeoDataFrame:
     names = plan.options.labels.names if isinstance(plan.options, ClassifyOptions) else ()
-    best = [record.ranking[0] if record.ranking else (None, None) for record in records]
+    best = [result.ranking[0] if result.ranking else (None, None) for result in results]
     data: dict[str, Sequence[Any]] = {
-        **tile_columns(plan, records),
+        **tile_columns(plan, results),
         "label": [None if label is None else names[label] for label, _ in best],
-        "confidence": [share for _, share in best],
-        "reason": [record.reason for record in records],
-        "caption": [record.caption for record in records],
-        "tile": [record.index for record in records],
-        "record": [json.dumps(record.to_json(), separators=(",", ":")) for record in records],
+        "confidence": [probability for _, probability in best],
+        "reason": [result.reason for result in results],
+        "caption": [result.caption for result in results],
+        "tile": [result.index for result in results],
+        "record": [json.dumps(result.to_json(), separators=(",", ":")) for result in results],
     }
-    return make_frame(data, polygons, spec)
+    return make_frame(data, polygons, schema)
 
 
 def read_state(file: pyarrow.NativeFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Read which tiles a file holds, by their places, and which of them are to be tried again.
+    """Return the indices of a file's tiles, and which of them are to be tried again.
 
     Raises
     ------
     ValueError
-        The file is not whole.
+        The file is damaged.
     """
     table = _table(file, ["tile", "reason"])
     tiles: npt.NDArray[np.int64] = table["tile"].to_numpy().astype(np.int64)
     return tiles, np.array([reason in RETRIED for reason in table["reason"].to_pylist()], dtype=bool)
 
 
-def read_records(file: pyarrow.NativeFile) -> dict[int, TileResult]:
-    """Read the records of a file, by their places in the grid. Raises ValueError as `read_state`."""
+def read_results(file: pyarrow.NativeFile) -> dict[int, TileResult]:
+    """Return the results of a file by their indices in the grid. Raises ValueError as `read_state`."""
     texts = _table(file, ["record"])["record"].to_pylist()
-    records = (TileResult.from_json(json.loads(text)) for text in texts)
-    return {record.index: record for record in records}
+    results = (TileResult.from_json(json.loads(text)) for text in texts)
+    return {result.index: result for result in results}
 
 
 def _table(file: pyarrow.NativeFile, columns: list[str]) -> pyarrow.Table:

@@ -1,8 +1,8 @@
-"""Finished tiles in files of many workers: what the journal is to a run in one process.
+"""Finished tiles in Parquet files of many workers: what the journal is to a run in one process.
 
-In their folder, beside the output or where --blocks says, lie ``run.json``, which tells the run, and ``tiles/``, with a
-folder for each block of each session and in it as many files as its worker has written so far. A file appears whole or
-not at all. Of a tile that is in several, the last session counts: it was tried again.
+Their folder, next to the output or at --blocks, has ``run.json``, which describes the run, and ``tiles/``, with a
+folder for each task of each session; in it are the files that its worker has written so far. A file appears whole or
+not at all. If several files have a tile, the one of the last session counts: the tile was tried again.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from bimors_cli.errors import InputError, JournalError, OutputExistsError, Worke
 from bimors_cli.pipeline.checkpoint.journal_format import differences, journal_path
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 from bimors_cli.pipeline.checkpoint.object_store import ObjectStore
-from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, read_records, read_state, to_parquet
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, read_results, read_state, to_parquet
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.plan import InferencePlan, TileIndices
 from bimors_cli.pipeline.tile_result import TileResult
 
 SCHEMA: Final = 1
 RUN: Final = "run.json"
-# Beside the output, where --blocks has them elsewhere: says where.
+# Next to the output, if --blocks names another folder: its name.
 ELSEWHERE: Final = "elsewhere.txt"
 TILES: Final = "tiles"
 SUFFIX: Final = ".parquet"
-# Files that are looked at side by side: a store answers each after some tens of milliseconds.
+# Files that are read in parallel: an object store answers each request after some tens of milliseconds.
 READERS: Final = 16
-# Files whose records are in memory when the layer is written: tiles that were tried again lie between others.
+# Files whose results are in memory while the layer is written: tiles that were tried again lie between others.
 OPEN_FILES: Final = 8
-# How many workers may die over one block.
+# How many workers may die in one task.
 ATTEMPTS: Final = 5
 _BEGUN: Final = "begun-"
 _NOT_DONE: Final = -1
@@ -50,97 +50,99 @@ _NAME: Final = re.compile(rf"{TILES}/s(?P<session>\d+)-\d+/(?P<scene>\d+)-\d+-\w
 log = logging.getLogger("bimors")
 
 
-def blocks_place(plan: InferencePlan) -> ObjectStore:
-    """Return where the blocks of a run lie. Raises InputError as `ObjectStore`."""
+def blocks_store(plan: InferencePlan) -> ObjectStore:
+    """Return the folder of a run's Parquet files. Raises InputError as `ObjectStore`."""
     return ObjectStore(plan.options.blocks or str(blocks_path(plan.output)))
 
 
 class ParquetWriter:
-    """Writes the files of one session, and knows which tiles of a block are in them; each worker has its own."""
+    """Writes the files of one session, and finds the pending tiles of a task; each worker has its own."""
 
-    def __init__(self, place: ObjectStore, plan: InferencePlan, session: int) -> None:
-        self._place, self._plan, self._session = place, plan, session
+    def __init__(self, store: ObjectStore, plan: InferencePlan, session: int) -> None:
+        self._store, self._plan, self._session = store, plan, session
 
-    def begin(self, block: TileTask) -> npt.NDArray[np.int64]:
-        """Note that a worker begins a block, and return the places of the tiles that no file has.
+    def begin(self, task: TileTask) -> npt.NDArray[np.int64]:
+        """Record that a worker starts a task, and return the indices of its pending tiles.
 
-        Of a worker that was killed some files may be there.
+        A worker that was killed may have written some of the tiles.
 
         Raises
         ------
         WorkerError
-            Too many have begun it before: something in it kills them.
+            Too many workers have started the task before: something in it kills them.
         OutputError
             The folder cannot be read or written.
         """
-        folder = self._folder(block)
-        names = self._place.names(folder, "")
+        folder = self._folder(task)
+        names = self._store.list_files(folder, "")
         begun = sum(f"/{_BEGUN}" in name for name in names)
         if begun >= ATTEMPTS:
             raise WorkerError(
-                f"{begun} workers died over the tiles {block.runs[0][0]:,} to {block.runs[-1][1] - 1:,} of a scene",
-                "have they enough memory? Fewer --workers have more each; finished tiles are kept for --resume",
+                f"{begun} workers died while processing tiles {task.runs[0][0]:,} to {task.runs[-1][1] - 1:,} of a "
+                "scene",
+                "use fewer --workers if memory is short, then run the same command with --resume",
             )
-        self._place.write(f"{folder}/{_BEGUN}{uuid.uuid4().hex[:8]}", b"")
+        self._store.write(f"{folder}/{_BEGUN}{uuid.uuid4().hex[:8]}", b"")
         done = [np.empty(0, dtype=np.int64)]
         for name in names:
-            state = _state(self._place, name) if name.endswith(SUFFIX) else None
+            state = _state(self._store, name) if name.endswith(SUFFIX) else None
             done += [] if state is None else [state[0]]
-        return np.setdiff1d(block.places(), np.concatenate(done))
+        return np.setdiff1d(task.indices(), np.concatenate(done))
 
-    def write(self, block: TileTask, records: Sequence[TileResult]) -> None:
-        """Write a file of a block's records. Raises OutputError."""
-        records = sorted(records, key=lambda record: record.index)
-        # No two files have one name: who was given up for dead may still be writing.
-        name = f"{block.scene:03d}-{records[0].index:010d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
-        self._place.write(f"{self._folder(block)}/{name}", to_parquet(self._plan, records))
+    def append(self, task: TileTask, results: Sequence[TileResult]) -> None:
+        """Write a file of results of a task. Raises OutputError."""
+        results = sorted(results, key=lambda result: result.index)
+        # File names are unique: a worker that was given up may still be writing.
+        name = f"{task.scene:03d}-{results[0].index:010d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+        self._store.write(f"{self._folder(task)}/{name}", to_parquet(self._plan, results))
 
-    def _folder(self, block: TileTask) -> str:
-        return f"{TILES}/s{self._session:03d}-{block.number:06d}"
+    def _folder(self, task: TileTask) -> str:
+        return f"{TILES}/s{self._session:03d}-{task.number:06d}"
 
 
 class ParquetStore:
-    """The blocks of one run, held against a second one on this machine.
+    """The Parquet files of one run, locked against other runs on this machine.
+
+    A `bimors_cli.pipeline.checkpoint.store.TileStore`; workers append to it by `ParquetWriter`.
 
     Parameters
     ----------
-    plan : LookPlan
-        The run; with --resume it goes on with what is there, else an unfinished run there is replaced if --overwrite
-        was given.
+    plan : InferencePlan
+        The run. With --resume, an unfinished run is continued; with --overwrite, it is replaced.
 
     Attributes
     ----------
     path : Path
         For messages.
     session : int
-        Counts from 1 how often this run was begun.
+        Counts from 1 how often this run was started.
 
     Raises
     ------
     JournalError
-        Another process writes this output, or the folder holds something else.
+        Another process is writing this output, or the folder holds other files.
     InputError
-        It belongs to a run with other options: they are named.
+        The folder belongs to a run with other options, which are named.
     OutputExistsError
-        An unfinished run is there.
+        An unfinished run exists.
     OutputError
         The folder cannot be read or written.
     """
 
     def __init__(self, plan: InferencePlan) -> None:
         self.path = Path(plan.options.blocks or blocks_path(plan.output))
-        self._place = blocks_place(plan)
-        # Which file a tile's record is in, per scene: 4 bytes a tile, and one more.
-        self._where = [np.full(len(scene.grid), _NOT_DONE, dtype=np.int32) for scene in plan.scenes]
-        self._again = [np.zeros(len(scene.grid), dtype=bool) for scene in plan.scenes]
+        self._store = blocks_store(plan)
+        # Number of the file that has a tile's result, per scene: 4 bytes per tile, and one more.
+        self._file_numbers = [np.full(len(scene.grid), _NOT_DONE, dtype=np.int32) for scene in plan.scenes]
+        self._retry = [np.zeros(len(scene.grid), dtype=bool) for scene in plan.scenes]
         self._names: list[str] = []
-        self._told: dict[int, int] = {}
-        beside = ObjectStore(str(blocks_path(plan.output)))
-        self._beside = None if self._place.is_at(beside) else beside
-        # That of the journal: no two runs write one output, whatever their engines.
-        self._hold = acquire_run_lock(journal_path(plan.output), plan.output)
+        self._reported: dict[int, int] = {}
+        default = ObjectStore(str(blocks_path(plan.output)))
+        self._default = None if self._store.is_same_folder(default) else default
+        # The lock of the journal: no two runs write one output, whatever their engines.
+        self._lock = acquire_run_lock(journal_path(plan.output), plan.output)
         try:
-            self._is_new = not self._take_up(plan)
+            self._is_new = not self._open(plan)
         except BaseException:
             self.close()
             raise
@@ -151,117 +153,123 @@ class ParquetStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._is_new and self._hold.is_locked and not self._has_any():
-            self.delete()  # nothing was finished: nothing to go on with
+        if error is not None and self._is_new and self._lock.is_held and not self._has_any():
+            self.delete()  # no tile was finished: nothing to resume
         self.close()
 
     def close(self) -> None:
-        """Let go of the blocks and keep them."""
-        self._hold.release()
+        """Release the lock; the files stay."""
+        self._lock.release()
 
     def delete(self) -> None:
-        """Remove the blocks: the output holds everything."""
-        self._place.remove(TILES, RUN)
-        if self._beside is not None:
-            self._beside.remove(ELSEWHERE)
+        """Delete the files, once the output holds everything."""
+        self._store.remove(TILES, RUN)
+        if self._default is not None:
+            self._default.remove(ELSEWHERE)
         self.close()
 
-    def note(self, block: int, done: int) -> int:
-        """Note how many tiles of a block are in files; returns how many more than was known."""
-        more = max(0, done - self._told.get(block, 0))
-        self._told[block] = self._told.get(block, 0) + more
+    def report(self, task: int, done: int) -> int:
+        """Record how many tiles of a task are in files; return how many of them were not reported before."""
+        more = max(0, done - self._reported.get(task, 0))
+        self._reported[task] = self._reported.get(task, 0) + more
         return more
 
     def count(self) -> int:
-        """Count the tiles that have a record."""
-        done = zip(self._where, self._again, strict=True)
-        return sum(int(((where != _NOT_DONE) & ~again).sum()) for where, again in done) + sum(self._told.values())
+        """Count the tiles that have a result."""
+        done = zip(self._file_numbers, self._retry, strict=True)
+        found = sum(int(((numbers != _NOT_DONE) & ~retry).sum()) for numbers, retry in done)
+        return found + sum(self._reported.values())
 
-    def missing(self, todo: TileIndices) -> TileIndices:
-        """Return the tiles that have no record, or are to be tried again."""
+    def pending(self, tiles: TileIndices) -> TileIndices:
+        """Return those of ``tiles`` that have no result yet, or are to be tried again."""
         return tuple(
-            places[(where[places] == _NOT_DONE) | again[places]]
-            for where, again, places in zip(self._where, self._again, todo, strict=True)
+            indices[(numbers[indices] == _NOT_DONE) | retry[indices]]
+            for numbers, retry, indices in zip(self._file_numbers, self._retry, tiles, strict=True)
         )
 
-    def absent(self, todo: TileIndices) -> TileIndices:
-        """Return the tiles that have no record."""
-        return tuple(places[where[places] == _NOT_DONE] for where, places in zip(self._where, todo, strict=True))
+    def missing(self, tiles: TileIndices) -> TileIndices:
+        """Return those of ``tiles`` that have no result, not even a failure."""
+        return tuple(
+            indices[numbers[indices] == _NOT_DONE] for numbers, indices in zip(self._file_numbers, tiles, strict=True)
+        )
 
-    def look(self) -> None:
-        """Look which tiles the files hold. Raises OutputError."""
+    def refresh(self) -> None:
+        """Find the tiles of files that were written since. Raises OutputError."""
         known = set(self._names)
-        new = [name for name in self._place.names(TILES, SUFFIX) if name not in known and _NAME.fullmatch(name)]
-        new.sort(key=_session)  # what was tried again comes last
+        new = [name for name in self._store.list_files(TILES, SUFFIX) if name not in known and _NAME.fullmatch(name)]
+        new.sort(key=_session)  # tiles that were tried again come last
         with ThreadPoolExecutor(READERS) as readers:
-            for name, state in zip(new, readers.map(lambda name: _state(self._place, name), new), strict=True):
+            for name, state in zip(new, readers.map(lambda name: _state(self._store, name), new), strict=True):
                 if state is not None:
-                    self._note_file(name, *state)
-        self._told.clear()
+                    self._add_file(name, *state)
+        self._reported.clear()
 
-    def records(self) -> Iterator[TileResult]:
-        """Yield all records, scene by scene, in the order of the grid. Raises JournalError."""
-        read = lru_cache(OPEN_FILES)(self._records)
-        for where in self._where:
-            done = np.flatnonzero(where != _NOT_DONE)
-            for place in done.tolist():
-                yield read(int(where[place]))[place]
+    def results(self) -> Iterator[TileResult]:
+        """Yield all results, scene by scene, in the order of the grid. Raises JournalError."""
+        read = lru_cache(OPEN_FILES)(self._read_file)
+        for numbers in self._file_numbers:
+            for index in np.flatnonzero(numbers != _NOT_DONE).tolist():
+                yield read(int(numbers[index]))[index]
 
-    def _records(self, number: int) -> dict[int, TileResult]:
+    def _read_file(self, number: int) -> dict[int, TileResult]:
         name = self._names[number]
         try:
-            with self._place.open(name) as file:
-                return read_records(file)
+            with self._store.open(name) as file:
+                return read_results(file)
         except ValueError as error:
-            raise JournalError(f"{self._place.name}/{name}: changed by somebody else meanwhile") from error
+            raise JournalError(f"{self._store.name}/{name}: changed by another program meanwhile") from error
 
     def _has_any(self) -> bool:
-        """Tell whether there is a record, or a file that no worker has told of yet."""
-        return bool(self.count() or self._place.names(TILES, SUFFIX))
+        """Tell whether there is a result, or a file that no worker has reported yet."""
+        return bool(self.count() or self._store.list_files(TILES, SUFFIX))
 
-    def _take_up(self, plan: InferencePlan) -> bool:
-        """Begin, or go on; tells whether a run was there."""
+    def _open(self, plan: InferencePlan) -> bool:
+        """Start a run, or resume one; tell whether an unfinished run existed."""
         run = plan.run_key()
-        self._check_place()
-        content = self._place.read(RUN)
+        self._check_folder()
+        content = self._store.read(RUN)
         found = None if content is None else self._parse(content)
         if found is not None and not (plan.options.resume or plan.options.overwrite):
             raise OutputExistsError(
-                f"{self._place.name}: a run of this output was not finished",
-                "go on with --resume, or start anew with --overwrite",
+                f"{self._store.name}: a run of this output was not finished",
+                "continue with --resume, or start from scratch with --overwrite",
             )
         self.session = 1
-        if found is None and any(not _OWN.match(name) for name in self._place.names(TILES, "")):
-            raise InputError(f"{self._place.name}: holds a folder {TILES} of somebody else", "use another folder")
+        if found is None and any(not _OWN.match(name) for name in self._store.list_files(TILES, "")):
+            raise InputError(f"{self._store.name}: contains a folder {TILES} of another program", "use another folder")
         if found is None or not plan.options.resume:
-            self._place.remove(TILES, RUN)
-            if self._beside is not None:
-                self._beside.write(ELSEWHERE, self._place.name.encode())
-            self._place.write(RUN, json.dumps({"bimors_blocks": SCHEMA, "run": run}, ensure_ascii=False).encode())
+            self._store.remove(TILES, RUN)
+            if self._default is not None:
+                self._default.write(ELSEWHERE, self._store.name.encode())
+            self._store.write(RUN, json.dumps({"bimors_blocks": SCHEMA, "run": run}, ensure_ascii=False).encode())
             return False
         if differing := differences(found["run"], run):
             raise InputError(
-                f"{self._place.name}: that run had other options: {'; '.join(differing)}",
-                "resume with the same options, or remove it to start anew",
+                f"{self._store.name}: the unfinished run has other options: {'; '.join(differing)}",
+                "resume with the same options, or remove it to start from scratch",
             )
-        if self._beside is not None:
-            self._beside.write(ELSEWHERE, self._place.name.encode())
-        self.look()
+        if self._default is not None:
+            self._default.write(ELSEWHERE, self._store.name.encode())
+        self.refresh()
         self.session = max(map(_session, self._names), default=0) + 1
         return True
 
-    def _check_place(self) -> None:
-        """Refuse to begin anew what was begun with blocks elsewhere."""
-        beside = self._beside or self._place
-        content = beside.read(ELSEWHERE)
-        there = None if content is None else content.decode("utf-8", "replace")
-        here = None if self._beside is None else self._place.name
-        if there is not None and there != here:
+    def _check_folder(self) -> None:
+        """Check that an unfinished run has its files in the folder of this one."""
+        default = self._default or self._store
+        content = default.read(ELSEWHERE)
+        found = None if content is None else content.decode("utf-8", "replace")
+        expected = None if self._default is None else self._store.name
+        if found is not None and found != expected:
             raise InputError(
-                f"{beside.name}: the blocks of that run are in {there}", f"add --blocks {there}, or remove it"
+                f"{default.name}: the blocks of the unfinished run are in {found}",
+                f"add --blocks {found}, or remove it",
             )
-        if self._beside is not None and self._beside.read(RUN) is not None:
-            raise InputError(f"{beside.name}: the blocks of that run are there", "leave --blocks out, or remove it")
+        if self._default is not None and self._default.read(RUN) is not None:
+            raise InputError(
+                f"{default.name}: the blocks of the unfinished run are in this folder",
+                "omit --blocks, or remove it",
+            )
 
     def _parse(self, content: bytes) -> dict[str, Any]:
         try:
@@ -273,17 +281,22 @@ class ParquetStore:
             or found.get("bimors_blocks") != SCHEMA
             or not isinstance(found.get("run"), dict)
         ):
-            raise JournalError(f"{self._place.name}: not the blocks of a run of this bimors version", "use another one")
+            raise JournalError(
+                f"{self._store.name}: not the blocks of a run of this bimors version", "use another folder"
+            )
         return found
 
-    def _note_file(self, name: str, tiles: npt.NDArray[np.int64], again: npt.NDArray[np.bool_]) -> None:
+    def _add_file(self, name: str, tiles: npt.NDArray[np.int64], retry: npt.NDArray[np.bool_]) -> None:
         match = _NAME.fullmatch(name)
         assert match is not None
         scene = int(match["scene"])
-        if scene >= len(self._where) or (len(tiles) and not 0 <= tiles.min() <= tiles.max() < len(self._where[scene])):
-            raise JournalError(f"{self._place.name}/{name}: holds what no run has written", "remove it to go on")
-        self._where[scene][tiles] = len(self._names)
-        self._again[scene][tiles] = again
+        known = scene < len(self._file_numbers)
+        if not known or (len(tiles) and not 0 <= tiles.min() <= tiles.max() < len(self._file_numbers[scene])):
+            raise JournalError(
+                f"{self._store.name}/{name}: holds tiles that the scene does not have", "remove it, then resume"
+            )
+        self._file_numbers[scene][tiles] = len(self._names)
+        self._retry[scene][tiles] = retry
         self._names.append(name)
 
 
@@ -293,10 +306,10 @@ def _session(name: str) -> int:
     return int(match["session"])
 
 
-def _state(place: ObjectStore, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None:
+def _state(store: ObjectStore, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None:
     try:
-        with place.open(name) as file:
+        with store.open(name) as file:
             return read_state(file)
     except ValueError as error:
-        log.warning("%s/%s cannot be read (%s): its tiles are done again", place.name, name, error)
+        log.warning("%s/%s cannot be read (%s): its tiles are processed again", store.name, name, error)
         return None

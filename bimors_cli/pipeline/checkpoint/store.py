@@ -1,4 +1,4 @@
-"""What the engines keep finished tiles in."""
+"""The protocol of what keeps finished tiles on disk."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from bimors_cli.pipeline.plan import TileIndices
 from bimors_cli.pipeline.tile_result import TileResult
 
 
 class TileStore(Protocol):
-    """Records of finished tiles on disk, such as a `Journal`: what is in ``path`` outlives a kill."""
+    """Results of finished tiles at ``path``, which survive a kill: a journal, those of all shards, Parquet files.
+
+    Results are added by ``append(results)`` of `Journal`, and by that of `ParquetWriter`, one per worker.
+    """
 
     path: Path
 
-    def count(self) -> int:
-        """Count the tiles that have a record."""
+    def pending(self, tiles: TileIndices) -> TileIndices:
+        """Return those of ``tiles`` that have no result yet, or are to be tried again."""
 
-    def records(self) -> Iterator[TileResult]:
-        """Yield all records, scene by scene, in the order of the grid."""
+    def results(self) -> Iterator[TileResult]:
+        """Yield all results, scene by scene, in the order of the grid."""
+
+    def count(self) -> int:
+        """Count the tiles that have a result."""
 
     def delete(self) -> None:
-        """Remove them: the output holds everything."""
+        """Delete all results from disk, once the output holds them."""

@@ -1,4 +1,4 @@
-"""What unfinished runs left beside an output, whichever engine looked at the tiles."""
+"""What unfinished runs have left next to an output, whichever engine processed the tiles."""
 
 from __future__ import annotations
 
@@ -19,80 +19,80 @@ from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """Finished tiles at ``path``, of one shard or of a whole run; ``ray`` for those of that engine."""
+    """Finished tiles at ``path``, of one shard or of a whole run; ``ray`` if the engine Ray wrote them."""
 
     path: Path
     shard: Shard | None = None
     ray: bool = False
 
     def refusal(self, output: Path, *, own: bool, append: bool) -> OutputExistsError:
-        """Say why a run cannot begin, or go on, beside it; ``own`` if this run would go on with it."""
-        anew = f"remove {self.path.name} to start anew" if append else "start anew with --overwrite"
+        """Return the error of a run that cannot start because of it; ``own`` if that run could resume it."""
+        restart = f"remove {self.path.name} to start from scratch" if append else "start from scratch with --overwrite"
         if own:
             what = "a run" if self.shard is None else f"shard {self.shard}"
             return OutputExistsError(
-                f"{self.path.name}: {what} of this output was not finished", f"go on with --resume, or {anew}"
+                f"{self.path.name}: {what} of this output was not finished", f"continue with --resume, or {restart}"
             )
         if self.shard is not None:
             return OutputExistsError(
                 f"{self.path.name}: shard {self.shard} of this output was not merged",
-                f"when all {self.shard.count} are finished: {merge_command(output, self.shard.count)}; or {anew}",
+                f"when all {self.shard.count} are finished: {merge_command(output, self.shard.count)}; or {restart}",
             )
         how = "--engine ray --resume" if self.ray else "--resume, without --shard and --engine"
         who = "a run with --engine ray" if self.ray else "a run"
         return OutputExistsError(
-            f"{self.path.name}: {who} of this output was not finished", f"go on with {how}, or {anew}"
+            f"{self.path.name}: {who} of this output was not finished", f"continue with {how}, or {restart}"
         )
 
 
 def merge_command(output: Path, count: int) -> str:
-    """Return the command that makes a layer of so many shards."""
+    """Return the command that merges so many shards into the layer."""
     quoted = shlex.quote(str(output))
     return f"bimors merge {quoted} {quoted}.*-of-{count}{SUFFIX}"
 
 
 def blocks_path(output: Path) -> Path:
-    """Return the folder in which the engine Ray keeps finished tiles."""
+    """Return the folder in which the engine Ray saves finished tiles."""
     return output.with_name(output.name + ".bimors-blocks")
 
 
 def unfinished_runs(output: Path) -> list[UnfinishedRun]:
-    """List what runs left of an output: its journal, the journals of its shards in their order, Ray's folder."""
+    """List what runs have left of an output: its journal, the journals of its shards in order, Ray's folder."""
     found = [UnfinishedRun(path) for path in [journal_path(output)] if path.exists()]
-    found += sorted(_shards(output), key=lambda left: (left.shard.count, left.shard.number) if left.shard else (0, 0))
+    found += sorted(_shards(output), key=lambda run: (run.shard.count, run.shard.number) if run.shard else (0, 0))
     return found + [UnfinishedRun(path, ray=True) for path in [blocks_path(output)] if path.exists()]
 
 
 @contextmanager
 def exclusive(output: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold an output as a whole run of it does.
+    """Lock an output as a run of the whole output does; ``wait`` is in seconds.
 
     Raises
     ------
     JournalError
-        Another run holds it, for all of the seconds to ``wait``; or its folder cannot be written.
+        Another run holds the lock, or the folder cannot be written.
     """
-    with acquire_run_lock(journal_path(output), output.name, other="name a file elsewhere", wait=wait):
+    with acquire_run_lock(journal_path(output), output.name, other="use another file name", wait=wait):
         yield
 
 
-def remove(left: UnfinishedRun) -> None:
-    """Remove finished tiles of an output that nobody wants any more; by who holds the output.
+def delete_unfinished(run: UnfinishedRun) -> None:
+    """Delete finished tiles that are not needed any more. The caller holds the lock of the output.
 
     Raises
     ------
     JournalError
-        A run is at work there.
+        Another run is writing them, or they cannot be deleted.
     """
-    # A shard is written by whoever holds its journal, all else of an output by whoever holds that of the whole run.
-    with nullcontext() if left.shard is None else acquire_run_lock(left.path, left.path.name):
+    # A shard's journal has its own lock; everything else is locked by the journal of the whole run.
+    with nullcontext() if run.shard is None else acquire_run_lock(run.path, run.path.name):
         try:
-            if left.path.is_dir():
-                shutil.rmtree(left.path)
+            if run.path.is_dir():
+                shutil.rmtree(run.path)
             else:
-                left.path.unlink(missing_ok=True)
+                run.path.unlink(missing_ok=True)
         except OSError as error:
-            raise JournalError(f"{left.path}: cannot be removed: {error.strerror or error}") from error
+            raise JournalError(f"{run.path}: cannot be deleted: {error.strerror or error}") from error
 
 
 def _shards(output: Path) -> Iterator[UnfinishedRun]:

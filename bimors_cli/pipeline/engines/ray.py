@@ -18,7 +18,7 @@ from bimors_cli.errors import BimorsError, DeviceError, InputError, JournalError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
-from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, make_tasks
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.engines.engine import Engine
@@ -78,13 +78,13 @@ class RayEngine(Engine):
         plan = job.plan
         with ParquetStore(plan) as store:
             tiles = all_tiles(plan)
-            pending = store.missing(tiles)
+            pending = store.pending(tiles)
             job.summary.resumed = num_tiles(tiles) - num_tiles(pending)
             progress.begin(num_tiles(tiles), job.summary.resumed)
             if num_tiles(pending):
                 _run_on_cluster(job, pending, store, progress, stop)
-                store.look()
-                if lost := num_tiles(store.absent(tiles)):
+                store.refresh()
+                if lost := num_tiles(store.missing(tiles)):
                     raise JournalError(
                         f"{store.path.name}: {lost:,} finished tiles are missing",
                         "run the same command with --resume",
@@ -114,7 +114,7 @@ def _run_on_cluster(job: Job, tiles: TileIndices, store: ParquetStore, progress:
     with cluster(options.ray_address) as ray:
         raise_if_stopped(stop, store)
         pool = _allocate(ray, options)
-        tasks = list(cut(tiles, pool.workers))
+        tasks = list(make_tasks(tiles, pool.workers))
         pool = replace(pool, workers=min(pool.workers, len(tasks)))
         job.summary.seconds["starting Ray"], clock = time.perf_counter() - clock, time.perf_counter()
         spec = _worker_spec(job, store.session, pool)
@@ -145,7 +145,7 @@ def _record(update: WorkerUpdate, job: Job, store: ParquetStore, progress: Progr
         summary.seconds[name] = summary.seconds.get(name, 0.0) + seconds
     summary.caption_hits += update.caption_hits
     summary.caption_misses += update.caption_misses
-    if new := store.note(update.task, update.done):
+    if new := store.report(update.task, update.done):
         progress.advance(new)
 
 

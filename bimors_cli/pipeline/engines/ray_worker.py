@@ -26,7 +26,7 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.pipeline.checkpoint.parquet_part import TileTask
-from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_place
+from bimors_cli.pipeline.checkpoint.parquet_store import ParquetWriter, blocks_store
 from bimors_cli.pipeline.engines.worker_spec import WorkerSpec, WorkerUpdate
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.job import Job, TileFn
@@ -90,7 +90,7 @@ class NodeContext:
         self._spec = spec
         plan = spec.job.plan
         self._plan: InferencePlan = replace(plan, bundle=_find_same_bundle(plan))
-        self._writer = ParquetWriter(blocks_place(plan), plan, spec.session)
+        self._writer = ParquetWriter(blocks_store(plan), plan, spec.session)
         self._model: _Model | None = None
         self._checked: set[int] = set()
 
@@ -98,7 +98,7 @@ class NodeContext:
         """Compute the tiles of a task that are in no file yet."""
         missing = self._writer.begin(task)  # before anything that may kill this process
         left = len(missing)
-        done = len(task.places()) - left
+        done = len(task.indices()) - left
         if done:
             yield WorkerUpdate(task=task.number, done=done)
         self._check_scene(task.scene)
@@ -111,7 +111,7 @@ class NodeContext:
         for results in self._model.predict(task.scene, missing):
             unwritten += results
             if time.monotonic() - clock >= WRITE_SECONDS or len(unwritten) == left:
-                self._writer.write(task, unwritten)
+                self._writer.append(task, unwritten)
                 done, left = done + len(unwritten), left - len(unwritten)
                 yield self._model.report(task.number, done)
                 unwritten, clock = [], time.monotonic()
@@ -161,7 +161,7 @@ class _Model:
 
     def report(self, task: int, done: int) -> WorkerUpdate:
         """Return the counts since the last report."""
-        known, described = self._cache.known, self._cache.described
+        known, described = self._cache.hits, self._cache.misses
         update = WorkerUpdate(
             task=task,
             done=done,

@@ -21,9 +21,9 @@ def open_job_journal(job: Job, progress: Progress) -> Iterator[tuple[Journal, Ti
     plan = job.plan
     sizes = [len(scene.grid) for scene in plan.scenes]
     path = journal_path(plan.output, job.shard)
-    with Journal(path, plan.run_key(), sizes, resume=plan.options.resume, origin=job.shard_header()) as journal:
+    with Journal(path, plan.run_key(), sizes, resume=plan.options.resume, shard_header=job.shard_header()) as journal:
         tiles = job.tiles()
-        pending = journal.missing(tiles)
+        pending = journal.pending(tiles)
         job.summary.resumed = num_tiles(tiles) - num_tiles(pending)
         progress.begin(num_tiles(tiles), job.summary.resumed)
         yield journal, pending
@@ -44,5 +44,5 @@ def predict_job(job: Job, tiles: TileIndices) -> Iterator[list[TileResult]]:
         summary.seconds["loading the model"] = time.perf_counter() - clock
         models.seconds = summary.seconds
         for results in predict(tiles, summary.seconds):
-            summary.caption_hits, summary.caption_misses = cache.known, cache.described
+            summary.caption_hits, summary.caption_misses = cache.hits, cache.misses
             yield results

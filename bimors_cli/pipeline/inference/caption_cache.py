@@ -1,8 +1,8 @@
-"""Captions by what the captioner was shown: labels, heads and adapters can change without captioning again.
+"""Captions by the pixels of their images: labels, heads and adapters can change without captioning again.
 
-One SQLite file in the user's cache folder, shared by all runs, holds sentences, what heads keep of a picture (see
-`bimors_cli.pipeline.inference.feature_cache`), and hashes: no pixels. Whatever is wrong with it costs time and never a
-run: the run warns, and goes on without it.
+One SQLite file in the user's cache folder, shared by all runs, holds captions, image features (see
+`bimors_cli.pipeline.inference.feature_cache`) and hashes, but no pixels. A cache that cannot be used costs time and
+never a run: the run continues without it, with a warning.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from platformdirs import user_cache_path
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.pipeline.inference.cache_db import (
     CaptionerId,
-    count,
-    count_gists,
-    empty,
-    find,
+    clear,
+    count_captions,
+    count_features,
+    evict,
+    get_captions,
     get_features,
-    keep,
-    make_room,
-    open_store,
+    open_db,
+    put_captions,
     put_features,
 )
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 HOME, SIZE = "BIMORS_CACHE", "BIMORS_CACHE_SIZE"
 FILE = "captions.sqlite"
 DEFAULT_BYTES = 1024**3
-# Without a file, equal tiles of one run are still described once: about 100,000 captions.
+# Without a file, equal tiles of one run are still captioned once: about 100,000 captions.
 BYTES_IN_MEMORY = 16 * 1024**2
 
 T = TypeVar("T")
@@ -55,29 +55,29 @@ log = logging.getLogger("bimors")
 
 
 class CaptionCacheFile:
-    """The captions that are known, for one run; to be closed, or entered. Any thread may ask.
+    """The caption cache, as one run has it open; a context manager. Any thread may use it.
 
     Parameters
     ----------
     path : Path or None
-        The file; None keeps them in memory, for this run alone.
+        The file; None for a cache in memory, for this run only.
     limit : int
-        Bytes; what was not used for longest goes first.
+        Bytes. The least recently used entries are deleted first.
 
     Attributes
     ----------
-    known, described : int
-        Captions that were found, and those that the captioner had to say.
+    hits, misses : int
+        Captions that were found in the cache, and captions that were generated.
     """
 
     def __init__(self, path: Path | None, limit: int) -> None:
-        self.known = self.described = 0
-        self._one_at_a_time = threading.RLock()
+        self.hits = self.misses = 0
+        self._lock = threading.RLock()
         self._path, self._limit = path, limit
         try:
-            self._db = open_store(path)
+            self._db = open_db(path)
         except (sqlite3.Error, OSError, CacheError) as error:
-            self._forgo(error)
+            self._disable(error)
 
     def __enter__(self) -> Self:
         return self
@@ -91,56 +91,56 @@ class CaptionCacheFile:
         """Close the file."""
         self._db.close()
 
-    def find(self, keys: Collection[bytes]) -> dict[bytes, str]:
-        """Look captions up; keys that are not known are left out."""
-        return self._safely(lambda db: find(db, list(keys)))
+    def get(self, keys: Collection[bytes]) -> dict[bytes, str]:
+        """Look captions up. Keys that are not found are omitted."""
+        return self._run(lambda db: get_captions(db, list(keys)))
 
-    def keep(self, source: CaptionerId, captions: Mapping[bytes, str]) -> None:
-        """Keep captions by their keys; of a key that is known, the caption that is there."""
-        self._safely(lambda db: keep(db, source, captions))
-        self._safely(lambda db: make_room(db, self._limit))
+    def put(self, source: CaptionerId, captions: Mapping[bytes, str]) -> None:
+        """Add captions by their keys. Existing captions are not replaced."""
+        self._run(lambda db: put_captions(db, source, captions))
+        self._run(lambda db: evict(db, self._limit))
 
     @property
-    def lasts(self) -> bool:
-        """Whether what is kept now is there for later runs."""
+    def is_persistent(self) -> bool:
+        """Whether later runs find what is added."""
         return self._path is not None
 
     def get_features(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
-        """Look gists up; keys that are not known are left out."""
-        return self._safely(lambda db: get_features(db, list(keys)))
+        """Look features up. Keys that are not found are omitted."""
+        return self._run(lambda db: get_features(db, list(keys)))
 
-    def put_features(self, gists: Mapping[bytes, bytes]) -> None:
-        """Keep gists by their keys."""
-        self._safely(lambda db: put_features(db, gists))
-        self._safely(lambda db: make_room(db, self._limit))
+    def put_features(self, features: Mapping[bytes, bytes]) -> None:
+        """Add features by their keys."""
+        self._run(lambda db: put_features(db, features))
+        self._run(lambda db: evict(db, self._limit))
 
-    def tally(self, known: int, described: int = 0) -> None:
-        """Count captions that were found, and those that were said."""
-        with self._one_at_a_time:
-            self.known += known
-            self.described += described
+    def count_hits(self, hits: int, misses: int = 0) -> None:
+        """Count captions that were found in the cache, and captions that were generated."""
+        with self._lock:
+            self.hits += hits
+            self.misses += misses
 
-    def _safely(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._one_at_a_time:
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
             try:
                 return work(self._db)
             except (sqlite3.Error, OSError) as error:
                 if self._path is None:
                     raise
                 self._db.close()
-                self._forgo(error)
+                self._disable(error)
                 return work(self._db)
 
-    def _forgo(self, error: Exception) -> None:
-        hint = "; bimors cache clear begins a new one" if _is_damage(error) else ""
+    def _disable(self, error: Exception) -> None:
+        hint = "; delete it with: bimors cache clear" if _is_damage(error) else ""
         log.warning("the caption cache is not used: %s%s", _reason(self._path, error), hint)
         self._path, self._limit = None, BYTES_IN_MEMORY
-        self._db = open_store(None)
+        self._db = open_db(None)
 
 
 @dataclass(frozen=True)
 class CachedCaptioner:
-    """The captions of one source: what `bimors_cli.model.evidence.FrozenModels` asks before its captioner."""
+    """The cached captions of one captioner, which `bimors_cli.model.evidence.FrozenModels` queries before it."""
 
     cache: CaptionCacheFile
     source: CaptionerId
@@ -154,16 +154,16 @@ class CachedCaptioner:
         """
         if keys is None:
             keys = [self.key(picture) for picture in images.cpu().numpy()]
-        captions: dict[bytes, str | None] = dict(self.cache.find(set(keys)))
+        captions: dict[bytes, str | None] = dict(self.cache.get(set(keys)))
         missing: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             if key not in captions:
                 missing.setdefault(key, row)
         if missing:
             said = dict(zip(missing, describe(images[list(missing.values())]), strict=True))
-            self.cache.keep(self.source, {key: caption for key, caption in said.items() if caption is not None})
+            self.cache.put(self.source, {key: caption for key, caption in said.items() if caption is not None})
             captions |= said
-        self.cache.tally(len(keys) - len(missing), len(missing))
+        self.cache.count_hits(len(keys) - len(missing), len(missing))
         return [captions[key] for key in keys]
 
     def key(self, image: npt.NDArray[np.uint8]) -> bytes:
@@ -174,37 +174,37 @@ class CachedCaptioner:
 
 
 def open_caption_cache(keep: bool = True) -> CaptionCacheFile:
-    """Open the user's cache; unless ``keep``, one in memory that knows nothing yet.
+    """Open the user's cache; unless ``keep``, an empty one in memory.
 
     Raises
     ------
     InputError
-        BIMORS_CACHE_SIZE is no size.
+        BIMORS_CACHE_SIZE is not a size.
     """
     limit = cache_limit()
     return CaptionCacheFile(cache_file(), limit) if keep and limit else CaptionCacheFile(None, BYTES_IN_MEMORY)
 
 
 def cache_file() -> Path:
-    """Where the cache lies, or would lie: in the user's cache folder, or in BIMORS_CACHE."""
+    """Return the path of the cache, which may not exist: in BIMORS_CACHE, or in the user's cache folder."""
     home = os.environ.get(HOME)
     return (Path(home).expanduser() if home else user_cache_path("bimors", appauthor=False)) / FILE
 
 
 def cache_limit() -> int:
-    """Return the bytes that the cache may take: 1 GiB, or BIMORS_CACHE_SIZE (``500MB``, ``2GiB``); 0 for no cache.
+    """Return the maximum size in bytes: BIMORS_CACHE_SIZE (``500MB``, ``2GiB``; 0 for no cache), 1 GiB by default.
 
     Raises
     ------
     InputError
-        It is no size.
+        BIMORS_CACHE_SIZE is not a size.
     """
     given = os.environ.get(SIZE, "").strip()
     if not given:
         return DEFAULT_BYTES
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", given, flags=re.IGNORECASE | re.ASCII)
     if match is None:
-        raise InputError(f"{SIZE}={given}: no size", "write it as 500MB or 2GiB; 0 for no cache")
+        raise InputError(f"{SIZE}={given}: not a size", "use a size such as 500MB or 2GiB; 0 disables the cache")
     number, unit, binary = match.groups()
     if not unit:
         return int(float(number))
@@ -213,14 +213,14 @@ def cache_limit() -> int:
 
 @dataclass(frozen=True)
 class CacheFacts:
-    """What the cache holds: ``bytes`` on disk, ``gists``, of each source its captions and the first and last time of
-    use.
+    """Content of the cache: size on disk, limit, number of features, and for each captioner the number of captions and
+    the earliest and latest time of last use.
     """
 
     path: Path
     bytes: int
     limit: int
-    gists: int
+    features: int
     sources: tuple[tuple[CaptionerId, int, datetime, datetime], ...]
 
     @property
@@ -229,41 +229,41 @@ class CacheFacts:
 
 
 def cache_facts() -> CacheFacts:
-    """Look at the user's cache. One that is not there is empty, and is not made.
+    """Describe the user's cache. A missing one is empty, and is not created.
 
     Raises
     ------
     CacheError
-        It cannot be read.
+        The cache cannot be read.
     InputError
-        BIMORS_CACHE_SIZE is no size.
+        BIMORS_CACHE_SIZE is not a size.
     """
     path, limit = cache_file(), cache_limit()
     if not path.exists():
         return CacheFacts(path, 0, limit, 0, ())
-    found, gists = _opened(path, lambda db: (count(db), count_gists(db)))
-    return CacheFacts(path, _bytes_on_disk(path), limit, gists, tuple(found))
+    found, features = _with_db(path, lambda db: (count_captions(db), count_features(db)))
+    return CacheFacts(path, _bytes_on_disk(path), limit, features, tuple(found))
 
 
 def clear_cache() -> tuple[int | None, int]:
-    """Empty the user's cache; one that is damaged is deleted.
+    """Clear the user's cache; a damaged one is deleted.
 
     Returns
     -------
     tuple of int
-        Captions that were in it (gists are not counted), None if it was damaged; bytes that are free again.
+        Number of deleted captions (features are not counted), None if the cache was damaged; number of bytes freed.
 
     Raises
     ------
     CacheError
-        It cannot be written, it is in use, or it is not a caption cache of this bimors.
+        The cache cannot be written, is in use, or is not a caption cache of this version.
     """
     path = cache_file()
     before = _bytes_on_disk(path)
     if not path.exists():
         return 0, 0
     try:
-        entries: int | None = _opened(path, empty)
+        entries: int | None = _with_db(path, clear)
     except CacheError as error:
         if error.__cause__ is None or not _is_damage(error.__cause__):
             raise
@@ -273,20 +273,20 @@ def clear_cache() -> tuple[int | None, int]:
     return entries, before - _bytes_on_disk(path)
 
 
-def _opened(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+def _with_db(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        db = open_store(path)
+        db = open_db(path)
         try:
             return work(db)
         finally:
             db.close()
     except (sqlite3.Error, OSError) as error:
-        hint = "bimors cache clear deletes it" if _is_damage(error) else "try again when no other run uses it"
+        hint = "delete it with: bimors cache clear" if _is_damage(error) else "try again when no other run uses it"
         raise CacheError(_reason(path, error), hint) from error
 
 
 def _files(path: Path) -> list[Path]:
-    """The file and what SQLite may keep beside it."""
+    """Return the file, and the files that SQLite may have next to it."""
     return [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
 
 
@@ -295,7 +295,7 @@ def _bytes_on_disk(path: Path) -> int:
 
 
 def _is_damage(error: BaseException) -> bool:
-    # The low byte is the kind of an error, the rest its circumstances.
+    # The low byte is the primary error code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

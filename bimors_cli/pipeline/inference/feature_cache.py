@@ -1,4 +1,4 @@
-"""Gists of pictures in the user's cache: with other labels, no model but the text tower computes."""
+"""Features of images in the user's cache: with other labels, no model but the text encoder runs."""
 
 from __future__ import annotations
 
@@ -16,70 +16,75 @@ from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """One of the tensors of a gist: ``source`` tells what it follows from beside the picture and its caption, ``shape``
-    is that of a tile.
+    """One of the tensors of `HeadFeatures`.
+
+    ``source`` identifies the models that it is computed by, ``shape`` is its shape for one tile, float32.
     """
 
     source: bytes
     shape: tuple[int, ...]
 
-    def key(self, picture: bytes) -> bytes:
-        return hashlib.sha256(self.source + picture).digest()
+    def cache_key(self, image_key: bytes) -> bytes:
+        """Return the key of this tensor; ``image_key`` is the key of the image's caption."""
+        return hashlib.sha256(self.source + image_key).digest()
 
-    def read(self, values: Sequence[bytes]) -> torch.Tensor:
+    def decode(self, values: Sequence[bytes]) -> torch.Tensor:
         """Return float32 [n, *shape]."""
         numbers = np.frombuffer(b"".join(values), np.float32).reshape(len(values), *self.shape)
         return torch.from_numpy(numbers.copy())
 
-    def fits(self, value: bytes) -> bool:
+    def has_size_of(self, value: bytes) -> bool:
+        """Tell whether a value has as many bytes as the shape needs."""
         return len(value) == 4 * math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """What a head keeps of pictures, by the keys of their captions. All heads of a CLIP share its image features."""
+    """Features of a head, by the cache keys of the images' captions. All heads of a CLIP share its image features."""
 
     cache: CaptionCacheFile
     feature: FeatureSpec
     context: FeatureSpec | None
 
-    def find(self, pictures: Sequence[bytes], device: torch.device) -> tuple[list[int], list[str], HeadFeatures | None]:
-        """Look pictures up.
+    def get(
+        self, image_keys: Sequence[bytes], device: torch.device
+    ) -> tuple[list[int], list[str], HeadFeatures | None]:
+        """Look images up.
 
         Returns
         -------
         tuple
-            The places among ``pictures`` of those that are known, their captions, and their gist; None for none.
+            Indices in ``image_keys`` of the images found, their captions, and their features; None if none was found.
         """
-        captions = self.cache.find(set(pictures))
-        found = self.cache.get_features({part.key(picture) for part in self._parts for picture in captions})
-        known: list[int] = []
-        values: list[list[bytes]] = []
-        for place, picture in enumerate(pictures):
-            row = [value for part in self._parts if part.fits(value := found.get(part.key(picture), b""))]
-            if picture in captions and len(row) == len(self._parts):
-                known.append(place)
-                values.append(row)
-        if not known:
+        captions = self.cache.get(set(image_keys))
+        values = self.cache.get_features({spec.cache_key(key) for spec in self._specs for key in captions})
+        found: list[int] = []
+        rows: list[list[bytes]] = []
+        for index, key in enumerate(image_keys):
+            row = [value for spec in self._specs if spec.has_size_of(value := values.get(spec.cache_key(key), b""))]
+            if key in captions and len(row) == len(self._specs):
+                found.append(index)
+                rows.append(row)
+        if not found:
             return [], [], None
-        self.cache.tally(len(known))
-        columns = zip(*values, strict=True)
-        tensors = [part.read(column).to(device) for part, column in zip(self._parts, columns, strict=True)]
-        return known, [captions[pictures[place]] for place in known], HeadFeatures(*tensors)
+        self.cache.count_hits(len(found))
+        columns = zip(*rows, strict=True)
+        tensors = [spec.decode(column).to(device) for spec, column in zip(self._specs, columns, strict=True)]
+        return found, [captions[image_keys[index]] for index in found], HeadFeatures(*tensors)
 
-    def keep(self, pictures: Sequence[bytes], gist: HeadFeatures) -> None:
-        """Keep the gist of as many pictures as there are keys; numbers that are not finite are left out."""
-        kept: dict[bytes, bytes] = {}
-        for part, tensor in zip(self._parts, (gist.image_feature, gist.context), strict=False):
-            assert tensor is not None  # a head always keeps the same parts
+    def put(self, image_keys: Sequence[bytes], features: HeadFeatures) -> None:
+        """Add the features of images, one per key. Features that are not finite are omitted."""
+        added: dict[bytes, bytes] = {}
+        for spec, tensor in zip(self._specs, (features.image_feature, features.context), strict=False):
+            assert tensor is not None  # a head always has the same tensors
             rows = tensor.float().cpu().numpy()
-            kept |= {
-                part.key(picture): row.tobytes()
-                for picture, row in zip(pictures, rows, strict=True)
+            added |= {
+                spec.cache_key(key): row.tobytes()
+                for key, row in zip(image_keys, rows, strict=True)
                 if np.isfinite(row).all()
             }
-        self.cache.put_features(kept)
+        self.cache.put_features(added)
 
     @property
-    def _parts(self) -> list[FeatureSpec]:
+    def _specs(self) -> list[FeatureSpec]:
         return [self.feature] if self.context is None else [self.feature, self.context]

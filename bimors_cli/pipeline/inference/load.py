@@ -1,4 +1,4 @@
-"""A bundle's files become models on a device, and an adapter a head."""
+"""Loading models of a bundle onto a device, and the classifier for the user's labels."""
 
 from __future__ import annotations
 
@@ -35,95 +35,98 @@ from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpe
 
 @dataclass(frozen=True)
 class Classifier:
-    """Frozen models, the head for the user's labels, and the temperature that makes its answer a probability.
+    """Frozen models, the head for the user's labels, and the temperature that calibrates its probabilities.
 
-    ``memory``, where there is one, is asked before the models.
+    ``feature_cache``, if any, is queried before the models.
     """
 
     models: FrozenModels
     head: Head
     temperature: float
-    memory: FeatureCache | None = None
+    feature_cache: FeatureCache | None = None
 
     @torch.no_grad()
-    def look(
-        self, pictures: torch.Tensor, keys: Sequence[bytes] | None = None
+    def encode(
+        self, images: torch.Tensor, cache_keys: Sequence[bytes] | None = None
     ) -> tuple[list[str | None], HeadFeatures]:
-        """Look at pictures, uint8 [B, 3, h, w] on the CPU; ``keys`` are what a memory knows them by.
+        """Encode images, uint8 [B, 3, h, w] on the CPU; ``cache_keys`` are their keys in the caches.
 
         Returns
         -------
         tuple
-            B captions, None where the captioner failed, and what the head keeps: NaN where evidence is not finite.
+            B captions, None where the captioner failed, and the head's features, NaN where the encoders' outputs are
+            not finite.
 
         Raises
         ------
         DeviceError
-            The device's memory does not do for one picture.
+            Out of memory with a batch of one image.
         """
-        if self.memory is None or keys is None:
-            return self._look(pictures, keys)
+        if self.feature_cache is None or cache_keys is None:
+            return self._encode(images, cache_keys)
         clock = time.perf_counter()
-        known, remembered, gist = self.memory.find(keys, self.models.device)
+        found, cached_captions, features = self.feature_cache.get(cache_keys, self.models.device)
         self.models.count("cache", clock)
-        if gist is None:
-            captions, gist = self._look(pictures, keys)
+        if features is None:
+            captions, features = self._encode(images, cache_keys)
             clock = time.perf_counter()
-            self.memory.keep(keys, gist)
+            self.feature_cache.put(cache_keys, features)
             self.models.count("cache", clock)
-            return captions, gist
-        new = sorted(set(range(len(keys))) - set(known))
+            return captions, features
+        new = sorted(set(range(len(cache_keys))) - set(found))
         if new:
-            new_keys = [keys[place] for place in new]
-            captions, other = self._look(pictures[new], new_keys)
+            new_keys = [cache_keys[index] for index in new]
+            captions, new_features = self._encode(images[new], new_keys)
             clock = time.perf_counter()
-            self.memory.keep(new_keys, other)
-            order = torch.tensor([*known, *new]).argsort()
-            gist = gist.followed_by(other).take(order.to(self.models.device))
-            said = [*remembered, *captions]
+            self.feature_cache.put(new_keys, new_features)
+            order = torch.tensor([*found, *new]).argsort()
+            features = features.followed_by(new_features).take(order.to(self.models.device))
+            all_captions = [*cached_captions, *captions]
             self.models.count("cache", clock)
-            return [said[place] for place in order.tolist()], gist
-        return list(remembered), gist
+            return [all_captions[index] for index in order.tolist()], features
+        return list(cached_captions), features
 
-    def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str | None], HeadFeatures]:
-        evidence = self.models.gather(pictures, keys)
+    def _encode(
+        self, images: torch.Tensor, cache_keys: Sequence[bytes] | None
+    ) -> tuple[list[str | None], HeadFeatures]:
+        outputs = self.models.gather(images, cache_keys)
         clock = time.perf_counter()
-        gist = self.head.encode(evidence)
-        # An infinite number need not show in the answer: a ReLU turns it into a zero.
-        feature = gist.image_feature.masked_fill(~evidence.finite[:, None], torch.nan)
-        gist = replace(gist, image_feature=feature)
+        features = self.head.encode(outputs)
+        # The head may hide an infinite number: a ReLU turns minus infinity into zero.
+        image_feature = features.image_feature.masked_fill(~outputs.finite[:, None], torch.nan)
+        features = replace(features, image_feature=image_feature)
         self.models.count(HEAD, clock)
-        return list(evidence.captions), gist
+        return list(outputs.captions), features
 
     @torch.no_grad()
-    def answer(self, gist: HeadFeatures) -> npt.NDArray[np.float32]:
-        """Probabilities of K labels for B tiles: float32 [B, K].
+    def probabilities(self, features: HeadFeatures) -> npt.NDArray[np.float32]:
+        """Return probabilities of K labels for B tiles: float32 [B, K].
 
         Raises
         ------
         DeviceError
-            The device's memory does not do for one tile.
+            Out of memory with a batch of one tile.
         """
         clock = time.perf_counter()
-        shares = self.models.batches.over(
-            HEAD, len(gist), lambda part: probabilities(self.head.answer(gist.part(part)), self.temperature)
+        batches = self.models.batches.over(
+            HEAD, len(features), lambda part: probabilities(self.head.answer(features.part(part)), self.temperature)
         )
-        answers: npt.NDArray[np.float32] = torch.cat(shares).cpu().numpy()
+        found: npt.NDArray[np.float32] = torch.cat(batches).cpu().numpy()
         self.models.count(HEAD, clock)
-        return answers
+        return found
 
 
 def load_models(
     bundle: Bundle, device_name: str, *, captions: bool = True, caption_cache: CaptionCacheFile | None = None
 ) -> FrozenModels:
-    """Load a bundle's frozen models onto a device; without captions the captioner stays on disk.
+    """Load a bundle's frozen models onto a device; without captions the captioner is not loaded.
 
-    With a caption cache, a picture that is known to it is not described again.
+    With a caption cache, images whose captions are in it are not captioned again.
 
     Raises
     ------
     BundleError
-        A part cannot be loaded.
+        A part of the bundle cannot be loaded.
     DeviceError
         See `choose_device`.
     """
@@ -140,23 +143,23 @@ def load_models(
 
 
 def captioner_id(bundle: Bundle, dtype: torch.dtype) -> CaptionerId:
-    """What a caption follows from beside the picture: the captioner's files, how it generates, and its precision."""
+    """What a caption depends on besides the image: the captioner's files, its generation settings and precision."""
     files = [entry for entry in bundle.files if entry.path.startswith(f"{CAPTIONER}/")]
     precision = str(dtype).removeprefix("torch.")
     return CaptionerId(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
 
 
 def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:
-    """Load what an adapter learned, frozen.
+    """Load an adapter's trained parameters, frozen.
 
     Raises
     ------
     BundleError
-        Its weights do not fit the bundle, or its own manifest.
+        The weights do not match the bundle, or the adapter's manifest.
     """
     try:
         state = load_file(adapter.weights)
-        # An adapter may have been trained with another number of context tokens than the bundle's words have.
+        # An adapter may have another number of context tokens than the bundle's context words.
         tokens = len(state["context"]) if "context" in state else None
         learner = make_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
         if adapter.cache:
@@ -164,25 +167,25 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
         learner.load_state_dict(state, strict=True)
     except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
         why = str(error).splitlines()[-1].strip()
-        raise BundleError(f"{adapter.weights}: does not fit the bundle: {why}") from error
+        raise BundleError(f"{adapter.weights}: does not match the bundle: {why}") from error
     return learner.eval().requires_grad_(False)
 
 
 def make_classifier(
     models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
 ) -> Classifier:
-    """Make the head for the user's labels: the adapter's own, zero-shot without an adapter.
+    """Make the classifier for the user's labels, with the adapter's head; zero-shot without an adapter.
 
-    ``templates`` are for zero-shot, instead of the bundle's.
+    ``templates`` replace the bundle's templates of the zero-shot head.
 
     Raises
     ------
     LabelsError
-        A label is too long for the text tower, or new to an adapter that answers only with its own.
+        A label is too long for the text encoder, or new to an adapter that supports only the labels of its training.
     InputError
-        A template is too long for the text tower.
+        A template is too long for the text encoder.
     BundleError
-        The adapter does not fit.
+        The adapter does not match the bundle.
     """
     head: Head
     if adapter is None:
@@ -191,12 +194,12 @@ def make_classifier(
     else:
         learner, temperature = load_learner(adapter, models, bundle), adapter.temperature
         head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
-    return Classifier(models, head, temperature, _gist_memory(models, bundle, adapter, head))
+    return Classifier(models, head, temperature, _feature_cache(models, bundle, adapter, head))
 
 
-def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> FeatureCache | None:
-    """Where gists are kept: in the cache that captions are kept in, if it outlasts the run."""
-    if not isinstance(models.memory, CachedCaptioner) or not models.memory.cache.lasts:
+def _feature_cache(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> FeatureCache | None:
+    """Return the cache of features: that of captions, if it outlasts the run."""
+    if not isinstance(models.memory, CachedCaptioner) or not models.memory.cache.is_persistent:
         return None
     clip, encoder = (
         sha256_of_files(entry for entry in bundle.files if entry.path.startswith(f"{part}/"))

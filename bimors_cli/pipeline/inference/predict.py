@@ -1,4 +1,4 @@
-"""Tiles in, records out: reading, groups, the model, and what its numbers mean."""
+"""From tiles to results: tiles are read into batches, encoded, and classified or captioned."""
 
 from __future__ import annotations
 
@@ -30,210 +30,213 @@ from bimors_cli.pipeline.vote import pack_cells
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
-# Tiles that need no model are handed on in groups of this size at most.
-RECORDS_AT_ONCE = 1000
-# Bounds the pictures that wait: one group is read, two are ready, and each worker has one.
+# Most tiles of a batch that need no model.
+RESULTS_AT_ONCE = 1000
+# Memory of images in batches: one batch is being read, two are ready, and each worker has one.
 WAITING_BYTES = 256 * 1024**2
 
 log = logging.getLogger("bimors")
 
-# Makes records of the pictures of a group, in a scene of this number.
-Look = Callable[[int, "_Group"], list[TileResult]]
+# Runs the models on the images of a batch of tiles in the scene with this number.
+TileFn = Callable[[int, "TileBatch"], list[TileResult]]
 
 
 @dataclass
-class _Group:
-    """Tiles that were read and wait for the model, as many as its stages can use at once: ``records`` need none.
+class TileBatch:
+    """Tiles that were read, as many as the stages of the models can use at once.
 
-    ``pictures`` uint8 [B, 3, h, w], ``cells`` of a record and ``keys`` are in the order of ``indexes``.
+    ``results`` are of tiles that need no model. ``images`` uint8 [B, 3, h, w], ``cells`` of a result and ``cache_keys``
+    are in the order of ``indices``.
     """
 
-    records: list[TileResult]
-    indexes: list[int]
+    results: list[TileResult]
+    indices: list[int]
     cells: list[bytes | None]
-    pictures: torch.Tensor
-    keys: list[bytes] | None
+    images: torch.Tensor
+    cache_keys: list[bytes] | None
 
 
 def classify_tiles(
-    plan: Plan, classifier: Classifier, todo: TileIndices, seconds: dict[str, float]
+    plan: Plan, classifier: Classifier, tiles: TileIndices, seconds: dict[str, float]
 ) -> Iterator[list[TileResult]]:
-    """Classify tiles of a plan, group by group, in the order of the grid.
+    """Classify tiles of a plan, batch by batch, in the order of the grid.
 
     Parameters
     ----------
     plan : Plan
         The run.
     classifier : Classifier
-        Its models and head.
-    todo : Todo
-        Which tiles.
+        Models and head.
+    tiles : TileIndices
+        The tiles to classify.
     seconds : dict
-        Time by stage is added here.
+        The time of each stage is added here.
 
     Yields
     ------
-    list of TileRecord
+    list of TileResult
         Finished tiles.
     """
-    yield from _predict_tiles(plan, classifier.models, partial(_classify, plan, classifier), todo, seconds)
+    yield from _predict_tiles(plan, classifier.models, partial(_classify, plan, classifier), tiles, seconds)
 
 
 def caption_tiles(
-    plan: InferencePlan, models: FrozenModels, todo: TileIndices, seconds: dict[str, float]
+    plan: InferencePlan, models: FrozenModels, tiles: TileIndices, seconds: dict[str, float]
 ) -> Iterator[list[TileResult]]:
-    """Describe tiles of a plan; else as `classify_tiles`. Only the captioner looks at them."""
-    yield from _predict_tiles(plan, models, partial(_caption, models), todo, seconds)
+    """Caption tiles of a plan, as `classify_tiles` classifies them. Only the captioner runs."""
+    yield from _predict_tiles(plan, models, partial(_caption, models), tiles, seconds)
 
 
 def _predict_tiles(
     plan: InferencePlan,
     models: FrozenModels,
-    look: Look,
-    todo: TileIndices,
+    process: TileFn,
+    tiles: TileIndices,
     seconds: dict[str, float],
 ) -> Iterator[list[TileResult]]:
     models.limit_batches(plan.options.batch_size)
-    for number, (scene, places) in enumerate(zip(plan.scenes, todo, strict=True)):
+    for number, (scene, indices) in enumerate(zip(plan.scenes, tiles, strict=True)):
         if scene.inside is not None:
-            outside = iter(places[~scene.inside[places]].tolist())
-            while records := [TileResult(number, i, "outside_aoi") for i in islice(outside, RECORDS_AT_ONCE)]:
-                yield records
-            places = places[scene.inside[places]]
-        if len(places):
-            tiles = ((int(i), scene.grid[int(i)]) for i in places)
-            yield from _look_at_scene(plan, models, look, number, tiles, seconds)
+            outside = iter(indices[~scene.inside[indices]].tolist())
+            while results := [TileResult(number, i, "outside_aoi") for i in islice(outside, RESULTS_AT_ONCE)]:
+                yield results
+            indices = indices[scene.inside[indices]]
+        if len(indices):
+            indexed = ((int(i), scene.grid[int(i)]) for i in indices)
+            yield from _predict_scene(plan, models, process, number, indexed, seconds)
 
 
-def _look_at_scene(
+def _predict_scene(
     plan: InferencePlan,
     models: FrozenModels,
-    look: Look,
+    process: TileFn,
     number: int,
-    todo: Iterator[tuple[int, Tile]],
+    tiles: Iterator[tuple[int, Tile]],
     seconds: dict[str, float],
 ) -> Iterator[list[TileResult]]:
     ended = threading.Event()
     with (
         shared_among_workers(models.device) as models.workers,
-        ThreadPoolExecutor(1, "groups") as reader,
+        ThreadPoolExecutor(1, "batches") as reader,
         ThreadPoolExecutor(models.workers, "model", torch.set_num_threads, (torch.get_num_threads(),)) as workers,
     ):
-        groups = _groups(plan, models, number, todo, ended)
-        coming = reader.submit(next, groups, None)
-        asked: deque[Future[list[TileResult]]] = deque()
+        batches = _read_batches(plan, models, number, tiles, ended)
+        following = reader.submit(next, batches, None)
+        submitted: deque[Future[list[TileResult]]] = deque()
         try:
-            while (group := _wait(coming, seconds)) is not None:
-                coming = reader.submit(next, groups, None)
-                asked.append(workers.submit(_finish, look, number, group))
-                if len(asked) > models.workers:
-                    yield asked.popleft().result()
-            while asked:
-                yield asked.popleft().result()
+            while (batch := _wait(following, seconds)) is not None:
+                following = reader.submit(next, batches, None)
+                submitted.append(workers.submit(_process_batch, process, number, batch))
+                if len(submitted) > models.workers:
+                    yield submitted.popleft().result()
+            while submitted:
+                yield submitted.popleft().result()
         finally:
             ended.set()
-            for unwanted in asked:
-                unwanted.cancel()
-            coming.exception()
-            groups.close()
+            for future in submitted:
+                future.cancel()
+            following.exception()
+            batches.close()
 
 
-def _wait(coming: Future[_Group | None], seconds: dict[str, float]) -> _Group | None:
+def _wait(following: Future[TileBatch | None], seconds: dict[str, float]) -> TileBatch | None:
     clock = time.perf_counter()
-    group = coming.result()
+    batch = following.result()
     _add(seconds, "waiting for pixels", clock)
-    return group
+    return batch
 
 
-def _groups(
-    plan: InferencePlan, models: FrozenModels, number: int, todo: Iterator[tuple[int, Tile]], ended: threading.Event
-) -> Generator[_Group, None, None]:
-    """Read tiles into groups until there are no more, or ``ended``; in the thread that calls."""
+def _read_batches(
+    plan: InferencePlan, models: FrozenModels, number: int, tiles: Iterator[tuple[int, Tile]], ended: threading.Event
+) -> Generator[TileBatch, None, None]:
+    """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set."""
     scene, side = plan.scenes[number], plan.bundle.image_size
-    size = group_size(models.batches.most, image_shape(scene.grid, side), models.workers)
-    fingerprint = None if models.memory is None else models.memory.key
-    records: list[TileResult] = []
-    shown: list[ReadTile] = []
-    for tile in read_ahead(scene, todo, side, size, fingerprint, cells=plan.votes):
+    size = tile_batch_size(models.batches.most, image_shape(scene.grid, side), models.workers)
+    cache_key = None if models.memory is None else models.memory.key
+    results: list[TileResult] = []
+    valid: list[ReadTile] = []
+    for tile in read_ahead(scene, tiles, side, size, cache_key, cells=plan.votes):
         if ended.is_set():
             return
         pixels = tile.pixels
         if isinstance(pixels, ReadError):
             log.info("%s", pixels.message)
-            records.append(TileResult(number, tile.index, "read_error"))
+            results.append(TileResult(number, tile.index, "read_error"))
         elif pixels.valid_fraction < plan.options.min_valid or pixels.valid_fraction == 0:
-            records.append(TileResult(number, tile.index, "nodata", valid_cells=_cells(plan, pixels)))
+            results.append(TileResult(number, tile.index, "nodata", valid_cells=_cells(plan, pixels)))
         else:
-            shown.append(tile)
-        if len(shown) >= size or len(records) >= RECORDS_AT_ONCE:
-            yield _group(plan, records, shown, models.device)
-            records, shown = [], []
-    if records or shown:
-        yield _group(plan, records, shown, models.device)
+            valid.append(tile)
+        if len(valid) >= size or len(results) >= RESULTS_AT_ONCE:
+            yield _make_batch(plan, results, valid, models.device)
+            results, valid = [], []
+    if results or valid:
+        yield _make_batch(plan, results, valid, models.device)
 
 
-def group_size(most: int, shape: tuple[int, int], workers: int = 1) -> int:
-    """How many pictures of a shape (h, w) wait together for stages of which none takes more than ``most`` at a time."""
-    return max(1, min(most, WAITING_BYTES // ((3 + workers) * 3 * math.prod(shape))))
+def tile_batch_size(largest: int, shape: tuple[int, int], num_workers: int = 1) -> int:
+    """Return how many images of a shape (h, w) go into a `TileBatch`; no stage takes more than ``largest`` at once."""
+    return max(1, min(largest, WAITING_BYTES // ((3 + num_workers) * 3 * math.prod(shape))))
 
 
 def _cells(plan: InferencePlan, pixels: TilePixels) -> bytes | None:
     return None if pixels.cells is None else pack_cells(pixels.cells, plan.options.min_valid)
 
 
-def _group(plan: InferencePlan, records: list[TileResult], shown: list[ReadTile], device: torch.device) -> _Group:
-    read = [tile.pixels for tile in shown if isinstance(tile.pixels, TilePixels)]
-    images = [pixels.image for pixels in read]
-    shape = images[0].shape if images else (3, 0, 0)
-    # From pinned memory CUDA copies while the program goes on.
-    pictures = torch.empty((len(images), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
-    if images:
-        np.stack(images, out=pictures.numpy())
-    keys = [tile.key for tile in shown if tile.key is not None]
-    cells = [_cells(plan, pixels) for pixels in read]
-    return _Group(records, [tile.index for tile in shown], cells, pictures, keys or None)
+def _make_batch(
+    plan: InferencePlan, results: list[TileResult], valid: list[ReadTile], device: torch.device
+) -> TileBatch:
+    pixels = [tile.pixels for tile in valid if isinstance(tile.pixels, TilePixels)]
+    arrays = [each.image for each in pixels]
+    shape = arrays[0].shape if arrays else (3, 0, 0)
+    # CUDA copies from pinned memory asynchronously.
+    images = torch.empty((len(arrays), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    if arrays:
+        np.stack(arrays, out=images.numpy())
+    cache_keys = [tile.cache_key for tile in valid if tile.cache_key is not None]
+    cells = [_cells(plan, each) for each in pixels]
+    return TileBatch(results, [tile.index for tile in valid], cells, images, cache_keys or None)
 
 
-def _finish(look: Look, number: int, group: _Group) -> list[TileResult]:
-    records = group.records
-    if group.indexes:
-        records += look(number, group)
-    return sorted(records, key=lambda record: record.index)
+def _process_batch(process: TileFn, number: int, batch: TileBatch) -> list[TileResult]:
+    results = batch.results
+    if batch.indices:
+        results += process(number, batch)
+    return sorted(results, key=lambda result: result.index)
 
 
-def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileResult]:
-    captions = models.describe(group.pictures, group.keys)
+def _caption(models: FrozenModels, number: int, batch: TileBatch) -> list[TileResult]:
+    captions = models.describe(batch.images, batch.cache_keys)
     return [
         TileResult(number, index, "model_error" if caption is None else None, caption=caption)
-        for index, caption in zip(group.indexes, captions, strict=True)
+        for index, caption in zip(batch.indices, captions, strict=True)
     ]
 
 
-def _classify(plan: Plan, classifier: Classifier, number: int, group: _Group) -> list[TileResult]:
-    captions, gist = classifier.look(group.pictures, group.keys)
-    shares = classifier.answer(gist)
-    kept: list[bytes | None] = [None] * len(captions)
+def _classify(plan: Plan, classifier: Classifier, number: int, batch: TileBatch) -> list[TileResult]:
+    captions, features = classifier.encode(batch.images, batch.cache_keys)
+    probabilities = classifier.probabilities(features)
+    saved: list[bytes | None] = [None] * len(captions)
     if plan.options.keep_features or plan.options.refine:
-        kept = [row.tobytes() for row in gist.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
+        saved = [row.tobytes() for row in features.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
     return [
-        _record(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), share)
-        for index, caption, feature, cells, share in zip(
-            group.indexes,
+        _with_labels(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), row)
+        for index, caption, feature, cells, row in zip(
+            batch.indices,
             captions if plan.options.captions else [None] * len(captions),
-            kept,
-            group.cells,
-            shares,
+            saved,
+            batch.cells,
+            probabilities,
             strict=True,
         )
     ]
 
 
-def _record(options: ClassifyOptions, record: TileResult, share: npt.NDArray[np.float32]) -> TileResult:
-    if not np.isfinite(share).all():
-        return replace(record, reason="model_error", feature=None)
+def _with_labels(options: ClassifyOptions, result: TileResult, probabilities: npt.NDArray[np.float32]) -> TileResult:
+    if not np.isfinite(probabilities).all():
+        return replace(result, reason="model_error", feature=None)
     if options.refine or options.vote:
-        record = replace(record, probability_bytes=share.astype(PROBABILITIES).tobytes())
-    return rank_labels(record, share, options)
+        result = replace(result, probability_bytes=probabilities.astype(PROBABILITIES).tobytes())
+    return rank_labels(result, probabilities, options)
 
 
 def _add(seconds: dict[str, float], stage: str, since: float) -> None:

@@ -19,9 +19,9 @@ from bimors_cli.pipeline.bundles.benchmark import (
     _names,
     bench,
     best_rate,
-    make_pictures,
     operations,
     peak_memory,
+    random_images,
 )
 
 
@@ -32,17 +32,17 @@ def figures(tiny_bundle: Bundle) -> Figures:
 
 def test_figures_add_up(figures: Figures) -> None:
     assert (figures.bundle, figures.device, figures.precision) == ("tiny", "cpu", "float32")
-    assert (figures.labels, figures.tiles, figures.picture) == (5, 40, 32)
+    assert (figures.labels, figures.tiles, figures.image_size) == (5, 40, 32)
     assert tuple(stage.name for stage in figures.stages) == STAGES
     assert {stage.name: stage.batch_size for stage in figures.stages} == ON_CPU
     stages = sum(stage.ms_per_tile for stage in figures.stages)
     assert stages == pytest.approx(1000 * figures.seconds / figures.tiles, rel=0.1)
     for stage in figures.stages:
-        assert stage.gflop_per_tile > 0 and 0 < stage.share_of_ceiling < 1
-        assert stage.share_of_ceiling == pytest.approx(
+        assert stage.gflop_per_tile > 0 and 0 < stage.fraction_of_ceiling < 1
+        assert stage.fraction_of_ceiling == pytest.approx(
             1e12 * stage.gflop_per_tile / stage.ms_per_tile / figures.ceiling
         )
-    assert 0 < figures.share_of_ceiling < 1
+    assert 0 < figures.fraction_of_ceiling < 1
     assert figures.seconds_cached < figures.seconds
     assert figures.slowest.ms_per_tile == max(stage.ms_per_tile for stage in figures.stages)
     assert figures.memory is not None and figures.memory > 50e6 and figures.device_memory is None
@@ -94,9 +94,9 @@ def test_made_up_labels_are_labels() -> None:
 
 
 def test_made_up_pictures_differ_and_are_the_same_each_time() -> None:
-    pictures = make_pictures(6, 32)
+    pictures = random_images(6, 32)
     assert pictures.shape == (6, 3, 32, 32) and pictures.dtype == torch.uint8
-    assert torch.equal(pictures, make_pictures(6, 32))
+    assert torch.equal(pictures, random_images(6, 32))
     assert len(torch.unique(pictures.flatten(1), dim=0)) == 6
     assert pictures.float().std() > 20
 
@@ -112,7 +112,7 @@ def test_operations_of_a_product_of_attention_and_of_a_tower(tiny_models: Frozen
     n, width, patch, out = 17, 48, 8, 32
     encoder = 2 * (24 * n * width**2 + 4 * n**2 * width)
     others = 2 * 16 * 3 * patch**2 * width + 2 * width * out
-    assert operations(lambda: tiny_models.clip.see(make_pictures(1, 32))) == encoder + others
+    assert operations(lambda: tiny_models.clip.see(random_images(1, 32))) == encoder + others
 
 
 def test_the_ceiling_is_a_rate_of_this_machine() -> None:
@@ -129,4 +129,4 @@ def test_figures_of_a_gpu(tiny_bundle: Bundle) -> None:
     found = bench(BenchOptions(model=str(tiny_bundle.folder), device="cuda", labels=5, tiles=600))
     assert found.precision == "bfloat16" and found.device.startswith("cuda, ")
     assert found.device_memory is not None and found.device_memory > 0
-    assert all(0 < stage.share_of_ceiling < 1 for stage in found.stages)
+    assert all(0 < stage.fraction_of_ceiling < 1 for stage in found.stages)

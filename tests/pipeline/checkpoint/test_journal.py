@@ -18,8 +18,8 @@ RUN = {"labels": ["forest", "river"], "tile size": "224"}
 SIZES = [10, 5]
 
 
-def records(*places: tuple[int, int]) -> list[TileResult]:
-    return [TileResult(s, i, None, ((0, 0.75), (1, 0.25)), f"a caption of {i} é") for s, i in places]
+def results(*tiles: tuple[int, int]) -> list[TileResult]:
+    return [TileResult(s, i, None, ((0, 0.75), (1, 0.25)), f"a caption of {i} é") for s, i in tiles]
 
 
 @pytest.fixture
@@ -29,26 +29,26 @@ def path(tmp_path: Path) -> Path:
 
 def test_records_come_back_in_the_order_of_the_grid(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((1, 2), (0, 7)))
-        journal.append(records((0, 3)))
+        journal.append(results((1, 2), (0, 7)))
+        journal.append(results((0, 3)))
         journal.append([])
-        assert [(r.scene, r.index) for r in journal.records()] == [(0, 3), (0, 7), (1, 2)]
-        assert list(journal.records())[2] == records((1, 2))[0]
+        assert [(r.scene, r.index) for r in journal.results()] == [(0, 3), (0, 7), (1, 2)]
+        assert list(journal.results())[2] == results((1, 2))[0]
 
 
 def test_resume_knows_what_is_done(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((0, 3), (1, 0)))
+        journal.append(results((0, 3), (1, 0)))
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert journal.is_done(0, 3) and journal.is_done(1, 0) and not journal.is_done(0, 0)
         assert journal.count() == 2
-        journal.append(records((0, 0)))
-        assert [r.index for r in journal.records()] == [0, 3, 0]
+        journal.append(results((0, 0)))
+        assert [r.index for r in journal.results()] == [0, 3, 0]
 
 
 def test_without_resume_it_starts_anew(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((0, 3)))
+        journal.append(results((0, 3)))
     with Journal(path, RUN, SIZES, resume=False) as journal:
         assert journal.count() == 0
 
@@ -56,11 +56,11 @@ def test_without_resume_it_starts_anew(path: Path) -> None:
 def test_failed_tiles_are_tried_again_and_the_new_answer_counts(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
         journal.append([TileResult(0, 1, "read_error"), TileResult(0, 2, "nodata")])
-        assert [r.reason for r in journal.records()] == ["read_error", "nodata"]
+        assert [r.reason for r in journal.results()] == ["read_error", "nodata"]
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert not journal.is_done(0, 1) and journal.is_done(0, 2)
-        journal.append(records((0, 1)))
-        assert [r.reason for r in journal.records()] == [None, "nodata"]
+        journal.append(results((0, 1)))
+        assert [r.reason for r in journal.results()] == [None, "nodata"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -68,15 +68,15 @@ def test_failed_tiles_are_tried_again_and_the_new_answer_counts(path: Path) -> N
 def test_a_torn_tail_costs_only_itself(path: Path, cut: int, junk: bytes) -> None:
     """Whatever a kill cuts off or garbles at the end, whole lines before it count, and nothing else does."""
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((0, 0), (0, 1), (0, 2), (1, 4)))
+        journal.append(results((0, 0), (0, 1), (0, 2), (1, 4)))
     content = path.read_bytes()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
     path.write_bytes(kept + junk)
     whole = kept[: kept.rindex(b"\n") + 1].count(b'{"session"'), kept.count(b"\n")
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert journal.count() == whole[1] - 1 - whole[0]
-        journal.append(records((0, 9)))
-        assert [r for r in journal.records() if r.index == 9] == records((0, 9))
+        journal.append(results((0, 9)))
+        assert [r for r in journal.results() if r.index == 9] == results((0, 9))
     with Journal(path, RUN, SIZES, resume=True) as journal:
         assert journal.is_done(0, 9)
 
@@ -104,7 +104,7 @@ def test_a_second_run_is_refused_and_told_who_holds_it(path: Path) -> None:
         f"Journal(Path({str(path)!r}), {RUN!r}, {SIZES!r}, resume=False)"
     )
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((0, 0)))
+        journal.append(results((0, 0)))
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert "another run is writing this output (process " in result.stderr
         assert journal.count() == 1
@@ -113,7 +113,7 @@ def test_a_second_run_is_refused_and_told_who_holds_it(path: Path) -> None:
 
 def test_nothing_is_left_after_the_end(path: Path) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
-        journal.append(records((0, 0)))
+        journal.append(results((0, 0)))
         journal.delete()
     assert list(path.parent.iterdir()) == []
 

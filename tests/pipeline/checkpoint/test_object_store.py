@@ -27,13 +27,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 
 def test_files_come_and_go(place: ObjectStore, tmp_path: Path) -> None:
-    assert place.read("run.json") is None and place.names("tiles", "") == []
+    assert place.read("run.json") is None and place.list_files("tiles", "") == []
     place.write("tiles/b/2.parquet", b"two")
     place.write("tiles/a/1.parquet", b"one")
     place.write("run.json", b"{}")
     place.write("run.json", b"{...}")
     assert place.read("run.json") == b"{...}"
-    assert place.names("tiles", ".parquet") == ["tiles/a/1.parquet", "tiles/b/2.parquet"]
+    assert place.list_files("tiles", ".parquet") == ["tiles/a/1.parquet", "tiles/b/2.parquet"]
     with place.open("tiles/b/2.parquet") as file:
         assert file.read() == b"two"
     place.remove("tiles", "run.json", "never there")
@@ -58,7 +58,7 @@ def test_a_file_that_is_not_whole_has_another_name(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(place, "_write", killed)
     with pytest.raises(KeyboardInterrupt):
         place.write("tiles/1.parquet", b"whole")
-    assert place.names("tiles", ".parquet") == [] and len(place.names("tiles", "")) == 1
+    assert place.list_files("tiles", ".parquet") == [] and len(place.list_files("tiles", "")) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, cut
+from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, make_tasks
 from bimors_cli.pipeline.checkpoint.parquet_store import ParquetStore
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.classify import Classification
@@ -72,19 +72,19 @@ def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
         (record for batch in predict_job(job, tiles) for record in batch), key=lambda r: (r.scene, r.index)
     )
     with ParquetStore(job.plan) as blocks:
-        told = ask(Worker(worker_spec(job)), list(cut(tiles, 2)))
+        told = ask(Worker(worker_spec(job)), list(make_tasks(tiles, 2)))
         assert not [each for each in told if each.error is not None]
-        assert sum(blocks.note(each.task, each.done) for each in told) == len(expected)
+        assert sum(blocks.report(each.task, each.done) for each in told) == len(expected)
         assert sum(each.caption_hits + each.caption_misses for each in told) == 63 - 2
         assert any("cache" in each.seconds for each in told)
-        blocks.look()
-        assert list(blocks.records()) == expected
+        blocks.refresh()
+        assert list(blocks.results()) == expected
 
 
 def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     job = make(batch_size=4)
-    (first, *_) = blocks = list(cut(all_tiles(job.plan), 1))
+    (first, *_) = blocks = list(make_tasks(all_tiles(job.plan), 1))
     with ParquetStore(job.plan):
         done = [told.done for told in ask(Worker(worker_spec(job)), blocks) if told.task == first.number and told.done]
         assert done[-1] == 32 and len(done) >= 7 and done == sorted(done)
@@ -97,7 +97,7 @@ def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.Monk
 def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     job = make(batch_size=4)
-    (first, *_) = cut(all_tiles(job.plan), 1)
+    (first, *_) = make_tasks(all_tiles(job.plan), 1)
     with ParquetStore(job.plan) as blocks:
         rows = Worker(worker_spec(job))({"task": [first.to_json()]})
         while WorkerUpdate.from_json(next(rows)["update"][0]).done < 8:
@@ -107,13 +107,13 @@ def test_another_worker_goes_on_where_one_was_killed(make: Make, monkeypatch: py
         told = ask(Worker(worker_spec(job)), [first])
         assert told[0].done == 8 and told[-1].done == 32
         assert all(path.read_bytes() == content for path, content in before.items())
-        blocks.look()
-        assert [record.index for record in blocks.records()] == list(range(32))
+        blocks.refresh()
+        assert [record.index for record in blocks.results()] == list(range(32))
 
 
 def error_of(job: Classification, **other: Any) -> WorkerUpdate:
     with ParquetStore(job.plan):
-        told = ask(Worker(worker_spec(job, **other)), list(cut(all_tiles(job.plan), 1)))
+        told = ask(Worker(worker_spec(job, **other)), list(make_tasks(all_tiles(job.plan), 1)))
     return next(each for each in told if each.error is not None)
 
 
@@ -153,11 +153,11 @@ def test_the_adapter_is_that_of_whoever_sent_it(make: Make, tiny_bundle: Bundle,
     sent = worker_spec(job)
     shutil.rmtree(folder)
     with ParquetStore(job.plan):
-        assert not [told.message for told in ask(Worker(sent), list(cut(all_tiles(job.plan), 1))) if told.error]
+        assert not [told.message for told in ask(Worker(sent), list(make_tasks(all_tiles(job.plan), 1))) if told.error]
     assert sent.adapter is not None and "adapter.safetensors" in sent.adapter
     broken = {**sent.adapter, "adapter.safetensors": b"?"}
     with ParquetStore(replace_plan(job).plan):
-        (told, *_) = ask(Worker(replace(sent, adapter=broken)), list(cut(all_tiles(job.plan), 1)))
+        (told, *_) = ask(Worker(replace(sent, adapter=broken)), list(make_tasks(all_tiles(job.plan), 1)))
     assert told.error == "BundleError" and "adapter.safetensors" in told.message
 
 

@@ -29,7 +29,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import MOST_WORKERS
-from bimors_cli.pipeline.inference import cache_db as caption_store
+from bimors_cli.pipeline.inference import cache_db
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import (
     CachedCaptioner,
@@ -50,13 +50,13 @@ LABELS = ["forest", "river", "bare land", "port"]
 Classify = Callable[..., Summary]
 
 
-def pictures(count: int, side: int = 8, seed: int = 0) -> torch.Tensor:
+def random_images(count: int, side: int = 8, seed: int = 0) -> torch.Tensor:
     values = np.random.default_rng(seed).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
     return torch.from_numpy(values)
 
 
 class Speaker:
-    """Says of each picture its sum, and counts its pictures."""
+    """Says of each picture its sum, and counts its random_images."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -72,12 +72,12 @@ def ask(cache: CaptionCacheFile, images: torch.Tensor, source: CaptionerId = SOU
 
 
 def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache: Path) -> None:
-    images = pictures(6)
+    images = random_images(6)
     expected = Speaker()(images)
     with open_caption_cache() as cache:
         assert ask(cache, images[:2]) == (expected[:2], [2])
         assert ask(cache, images[[0, 2, 2, 1, 3, 0]]) == ([expected[i] for i in (0, 2, 2, 1, 3, 0)], [2])
-        assert (cache.known, cache.described) == (4, 4)
+        assert (cache.hits, cache.misses) == (4, 4)
     with open_caption_cache() as cache:  # another run
         assert ask(cache, images) == (expected, [2])
         assert ask(cache, images) == (expected, [])
@@ -85,7 +85,7 @@ def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache
 
 
 def test_the_key_is_pixels_shape_captioner_and_settings() -> None:
-    images = pictures(1)
+    images = random_images(1)
     with open_caption_cache() as cache:
         ask(cache, images)
         assert ask(cache, images)[1] == []
@@ -114,18 +114,18 @@ def test_the_source_is_the_captioner_alone(tiny_bundle: Bundle, tmp_path: Path) 
 @given(captions=st.dictionaries(st.binary(min_size=32, max_size=32), st.text(st.characters(codec="utf-8"))))
 def test_any_caption_comes_back(captions: dict[bytes, str]) -> None:
     with open_caption_cache(keep=False) as cache:
-        cache.keep(SOURCE, captions)
-        assert cache.find([*captions, b"no key"]) == captions
+        cache.put(SOURCE, captions)
+        assert cache.get([*captions, b"no key"]) == captions
 
 
 def test_many_keys_in_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = {i.to_bytes(32): f"number {i}" for i in range(2500)}
     with open_caption_cache() as cache:
-        cache.keep(SOURCE, captions)
-        assert cache.find(captions.keys()) == captions
+        cache.put(SOURCE, captions)
+        assert cache.get(captions.keys()) == captions
         statements: list[str] = []
         cache._db.set_trace_callback(statements.append)
-        cache.find(list(captions)[:32])
+        cache.get(list(captions)[:32])
         assert len(statements) == 1
 
 
@@ -133,7 +133,7 @@ def test_the_file_is_the_users_alone(caption_cache: Path) -> None:
     before = os.umask(0)
     try:
         with open_caption_cache() as cache:
-            ask(cache, pictures(2))
+            ask(cache, random_images(2))
             files = [path for path in caption_cache.parent.iterdir() if not path.name.endswith(".lock")]
             assert len(files) == 3  # with the write-ahead log and its index
             assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -142,21 +142,21 @@ def test_the_file_is_the_users_alone(caption_cache: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first(caption_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caption_store, "REMOVED_AT_ONCE", 100)
+    monkeypatch.setattr(cache_db, "REMOVED_AT_ONCE", 100)
     limit = 400_000
     clock = [1_000_000.0]
-    monkeypatch.setattr(caption_store.time, "time", lambda: clock[0])
+    monkeypatch.setattr(cache_db.time, "time", lambda: clock[0])
     captions = [{(100 * i + j).to_bytes(32): "so " * 20 for j in range(100)} for i in range(60)]
     with CaptionCacheFile(caption_cache, limit) as cache:
         for some in captions:
-            cache.keep(SOURCE, some)
-            assert cache.find(captions[0]) == captions[0]  # used all the time
-            clock[0] += 2 * caption_store.USE_SECONDS
-        assert cache.find(captions[1]) == {} and cache.find(captions[59]) == captions[59]
+            cache.put(SOURCE, some)
+            assert cache.get(captions[0]) == captions[0]  # used all the time
+            clock[0] += 2 * cache_db.USE_SECONDS
+        assert cache.get(captions[1]) == {} and cache.get(captions[59]) == captions[59]
     assert caption_cache.stat().st_size <= 1.2 * limit
     with CaptionCacheFile(caption_cache, limit // 4) as cache:  # the user made it smaller
-        cache.keep(SOURCE, {b"new": "one"})
-        assert cache.find([b"new"]) == {b"new": "one"}
+        cache.put(SOURCE, {b"new": "one"})
+        assert cache.get([b"new"]) == {b"new": "one"}
     assert caption_cache.stat().st_size <= 1.2 * limit / 4
 
 
@@ -172,14 +172,14 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch, given: str, size: int) -> None:
 @pytest.mark.parametrize("given", ["much", "-1", "1e9", "5 apples", "nan", "١GB"])
 def test_no_sizes(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("BIMORS_CACHE_SIZE", given)
-    with pytest.raises(InputError, match="no size"):
+    with pytest.raises(InputError, match="not a size"):
         open_caption_cache()
 
 
 def test_a_size_of_zero_keeps_nothing(caption_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIMORS_CACHE_SIZE", "0")
     with open_caption_cache() as cache:
-        assert ask(cache, pictures(2)[[0, 1, 1]])[1] == [2]
+        assert ask(cache, random_images(2)[[0, 1, 1]])[1] == [2]
     assert not caption_cache.parent.exists()
 
 
@@ -197,7 +197,7 @@ def wrong(path: Path, how: str) -> None:
             db.execute("CREATE TABLE places (url TEXT)")
     else:
         with CaptionCacheFile(path, LIMIT) as cache:
-            cache.keep(SOURCE, {i.to_bytes(32): "word " * 20 for i in range(500)})
+            cache.put(SOURCE, {i.to_bytes(32): "word " * 20 for i in range(500)})
         if how == "torn":
             content = bytearray(path.read_bytes())
             content[4096:] = bytes(len(content) - 4096)
@@ -213,7 +213,7 @@ def test_a_cache_that_cannot_be_used_is_a_warning(
 ) -> None:
     wrong(caption_cache, how)
     before = caption_cache.read_bytes() if caption_cache.is_file() else b""
-    images = pictures(3)
+    images = random_images(3)
     with open_caption_cache() as cache:
         assert ask(cache, images)[0] == Speaker()(images)
         assert ask(cache, images)[1] == []  # known within the run all the same
@@ -234,8 +234,8 @@ def test_a_cache_that_cannot_be_used_is_a_warning(
 def test_a_locked_cache_is_a_warning(
     caption_cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caption_store, "WAIT_SECONDS", 0.05)
-    images = pictures(2)
+    monkeypatch.setattr(cache_db, "WAIT_SECONDS", 0.05)
+    images = random_images(2)
     with open_caption_cache() as cache, closing(sqlite3.connect(caption_cache, isolation_level=None)) as other:
         ask(cache, images[:1])
         other.execute("BEGIN IMMEDIATE")
@@ -244,7 +244,7 @@ def test_a_locked_cache_is_a_warning(
         with pytest.raises(CacheError, match="locked"):
             clear_cache()
         other.execute("ROLLBACK")
-        assert cache.find([]) == {}
+        assert cache.get([]) == {}
     assert clear_cache()[0] == 1
 
 
@@ -252,19 +252,19 @@ def test_a_full_disk_is_a_warning(caption_cache: Path, caplog: pytest.LogCapture
     with open_caption_cache() as cache:
         pages = cache._db.execute("PRAGMA page_count").fetchone()[0]
         cache._db.execute(f"PRAGMA max_page_count = {pages}")
-        assert ask(cache, pictures(500))[1] == [500]
+        assert ask(cache, random_images(500))[1] == [500]
         assert "full" in caplog.text
-        assert ask(cache, pictures(500))[1] == []
+        assert ask(cache, random_images(500))[1] == []
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from bimors_cli.pipeline.inference.caption_cache import CaptionCache, Source
-cache = CaptionCache(Path(sys.argv[1]), 10**9)
+from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, CaptionerId
+cache = CaptionCacheFile(Path(sys.argv[1]), 10**9)
 assert cache._path is not None
 for i in range(int(sys.argv[2]), int(sys.argv[3])):
-    cache.keep(Source("tiny", sys.argv[2], "4 beams"), {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)})
+    cache.put(CaptionerId("tiny", sys.argv[2], "4 beams"), {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)})
     print(i, flush=True)
 """  # noqa: E501
 
@@ -280,7 +280,7 @@ def test_several_runs_at_once(caption_cache: Path) -> None:
         _, said = writer.communicate(timeout=120)
         assert writer.returncode == 0 and said == "", said
     with open_caption_cache() as cache:
-        assert cache.find([i.to_bytes(32) for i in range(2500)]) == {i.to_bytes(32): f"number {i}" for i in range(2500)}
+        assert cache.get([i.to_bytes(32) for i in range(2500)]) == {i.to_bytes(32): f"number {i}" for i in range(2500)}
     assert [entries for source, entries, *_ in cache_facts().sources if source.captioner == "0"] == [1000]
 
 
@@ -294,8 +294,8 @@ def test_a_killed_run_leaves_what_it_had_finished(caption_cache: Path, caplog: p
         writer.wait(timeout=60)
     with open_caption_cache() as cache:
         keys = [i.to_bytes(32) for i in range(200)]
-        assert cache.find(keys) == {key: f"number {i}" for i, key in enumerate(keys)}
-        cache.keep(SOURCE, {b"after": "it"})
+        assert cache.get(keys) == {key: f"number {i}" for i, key in enumerate(keys)}
+        cache.put(SOURCE, {b"after": "it"})
     assert caplog.text == ""
     with closing(sqlite3.connect(caption_cache)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -305,15 +305,15 @@ def test_facts_and_clearing(caption_cache: Path) -> None:
     assert cache_facts().entries == 0 and clear_cache() == (0, 0) and not caption_cache.exists()
     other = CaptionerId("large", "cd" * 32, "4 beams")
     with open_caption_cache() as cache:
-        ask(cache, pictures(40))
-        ask(cache, pictures(30), other)
+        ask(cache, random_images(40))
+        ask(cache, random_images(30), other)
         facts = cache_facts()  # while a run has it open
         assert {source: entries for source, entries, *_ in facts.sources} == {SOURCE: 40, other: 30}
         assert all(abs(newest.timestamp() - time.time()) < 100 for *_, newest in facts.sources)
         assert facts.entries == 70 and facts.bytes > 4096 and facts.limit == 2**30
         entries, size = clear_cache()
         assert entries == 70 and size > 0
-        assert ask(cache, pictures(2))[1] == [2]  # the run goes on with the emptied one
+        assert ask(cache, random_images(2))[1] == [2]  # the run goes on with the emptied one
     assert cache_facts().entries == 2
 
 
@@ -328,7 +328,7 @@ def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
 
 @pytest.fixture
 def described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures the captioner was shown, batch by batch."""
+    """How many random_images the captioner was shown, batch by batch."""
     counts: list[int] = []
     describe = Captioner.describe
 
@@ -386,7 +386,7 @@ def test_the_option_does_not_decide_rows(make_raster, classify: Classify) -> Non
 
 
 def test_models_ask_the_cache_first(tiny_bundle: Bundle, described: list[int]) -> None:
-    images = pictures(3, side=32)
+    images = random_images(3, side=32)
     with open_caption_cache() as cache:
         models = load_models(tiny_bundle, "cpu", caption_cache=cache)
         first = models.gather(images)

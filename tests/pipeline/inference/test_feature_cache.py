@@ -1,4 +1,4 @@
-"""Gists in the cache: what is found is what was kept, and nothing else is taken for it."""
+"""Features in the cache: they are returned as they were added, and only for the same models and images."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpe
 SOURCE = CaptionerId("tiny", "0" * 64, "4 beams")
 CPU = torch.device("cpu")
 KEYS = [bytes([i]) * 32 for i in range(4)]
-GIST = HeadFeatures(torch.randn(4, 5), torch.randn(4, 2, 3))
+FEATURES = HeadFeatures(torch.randn(4, 5), torch.randn(4, 2, 3))
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> FeatureCache:
+def feature_cache(tmp_path: Path) -> FeatureCache:
     cache = CaptionCacheFile(tmp_path / "captions.sqlite", 10**9)
-    cache.keep(SOURCE, dict(zip(KEYS, "abcd", strict=True)))
+    cache.put(SOURCE, dict(zip(KEYS, "abcd", strict=True)))
     return FeatureCache(cache, FeatureSpec(b"clip", (5,)), FeatureSpec(b"adapter", (2, 3)))
 
 
-def test_what_is_found_is_what_was_kept_to_the_bit(memory: FeatureCache) -> None:
-    memory.keep(KEYS[:3], GIST.part(slice(0, 3)))
-    known, captions, gist = memory.find([KEYS[3], KEYS[2], KEYS[0]], CPU)
-    assert known == [1, 2] and captions == ["c", "a"] and gist is not None and gist.context is not None
-    assert torch.equal(gist.image_feature, GIST.image_feature[[2, 0]])
-    assert GIST.context is not None and torch.equal(gist.context, GIST.context[[2, 0]])
-    assert memory.cache.known == 2
+def test_features_are_returned_bit_by_bit(feature_cache: FeatureCache) -> None:
+    feature_cache.put(KEYS[:3], FEATURES.part(slice(0, 3)))
+    found, captions, features = feature_cache.get([KEYS[3], KEYS[2], KEYS[0]], CPU)
+    assert found == [1, 2] and captions == ["c", "a"] and features is not None and features.context is not None
+    assert torch.equal(features.image_feature, FEATURES.image_feature[[2, 0]])
+    assert FEATURES.context is not None and torch.equal(features.context, FEATURES.context[[2, 0]])
+    assert feature_cache.cache.hits == 2
 
 
-def test_nothing_known_is_nothing_found(memory: FeatureCache) -> None:
-    assert memory.find(KEYS, CPU) == ([], [], None)
-    assert memory.find([], CPU) == ([], [], None)
+def test_an_empty_cache(feature_cache: FeatureCache) -> None:
+    assert feature_cache.get(KEYS, CPU) == ([], [], None)
+    assert feature_cache.get([], CPU) == ([], [], None)
 
 
-def test_another_adapter_has_the_image_features_alone(memory: FeatureCache) -> None:
-    memory.keep(KEYS, GIST)
-    assert memory.find(KEYS, CPU)[0] == [0, 1, 2, 3]
-    assert replace(memory, context=FeatureSpec(b"another adapter", (2, 3))).find(KEYS, CPU)[0] == []
-    known, _, gist = replace(memory, context=None).find(KEYS, CPU)
-    assert known == [0, 1, 2, 3] and gist is not None and gist.context is None
-    assert torch.equal(gist.image_feature, GIST.image_feature)
-    assert replace(memory, feature=FeatureSpec(b"another CLIP", (5,))).find(KEYS, CPU)[0] == []
+def test_another_adapter_has_the_image_features_alone(feature_cache: FeatureCache) -> None:
+    feature_cache.put(KEYS, FEATURES)
+    assert feature_cache.get(KEYS, CPU)[0] == [0, 1, 2, 3]
+    assert replace(feature_cache, context=FeatureSpec(b"another adapter", (2, 3))).get(KEYS, CPU)[0] == []
+    found, _, features = replace(feature_cache, context=None).get(KEYS, CPU)
+    assert found == [0, 1, 2, 3] and features is not None and features.context is None
+    assert torch.equal(features.image_feature, FEATURES.image_feature)
+    assert replace(feature_cache, feature=FeatureSpec(b"another CLIP", (5,))).get(KEYS, CPU)[0] == []
 
 
-def test_a_gist_of_another_size_is_not_taken(memory: FeatureCache) -> None:
-    memory.keep(KEYS, GIST)
-    assert replace(memory, feature=FeatureSpec(b"clip", (4,))).find(KEYS, CPU)[0] == []
+def test_features_of_another_size_is_not_taken(feature_cache: FeatureCache) -> None:
+    feature_cache.put(KEYS, FEATURES)
+    assert replace(feature_cache, feature=FeatureSpec(b"clip", (4,))).get(KEYS, CPU)[0] == []
 
 
-def test_a_gist_without_its_caption_is_not_taken(memory: FeatureCache) -> None:
+def test_features_without_its_caption_is_not_taken(feature_cache: FeatureCache) -> None:
     other = [bytes([9]) * 32]
-    memory.keep(other, GIST.part(slice(0, 1)))
-    assert memory.find(other, CPU)[0] == []
+    feature_cache.put(other, FEATURES.part(slice(0, 1)))
+    assert feature_cache.get(other, CPU)[0] == []
 
 
-def test_gists_make_room_before_captions(tmp_path: Path) -> None:
+def test_features_are_evicted_before_captions(tmp_path: Path) -> None:
     with CaptionCacheFile(tmp_path / "captions.sqlite", 300_000) as cache:
-        cache.keep(SOURCE, dict(zip(KEYS, "abcd", strict=True)))
-        memory = FeatureCache(cache, FeatureSpec(b"clip", (500,)), None)
+        cache.put(SOURCE, dict(zip(KEYS, "abcd", strict=True)))
+        feature_cache = FeatureCache(cache, FeatureSpec(b"clip", (500,)), None)
         many = [i.to_bytes(32, "big") for i in range(400)]
-        memory.keep(many, HeadFeatures(torch.randn(400, 500)))
-        assert not cache.get_features({memory.feature.key(key) for key in many})
-        assert len(cache.find(KEYS)) == 4
+        feature_cache.put(many, HeadFeatures(torch.randn(400, 500)))
+        assert not cache.get_features({feature_cache.feature.cache_key(key) for key in many})
+        assert len(cache.get(KEYS)) == 4
 
 
-def test_what_is_not_finite_is_not_kept(memory: FeatureCache) -> None:
-    broken = GIST.image_feature.clone()
+def test_features_that_are_not_finite_are_omitted(feature_cache: FeatureCache) -> None:
+    broken = FEATURES.image_feature.clone()
     broken[1, 2] = float("nan")
-    memory.keep(KEYS, HeadFeatures(broken, GIST.context))
-    assert memory.find(KEYS, CPU)[0] == [0, 2, 3]
+    feature_cache.put(KEYS, HeadFeatures(broken, FEATURES.context))
+    assert feature_cache.get(KEYS, CPU)[0] == [0, 2, 3]

@@ -99,7 +99,7 @@ def test_weights_that_do_not_fit_are_one_line(
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, learner, TRAINED)
     state = {name: value for name, value in {**load_file(adapter.weights), **tensors}.items() if value is not None}
     save_file(state, adapter.weights)
-    with pytest.raises(BundleError, match="does not fit the bundle") as caught:
+    with pytest.raises(BundleError, match="does not match the bundle") as caught:
         make_classifier(tiny_models, tiny_bundle, adapter, Labels.of(TRAINED))
     assert "\n" not in caught.value.message and WEIGHTS in caught.value.message
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_safetensors_is_one_line(
 ) -> None:
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, "coop", trained("coop", tiny_models, tiny_bundle), TRAINED)
     adapter.weights.write_bytes(b"not safetensors at all")
-    with pytest.raises(BundleError, match="does not fit the bundle"):
+    with pytest.raises(BundleError, match="does not match the bundle"):
         make_classifier(tiny_models, tiny_bundle, adapter, Labels.of(TRAINED))
 
 

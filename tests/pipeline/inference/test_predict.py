@@ -16,7 +16,7 @@ from bimors_cli.model.batching import CAPTIONER, IMAGE_TOWER
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, open_caption_cache
 from bimors_cli.pipeline.inference.load import Classifier, load_models, make_classifier
-from bimors_cli.pipeline.inference.predict import WAITING_BYTES, classify_tiles, group_size
+from bimors_cli.pipeline.inference.predict import WAITING_BYTES, classify_tiles, tile_batch_size
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.plan import Plan, all_tiles
 from bimors_cli.pipeline.tile_result import TileResult
@@ -114,7 +114,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
         with open_caption_cache() as cache:
             models = load_models(plan.bundle, "cpu", caption_cache=cache)
             found = classify(plan, make_classifier(models, plan.bundle, plan.adapter, plan.options.labels))
-            assert (cache.known, cache.described) == (known, 44 - known)
+            assert (cache.hits, cache.misses) == (known, 44 - known)
         assert_equal_records(found, expected)
     assert threads and threading.main_thread() not in threads
 
@@ -140,7 +140,7 @@ def test_a_scene_that_went_away_is_said(scene: str, tiny_bundle: Bundle) -> None
 
 
 def test_pictures_that_wait_are_bounded_by_bytes() -> None:
-    assert group_size(64, (224, 224)) == 64
-    assert group_size(512, (1024, 1024)) == WAITING_BYTES // (4 * 3 * 1024 * 1024) == 21
-    assert group_size(512, (1024, 1024), workers=4) == 12
-    assert group_size(512, (20_000, 20_000)) == 1
+    assert tile_batch_size(64, (224, 224)) == 64
+    assert tile_batch_size(512, (1024, 1024)) == WAITING_BYTES // (4 * 3 * 1024 * 1024) == 21
+    assert tile_batch_size(512, (1024, 1024), num_workers=4) == 12
+    assert tile_batch_size(512, (20_000, 20_000)) == 1

@@ -51,7 +51,7 @@ def test_tiles_come_in_order_with_their_own_pixels(make_raster: MakeRaster, layo
     found = read_all(scene)
     assert [tile.index for tile in found] == list(range(len(scene.grid)))
     for tile, place in zip(found, scene.grid, strict=True):
-        assert isinstance(tile.pixels, TilePixels) and tile.key is None
+        assert isinstance(tile.pixels, TilePixels) and tile.cache_key is None
         own = data[:, place.y : place.y + place.height, place.x : place.x + place.width]
         np.testing.assert_array_equal(tile.pixels.image[:, : place.height, : place.width], own)
 
@@ -102,9 +102,9 @@ def test_pictures_get_their_fingerprint_in_the_thread_that_read_them(make_raster
         return bytes([int(image.mean())])
 
     found = list(read_ahead(scene, enumerate(scene.grid), 64, 8, mean))
-    assert found[0].key is None  # nothing is there
+    assert found[0].cache_key is None  # nothing is there
     for tile in found[1:]:
-        assert isinstance(tile.pixels, TilePixels) and tile.key == bytes([int(tile.pixels.image.mean())])
+        assert isinstance(tile.pixels, TilePixels) and tile.cache_key == bytes([int(tile.pixels.image.mean())])
     assert threads and threading.current_thread() not in threads
 
 
