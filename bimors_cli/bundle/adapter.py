@@ -13,19 +13,19 @@ from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_man
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
+from bimors_cli.options.heads import find_head, is_head
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
 SCHEMA = 1
-# The heads that can be trained; each has a row in `bimors_cli.model.heads.registry`.
-TRAINABLE_HEADS = ("bimors", "coop", "cocoop", "cache", "linear")
 
 
 @dataclass(frozen=True)
 class Adapter:
     """An adapter on disk.
 
-    ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights hold a cache whose logits are added to the head's.
+    ``head`` is a ``stored_name`` of `bimors_cli.options.heads.HEADS`; with ``cache`` the weights hold a Tip-Adapter
+    cache whose logits are added to the head's.
     ``labels`` are those that it was trained on; ``temperature`` divides its logits; ``bundle`` and ``bundle_sha256``
     name the frozen parts that it was trained with, ``training`` says how, for people.
     """
@@ -50,7 +50,8 @@ class Adapter:
     @property
     def kind(self) -> str:
         """Its head, for people: ``bimors with a cache``."""
-        return self.head + (" with a cache" if self.cache and self.head != "cache" else "")
+        entry = find_head(self.head)
+        return entry.name + (" with a cache" if self.cache and not entry.needs_tip_adapter else "")
 
     @property
     def weights(self) -> Path:
@@ -109,10 +110,11 @@ def read_adapter(folder: Path) -> Adapter:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
-    if adapter.head not in TRAINABLE_HEADS:
+    if not is_head(adapter.head):
         raise BundleError(f"{path}: unknown head {adapter.head!r}", "update bimors")
-    if adapter.head == "cache" and not adapter.cache:
-        raise BundleError(f"{path}: damaged: a cache head without a cache")
+    entry = find_head(adapter.head)
+    if entry.needs_tip_adapter and not adapter.cache:
+        raise BundleError(f"{path}: damaged: a {entry.name} head without a cache")
     if not (math.isfinite(adapter.temperature) and adapter.temperature > 0):
         raise BundleError(f"{path}: damaged: temperature {adapter.temperature}")
     if [entry.path for entry in adapter.files] != [WEIGHTS]:

@@ -54,18 +54,18 @@ def refinements(incomplete: str) -> list[tuple[str, str]]:
     return [("transductive", "by what looks alike"), ("spatial", "by neighbours on the map as well")]
 
 
-def trained_heads(incomplete: str) -> list[str]:
+def trained_heads(incomplete: str) -> list[tuple[str, str]]:
     """Heads that finetune trains."""
-    from bimors_cli.bundle.adapter import TRAINABLE_HEADS
+    from bimors_cli.options.heads import HEADS
 
-    return list(TRAINABLE_HEADS)
+    return [(entry.name, entry.help) for entry in HEADS.values()]
 
 
 def compared_heads(incomplete: str) -> list[str]:
     """The next of the heads that evaluate compares, after those that were typed with commas."""
-    from bimors_cli.evaluation.options import HEADS
+    from bimors_cli.options.heads import HEADS, ZERO_SHOT
 
-    return _next(incomplete, HEADS)
+    return _next(incomplete, (ZERO_SHOT, *HEADS))
 
 
 def protocols(incomplete: str) -> list[str]:

@@ -139,7 +139,6 @@ def _run(
         raise OutputError(f"{evidence}: cannot write there: {error.strerror or error}") from error
     room = FeatureStore(
         models,
-        bundle,
         data_sets,
         evidence,
         shots=options.most_shots,
@@ -162,7 +161,7 @@ def _run(
             alike.setdefault(learning(trial), []).append(trial)
     for trials in alike.values():
         check_stop()
-        outcomes = run_trials(trials, models, bundle, data_sets, room, options, check_stop)
+        outcomes = run_trials(trials, models, data_sets, room, options, check_stop)
         for trial, outcome in zip(trials, outcomes, strict=True):
             ledger.add(keys[trial], trial, outcome)
             progress.trial(sum(one in ledger for one in keys.values()), len(keys), _told(trial, outcome))

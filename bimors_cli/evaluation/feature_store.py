@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
@@ -48,7 +47,7 @@ class FeatureStore:
 
     Parameters
     ----------
-    models, bundle
+    models
         Who looks. Where no head listens to captions the models may be without a captioner.
     data_sets : mapping of str to DataSet
         All of the evaluation, by name.
@@ -63,7 +62,6 @@ class FeatureStore:
     def __init__(
         self,
         models: FrozenModels,
-        bundle: Bundle,
         data_sets: Mapping[str, DataSet],
         folder: Path,
         *,
@@ -72,7 +70,6 @@ class FeatureStore:
         progress: PictureProgress,
     ) -> None:
         self._models = models
-        self._bundle = bundle
         self._data_sets = data_sets
         self._folder = folder
         self._shots = shots
@@ -124,7 +121,9 @@ class FeatureStore:
         readable_file = path.with_suffix(".json")
         if kept is None or not readable_file.exists():
             self._progress.begin(f"{data_set.name}: test pictures", len(part))
-            evidence, readable = gather_readable(self._models, part, self._bundle.image_size, self._progress.advance)
+            evidence, readable = gather_readable(
+                self._models, part, self._models.bundle.image_size, self._progress.advance
+            )
             readable_file.write_text(json.dumps(readable), encoding="utf-8")
             save_evidence(path, key, (evidence,))
         else:
@@ -140,7 +139,7 @@ class FeatureStore:
         if sample.skipped:
             log.warning("%s: %d pictures cannot be read and were left", data_set.name, len(sample.skipped))
         learned, checked = data_set.examples.take(sample.train), data_set.examples.take(sample.validation)
-        side, device = self._bundle.image_size, self._models.device
+        side, device = self._models.bundle.image_size, self._models.device
         path, key = self._file(data_set, [*sample.train, -1, *sample.validation], self._views, seed)
         kept = load_evidence(path, key, device)
         beside = path.with_stem(f"{path.stem}-validation")
@@ -161,7 +160,7 @@ class FeatureStore:
 
     def _file(self, data_set: DataSet, rows: Sequence[int], *follows: int) -> tuple[Path, str]:
         """Where evidence is kept, and the key that says what it is of."""
-        told = [self._bundle.sha256, data_set.sha256, list(rows), list(follows), self._models.captions]
+        told = [self._models.bundle.sha256, data_set.sha256, list(rows), list(follows), self._models.captions]
         key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         return self._folder / f"{key[:32]}.safetensors", key
 

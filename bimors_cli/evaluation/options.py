@@ -8,8 +8,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
 from bimors_cli.evaluation.variants import HeadVariant, parse_variants
 from bimors_cli.options.classify import SceneOptions
-
-HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
+from bimors_cli.options.heads import HEADS, ZERO_SHOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class EvaluateOptions(SceneOptions):
     sources: tuple[str, ...]
     images: tuple[str, ...] = ()
     protocols: tuple[str, ...] = (BASE_TO_NEW,)
-    heads: tuple[str, ...] = HEADS
+    heads: tuple[str, ...] = (ZERO_SHOT, *HEADS)
     shots: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (1, 2, 3)
     epochs: int = 10

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.feature_store import FeatureStore
 from bimors_cli.evaluation.options import EvaluateOptions
@@ -21,6 +20,7 @@ from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.registry import make_head
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.options.heads import find_head
 from bimors_cli.refine.transductive import transductive
 from bimors_cli.training.train import Lesson, Training, answer, begin, learn, learned_parameters
 
@@ -87,7 +87,6 @@ def learning(trial: Trial) -> Trial:
 def run_trials(
     trials: Sequence[Trial],
     models: FrozenModels,
-    bundle: Bundle,
     data_sets: Mapping[str, DataSet],
     room: FeatureStore,
     options: EvaluateOptions,
@@ -99,7 +98,7 @@ def run_trials(
     ----------
     trials : sequence of Trial
         At least one; `learning` is the same of all.
-    models, bundle, data_sets, room, options
+    models, data_sets, room, options
         Of the evaluation.
     after_epoch : callable
         See `bimors_cli.training.train.train`.
@@ -118,7 +117,7 @@ def run_trials(
     asked = [room.asked(classes) for classes in trial.asked]
     lesson = None if trial.learned is None else room.lesson(trial.learned, trial.shots, trial.seed)
     clock = time.perf_counter()
-    pupil = _teach(trial, lesson, models, bundle, data_sets, room, options, after_epoch)
+    pupil = _teach(trial, lesson, models, data_sets, room, options, after_epoch)
     answers = [
         None
         if pupil.knows_only is not None and new_names(_names(classes, data_sets), pupil.knows_only)
@@ -148,13 +147,12 @@ def _teach(
     trial: Trial,
     lesson: Lesson | None,
     models: FrozenModels,
-    bundle: Bundle,
     data_sets: Mapping[str, DataSet],
     room: FeatureStore,
     options: EvaluateOptions,
     after_epoch: Callable[[Training], None],
 ) -> _Pupil:
-    contestant, choice = trial.contestant, trial.contestant.choice
+    contestant, choice, bundle = trial.contestant, trial.contestant.choice, models.bundle
     if choice is None or trial.learned is None or lesson is None:
         templates = (bundle.one_template,) if contestant.one_template else bundle.templates
         return _Pupil(lambda labels: ZeroShotHead(models.clip, labels, templates), bundle.zero_shot_temperature)
@@ -164,13 +162,13 @@ def _teach(
         evidence, target = room.asked(trial.learned)
         lesson = replace(lesson, validation=(_blinded(evidence, contestant, models), target))
     recipe = contestant.recipe(options.epochs, options.batch_size, trial.seed)
-    training, head = begin(choice, models, bundle, Labels.literal(trained), lesson, recipe)
-    temperature = learn(training, head, lesson, recipe, bundle, after_epoch)
+    training, head = begin(choice, models, Labels.literal(trained), lesson, recipe)
+    temperature = learn(training, head, lesson, recipe, bundle.zero_shot_temperature, after_epoch)
 
     def made(labels: Labels) -> Head:
         return make_head(choice.head, models.clip, labels, training.learner, words=bundle.context, trained=trained)
 
-    return _Pupil(made, temperature, training, trained if choice.head == "linear" else None)
+    return _Pupil(made, temperature, training, trained if find_head(choice.head).closed_set else None)
 
 
 def _outcome(

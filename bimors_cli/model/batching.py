@@ -26,7 +26,7 @@ PROBE: Final = 8
 # Of the memory that was free then: generation keeps growing tensors, and memory is never free in one piece.
 SHARE: Final = 0.5
 
-_SHORTAGE = re.compile(r"out of memory|not enough memory|can.t allocate memory|CUBLAS_STATUS_ALLOC_FAILED", re.I)
+_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can.t allocate memory|CUBLAS_STATUS_ALLOC_FAILED", re.I)
 _WANTED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.I)
 
 log = logging.getLogger("bimors")
@@ -59,7 +59,7 @@ class BatchSizer:
         """The largest batch of any stage: as many tiles as are worth having at hand at once."""
         return max(self._most.values())
 
-    def over(self, stage: str, count: int, work: Callable[[slice], T]) -> list[T]:
+    def map_batches(self, stage: str, count: int, work: Callable[[slice], T]) -> list[T]:
         """Do a stage's work on ``count`` tiles, one batch after the other.
 
         Parameters
@@ -88,7 +88,7 @@ class BatchSizer:
             try:
                 parts.append(work(batch) if stage in self._settled else self._probe(stage, batch, work))
             except (RuntimeError, MemoryError) as error:
-                if not is_shortage(error):
+                if not is_out_of_memory(error):
                     raise
                 told = str(error)
             else:
@@ -100,7 +100,7 @@ class BatchSizer:
 
     def _halve(self, stage: str, size: int, told: str) -> None:
         if size == 1:
-            raise shortage(f"{stage}, one tile at a time", self._device, told)
+            raise out_of_memory(f"{stage}, one tile at a time", self._device, told)
         self._settled.add(stage)
         self.sizes[stage] = size // 2
         log.info("%s: out of memory with %d tiles at a time; going on with %d", stage, size, size // 2)
@@ -126,14 +126,14 @@ def power_of_two(number: float) -> int:
     return 1 << max(0, int(number).bit_length() - 1)
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error is that of an allocator that has no more memory, of any device."""
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def shortage(what: str, device: torch.device, told: str) -> DeviceError:
+def out_of_memory(what: str, device: torch.device, told: str) -> DeviceError:
     """Make the error of a device whose memory does not do for ``what``; ``told`` is what its allocator said."""
     wanted = _WANTED.search(told)
     free, total = free_memory(device)
@@ -147,14 +147,14 @@ def shortage(what: str, device: torch.device, told: str) -> DeviceError:
 
 
 @contextmanager
-def fits(what: str, device: torch.device) -> Iterator[None]:
+def raising_out_of_memory(what: str, device: torch.device) -> Iterator[None]:
     """Turn a shortage of memory inside into a DeviceError about ``what``."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
-        raise shortage(what, device, str(error)) from error
+        raise out_of_memory(what, device, str(error)) from error
 
 
 def _readable(number: str, unit: str) -> str:

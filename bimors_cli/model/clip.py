@@ -17,7 +17,7 @@ from torch.nn import functional
 from bimors_cli.errors import BundleError, InputError, LabelsError
 from bimors_cli.labels import Labels, display_text
 from bimors_cli.model.fusion import feature_map
-from bimors_cli.model.loading import fill, frozen, read_json, unfilled
+from bimors_cli.model.loading import freeze, load_into, read_json, skip_init
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 from bimors_cli.model.text_encoder import NameTokens, TextTower
 
@@ -70,17 +70,17 @@ class Clip(nn.Module):
         path = folder / CONFIG
         config = read_json(path)
         try:
-            with unfilled():
+            with skip_init():
                 model = build_clip(config["model_cfg"])
             tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
         except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
             raise BundleError(f"{path}: not a CLIP that open_clip can build: {error!r}".splitlines()[0]) from error
         # float16 on disk becomes float32 here, by copying into float32 parameters.
-        fill(model, folder / WEIGHTS, unused=UNUSED)
+        load_into(model, folder / WEIGHTS, unused=UNUSED)
         image = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
         image |= config.get("preprocess_cfg") or {}
         how = Preprocessing.read(path, model.visual.image_size, image)
-        return cls(frozen(model, folder / WEIGHTS), tokenize, how)
+        return cls(freeze(model, folder / WEIGHTS), tokenize, how)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -95,7 +95,7 @@ class Clip(nn.Module):
         return int(visual.transformer.width if isinstance(visual, VisionTransformer) else visual.trunk.num_features)
 
     @torch.no_grad()
-    def see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode_image(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image feature and patch tokens.
 
         Patch tokens are all tokens of the last block's output, class token included, before the last norm and the
@@ -137,7 +137,7 @@ class Clip(nn.Module):
         return functional.normalize(feature.float(), dim=-1), tokens
 
     @torch.no_grad()
-    def read(self, texts: Sequence[str]) -> torch.Tensor:
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Normalised text features, float32 [n, E], by the tower's own full-length path."""
         device = self.model.logit_scale.device
         features = [
@@ -148,14 +148,14 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def encode_short_text(self, texts: Sequence[str]) -> torch.Tensor:
-        """As `read`, up to rounding, of texts that fit: nothing behind an end is computed, where the tower allows it.
+        """As `encode_text`, up to rounding, for texts that fit: tokens after the end token are skipped if possible.
 
         Most prompts have about a dozen tokens, and the tower's own path computes its whole context length.
         """
         try:
             tower = self.text_tower()
         except BundleError:
-            return self.read(texts)
+            return self.encode_text(texts)
         ids, end = (tokens.to(tower.positional_embedding.device) for tokens in self._tokens(list(texts)))
         nothing = tower.positional_embedding.new_zeros(1, 0, tower.width)
         features: torch.Tensor = tower(nothing, NameTokens(ids[:, 1 : int(end.max()) + 1], end - 1))

@@ -69,10 +69,10 @@ def load_frozen(
     raise_if_different(told, missing=found["missing_keys"], unexpected=unknown)
     for why in found["error_msgs"]:
         raise BundleError(f"{told}: {_first_line(why)}")
-    return frozen(model, told)
+    return freeze(model, told)
 
 
-def fill(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
+def load_into(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
     """Copy a safetensors file into a model's own tensors, one at a time.
 
     Raises
@@ -99,13 +99,13 @@ def fill(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def unfilled() -> Iterator[None]:
+def skip_init() -> Iterator[None]:
     """Within it, models are built without drawing their random weights: what is loaded next needs none of them."""
-    with _Unfilled():
+    with _SkipInit():
         yield
 
 
-class _Unfilled(TorchFunctionMode):
+class _SkipInit(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -114,7 +114,7 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def frozen(model: Any, told: object) -> Any:
+def freeze(model: Any, told: object) -> Any:
     """Freeze a model whose weights are all numbers.
 
     Raises

@@ -97,7 +97,7 @@ def gather_readable(
     for rows in _batches(len(examples)):
         pictures = {row: picture for row in rows if (picture := _picture(examples, row, side)) is not None}
         if pictures:
-            parts.append(models.gather(torch.stack(list(pictures.values()))))
+            parts.append(models.encode(torch.stack(list(pictures.values()))))
             readable += list(pictures)
         advance(len(rows))
     if not parts:
@@ -157,7 +157,7 @@ def gather_views(
                 for picture in pictures.values():
                     torch.manual_seed(_seed(seed, view, picture))
                     cut.append(crop(picture))
-            parts.append(models.clip.see(torch.stack(cut).to(models.device)))
+            parts.append(models.clip.encode_image(torch.stack(cut).to(models.device)))
             advance(len(rows))
     return tuple(
         EncoderOutputs(

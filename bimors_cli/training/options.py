@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.classify import SceneOptions
-from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
+from bimors_cli.options.heads import find_head, head_names, is_head
+from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class FinetuneOptions(SceneOptions):
             raise InputError(
                 f"{given} needs {missing}", "bimors finetune scene.tif --polygons train.gpkg --field class"
             )
-        if self.head not in TRAINABLE_HEADS:
-            raise InputError(f"--head {self.head}: unknown", f"use one of {', '.join(TRAINABLE_HEADS)}")
+        if not is_head(self.head):
+            raise InputError(f"--head {self.head}: unknown head", f"use {head_names()}")
         for name, value, least in (
             ("--shots", self.shots, 0),
             ("--epochs", self.epochs, 1),
@@ -70,7 +70,7 @@ class FinetuneOptions(SceneOptions):
             raise InputError(
                 f"--lr {self.rate}: not a learning rate", f"the default of {self.head} is {self.recipe.rate}"
             )
-        if self.freeze_caption_projection and self.head != "bimors":
+        if self.freeze_caption_projection and "frozen-projection" not in find_head(self.head).changes:
             raise InputError(f"--freeze-caption-projection has no part in --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts anew and --resume goes on", "give one of them")
@@ -78,10 +78,12 @@ class FinetuneOptions(SceneOptions):
     @property
     def choice(self) -> HeadConfig:
         """The head that learns."""
-        return HeadConfig(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
+        return HeadConfig(
+            find_head(self.head).stored_name, self.cache, freeze_caption_projection=self.freeze_caption_projection
+        )
 
     @property
     def recipe(self) -> TrainConfig:
         """The training run that these options ask for."""
-        rate = RATES[self.head] if self.rate is None else self.rate
+        rate = find_head(self.head).learning_rate if self.rate is None else self.rate
         return TrainConfig(epochs=self.epochs, rate=rate, batch_size=self.batch_size, seed=self.seed)

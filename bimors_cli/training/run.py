@@ -113,12 +113,12 @@ def finetune(
     try:
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
-            parts = _gather(models, bundle, examples, sample, options, plan, work, progress)
+            parts = _gather(models, examples, sample, options, plan, work, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
-        training, head, temperature = _train(models, bundle, examples, parts, options, work, progress, stop)
+        training, head, temperature = _train(models, examples, parts, options, work, progress, stop)
         seconds["training"] = time.perf_counter() - clock
-        answers = _answers(models, bundle, examples, parts, options, head, temperature)
+        answers = _answers(models, examples, parts, options, head, temperature)
         results = Results(examples.labels.names, temperature, answers, learned_parameters(training), sample, seconds)
         save_adapter(output, bundle, examples, options, training, results, overwrite=replace)
         work.finish()
@@ -140,7 +140,7 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: 
         "bundle": bundle.sha256,
         "train": digest(sample.train),
         "validation": digest(sample.validation),
-        "head": options.head,
+        "head": options.choice.head,
         "cache": options.cache,
         "captions": options.captions,
         "freeze caption projection": options.freeze_caption_projection,
@@ -154,7 +154,6 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, sample: 
 
 def _gather(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     sample: FewShotSplit,
     options: FinetuneOptions,
@@ -162,7 +161,7 @@ def _gather(
     work: TrainingCheckpoint,
     progress: FinetuneProgress,
 ) -> _Parts:
-    side, device = bundle.image_size, models.device
+    side, device = models.bundle.image_size, models.device
     learned, checked = examples.take(sample.train), examples.take(sample.validation)
     # What evidence follows from; the head and its recipe may change without looking at the pictures again.
     follows = ("bundle", "train", "validation", "captions", "seed", "scene")
@@ -201,7 +200,6 @@ def _gather(
 
 def _train(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     parts: _Parts,
     options: FinetuneOptions,
@@ -210,7 +208,7 @@ def _train(
     stop: StopRequest,
 ) -> tuple[Training, Head, float]:
     recipe = options.recipe
-    training, head = begin(options.choice, models, bundle, examples.labels, parts.lesson, recipe)
+    training, head = begin(options.choice, models, examples.labels, parts.lesson, recipe)
     work.restore(training)
 
     def after_epoch(now: Training) -> None:
@@ -225,12 +223,12 @@ def _train(
 
     if parts.lesson.validation is None:
         log.warning("no example is left for validation: the confidence is not calibrated")
-    return training, head, learn(training, head, parts.lesson, recipe, bundle, after_epoch)
+    temperature = models.bundle.zero_shot_temperature
+    return training, head, learn(training, head, parts.lesson, recipe, temperature, after_epoch)
 
 
 def _answers(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     parts: _Parts,
     options: FinetuneOptions,
@@ -238,6 +236,7 @@ def _answers(
     temperature: float,
 ) -> Answers:
     """Both heads' calibrated answers; zero-shot's is that of `classify --head zero-shot`."""
+    bundle = models.bundle
     plain = ZeroShotHead(models.clip, examples.labels, bundle.templates)
     answers: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
     for name, part in (("validation", parts.lesson.validation), ("test", parts.test)):
@@ -245,6 +244,6 @@ def _answers(
             evidence, target = part
             answers[name] = {
                 "zero-shot": (probabilities(answer(plain, evidence), bundle.zero_shot_temperature).cpu(), target.cpu()),
-                options.head: (probabilities(answer(head, evidence), temperature).cpu(), target.cpu()),
+                options.choice.head: (probabilities(answer(head, evidence), temperature).cpu(), target.cpu()),
             }
     return answers

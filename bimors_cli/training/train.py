@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, search
+from bimors_cli.options.heads import find_head
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
@@ -72,7 +72,7 @@ class Training:
 def answer(head: Head, evidence: EncoderOutputs, batch_size: int = 64) -> torch.Tensor:
     """Logits of all examples, float32 [N, K]."""
     rows = torch.arange(len(evidence)).split(batch_size)
-    return torch.cat([head.logits(evidence.take(some)).float() for some in rows])
+    return torch.cat([head.forward(evidence.take(some)).float() for some in rows])
 
 
 def train(
@@ -118,7 +118,7 @@ def train(
         for some in torch.randperm(len(material), generator=generator).split(recipe.batch_size):
             rows = some.to(device)
             target, weight = material.target[rows], material.weight[rows]
-            logits = head.logits(evidence.take(rows)).float()
+            logits = head.forward(evidence.take(rows)).float()
             each = functional.cross_entropy(logits / sharpness, target, reduction="none")
             loss = (each * weight).sum() / weight.sum()
             training.optimiser.zero_grad(set_to_none=True)
@@ -169,7 +169,7 @@ class Lesson:
 
 
 def begin(
-    choice: HeadConfig, models: FrozenModels, bundle: Bundle, labels: Labels, lesson: Lesson, recipe: TrainConfig
+    choice: HeadConfig, models: FrozenModels, labels: Labels, lesson: Lesson, recipe: TrainConfig
 ) -> tuple[Training, Head]:
     """Make an untrained head and its training, at epoch 0.
 
@@ -178,6 +178,7 @@ def begin(
     LabelsError, BundleError
         See `make_head`.
     """
+    bundle = models.bundle
     learner: nn.Module = make_learner(
         choice.head, models, bundle.context, classes=len(labels), tokens=choice.tokens, seed=recipe.seed
     )
@@ -187,7 +188,7 @@ def begin(
         learner.caption_projection.requires_grad_(not choice.freeze_caption_projection)
     if choice.half:
         learner.half()
-    if choice.cache or choice.head == "cache":
+    if choice.cache or find_head(choice.head).needs_tip_adapter:
         scale = float(models.clip.scale) / bundle.zero_shot_temperature
         cache = TipAdapterCache.of(lesson.whole.image_feature, lesson.material.target, len(labels), scale)
         learner.add_module("cache", cache.to(models.device))
@@ -200,7 +201,7 @@ def learn(
     head: Head,
     lesson: Lesson,
     recipe: TrainConfig,
-    bundle: Bundle,
+    sharpness: float,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> float:
     """Train a head to the end and freeze it at its best epoch.
@@ -209,8 +210,10 @@ def learn(
     ----------
     training, head
         Of `begin`; changed in place.
-    lesson, recipe, bundle
+    lesson, recipe
         As there.
+    sharpness : float
+        See `train`: the zero-shot head's temperature.
     after_epoch : callable
         See `train`.
 
@@ -219,7 +222,6 @@ def learn(
     float
         The temperature, fitted on validation; without validation the zero-shot head's.
     """
-    sharpness = bundle.zero_shot_temperature
     train(head, training, lesson.material, lesson.validation, recipe, sharpness, after_epoch)
     learner = training.learner
     learner.load_state_dict(training.best)

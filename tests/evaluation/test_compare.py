@@ -124,7 +124,7 @@ def test_test_pictures_are_never_learned_from(
         assert isinstance(lesson.material, TrainViews)
         checked = [] if lesson.validation is None else [lesson.validation[0].image_feature]
         seen.extend([lesson.whole.image_feature, *checked])
-        return begin(choice, models, bundle, labels, lesson, recipe)
+        return begin(choice, models, labels, lesson, recipe)
 
     monkeypatch.setattr(trials_module, "begin", watched)
     asked: list[torch.Tensor] = []
@@ -323,9 +323,9 @@ def test_without_heads_that_listen_no_captions_are_made(
 def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -> None:
     models = load_models(tiny_bundle, "cpu")
     pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen = models.gather(pictures)
+    seen = models.encode(pictures)
     deaf, blind, whole = parse_variants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
-    muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
+    muted = load_models(tiny_bundle, "cpu", captions=False).encode(pictures)
     heard = trials_module._blinded(seen, deaf, models)
     assert torch.equal(heard.caption_embedding, muted.caption_embedding) and heard.captions == muted.captions
     assert torch.equal(heard.patch_tokens, seen.patch_tokens)

@@ -21,7 +21,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip, build_clip
-from bimors_cli.model.loading import fill, unfilled
+from bimors_cli.model.loading import load_into, skip_init
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 
 LOADERS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -176,7 +176,7 @@ def test_either_place_of_the_image_processor(copy: Path) -> None:
     (path.parent / "processor_config.json").write_text(json.dumps({"image_processor": content, "num_query_tokens": 4}))
     assert Captioner.load(copy / CAPTIONER).preprocessing == before
     (path.parent / "processor_config.json").write_text("{}")
-    with pytest.raises(BundleError, match="no image_processor"):
+    with pytest.raises(BundleError, match="image_processor is missing"):
         Captioner.load(copy / CAPTIONER)
 
 
@@ -244,9 +244,9 @@ class NoDraws(TorchFunctionMode):
 
 def test_nothing_is_drawn_for_weights_that_are_loaded(tiny_bundle: Bundle) -> None:
     config = json.loads((tiny_bundle.part(CLIP) / "open_clip_config.json").read_text())["model_cfg"]
-    with NoDraws(), unfilled():
+    with NoDraws(), skip_init():
         model = build_clip(config)
-    fill(model, tiny_bundle.part(CLIP) / "open_clip_model.safetensors")
+    load_into(model, tiny_bundle.part(CLIP) / "open_clip_model.safetensors")
     built = build_clip(config)
     assert {n: (t.shape, t.dtype) for n, t in model.named_buffers()} == {
         n: (t.shape, t.dtype) for n, t in built.named_buffers()
@@ -272,7 +272,7 @@ def test_openais_tokenizer_comes_with_open_clip(tmp_path: Path, monkeypatch: pyt
     save_file(state | about, tmp_path / "open_clip_model.safetensors")
     clip = Clip.load(tmp_path)
     assert clip.tokenize(["a photo"])[0, :5].tolist() == [49406, 320, 1125, 49407, 0]
-    feature, tokens = clip.see(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
+    feature, tokens = clip.encode_image(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
     assert feature.shape == (2, 24) and tokens.shape == (2, 10, 80) and clip.patch_width == 80
     learned = clip.text_tower()
     assert (learned.width, learned.context_length, learned.start_id) == (32, 20, 49406)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.clip import build_clip
 from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
-from bimors_cli.model.loading import unfilled
+from bimors_cli.model.loading import skip_init
 from bimors_cli.model.official_checkpoint import from_official, no_projection, projection_of_seed
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.model.text_encoder import NameTokens
@@ -194,7 +194,7 @@ def test_a_clip_that_the_published_code_cannot_build(tiny_models: Any) -> None:
 @pytest.mark.slow
 def test_the_projection_of_the_papers_clip() -> None:
     """Numbers that OpenAI's own class, the published code's parts behind it, gives for ViT-B/16 and seed 1."""
-    with unfilled():
+    with skip_init():
         model = build_clip(open_clip.get_model_config("ViT-B-16-quickgelu"))
     assert isinstance(model.visual, VisionTransformer)
     state, projection = begun_with(1, model, 768, 512, 768)

@@ -15,7 +15,8 @@ from bimors_cli.model.evidence import EncoderOutputs
 from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
-from bimors_cli.training.hyperparameters import RATES, TrainConfig
+from bimors_cli.options.heads import HEADS
+from bimors_cli.training.hyperparameters import TrainConfig
 from bimors_cli.training.train import Training, TrainViews, answer, train
 
 SHOTS, CHECKED = 16, 4
@@ -27,8 +28,8 @@ class Known(Head):
     def __init__(self, text: torch.Tensor) -> None:
         self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        return 100 * gist.image_feature @ self._text.T
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        return 100 * features.image_feature @ self._text.T
 
 
 def evidence(features: torch.Tensor) -> EncoderOutputs:
@@ -62,15 +63,15 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
     validation = evidence(features[checked]), target[checked]
     base = right(plain, evidence(features[tested]), target[tested])
     own = [[label] for label in range(count)]
-    for head in ("cache", "linear"):
+    for head in ("tip-adapter", "linear"):
         learner: nn.Module = nn.Module()
-        if head == "cache":
+        if head == "tip-adapter":
             learner.add_module("cache", TipAdapterCache.of(features[learned], target[learned], count))
             answerer: object = TipAdapterHead(plain, learner.get_submodule("cache"), own)  # type: ignore[arg-type]
         else:
             learner = LinearLearner(features.shape[1], count)
             answerer = LinearHead(labels, learner, own)
-        recipe = TrainConfig(rate=RATES[head])
+        recipe = TrainConfig(rate=HEADS[head].learning_rate)
         training = Training.begin(learner, recipe)
         train(answerer, training, material, validation, recipe)  # type: ignore[arg-type]
         learner.load_state_dict(training.best)

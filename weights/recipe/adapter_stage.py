@@ -73,7 +73,7 @@ def gather_views(frozen: FrozenModels, pictures: data.Pictures, generator: torch
     parts = []
     for rows in pictures.pixels.split(64):
         views = augment.views(rows, side, generator, smallest=0.6, largest=1.4)
-        parts.append(frozen.gather(augment.as_bytes(views)))
+        parts.append(frozen.encode(augment.as_bytes(views)))
     return concatenate(parts)
 
 

@@ -41,7 +41,7 @@ def names_of(pictures: data.Pictures) -> Labels:
 
 def gather(frozen: FrozenModels, pictures: data.Pictures, batch: int = 64) -> EncoderOutputs:
     """Evidence of all pictures, as the program gathers it."""
-    return concatenate([frozen.gather(rows) for rows in pictures.pixels.split(batch)])
+    return concatenate([frozen.encode(rows) for rows in pictures.pixels.split(batch)])
 
 
 def keep(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:

@@ -10,7 +10,6 @@ from torchvision.io import decode_jpeg, encode_jpeg
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.metrics.scores import Share
 from bimors_cli.model.evidence import FrozenModels
 from recipe.data import Pictures
@@ -65,14 +64,14 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @torch.no_grad()
-def figures(models: FrozenModels, bundle: Bundle, pictures: Pictures, batch: int = 64) -> list[dict[str, Any]]:
+def figures(models: FrozenModels, pictures: Pictures, batch: int = 64) -> list[dict[str, Any]]:
     """Right answers of the zero-shot head on each change of the same pictures."""
-    text = models.clip.read([f"{bundle.context} {spoken(kind)}." for kind in pictures.classes])
+    text = models.clip.encode_text([f"{models.bundle.context} {spoken(kind)}." for kind in pictures.classes])
     rows = []
     for name, change in CHANGES.items():
         right = 0
         for pixels, target in zip(pictures.pixels.split(batch), pictures.target.split(batch), strict=True):
-            feature, _ = models.clip.see(change(pixels))
+            feature, _ = models.clip.encode_image(change(pixels))
             right += int(((feature @ text.T).argmax(dim=1) == target).sum())
         rows.append({"pictures": name, **per_cent(Share(right, len(pictures)))})
     return rows

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
 from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram
 from bimors_cli.metrics.scores import calibration_error, most_confused, score
@@ -44,21 +43,21 @@ class Answers:
 
 
 @torch.no_grad()
-def ask(models: FrozenModels, bundle: Bundle, adapter: Adapter, pictures: Pictures, batch: int = 64) -> Answers:
+def ask(models: FrozenModels, adapter: Adapter, pictures: Pictures, batch: int = 64) -> Answers:
     """Let both heads answer, and the adapter's once more with every caption empty, as ``--no-captions`` does."""
     labels = Labels.of([spoken(kind) for kind in pictures.classes])
-    plain = make_classifier(models, bundle, None, labels)
-    tuned = make_classifier(models, bundle, adapter, labels)
+    plain = make_classifier(models, None, labels)
+    tuned = make_classifier(models, adapter, labels)
     captions: list[str] = []
     logits: dict[str, list[torch.Tensor]] = {ZERO_SHOT: [], BIMORS: [], SILENT: []}
     for rows in pictures.pixels.split(batch):
-        evidence = models.gather(rows)
+        evidence = models.encode(rows)
         empty = ("",) * len(rows)
         silent = replace(evidence, captions=empty, caption_embedding=models.caption_encoder.embed(empty))
         captions += [caption or "" for caption in evidence.captions]
-        logits[ZERO_SHOT].append(plain.head.logits(evidence))
-        logits[BIMORS].append(tuned.head.logits(evidence))
-        logits[SILENT].append(tuned.head.logits(silent))
+        logits[ZERO_SHOT].append(plain.head.forward(evidence))
+        logits[BIMORS].append(tuned.head.forward(evidence))
+        logits[SILENT].append(tuned.head.forward(silent))
     temperature = {ZERO_SHOT: plain.temperature, BIMORS: tuned.temperature, SILENT: tuned.temperature}
     return Answers(pictures, labels, tuple(captions), {k: torch.cat(v) for k, v in logits.items()}, temperature)
 

@@ -41,11 +41,11 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.Pictures]])
         "changed": {},
     }
     for name, parts in sets.items():
-        answers = card_heads.ask(models, bundle, adapter, parts["test"])
+        answers = card_heads.ask(models, adapter, parts["test"])
         out["test"][name] = card_heads.figures(answers)
         out["difference"][name] = card_heads.differences(answers, settings.seed)
         card_heads.draw(settings.out, name, answers)
-        out["changed"][name] = card_changes.figures(models, bundle, parts["test"])
+        out["changed"][name] = card_changes.figures(models, parts["test"])
         if parts["test"].captions:
             out["captions"] = card_captions.figures(answers.captions, parts["test"])
     out["temperature"] = {ZERO_SHOT: bundle.zero_shot_temperature, BIMORS: adapter.temperature}

@@ -21,12 +21,13 @@ from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.evaluation.compare import Comparison, compare
-from bimors_cli.evaluation.options import HEADS, EvaluateOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.results import PICTURES
 from bimors_cli.evaluation.tables import Table, markdown
+from bimors_cli.options.heads import HEADS, ZERO_SHOT
 from recipe.common import Settings, write_json
 
-ALL = (*HEADS, "bimors+cache")
+ALL = (ZERO_SHOT, *HEADS, "bimors+tip-adapter")
 # One thing changed at a time, and none changed.
 ABLATIONS = (
     "zero-shot",
@@ -40,7 +41,7 @@ ABLATIONS = (
     "bimors:tokens=8",
 )
 RATES = ("coop", "coop:lr=0.02", "coop:lr=0.2", "bimors", "bimors:lr=0.09", "bimors:lr=0.9")
-OVER_SHOTS = ("zero-shot", "coop", "bimors", "cache", "linear")
+OVER_SHOTS = ("zero-shot", "coop", "bimors", "tip-adapter", "linear")
 # Of each run, the picture that the page shows.
 SHOWN = {"protocols": "base_to_new-rsicd-16.png", "shots": "base_to_new-rsicd-harmonic_mean-shots.png"}
 # What RSICD's 16-class split calls otherwise: its pictures lie under these names.

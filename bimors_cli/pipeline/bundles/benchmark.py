@@ -20,6 +20,7 @@ from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
+from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
@@ -177,7 +178,7 @@ def bench(options: BenchOptions) -> Figures:
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
     labels = Labels.of(_names(options.labels))
-    classifier = make_classifier(models, bundle, adapter, labels)
+    classifier = make_classifier(models, adapter, labels)
     models.limit_batches(options.batch_size)
     loading = time.perf_counter() - clock
     pictures = _enough(classifier, options.tiles, bundle.image_size)
@@ -185,9 +186,10 @@ def bench(options: BenchOptions) -> Figures:
     if models.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(models.device)
     with CaptionCacheFile(None, BYTES_IN_MEMORY) as cache:
-        memory = CachedCaptioner(cache, captioner_id(bundle, choose_dtype(models.device)))
-        keys = [memory.key(picture) for picture in pictures.numpy()]  # classify's reading threads make them
-        models.memory = memory
+        assert isinstance(models.captioner, Captioner)  # load_models loads one by default
+        memory = CachedCaptioner(cache, captioner_id(bundle, models.captioner, choose_dtype(models.device)))
+        keys = [memory.cache_key(picture) for picture in pictures.numpy()]  # classify's reading threads make them
+        models.caption_cache = memory
         stages, seconds = _classify(classifier, pictures, keys)
         _, seconds_cached = _classify(classifier, pictures, keys)
     device_memory = torch.cuda.max_memory_allocated(models.device) if models.device.type == "cuda" else None
@@ -284,13 +286,13 @@ def _operations(classifier: Classifier, pictures: torch.Tensor) -> dict[str, flo
     """Count the operations a tile of each stage, on one batch of the captioner."""
     models = classifier.models
     few = pictures[: models.batches.sizes[CAPTIONER]]
-    evidence = models.gather(few)
+    evidence = models.encode(few)
     shown = few.to(models.device)
     counted = {
-        CAPTIONER: operations(lambda: models.captioner.describe(shown)),
+        CAPTIONER: operations(lambda: models.captioner.caption(shown)),
         CAPTION_ENCODER: operations(lambda: models.caption_encoder.embed(evidence.captions)),
-        IMAGE_TOWER: operations(lambda: models.clip.see(shown)),
-        HEAD: operations(lambda: classifier.head.logits(evidence)),
+        IMAGE_TOWER: operations(lambda: models.clip.encode_image(shown)),
+        HEAD: operations(lambda: classifier.head.forward(evidence)),
     }
     return {stage: number / len(few) for stage, number in counted.items()}
 

@@ -205,14 +205,14 @@ def _try_out(folder: Path, templates: Sequence[str], device: torch.device) -> in
     clip = _placed(Clip.load(folder / CLIP), device, dtype)
     side = clip.preprocessing.size
     picture = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    feature, tokens = clip.see(picture.to(device))
+    feature, tokens = clip.encode_image(picture.to(device))
     nothing = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
-    answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(nothing)
+    answer = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).forward(nothing)
     _finite(folder / CLIP, tokens, answer)
     del clip
     captioner = _placed(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
     side = max(side, captioner.preprocessing.size)
-    captions = captioner.describe(picture.to(device))
+    captions = captioner.caption(picture.to(device))
     del captioner
     encoder = _placed(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
     _finite(folder / CAPTION_ENCODER, encoder.embed(captions))

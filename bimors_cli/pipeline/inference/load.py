@@ -15,18 +15,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.files import sha256_of_files
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, NullCaptioner
+from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads.base import Head, HeadFeatures, probabilities
-from bimors_cli.model.heads.registry import empty_cache, make_head, make_learner
+from bimors_cli.model.evidence import BundleInfo, FrozenModels
+from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, probabilities
+from bimors_cli.model.heads.registry import make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import empty_tip_adapter
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
@@ -86,7 +86,7 @@ class Classifier:
         return list(remembered), gist
 
     def _look(self, pictures: torch.Tensor, keys: Sequence[bytes] | None) -> tuple[list[str | None], HeadFeatures]:
-        evidence = self.models.gather(pictures, keys)
+        evidence = self.models.encode(pictures, keys)
         clock = time.perf_counter()
         gist = self.head.encode(evidence)
         # An infinite number need not show in the answer: a ReLU turns it into a zero.
@@ -105,8 +105,8 @@ class Classifier:
             The device's memory does not do for one tile.
         """
         clock = time.perf_counter()
-        shares = self.models.batches.over(
-            HEAD, len(gist), lambda part: probabilities(self.head.answer(gist.part(part)), self.temperature)
+        shares = self.models.batches.map_batches(
+            HEAD, len(gist), lambda part: probabilities(self.head.logits(gist.part(part)), self.temperature)
         )
         answers: npt.NDArray[np.float32] = torch.cat(shares).cpu().numpy()
         self.models.count(HEAD, clock)
@@ -130,23 +130,24 @@ def load_models(
     device = choose_device(device_name)
     dtype = choose_dtype(device)
     models = FrozenModels(
+        bundle,
         Clip.load(bundle.part(CLIP)),
         Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
         CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
-        memory=CachedCaptioner(caption_cache, captioner_id(bundle, dtype)) if captions and caption_cache else None,
     )
+    if caption_cache and isinstance(models.captioner, Captioner):
+        models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
     return models.place(device, dtype)
 
 
-def captioner_id(bundle: Bundle, dtype: torch.dtype) -> CaptionerId:
-    """What a caption follows from beside the picture: the captioner's files, how it generates, and its precision."""
-    files = [entry for entry in bundle.files if entry.path.startswith(f"{CAPTIONER}/")]
+def captioner_id(bundle: BundleInfo, captioner: Captioner, dtype: torch.dtype) -> CaptionerId:
+    """What a caption depends on besides the image: the captioner's files, its generation settings and precision."""
     precision = str(dtype).removeprefix("torch.")
-    return CaptionerId(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
+    return CaptionerId(bundle.name, bundle.part_sha256(CAPTIONER), f"{captioner.generation}, {precision}")
 
 
-def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:
+def load_learner(adapter: Adapter, models: FrozenModels) -> nn.Module:
     """Load what an adapter learned, frozen.
 
     Raises
@@ -158,9 +159,9 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
         state = load_file(adapter.weights)
         # An adapter may have been trained with another number of context tokens than the bundle's words have.
         tokens = len(state["context"]) if "context" in state else None
-        learner = make_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
+        learner = make_learner(adapter.head, models, models.bundle.context, classes=len(adapter.labels), tokens=tokens)
         if adapter.cache:
-            learner.add_module("cache", empty_cache(models, len(state["cache.keys"]), len(adapter.labels)))
+            learner.add_module("cache", empty_tip_adapter(models, len(state["cache.keys"]), len(adapter.labels)))
         learner.load_state_dict(state, strict=True)
     except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
         why = str(error).splitlines()[-1].strip()
@@ -169,7 +170,7 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
 
 
 def make_classifier(
-    models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
+    models: FrozenModels, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
 ) -> Classifier:
     """Make the head for the user's labels: the adapter's own, zero-shot without an adapter.
 
@@ -185,30 +186,28 @@ def make_classifier(
         The adapter does not fit.
     """
     head: Head
+    bundle = models.bundle
     if adapter is None:
         head = ZeroShotHead(models.clip, labels, templates or bundle.templates)
         temperature = bundle.zero_shot_temperature
     else:
-        learner, temperature = load_learner(adapter, models, bundle), adapter.temperature
+        learner, temperature = load_learner(adapter, models), adapter.temperature
         head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
-    return Classifier(models, head, temperature, _gist_memory(models, bundle, adapter, head))
+    return Classifier(models, head, temperature, _gist_memory(models, adapter, head))
 
 
-def _gist_memory(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> FeatureCache | None:
+def _gist_memory(models: FrozenModels, adapter: Adapter | None, head: Head) -> FeatureCache | None:
     """Where gists are kept: in the cache that captions are kept in, if it outlasts the run."""
-    if not isinstance(models.memory, CachedCaptioner) or not models.memory.cache.lasts:
+    captions = models.caption_cache
+    if not isinstance(captions, CachedCaptioner) or not captions.cache.lasts:
         return None
-    clip, encoder = (
-        sha256_of_files(entry for entry in bundle.files if entry.path.startswith(f"{part}/"))
-        for part in (CLIP, CAPTION_ENCODER)
-    )
+    clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
     precision = next(models.clip.parameters()).dtype
-    width = models.clip.read(["a"]).shape[1]
-    feature = FeatureSpec(_hashed("image feature", clip, precision), (width,))
+    feature = FeatureSpec(_hashed("image feature", clip, precision), (feature_width(models),))
     if adapter is None or head.context_shape is None:
-        return FeatureCache(models.memory.cache, feature, None)
+        return FeatureCache(captions.cache, feature, None)
     context = _hashed("context", clip, encoder, adapter.sha256, precision)
-    return FeatureCache(models.memory.cache, feature, FeatureSpec(context, head.context_shape))
+    return FeatureCache(captions.cache, feature, FeatureSpec(context, head.context_shape))
 
 
 def _hashed(*parts: object) -> bytes:

@@ -151,7 +151,7 @@ def _groups(
     """Read tiles into groups until there are no more, or ``ended``; in the thread that calls."""
     scene, side = plan.scenes[number], plan.bundle.image_size
     size = group_size(models.batches.most, image_shape(scene.grid, side), models.workers)
-    fingerprint = None if models.memory is None else models.memory.key
+    fingerprint = None if models.caption_cache is None else models.caption_cache.cache_key
     records: list[TileResult] = []
     shown: list[ReadTile] = []
     for tile in read_ahead(scene, todo, side, size, fingerprint, cells=plan.votes):
@@ -202,7 +202,7 @@ def _finish(look: Look, number: int, group: _Group) -> list[TileResult]:
 
 
 def _caption(models: FrozenModels, number: int, group: _Group) -> list[TileResult]:
-    captions = models.describe(group.pictures, group.keys)
+    captions = models.caption(group.pictures, group.keys)
     return [
         TileResult(number, index, "model_error" if caption is None else None, caption=caption)
         for index, caption in zip(group.indexes, captions, strict=True)
