@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import OutputError
@@ -74,16 +73,15 @@ def _refine(plan: Plan, answers: ProbabilityStore, summary: Summary, check: Chec
     before, count = answers.shares, len(answers.shares)
     after = before
     log.info("refining the labels of %s tiles together", f"{count:,}")
-    features = _Asking.of(answers.features, check)
     try:
         if count and plan.options.refine == "spatial":
             from bimors_cli.refine.spatial import spatial
 
-            after = spatial(features, before, answers.neighbours)
+            after = spatial(answers.features, before, answers.neighbours, check)
         elif count:
             from bimors_cli.refine.transductive import transductive
 
-            after = transductive(features, before)
+            after = transductive(answers.features, before, check)
     except MemoryError as error:
         raise OutputError(
             f"refining {count:,} tiles takes more memory than there is", "take a machine with more memory"
@@ -115,22 +113,3 @@ def _voted(plan: Plan, answers: ProbabilityStore, shares: npt.NDArray[Any]) -> I
                 if record.reason is None:
                     record = rank_labels(replace(record, caption=answers.caption(nearest)), share, plan.options)
                 yield record
-
-
-class _Asking(np.ndarray[Any, np.dtype[Any]]):
-    """An array that asks, before each part that is taken of it, whether to go on.
-
-    Refining takes minutes for a million tiles, and reads the features of all of them, part by part, in each round.
-    """
-
-    _check: Check
-
-    @classmethod
-    def of(cls, values: npt.NDArray[Any], check: Check) -> _Asking:
-        array = values.view(cls)
-        array._check = check
-        return array
-
-    def __getitem__(self, place: Any) -> Any:
-        self._check()
-        return self.view(np.ndarray)[place]

@@ -158,7 +158,7 @@ def test_rows_are_the_same_whatever_the_batch_and_however_often_it_was_interrupt
     before_layer = "bimors_cli.pipeline.refine._refine"
     with monkeypatch.context() as context:
         context.setattr(before_layer, lambda *args: pytest.fail("not reached"))
-        context.setattr("bimors_cli.pipeline.refine.lay_out", lambda *args: (_ for _ in ()).throw(OutputError("full")))
+        context.setattr("bimors_cli.pipeline.refine.write_arrays", lambda *args: (_ for _ in ()).throw(OutputError("full")))
         with pytest.raises(OutputError, match="full") as caught:
             classify(scene, batch_size=8, progress=stop, resume=True, **how)
         assert "--resume" in str(caught.value.hint)
@@ -221,7 +221,7 @@ class StopWhenAsked(NullProgress):
         return None if self._left >= 0 else 2
 
 
-@pytest.mark.parametrize(("often", "where"), [(40, "lay_out"), (82, "transductive"), (130, "_refined")])
+@pytest.mark.parametrize(("often", "where"), [(40, "write_arrays"), (82, "transductive"), (130, "_refined")])
 def test_a_signal_while_tiles_settle_ends_soon_and_the_next_run_goes_on(
     scene: str, classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: int, where: str
 ) -> None:
