@@ -102,7 +102,7 @@ def picture(classify: Classify, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes,
 
     with monkeypatch.context() as patch:
         patch.setattr(FrozenModels, "gather", watched)
-        patch.setattr(device, "MOST_WORKERS", 1)  # so that pictures come in the order of the grid
+        patch.setattr(device, "MAX_WORKERS", 1)  # so that pictures come in the order of the grid
         calm = rows(classify("calm.gpkg", batch_size=4, caption_cache=False).output)
     return seen[5].numpy().tobytes(), calm
 

@@ -58,7 +58,7 @@ def test_batches_cover_all_tiles_in_order() -> None:
     batches = BatchSizer(CPU, limit=4)
     assert batches.map_batches(HEAD, 10, lambda part: (part.start, part.stop)) == [(0, 4), (4, 8), (8, 10)]
     assert batches.map_batches(HEAD, 0, lambda part: part) == []
-    assert batches.most == 4
+    assert batches.max_size == 4
     assert BatchSizer(CPU).sizes == ON_CPU and set(ON_CPU) == set(ON_CUDA) == set(STAGES)
 
 
@@ -104,17 +104,13 @@ def test_a_device_too_small_for_one_tile_says_so_with_numbers(models: FrozenMode
         models.encode(PICTURES)
     assert device.asked == [11, 5, 2, 1]
     told = caught.value.message
-    assert told.startswith(
-        "image tower, one tile at a time: more than the memory of cpu takes: 2.50 GiB more were asked"
-    )
-    assert told.endswith(" GB are free") and "smaller bundle" in str(caught.value.hint)
+    assert told.startswith("image tower, batch of one tile: out of memory on cpu: 2.50 GiB requested")
+    assert told.endswith(" GB free") and "smaller bundle" in str(caught.value.hint)
 
 
 def test_models_that_do_not_fit_are_a_device_error() -> None:
     with (
-        pytest.raises(
-            DeviceError, match=r"the models: more than the memory of cpu takes: 0\.40 GB more were asked for"
-        ),
+        pytest.raises(DeviceError, match=r"the models: out of memory on cpu: 0\.40 GB requested"),
         raising_out_of_memory("the models", CPU),
     ):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400000000 bytes.")

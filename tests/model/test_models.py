@@ -168,7 +168,9 @@ def test_templates_and_labels_that_are_too_long_are_refused(tiny_models: FrozenM
     with pytest.raises(LabelsError, match=r"labels\.txt, line 3: the label is too long for 'a green ") as caught:
         clip.prompts(labels, ["a {}.", "a " + "green " * 20 + "{}."])
     assert len(caught.value.message) < 200
-    with pytest.raises(InputError, match=r"the template 'very very .* is too long: this model reads 77 word pieces"):
+    with pytest.raises(
+        InputError, match=r"the template 'very very .* is too long: it exceeds the model's limit of 77 tokens"
+    ):
         clip.prompts(LABELS, ["a {}.", "very " * 90 + "green {}."])
     # All of the context length may be used.
     fits = [n for n in range(60, 90) if clip._tokens(["port " * n])[1][0] < 77]

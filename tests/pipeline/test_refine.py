@@ -158,7 +158,9 @@ def test_rows_are_the_same_whatever_the_batch_and_however_often_it_was_interrupt
     before_layer = "bimors_cli.pipeline.refine._refine"
     with monkeypatch.context() as context:
         context.setattr(before_layer, lambda *args: pytest.fail("not reached"))
-        context.setattr("bimors_cli.pipeline.refine.write_arrays", lambda *args: (_ for _ in ()).throw(OutputError("full")))
+        context.setattr(
+            "bimors_cli.pipeline.refine.write_arrays", lambda *args: (_ for _ in ()).throw(OutputError("full"))
+        )
         with pytest.raises(OutputError, match="full") as caught:
             classify(scene, batch_size=8, progress=stop, resume=True, **how)
         assert "--resume" in str(caught.value.hint)

@@ -254,14 +254,14 @@ def _enough(classifier: Classifier, asked: int | None, side: int) -> torch.Tenso
         _, seconds = _classify(classifier, pictures)
         # A GPU takes many tiles at a time: what eight take says nothing, what a full batch takes does.
         if classifier.models.device.type == "cuda":
-            pictures = make_pictures(classifier.models.batches.most, side)
+            pictures = make_pictures(classifier.models.batches.max_size, side)
             _classify(classifier, pictures)
             _, seconds = _classify(classifier, pictures)
         asked = int(min(max(SECONDS * len(pictures) / seconds, LEAST_TILES), MOST_TILES))
         batch = min(classifier.models.batches.sizes.values())
         asked = asked // batch * batch or asked
     else:
-        _classify(classifier, make_pictures(min(asked, classifier.models.batches.most), side))
+        _classify(classifier, make_pictures(min(asked, classifier.models.batches.max_size), side))
     pictures = make_pictures(asked, side)
     return pictures.pin_memory() if classifier.models.device.type == "cuda" else pictures
 
@@ -272,7 +272,7 @@ def _classify(
     """Take pictures through all stages, in groups as classify does; return the seconds of each stage, and of all."""
     models = classifier.models
     models.seconds = {}
-    size = group_size(models.batches.most, (pictures.shape[2], pictures.shape[3]))
+    size = group_size(models.batches.max_size, (pictures.shape[2], pictures.shape[3]))
     begin = time.perf_counter()
     for first in range(0, len(pictures), size):
         group = slice(first, first + size)

@@ -150,7 +150,7 @@ def _groups(
 ) -> Generator[_Group, None, None]:
     """Read tiles into groups until there are no more, or ``ended``; in the thread that calls."""
     scene, side = plan.scenes[number], plan.bundle.image_size
-    size = group_size(models.batches.most, image_shape(scene.grid, side), models.workers)
+    size = group_size(models.batches.max_size, image_shape(scene.grid, side), models.workers)
     fingerprint = None if models.caption_cache is None else models.caption_cache.cache_key
     records: list[TileResult] = []
     shown: list[ReadTile] = []

@@ -29,7 +29,7 @@ from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.device import MOST_WORKERS
+from bimors_cli.model.device import MAX_WORKERS
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference import cache_db as caption_store
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
@@ -372,7 +372,7 @@ def test_equal_tiles_are_described_once_in_a_run(make_raster, classify: Classify
     data[:, :32, :32] = np.random.default_rng(0).integers(1, 256, (3, 32, 32), dtype=np.uint8)
     summary = classify(make_raster(data), "a.gpkg", caption_cache=False, batch_size=5, stretch="none")
     # Workers that meet it at the same moment each describe it.
-    assert 2 <= sum(described) == summary.caption_misses <= 1 + MOST_WORKERS
+    assert 2 <= sum(described) == summary.caption_misses <= 1 + MAX_WORKERS
     assert summary.caption_hits + summary.caption_misses == 16
 
 

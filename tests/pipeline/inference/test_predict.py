@@ -82,7 +82,7 @@ def test_a_device_too_small_for_a_tile_ends_the_run_and_its_threads(scene: str, 
     classifier = classifier_of(plan)
     fill(classifier.models.clip.model.visual, 0)
     before = threading.active_count()
-    with pytest.raises(DeviceError, match="image tower, one tile at a time"):
+    with pytest.raises(DeviceError, match="image tower, batch of one tile"):
         classify(plan, classifier)
     assert threading.active_count() == before
 
