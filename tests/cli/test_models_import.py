@@ -108,9 +108,9 @@ def test_what_cannot_be_imported(room: Path, tiny_bundle: Bundle) -> None:
     (room / "hello.pth").write_bytes(b"hello")
     refused(1, "not a checkpoint", file="hello.pth")
     torch.save({"state_dict": {"visual.proj": torch.ones(2)}}, room / "clip.pth")
-    refused(1, "not a checkpoint of BiMoRS: lacks ctx", file="clip.pth")
+    refused(1, "not a checkpoint of BiMoRS: ctx is missing", file="clip.pth")
     torch.save(checkpoint(PromptLearnerWidths(0, 512, 768, 768)), room / "big.pth")
-    refused(1, "text width is 512, the bundle's 32", file="big.pth")
+    refused(1, "text width 512 does not match the bundle's 32", file="big.pth")
     (room / "labels.txt").write_text("forest\nriver")
     refused(2, "was trained on 3 classes; the labels are 2")
 

@@ -48,9 +48,9 @@ def first(tensors: Tensors) -> str:
 
 
 DAMAGES: dict[str, tuple[Callable[[Tensors], object], str]] = {
-    "missing": (lambda t: t.pop(first(t)), "lacks "),
-    "unexpected": (lambda t: t.update(third_tower=torch.ones(2)), "holds an unexpected third_tower"),
-    "shape": (lambda t: t.update({first(t): t[first(t)][:, 1:].contiguous()}), "where the configuration says"),
+    "missing": (lambda t: t.pop(first(t)), "missing tensor "),
+    "unexpected": (lambda t: t.update(third_tower=torch.ones(2)), "unexpected tensor third_tower"),
+    "shape": (lambda t: t.update({first(t): t[first(t)][:, 1:].contiguous()}), "the configuration has"),
     "dtype": (lambda t: t.update({first(t): t[first(t)].to(torch.int32)}), "is I32, not floating point"),
     "nan": (lambda t: t[first(t)].view(-1)[:1].fill_(float("nan")), "not finite"),
     "infinite": (lambda t: t[first(t)].view(-1)[-1:].fill_(float("inf")), "not finite"),
