@@ -28,6 +28,7 @@ from bimors_cli.model.clip import build_clip
 from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_learner
+from bimors_cli.options.heads import find_head
 from bimors_cli.pipeline.inference.load import load_models
 
 WORDS = "a photo of forest farmland river pond bare land meadow dense residential port green many trees water ."
@@ -112,7 +113,7 @@ def save_adapter(
         folder,
         bundle,
         name=name,
-        head=head,
+        head=find_head(head).stored_name,
         cache="cache.keys" in state,
         labels=labels,
         temperature=temperature,

@@ -13,12 +13,11 @@ from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_man
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
+from bimors_cli.options.heads import is_head
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
 SCHEMA = 1
-# The heads that can be trained; each has a row in `bimors_cli.model.heads.registry`.
-TRAINABLE_HEADS = ("bimors", "coop", "cocoop", "cache", "linear")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def read_adapter(folder: Path) -> Adapter:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
-    if adapter.head not in TRAINABLE_HEADS:
+    if not is_head(adapter.head):
         raise BundleError(f"{path}: unknown head {adapter.head!r}", "update bimors")
     if adapter.head == "cache" and not adapter.cache:
         raise BundleError(f"{path}: damaged: head is 'cache', but cache is false")

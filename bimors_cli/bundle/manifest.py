@@ -89,6 +89,10 @@ class Bundle:
         """Return the folder of a part."""
         return self.folder / name
 
+    def part_sha256(self, name: str) -> str:
+        """Return the hash of the files of a part."""
+        return sha256_of_files(entry for entry in self.files if entry.path.startswith(f"{name}/"))
+
     def unknown_words(self, label: str) -> tuple[str, ...]:
         """Return the words of a label that the bundle was not trained on, in order; empty for an open vocabulary."""
         if self.vocabulary is None:

@@ -60,11 +60,18 @@ def adapters(incomplete: str) -> list[str]:
     return sorted(path.as_posix() for path in found)
 
 
+def trained_heads(incomplete: str) -> list[tuple[str, str]]:
+    """Heads that finetune trains."""
+    from bimors_cli.options.heads import HEADS
+
+    return [(entry.name, entry.help) for entry in HEADS.values()]
+
+
 def compared_heads(incomplete: str) -> list[str]:
     """The next of the heads that evaluate compares, after those that were typed with commas."""
-    from bimors_cli.evaluation.options import HEADS
+    from bimors_cli.options.heads import HEADS, ZERO_SHOT
 
-    return _next(incomplete, HEADS)
+    return _next(incomplete, (ZERO_SHOT, *HEADS))
 
 
 def protocols(incomplete: str) -> list[str]:

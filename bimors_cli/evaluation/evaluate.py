@@ -139,7 +139,6 @@ def _run(
         raise OutputError(f"{features}: cannot write: {error.strerror or error}", "choose another folder") from error
     store = FeatureStore(
         models,
-        bundle,
         data_sets,
         features,
         shots=options.most_shots,
@@ -162,7 +161,7 @@ def _run(
             groups.setdefault(unrefined(trial), []).append(trial)
     for trials in groups.values():
         check_stop()
-        outcomes = run_trials(trials, models, bundle, data_sets, store, options, check_stop)
+        outcomes = run_trials(trials, models, data_sets, store, options, check_stop)
         for trial, outcome in zip(trials, outcomes, strict=True):
             trial_log.add(keys[trial], trial, outcome)
             progress.trial(sum(key in trial_log for key in keys.values()), len(keys), _summary(trial, outcome))

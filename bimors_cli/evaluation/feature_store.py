@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
@@ -48,7 +47,7 @@ class FeatureStore:
 
     Parameters
     ----------
-    models, bundle
+    models
         The encoders. The captioner may be missing if no head uses captions.
     data_sets : mapping of str to DataSet
         All data sets of the evaluation, by name.
@@ -63,7 +62,6 @@ class FeatureStore:
     def __init__(
         self,
         models: FrozenModels,
-        bundle: Bundle,
         data_sets: Mapping[str, DataSet],
         folder: Path,
         *,
@@ -72,7 +70,6 @@ class FeatureStore:
         progress: Progress,
     ) -> None:
         self._models = models
-        self._bundle = bundle
         self._data_sets = data_sets
         self._folder = folder
         self._shots = shots
@@ -124,7 +121,7 @@ class FeatureStore:
         readable_path = path.with_suffix(".json")
         if saved is None or not readable_path.exists():
             self._progress.begin(len(examples), stage=f"{data_set.name}: test images")
-            side = self._bundle.image_size
+            side = self._models.bundle.image_size
             outputs, readable = encode_readable(self._models, examples, side, self._progress.advance)
             readable_path.write_text(json.dumps(readable), encoding="utf-8")
             save_features(path, key, (outputs,))
@@ -141,7 +138,7 @@ class FeatureStore:
         if split.skipped:
             log.warning("%s: %d images could not be read and were skipped", data_set.name, len(split.skipped))
         train, validation = data_set.examples.take(split.train), data_set.examples.take(split.validation)
-        side, device, advance = self._bundle.image_size, self._models.device, self._progress.advance
+        side, device, advance = self._models.bundle.image_size, self._models.device, self._progress.advance
         path, key = self._path_and_key(data_set, [*split.train, -1, *split.validation], self._views, seed)
         saved = load_features(path, key, device)
         validation_path = path.with_stem(f"{path.stem}-validation")
@@ -162,7 +159,7 @@ class FeatureStore:
 
     def _path_and_key(self, data_set: DataSet, rows: Sequence[int], *settings: int) -> tuple[Path, str]:
         """Path of a file, and the key that identifies the inputs of its encoder outputs."""
-        inputs = [self._bundle.sha256, data_set.sha256, list(rows), list(settings), self._models.captions]
+        inputs = [self._models.bundle.sha256, data_set.sha256, list(rows), list(settings), self._models.captions]
         key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
         return self._folder / f"{key[:32]}.safetensors", key
 

@@ -9,11 +9,11 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
 from bimors_cli.evaluation.variants import HeadVariant, parse_variants
 from bimors_cli.options.common import DEVICE, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.heads import HEADS, ZERO_SHOT
 from bimors_cli.options.option import COMPARISON, OUTPUT, Option
 from bimors_cli.options.scene import PixelOptions
 from bimors_cli.training.options import EPOCHS, TRAINING_BATCH
 
-HEADS = ("zero-shot", "coop", "cocoop", "bimors", "cache", "linear")
 RESULTS_FOLDER = "results"
 
 
@@ -53,14 +53,14 @@ class EvaluateOptions(PixelOptions):
         tuple[str, ...],
         Option(
             "--heads",
-            "Heads to compare, separated by commas, with variants such as bimors+cache, bimors:no-captions, "
+            "Heads to compare, separated by commas, with variants such as bimors+tip-adapter, bimors:no-captions, "
             "bimors:tokens=8, bimors:transductive, zero-shot:one-template.",
             metavar="NAMES",
             panel=COMPARISON,
             commas=True,
             complete="compared_heads",
         ),
-    ] = HEADS
+    ] = (ZERO_SHOT, *HEADS)
     shots: Annotated[
         tuple[int, ...],
         Option(

@@ -21,10 +21,10 @@ from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Task
 from bimors_cli.evaluation.tables import Cell, Table, markdown, trial_covers
 from bimors_cli.evaluation.trials import Outcome, Trial
-from bimors_cli.evaluation.variants import ZERO_SHOT
 from bimors_cli.metrics.charts import confusion_matrix
 from bimors_cli.metrics.comparison_charts import Measured, against_parameters, bars, lines
 from bimors_cli.metrics.scores import Scores, score_predictions
+from bimors_cli.options.heads import ZERO_SHOT
 from bimors_cli.output.atomic import scratch
 from bimors_cli.version import __version__
 

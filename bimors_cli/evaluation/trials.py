@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.feature_store import FeatureStore, TestFeatures
 from bimors_cli.evaluation.options import EvaluateOptions
@@ -21,6 +20,7 @@ from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.registry import make_head
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.options.heads import find_head
 from bimors_cli.refine.transductive import transductive
 from bimors_cli.training.train import Training, TrainingData, count_trained, fit, init_training, predict_logits
 
@@ -117,7 +117,6 @@ def unrefined(trial: Trial) -> Trial:
 def run_trials(
     trials: Sequence[Trial],
     models: FrozenModels,
-    bundle: Bundle,
     data_sets: Mapping[str, DataSet],
     store: FeatureStore,
     options: EvaluateOptions,
@@ -129,7 +128,7 @@ def run_trials(
     ----------
     trials : sequence of Trial
         At least one; `unrefined` must be equal for all.
-    models, bundle, data_sets, store, options
+    models, data_sets, store, options
         As for the evaluation.
     after_epoch : callable
         As for `bimors_cli.training.train.train`.
@@ -150,7 +149,7 @@ def run_trials(
     if trial.train_classes is not None:
         data = store.training_data(trial.train_classes, trial.shots, trial.seed)
     clock = time.perf_counter()
-    trained = _train(trial, data, models, bundle, data_sets, store, options, after_epoch)
+    trained = _train(trial, data, models, data_sets, store, options, after_epoch)
     predictions = [
         _predict(trained, _names(classes, data_sets), _ablate(features, trial.variant, models))
         for classes, (features, _) in zip(trial.test_classes, tests, strict=True)
@@ -180,13 +179,12 @@ def _train(
     trial: Trial,
     data: TrainingData | None,
     models: FrozenModels,
-    bundle: Bundle,
     data_sets: Mapping[str, DataSet],
     store: FeatureStore,
     options: EvaluateOptions,
     after_epoch: Callable[[Training], None],
 ) -> _TrainedHead:
-    variant, choice = trial.variant, trial.variant.choice
+    variant, choice, bundle = trial.variant, trial.variant.choice, models.bundle
     if choice is None or trial.train_classes is None or data is None:
         templates = (bundle.one_template,) if variant.one_template else bundle.templates
         return _TrainedHead(lambda labels: ZeroShotHead(models.clip, labels, templates), bundle.zero_shot_temperature)
@@ -196,13 +194,13 @@ def _train(
         features, target = store.test_features(trial.train_classes)
         data = replace(data, validation=(_ablate(features, variant, models), target))
     config = variant.train_config(options.epochs, options.batch_size, trial.seed)
-    training, head = init_training(choice, models, bundle, Labels.literal(names), data, config)
-    temperature = fit(training, head, data, config, bundle, after_epoch)
+    training, head = init_training(choice, models, Labels.literal(names), data, config)
+    temperature = fit(training, head, data, config, bundle.zero_shot_temperature, after_epoch)
 
     def make(labels: Labels) -> Head:
         return make_head(choice.head, models.clip, labels, training.learner, words=bundle.context, trained=names)
 
-    return _TrainedHead(make, temperature, training, names if choice.head == "linear" else None)
+    return _TrainedHead(make, temperature, training, names if find_head(choice.head).closed_set else None)
 
 
 def _outcome(

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
-from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
+from bimors_cli.options.heads import ZERO_SHOT, HeadEntry, find_head, head_names, is_head
+from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
-ZERO_SHOT: Final = "zero-shot"
-_CACHE: Final = "+cache"
+_CACHES: Final = ("+tip-adapter", "+cache")
 _ONE_TEMPLATE: Final = "one-template"
 _TRANSDUCTIVE: Final = "transductive"
 _WHOLE: Final = "a whole number"
 _FORM: Final = (
-    "a head is zero-shot, bimors, coop, cocoop, cache or linear; bimors+cache has a cache added, and changes stand "
+    f"a head is zero-shot, {head_names()}; bimors+tip-adapter has a Tip-Adapter cache added, and changes follow "
     "after colons: bimors:no-captions, bimors:tokens=8, bimors:transductive, zero-shot:one-template"
 )
 
@@ -66,14 +65,14 @@ class HeadVariant:
     def train_config(self, epochs: int, batch_size: int, seed: int) -> TrainConfig:
         """The training configuration, where ``epochs`` is the default; not for zero-shot."""
         assert self.choice is not None
-        rate = RATES[self.choice.head] if self.rate is None else self.rate
+        rate = find_head(self.choice.head).learning_rate if self.rate is None else self.rate
         return TrainConfig(epochs=self.epochs or epochs, rate=rate, batch_size=batch_size, seed=seed)
 
     def with_official_quirks(self) -> HeadVariant:
         """The variant with the deviations of the published implementation: bimors has a random start, a random and
         frozen caption projection, and float16. Other heads are returned unchanged.
         """
-        if self.choice is None or self.choice.head != "bimors":
+        if self.choice is None or "random-start" not in find_head(self.choice.head).changes:
             return self
         quirks = replace(self.choice, freeze_caption_projection=True, start_at_random=True, half=True)
         return replace(self, choice=quirks)
@@ -103,15 +102,17 @@ def parse_variants(texts: Sequence[str]) -> tuple[HeadVariant, ...]:
 
 def _parse(text: str) -> HeadVariant:
     head, *changes = text.split(":")
-    cached = head.endswith(_CACHE)
-    head = head.removesuffix(_CACHE)
+    cached = head.endswith(_CACHES)
+    for suffix in _CACHES:
+        head = head.removesuffix(suffix)
     if head == ZERO_SHOT and not cached:
         return _zero_shot(text, changes)
-    if head not in TRAINABLE_HEADS or (cached and head == "cache"):
+    if not is_head(head) or (cached and find_head(head).needs_tip_adapter):
         raise InputError(f"--heads {text}: unknown head {text.split(':')[0]!r}", _FORM)
-    found = HeadVariant(text, HeadConfig(head, cache=cached))
+    entry = find_head(head)
+    found = HeadVariant(text, HeadConfig(entry.stored_name, cache=cached))
     for change in changes:
-        found = _changed(found, change)
+        found = _changed(found, entry, change)
     return found
 
 
@@ -122,21 +123,21 @@ def _zero_shot(text: str, changes: Sequence[str]) -> HeadVariant:
     return HeadVariant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
 
 
-def _changed(before: HeadVariant, change: str) -> HeadVariant:
+def _changed(before: HeadVariant, entry: HeadEntry, change: str) -> HeadVariant:
     choice = before.choice
     assert choice is not None
     match change.split("="):
         case [word] if word == _TRANSDUCTIVE:
             return replace(before, transductive=True)
-        case ["no-captions"] if choice.head == "bimors":
+        case ["no-captions"] if entry.captions:
             return replace(before, captions=False)
-        case ["no-patch-tokens"] if choice.head == "bimors":
+        case ["no-patch-tokens" as word] if word in entry.changes:
             return replace(before, patch_tokens=False)
-        case ["frozen-projection"] if choice.head == "bimors":
+        case ["frozen-projection" as word] if word in entry.changes:
             return replace(before, choice=replace(choice, freeze_caption_projection=True))
-        case ["random-start"] if choice.head == "bimors":
+        case ["random-start" as word] if word in entry.changes:
             return replace(before, choice=replace(choice, start_at_random=True))
-        case ["tokens", number] if choice.head in ("bimors", "coop", "cocoop"):
+        case ["tokens", number] if entry.context_tokens:
             return replace(before, choice=replace(choice, tokens=_whole(before, change, number, 64)))
         case ["lr", number]:
             return replace(before, rate=_number(before, change, number, 1e-9, 1000.0))

@@ -1,1 +1,1 @@
-"""The computing: CLIP towers, captioner, caption encoder, prompt learner, heads. Torch, and no rasters."""
+"""Models in torch: CLIP, captioners, caption encoder, heads. No rasters."""

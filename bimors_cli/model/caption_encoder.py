@@ -1,4 +1,4 @@
-"""BERT: a vector for each caption."""
+"""BERT: an embedding of each caption."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import BertModel, PreTrainedTokenizerBase
 from bimors_cli.errors import BundleError
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 
-# Of BERT as it was trained: the heads, and the pooler before one of them.
+# Tensors of pretrained BERT that are not used: the heads, and the pooler of one of them.
 UNUSED = ("cls.", "bert.pooler.", "pooler.")
 
 
@@ -26,17 +26,17 @@ class CaptionEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> CaptionEncoder:
-        """Load a folder as transformers saves it, from safetensors only, into one precision.
+        """Load a transformers folder, from safetensors only, in one precision.
 
         Raises
         ------
         BundleError
-            Something else lies there, or not all of it.
+            The folder holds another model, or is incomplete.
         """
         path = folder / "config.json"
         kind = read_json(path).get("model_type")
         if kind != "bert":
-            raise BundleError(f"{path}: model_type {kind!r}; bimors reads captions by bert")
+            raise BundleError(f"{path}: unsupported caption encoder model_type {kind!r}", "use bert")
         model = load_frozen(BertModel, folder, dtype=dtype, unused=UNUSED, add_pooling_layer=False)
         return cls(model, load_tokenizer(folder))
 
@@ -48,21 +48,21 @@ class CaptionEncoder(nn.Module):
     def embed(self, captions: Sequence[str | None]) -> torch.Tensor:
         """Mean of the last hidden states of each caption's own tokens, first and last token included.
 
-        Padding takes no part, so that a caption's embedding does not depend on its neighbours in the batch.
+        Padding is masked, so a caption's embedding does not depend on the other captions in the batch.
 
         Returns
         -------
         torch.Tensor
-            float32 [B, Db]; NaN for what has no caption.
+            float32 [B, Db]; NaN where there is no caption.
         """
-        # An equal sentence gives an equal vector: captions repeat a lot.
+        # Captions repeat a lot: each distinct sentence is embedded once.
         distinct = list(dict.fromkeys(caption or "" for caption in captions))
         tokens = self.tokenizer(distinct, padding=True, truncation=True, max_length=64, return_tensors="pt")
         tokens = tokens.to(self.model.device)
         hidden = self.model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
-        own = tokens["attention_mask"].unsqueeze(-1)
-        means: torch.Tensor = (hidden.float() * own).sum(dim=1) / own.sum(dim=1)
-        place = {caption: i for i, caption in enumerate(distinct)}
-        rows = means[[place[caption or ""] for caption in captions]]
+        mask = tokens["attention_mask"].unsqueeze(-1)
+        means: torch.Tensor = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
+        index = {caption: i for i, caption in enumerate(distinct)}
+        rows = means[[index[caption or ""] for caption in captions]]
         rows[[row for row, caption in enumerate(captions) if caption is None]] = torch.nan
         return rows

@@ -1,10 +1,11 @@
-"""BLIP-2 or BLIP: a sentence about each picture."""
+"""Captioners, one class per family (BLIP-2, BLIP): a sentence about each image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import nn
@@ -21,69 +22,91 @@ from bimors_cli.model.fusion import fuse_t5
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 
-# By the ``model_type`` of config.json, with what their retrieval models add to the same weights.
-KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "blip-2": (Blip2ForConditionalGeneration, ("itm_head.", "vision_projection.", "text_projection.")),
-    "blip": (BlipForConditionalGeneration, ("itm_head.", "vision_proj.", "text_proj.", "text_encoder.")),
-}
-BEAMS = 4
-# The published method allows 16 tokens with the decoder's start token.
-NEW_TOKENS = 15
-
 
 class NullCaptioner(nn.Module):
-    """Stands where a captioner would: every caption is empty. The run then costs a fraction of the time."""
+    """Replaces a captioner; every caption is empty. The run then takes a fraction of the time."""
 
-    def describe(self, images: torch.Tensor) -> list[str | None]:
-        """Say nothing about B pictures."""
+    def caption(self, images: torch.Tensor) -> list[str | None]:
+        """Return B empty captions."""
         return [""] * len(images)
 
 
 class Captioner(nn.Module):
-    """A frozen BLIP-2 or BLIP with its tokenizer and its preprocessing."""
+    """A frozen captioner with its tokenizer and its preprocessing.
 
-    def __init__(
-        self,
-        model: Blip2ForConditionalGeneration | BlipForConditionalGeneration,
-        tokenizer: PreTrainedTokenizerBase,
-        preprocessing: Preprocessing,
-    ) -> None:
+    A family is a subclass in `FAMILIES`.
+
+    Attributes
+    ----------
+    model_type : str
+        Of the family, as in config.json.
+    model_class : type
+        A transformers class with ``generate``.
+    unused : tuple of str
+        Name prefixes of tensors that the family's retrieval models add to the same weights; they are ignored.
+    num_beams, max_new_tokens : int
+        Settings of beam search. The published method allows 16 tokens with the decoder's start token.
+    """
+
+    model_type: ClassVar[str]
+    model_class: ClassVar[Any]
+    unused: ClassVar[tuple[str, ...]] = ()
+    num_beams: ClassVar[int] = 4
+    max_new_tokens: ClassVar[int] = 15
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self.model = model
+        # Of `model_class`, for which transformers has no common type.
+        self.model: Any = model
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
 
-    @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Captioner:
-        """Load a folder as transformers saves it, from safetensors only, into one precision.
+    @staticmethod
+    def load(folder: Path, dtype: torch.dtype = torch.float32) -> Captioner:
+        """Load a captioner of any family from a transformers folder, from safetensors only, in one precision.
 
         Raises
         ------
         BundleError
-            Something else lies there, or not all of it.
+            The folder holds another model, or is incomplete.
         """
         path = folder / "config.json"
         config = read_json(path)
-        kind = config.get("model_type")
-        if kind not in KINDS:
-            raise BundleError(f"{path}: model_type {kind!r}; bimors has captions by {' and '.join(KINDS)}")
-        if kind == "blip-2" and config.get("image_token_index") is None:
-            raise BundleError(f"{path}: no image_token_index", "take the newest revision of this captioner")
-        model_class, unused = KINDS[kind]
-        model = load_frozen(model_class, folder, dtype=dtype, unused=unused)
-        if kind == "blip-2" and model.config.text_config.bos_token_id is None:
-            raise BundleError(f"{path}: its text_config has no bos_token_id, with which a caption begins")
-        if kind == "blip-2" and _lacks_output_layer(config, model):
+        family = FAMILIES.get(str(config.get("model_type")))
+        if family is None:
             raise BundleError(
-                f"{folder}: lacks language_model.lm_head.weight", "the folder is incomplete; copy it again"
+                f"{path}: unsupported captioner model_type {config.get('model_type')!r}", f"use {' or '.join(FAMILIES)}"
             )
+        family.check_config(path, config)
+        model = load_frozen(family.model_class, folder, dtype=dtype, unused=family.unused)
+        family.check_model(folder, config, model)
         fuse_t5(model)
-        how = _preprocessing(folder, model.config.vision_config.image_size)
-        return cls(model, load_tokenizer(folder), how)
+        preprocessing = _preprocessing(folder, model.config.vision_config.image_size)
+        return family(model, load_tokenizer(folder), preprocessing)
+
+    @classmethod
+    def check_config(cls, path: Path, config: Mapping[str, Any]) -> None:
+        """Raise BundleError if config.json lacks a setting that captions depend on."""
+
+    @classmethod
+    def check_model(cls, folder: Path, config: Mapping[str, Any], model: Any) -> None:
+        """Raise BundleError if the loaded model cannot generate captions."""
+
+    @property
+    def generation(self) -> str:
+        """Generation settings as a part of the caption cache key; changing the text invalidates cached captions."""
+        return f"{self.num_beams} beams, {self.max_new_tokens} new tokens"
+
+    @property
+    @abstractmethod
+    def prompt_length(self) -> int:
+        """Number of leading tokens in the output of ``generate`` that are not part of the caption; their ids need not
+        be in the tokenizer's vocabulary.
+        """
 
     @torch.no_grad()
-    def describe(self, images: torch.Tensor) -> list[str | None]:
-        """Describe pictures by beam search.
+    def caption(self, images: torch.Tensor) -> list[str | None]:
+        """Caption images by beam search.
 
         Parameters
         ----------
@@ -93,57 +116,93 @@ class Captioner(nn.Module):
         Returns
         -------
         list of str or None
-            B sentences, an empty one is legal; None for a picture of which the model's numbers are none.
+            B sentences, which may be empty; None for an image whose scores are NaN.
         """
         pixels = prepare(images, self.preprocessing, self.model.dtype)
-        watch = _Watch(len(images), pixels.device)
+        detector = _NanDetector(len(images), pixels.device)
         ids = self.model.generate(
             pixel_values=pixels,
-            num_beams=BEAMS,
-            max_new_tokens=NEW_TOKENS,
+            num_beams=self.num_beams,
+            max_new_tokens=self.max_new_tokens,
             early_stopping=True,
-            logits_processor=LogitsProcessorList([watch]),
+            logits_processor=LogitsProcessorList([detector]),
         )
-        said = self.tokenizer.batch_decode(ids[:, self.prompt_length :], skip_special_tokens=True)
-        return [None if lost else text.strip() for text, lost in zip(said, watch.lost.tolist(), strict=True)]
+        texts = self.tokenizer.batch_decode(ids[:, self.prompt_length :], skip_special_tokens=True)
+        return [None if failed else text.strip() for text, failed in zip(texts, detector.failed.tolist(), strict=True)]
+
+
+class Blip2Captioner(Captioner):
+    """BLIP-2 with a T5 or an OPT language model."""
+
+    model_type = "blip-2"
+    model_class = Blip2ForConditionalGeneration
+    unused = ("itm_head.", "vision_projection.", "text_projection.")
+
+    @classmethod
+    def check_config(cls, path: Path, config: Mapping[str, Any]) -> None:
+        if config.get("image_token_index") is None:
+            raise BundleError(f"{path}: image_token_index is missing", "use the newest revision of this captioner")
+
+    @classmethod
+    def check_model(cls, folder: Path, config: Mapping[str, Any], model: Any) -> None:
+        if model.config.text_config.bos_token_id is None:
+            raise BundleError(
+                f"{folder / 'config.json'}: bos_token_id, the start token of a caption, is missing in text_config"
+            )
+        if _lacks_output_layer(config, model):
+            raise BundleError(
+                f"{folder}: language_model.lm_head.weight is missing", "the folder is incomplete; copy it again"
+            )
 
     @property
     def prompt_length(self) -> int:
-        """How many tokens of what ``generate`` returns were there before it: no words, but ids that may be unknown."""
-        if isinstance(self.model, BlipForConditionalGeneration):
-            return 1  # the start token
         config = self.model.config
-        # A language model without an encoder reads the query tokens and the start token as the begin of its own text.
+        # A language model without an encoder has the query tokens and the start token in its own sequence.
         return 1 if config.text_config.is_encoder_decoder else int(config.num_query_tokens) + 1
 
 
-class _Watch(LogitsProcessor):  # type: ignore[misc]
-    """Notes of which pictures a word's score was no number; beam search would go on without a word about it."""
+class BlipCaptioner(Captioner):
+    """BLIP."""
 
-    def __init__(self, pictures: int, device: torch.device) -> None:
-        self.lost = torch.zeros(pictures, dtype=torch.bool, device=device)
+    model_type = "blip"
+    model_class = BlipForConditionalGeneration
+    unused = ("itm_head.", "vision_proj.", "text_proj.", "text_encoder.")
+
+    @property
+    def prompt_length(self) -> int:
+        return 1  # the start token
+
+
+FAMILIES: Final[dict[str, type[Captioner]]] = {family.model_type: family for family in (Blip2Captioner, BlipCaptioner)}
+
+
+class _NanDetector(LogitsProcessor):  # type: ignore[misc]
+    """Records the images with a NaN among the scores of a token; beam search alone would silently continue."""
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        self.failed = torch.zeros(images, dtype=torch.bool, device=device)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.lost |= scores.isnan().view(len(self.lost), -1).any(dim=1)
+        self.failed |= scores.isnan().view(len(self.failed), -1).any(dim=1)
         return scores
 
 
-def _lacks_output_layer(config: dict[str, Any], model: Any) -> bool:
-    """Whether a language model with an output layer of its own was given the one of its input words instead.
+def _lacks_output_layer(config: Mapping[str, Any], model: Any) -> bool:
+    """Whether a language model with its own output layer was loaded with its input embedding instead.
 
-    transformers does so for every T5 whose file lacks it, whatever the configuration says.
+    transformers does this for every T5 whose file lacks the layer, whatever the configuration says.
     """
-    own = (config.get("text_config") or {}).get("tie_word_embeddings") is False
-    return own and model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    untied = (config.get("text_config") or {}).get("tie_word_embeddings") is False
+    return untied and model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 def _preprocessing(folder: Path, size: int | Sequence[int]) -> Preprocessing:
-    # Newer files hold the whole processor in one, older ones the image's part by itself.
+    # Newer versions of transformers save the whole processor in one file, older ones the image processor separately.
     path = folder / "preprocessor_config.json"
     if path.is_file():
         return Preprocessing.read(path, size, read_json(path))
     path = folder / "processor_config.json"
     content = read_json(path).get("image_processor")
     if not isinstance(content, dict):
-        raise BundleError(f"{path}: damaged: no image_processor")
+        raise BundleError(f"{path}: image_processor is missing or invalid")
     return Preprocessing.read(path, size, content)

@@ -1,4 +1,4 @@
-"""CLIP by open_clip: image feature and patch tokens of a picture, token ids and features of a text."""
+"""CLIP by open_clip: image features and patch tokens of images, token ids and features of texts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch.nn import functional
 from bimors_cli.errors import BundleError, InputError, LabelsError
 from bimors_cli.labels import Labels, display_text
 from bimors_cli.model.fusion import feature_map
-from bimors_cli.model.loading import fill, frozen, read_json, unfilled
+from bimors_cli.model.loading import freeze, load_into, read_json, skip_init
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 from bimors_cli.model.text_encoder import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-# Numbers about the model that OpenAI's own files carry as tensors.
+# Model settings that OpenAI's files store as tensors.
 UNUSED = ("input_resolution", "context_length", "vocab_size")
 
 
@@ -36,23 +36,21 @@ class Clip(nn.Module):
     model : nn.Module
         An open_clip ``CLIP`` or ``CustomTextCLIP``.
     tokenize : callable
-        open_clip's tokenizer for it: texts to int64 [n, context_length].
+        open_clip's tokenizer of the model: texts to int64 [n, context_length].
     preprocessing : Preprocessing
-        Of the image tower.
+        Preprocessing of the image tower.
 
     Raises
     ------
     BundleError
-        The image tower is of a kind whose patch tokens bimors cannot read.
+        The image tower is of an unsupported type.
     """
 
     def __init__(self, model: Any, tokenize: Tokenize, preprocessing: Preprocessing) -> None:
         super().__init__()
         if not isinstance(model.visual, (VisionTransformer, TimmModel)):
-            raise BundleError(
-                f"CLIP's image tower is a {type(model.visual).__name__}; bimors reads ViT and timm towers"
-            )
-        # open_clip has no types; what is used of it is checked by the tests on all its kinds of towers.
+            raise BundleError(f"unsupported CLIP image tower {type(model.visual).__name__} (supported: ViT, timm)")
+        # open_clip is untyped; the tests cover all supported types of towers.
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenize = tokenize
         self.preprocessing = preprocessing
@@ -60,31 +58,31 @@ class Clip(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Clip:
-        """Load a folder in open_clip's ``local-dir:`` layout, from safetensors only.
+        """Load a folder in the ``local-dir:`` layout of open_clip, from safetensors only.
 
         Raises
         ------
         BundleError
-            A file is missing or damaged, or the weights do not fit the configuration.
+            A file is missing or damaged, or the weights do not match the configuration.
         """
         path = folder / CONFIG
         config = read_json(path)
         try:
-            with unfilled():
+            with skip_init():
                 model = build_clip(config["model_cfg"])
             tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
         except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
-            raise BundleError(f"{path}: not a CLIP that open_clip can build: {error!r}".splitlines()[0]) from error
-        # float16 on disk becomes float32 here, by copying into float32 parameters.
-        fill(model, folder / WEIGHTS, unused=UNUSED)
+            raise BundleError(f"{path}: open_clip cannot build this CLIP: {error!r}".splitlines()[0]) from error
+        # Copying into float32 parameters converts float16 on disk to float32.
+        load_into(model, folder / WEIGHTS, unused=UNUSED)
         image = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
         image |= config.get("preprocess_cfg") or {}
-        how = Preprocessing.read(path, model.visual.image_size, image)
-        return cls(frozen(model, folder / WEIGHTS), tokenize, how)
+        preprocessing = Preprocessing.read(path, model.visual.image_size, image)
+        return cls(freeze(model, folder / WEIGHTS), tokenize, preprocessing)
 
     @property
     def scale(self) -> torch.Tensor:
-        """The factor before the cosine, exp(logit scale)."""
+        """The scale of cosines, exp(logit scale)."""
         scale: torch.Tensor = self.model.logit_scale.exp().float()
         return scale
 
@@ -95,11 +93,11 @@ class Clip(nn.Module):
         return int(visual.transformer.width if isinstance(visual, VisionTransformer) else visual.trunk.num_features)
 
     @torch.no_grad()
-    def see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image feature and patch tokens.
+    def encode_image(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode images to image features and patch tokens.
 
-        Patch tokens are all tokens of the last block's output, class token included, before the last norm and the
-        projection; of a convolutional tower, its last map's positions.
+        Patch tokens are all tokens of the last block's output, including the class token, before the last norm and the
+        projection; for a convolutional tower, the positions of the last feature map.
 
         Parameters
         ----------
@@ -114,22 +112,22 @@ class Clip(nn.Module):
         visual = self.model.visual
         pixels = prepare(images, self.preprocessing, next(visual.parameters()).dtype)
         if isinstance(visual, VisionTransformer):
-            kept: list[torch.Tensor] = []
+            captured: list[torch.Tensor] = []
             thread = threading.get_ident()
 
-            def keep(_module: nn.Module, _inputs: object, tokens: torch.Tensor) -> None:
-                # Other threads may be in the same tower: each one's hook hears all of them.
+            def capture(_module: nn.Module, _inputs: object, tokens: torch.Tensor) -> None:
+                # Other threads may use the same tower: a hook is called for all of them.
                 if threading.get_ident() == thread:
-                    kept.append(tokens)
+                    captured.append(tokens)
 
-            hook = visual.transformer.register_forward_hook(keep)
+            hook = visual.transformer.register_forward_hook(capture)
             try:
                 feature = visual(pixels)
             finally:
                 hook.remove()
-            tokens = kept[0]
+            tokens = captured[0]
         else:
-            assert self._features is not None  # a timm tower has them
+            assert self._features is not None  # set for timm towers
             tokens = self._features(pixels.contiguous(memory_format=torch.channels_last))
             feature = visual.head(visual.trunk.forward_head(tokens))
             if tokens.ndim == 4:
@@ -137,8 +135,8 @@ class Clip(nn.Module):
         return functional.normalize(feature.float(), dim=-1), tokens
 
     @torch.no_grad()
-    def read(self, texts: Sequence[str]) -> torch.Tensor:
-        """Normalised text features, float32 [n, E], by the tower's own full-length path."""
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Encode texts to normalised text features, float32 [n, E], by open_clip's full-length path."""
         device = self.model.logit_scale.device
         features = [
             self.model.encode_text(self.tokenize(list(texts[i : i + 256])).to(device)).float()
@@ -148,92 +146,94 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def encode_short_text(self, texts: Sequence[str]) -> torch.Tensor:
-        """As `read`, up to rounding, of texts that fit: nothing behind an end is computed, where the tower allows it.
+        """As `encode_text`, up to rounding, for texts that fit: tokens after the end token are skipped if possible.
 
         Most prompts have about a dozen tokens, and the tower's own path computes its whole context length.
         """
         try:
             tower = self.text_tower()
         except BundleError:
-            return self.read(texts)
+            return self.encode_text(texts)
         ids, end = (tokens.to(tower.positional_embedding.device) for tokens in self._tokens(list(texts)))
         nothing = tower.positional_embedding.new_zeros(1, 0, tower.width)
         features: torch.Tensor = tower(nothing, NameTokens(ids[:, 1 : int(end.max()) + 1], end - 1))
         return features[0]
 
     def text_tower(self) -> TextTower:
-        """The text tower as the prompt learner needs it. Raises BundleError where it cannot take learned prompts."""
+        """Return the text tower for learned prompts. Raises BundleError if it does not support them."""
         return TextTower(self.model, int(self.tokenize(["a"])[0, 0]))
 
     def embed_words(self, words: str) -> torch.Tensor:
-        """Token embeddings of words without start and end: float32 [M, D]."""
+        """Return token embeddings of words without start and end token: float32 [M, D]."""
         ids, end = self._tokens([words])
         embedding = getattr(self.model, "text", self.model).token_embedding
         out: torch.Tensor = embedding(ids[0, 1 : int(end[0])].to(embedding.weight.device)).float()
         return out
 
     def name_tokens(self, labels: Labels, context_tokens: int) -> NameTokens:
-        """Token ids of "name." and the end token for every name of every label, without the start token.
+        """Return token ids of "name." and the end token for each name of each label, without the start token.
 
         Parameters
         ----------
         labels : Labels
             K labels with N names.
         context_tokens : int
-            M, the places that the context takes.
+            M, the number of context tokens.
 
         Raises
         ------
         LabelsError
-            A label does not fit into the context length with the context before it; its line is named.
+            A label with the context exceeds the context length; the message names its line.
         """
         ids, end = self._tokens([f"{display_text(name)}." for name in labels.all_names])
-        room = int(self.model.context_length)
-        for owner, last in zip(labels.label_of_name, end.tolist(), strict=True):
-            if last + 1 + context_tokens > room:
+        limit = int(self.model.context_length)
+        for label, last in zip(labels.label_of_name, end.tolist(), strict=True):
+            if last + 1 + context_tokens > limit:
                 raise LabelsError(
-                    f"{labels.where(owner)}: the label is too long: "
-                    f"more than {room - context_tokens - 3} word pieces, which is all that this model reads",
-                    "shorten it",
+                    f"{labels.where(label)}: the label is too long: it exceeds the model's limit of "
+                    f"{limit - context_tokens - 3} tokens",
+                    "shorten the label",
                 )
         device = self.model.logit_scale.device
         return NameTokens(ids[:, 1 : int(end.max()) + 1].to(device), (end - 1).to(device))
 
     def prompts(self, labels: Labels, templates: Sequence[str]) -> list[str]:
-        """Every name of every label in every template, name by name: N times T texts.
+        """Fill each name of each label into each template, name by name: N times T texts.
 
         Parameters
         ----------
         labels : Labels
             K labels with N names.
         templates : sequence of str
-            T texts with ``{}`` where the name goes.
+            T texts with ``{}`` as the placeholder of the name.
 
         Raises
         ------
         InputError
-            A template leaves no room for a name in the context length.
+            A template exceeds the context length.
         LabelsError
-            A name does not fit into a template; the label's line is named.
+            A name in a template exceeds the context length; the message names the label's line.
         """
-        room = int(self.model.context_length)
+        limit = int(self.model.context_length)
         for template, last in zip(templates, self._tokens([t.replace("{}", "a") for t in templates])[1], strict=True):
-            if last >= room:
+            if last >= limit:
                 raise InputError(
-                    f"the template {_short(template)} is too long: this model reads {room} word pieces", "shorten it"
+                    f"the template {_short(template)} is too long: it exceeds the model's limit of {limit} tokens",
+                    "shorten the template",
                 )
         texts = [template.replace("{}", display_text(name)) for name in labels.all_names for template in templates]
-        for place, last in enumerate(self._tokens(texts)[1].tolist()):
-            if last >= room:
+        for index, last in enumerate(self._tokens(texts)[1].tolist()):
+            if last >= limit:
+                name, number = divmod(index, len(templates))
                 raise LabelsError(
-                    f"{labels.where(labels.label_of_name[place // len(templates)])}: the label is too long for "
-                    f"{_short(templates[place % len(templates)])}: this model reads {room} word pieces",
-                    "shorten it",
+                    f"{labels.where(labels.label_of_name[name])}: the label is too long for "
+                    f"{_short(templates[number])}: it exceeds the model's limit of {limit} tokens",
+                    "shorten the label",
                 )
         return texts
 
     def _tokens(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        # Twice the context length: what is too long shows itself instead of being cut.
+        # Twice the context length, so that texts that are too long are detected instead of truncated.
         ids = self.tokenize(texts, context_length=2 * self.model.context_length)
         text: Any = getattr(self.model, "text", self.model)
         pool = getattr(self.model, "text_pool_type", None) or text.pool_type
@@ -242,7 +242,7 @@ class Clip(nn.Module):
         if pool == "eos":
             eos = getattr(self.model, "text_eos_id", None)
             return ids, ids.eq(text.eos_id if eos is None else eos).int().argmax(dim=-1)
-        raise BundleError(f"this CLIP pools its text by {pool!r}; it cannot take learned prompts", "--head zero-shot")
+        raise BundleError(f"learned prompts are not supported for CLIP text pooling {pool!r}", "use --head zero-shot")
 
 
 def _short(text: str) -> str:
@@ -252,7 +252,7 @@ def _short(text: str) -> str:
 def build_clip(config: Mapping[str, Any]) -> Any:
     """Build an open_clip model from its ``model_cfg`` with random weights.
 
-    open_clip's own factory would look for weights, here and on its hubs; ours come from the bundle alone.
+    open_clip's own factory would search for weights locally and on its hubs; these come from the bundle only.
     """
     vision = {**config["vision_cfg"], "timm_model_pretrained": False}
     text = {**config["text_cfg"], "hf_model_pretrained": False}

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""The device and the precision of the computation."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 
 from bimors_cli.errors import DeviceError
 
-# Each has activations of its own in memory.
-MOST_WORKERS = 4
+# Each worker has its own activations in memory.
+MAX_WORKERS = 4
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
+    """Return the device ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises
     ------
     DeviceError
-        The name is unknown, there are several, or there is no such device on this machine.
+        The name is unknown, lists several devices, or this machine has no such device.
     """
     if "," in name:
-        raise DeviceError(f"--device {name}: this is done on one device", "name one of them")
+        raise DeviceError(f"--device {name}: this command runs on one device", "give one device")
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,16 +31,16 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"--device {name}: no such device", "use auto, cpu, cuda, cuda:0 or mps") from error
+        raise DeviceError(f"--device {name}: unknown device", "use auto, cpu, cuda, cuda:0 or mps") from error
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise DeviceError(f"--device {name}: this machine has {count} CUDA devices", "use --device cpu or auto")
     elif device.type == "mps":
         if not torch.backends.mps.is_available():
-            raise DeviceError("--device mps: this machine has none", "use --device cpu or auto")
+            raise DeviceError("--device mps: this machine has no MPS device", "use --device cpu or auto")
     elif device.type != "cpu":
-        raise DeviceError(f"--device {name}: not a device that bimors uses", "use auto, cpu, cuda, cuda:0 or mps")
+        raise DeviceError(f"--device {name}: unsupported device", "use auto, cpu, cuda, cuda:0 or mps")
     return device
 
 
@@ -51,14 +51,14 @@ def choose_dtype(device: torch.device) -> torch.dtype:
 
 @contextmanager
 def shared_among_workers(device: torch.device) -> Iterator[int]:
-    """Part the processors among threads that each take tiles through the whole model; yields how many.
+    """Divide the processors among threads that each run the whole model; yields the number of threads.
 
-    A model's many small operations leave most of the processors idle that one thread has: two threads with a processor
-    each do more than one with two (tests/benchmarks/README.md). A GPU has one thread, which it keeps busy. Each thread
-    must set torch's number of threads again to what it is by then: some libraries keep the number by thread.
+    A model's many small operations cannot use all processors of one thread: two threads with one processor each are
+    faster than one with two (tests/benchmarks/README.md). A GPU is kept busy by one thread. Each thread must set
+    torch's number of threads again to its current value: some libraries store it per thread.
     """
     threads = torch.get_num_threads()
-    workers = min(threads, MOST_WORKERS) if device.type == "cpu" else 1
+    workers = min(threads, MAX_WORKERS) if device.type == "cpu" else 1
     torch.set_num_threads(threads // workers)
     try:
         yield workers
@@ -67,7 +67,7 @@ def shared_among_workers(device: torch.device) -> Iterator[int]:
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when a device has done all that it was given."""
+    """Wait until a device has finished all submitted work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -75,17 +75,17 @@ def wait_for(device: torch.device) -> None:
 
 
 def free_memory(device: torch.device) -> tuple[int, int]:
-    """Return the bytes of a device's memory that can be had, and all of them; zeros where the system does not say."""
+    """Return available and total memory of a device in bytes; zeros if unknown."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        # What torch keeps for itself is as good as free.
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return free + kept, total
+        # Memory cached by torch can be reused.
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + cached, total
     if device.type == "mps":
         total = torch.mps.recommended_max_memory()
         return total - torch.mps.current_allocated_memory(), total
     try:
         page = os.sysconf("SC_PAGE_SIZE")
         return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows; names that a system does not know
+    except (AttributeError, ValueError, OSError):  # Windows; unknown names
         return 0, 0

@@ -1,4 +1,4 @@
-"""What a tile gives the classifier, and how it is gathered from the frozen models."""
+"""Encoder outputs of a tile, and the frozen models that compute them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, BatchSizer, fits
+from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, BatchSizer, raising_out_of_memory
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
@@ -21,8 +21,8 @@ from bimors_cli.model.device import wait_for
 
 @dataclass(frozen=True)
 class EncoderOutputs:
-    """Of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv], ``captions`` (B sentences,
-    None where the captioner failed) and ``caption_embedding`` float32 [B, Db].
+    """Encoder outputs of B tiles: normalised ``image_feature`` float32 [B, E], ``patch_tokens`` [B, N, Dv],
+    ``captions`` (B sentences, None where the captioner failed) and ``caption_embedding`` float32 [B, Db].
     """
 
     image_feature: torch.Tensor
@@ -35,12 +35,12 @@ class EncoderOutputs:
 
     @property
     def finite(self) -> torch.Tensor:
-        """Whether all numbers of a tile are finite: bool [B]."""
+        """Whether all values of a tile are finite: bool [B]."""
         tensors = (self.image_feature, self.patch_tokens, self.caption_embedding)
         return torch.stack([torch.isfinite(tensor).flatten(1).all(dim=1) for tensor in tensors]).all(dim=0)
 
     def part(self, which: slice) -> EncoderOutputs:
-        """Evidence of neighbouring tiles; shares memory with this."""
+        """Outputs of consecutive tiles; shares memory with this object."""
         if which == slice(0, len(self)):
             return self
         return EncoderOutputs(
@@ -48,7 +48,7 @@ class EncoderOutputs:
         )
 
     def take(self, rows: torch.Tensor) -> EncoderOutputs:
-        """Evidence of some of the tiles; ``rows`` int64 [n]."""
+        """Outputs of some tiles; ``rows`` int64 [n]."""
         return EncoderOutputs(
             self.image_feature[rows],
             self.patch_tokens[rows],
@@ -57,36 +57,65 @@ class EncoderOutputs:
         )
 
 
+class BundleInfo(Protocol):
+    """What models, heads and training read of the bundle, see `bimors_cli.bundle.manifest.Bundle`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def context(self) -> str: ...
+
+    @property
+    def image_size(self) -> int: ...
+
+    @property
+    def zero_shot_temperature(self) -> float: ...
+
+    @property
+    def templates(self) -> tuple[str, ...]: ...
+
+    @property
+    def one_template(self) -> str: ...
+
+    def part_sha256(self, name: str) -> str:
+        """Return the hash of the files of a part."""
+
+
 class CaptionCache(Protocol):
-    """Who may know what the captioner would say."""
+    """A cache of captions, queried before the captioner."""
 
-    def key(self, image: npt.NDArray[np.uint8]) -> bytes:
-        """What a picture, uint8 [3, h, w], is known by; may be asked for by any thread."""
+    def cache_key(self, image: npt.NDArray[np.uint8]) -> bytes:
+        """Return the cache key of an image, uint8 [3, h, w]; may be called by any thread."""
 
-    def describe(
+    def caption(
         self,
         images: torch.Tensor,
-        describe: Callable[[torch.Tensor], list[str | None]],
-        keys: Sequence[bytes] | None = None,
+        captioner: Callable[[torch.Tensor], list[str | None]],
+        cache_keys: Sequence[bytes] | None = None,
     ) -> list[str | None]:
-        """Describe B pictures, uint8 [B, 3, h, w], of these keys; ``describe`` is asked about those not known."""
+        """Caption B images, uint8 [B, 3, h, w], with these keys; ``captioner`` captions those not in the cache."""
 
 
 @dataclass
 class FrozenModels:
-    """CLIP, captioner and caption encoder of one bundle on one device; several threads may ask them.
+    """CLIP, captioner and caption encoder of one bundle on one device; may be used by several threads.
 
-    ``seconds`` counts the time of each stage, a thread's divided by ``workers``, the number of those that share the
-    processors. ``memory``, where there is one, is asked before the captioner. ``batches`` says how many tiles go into
-    a stage at a time.
+    ``seconds`` is the time of each stage; that of a thread is divided by ``workers``, the number of threads that share
+    the processors. ``caption_cache``, if there is one, is queried before the captioner. ``batches`` holds the batch
+    size of each stage.
     """
 
+    bundle: BundleInfo
     clip: Clip
     captioner: Captioner | NullCaptioner
     caption_encoder: CaptionEncoder
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
-    memory: CaptionCache | None = None
+    caption_cache: CaptionCache | None = None
     workers: int = 1
     batches: BatchSizer = field(init=False)
 
@@ -96,69 +125,71 @@ class FrozenModels:
 
     @property
     def captions(self) -> bool:
-        """Whether pictures are described; otherwise every caption is empty."""
+        """Whether images are captioned; otherwise every caption is empty."""
         return not isinstance(self.captioner, NullCaptioner)
 
     def place(self, device: torch.device, dtype: torch.dtype) -> FrozenModels:
-        """Move all models to a device and a precision. Raises DeviceError where they are too large for it."""
-        with fits("the models", device):
+        """Move all models to a device and a precision. Raises DeviceError if they do not fit into its memory."""
+        with raising_out_of_memory("the models", device):
             for model in (self.clip, self.captioner, self.caption_encoder):
                 model.to(device=device, dtype=dtype)
         self.device = device
         self.batches = BatchSizer(device)
         return self
 
-    def limit_batches(self, most: int | None) -> None:
-        """Let no stage take more tiles at a time; None leaves it to the device."""
-        self.batches = BatchSizer(self.device, most)
+    def limit_batches(self, limit: int | None) -> None:
+        """Set an upper limit for the batch size of all stages; None removes it."""
+        self.batches = BatchSizer(self.device, limit)
 
-    def gather(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> EncoderOutputs:
-        """Look at pictures, any number of them.
+    def encode(self, images: torch.Tensor, cache_keys: Sequence[bytes] | None = None) -> EncoderOutputs:
+        """Encode any number of images.
 
         Parameters
         ----------
         images : torch.Tensor
             uint8 [B, 3, h, w], on the CPU.
-        keys : sequence of bytes, optional
-            What the memory knows them by, where it was asked before.
+        cache_keys : sequence of bytes, optional
+            The images' keys in the caption cache, if they were computed before.
 
         Raises
         ------
         DeviceError
-            The device's memory does not do for one picture.
+            The device is out of memory with a batch of one image.
         """
-        captions = self.describe(images, keys)
+        captions = self.caption(images, cache_keys)
         clock = time.perf_counter()
-        embedding = self.batches.over(
+        embedding = self.batches.map_batches(
             CAPTION_ENCODER, len(captions), lambda part: self.caption_encoder.embed(captions[part])
         )
         clock = self.count(CAPTION_ENCODER, clock)
-        seen = self.batches.over(IMAGE_TOWER, len(images), lambda part: self.clip.see(self._upload(images[part])))
-        features, tokens = zip(*seen, strict=True)
-        evidence = EncoderOutputs(_joined(features), _joined(tokens), tuple(captions), _joined(embedding))
+        encoded = self.batches.map_batches(
+            IMAGE_TOWER, len(images), lambda part: self.clip.encode_image(self._upload(images[part]))
+        )
+        features, tokens = zip(*encoded, strict=True)
+        outputs = EncoderOutputs(_joined(features), _joined(tokens), tuple(captions), _joined(embedding))
         self.count(IMAGE_TOWER, clock)
-        return evidence
+        return outputs
 
-    def describe(self, images: torch.Tensor, keys: Sequence[bytes] | None = None) -> list[str | None]:
-        """Say what pictures show; parameters and errors are those of `gather`."""
+    def caption(self, images: torch.Tensor, cache_keys: Sequence[bytes] | None = None) -> list[str | None]:
+        """Caption images; parameters and errors are those of `encode`."""
         clock = time.perf_counter()
-        # A memory goes by the pixels as they are read: on the device they would have to come back.
-        memory = self.memory
-        captions = self._describe(images) if memory is None else memory.describe(images, self._describe, keys)
+        # Cache keys are hashes of the pixels on the CPU: from the device they would have to be copied back.
+        cache = self.caption_cache
+        captions = self._caption(images) if cache is None else cache.caption(images, self._caption, cache_keys)
         self.count(CAPTIONER, clock)
         return captions
 
-    def _describe(self, images: torch.Tensor) -> list[str | None]:
-        said = self.batches.over(
-            CAPTIONER, len(images), lambda part: self.captioner.describe(self._upload(images[part]))
+    def _caption(self, images: torch.Tensor) -> list[str | None]:
+        batches = self.batches.map_batches(
+            CAPTIONER, len(images), lambda part: self.captioner.caption(self._upload(images[part]))
         )
-        return [caption for batch in said for caption in batch]
+        return [caption for batch in batches for caption in batch]
 
     def _upload(self, images: torch.Tensor) -> torch.Tensor:
-        return images.to(self.device, non_blocking=True)  # does not block where the pictures are pinned
+        return images.to(self.device, non_blocking=True)  # does not block where the images are in pinned memory
 
     def count(self, stage: str, since: float) -> float:
-        """Add the time since a reading of the clock to a stage; return the reading of now."""
+        """Add the time since a reading of the clock to a stage; return the current reading."""
         wait_for(self.device)
         now = time.perf_counter()
         with self._counting:
@@ -167,7 +198,7 @@ class FrozenModels:
 
 
 def concatenate(parts: Sequence[EncoderOutputs]) -> EncoderOutputs:
-    """Put batches behind each other."""
+    """Concatenate batches."""
     return EncoderOutputs(
         torch.cat([part.image_feature for part in parts]),
         torch.cat([part.patch_tokens for part in parts]),

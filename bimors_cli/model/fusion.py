@@ -1,4 +1,4 @@
-"""Parts of frozen models in fewer passes over memory: the same functions, up to rounding."""
+"""Fused operations for parts of frozen models: the same results, up to rounding."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class _FeatureMap(nn.Module):
         self.trunk = trunk
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        seen: torch.Tensor = self.trunk.forward_features(pixels)
-        return seen
+        features: torch.Tensor = self.trunk.forward_features(pixels)
+        return features
 
 
 def feature_map(trunk: Any) -> nn.Module:
-    """Return ``trunk.forward_features`` of a timm model as a module of its own: [B, 3, h, w] to the last map or tokens.
+    """Return ``trunk.forward_features`` of a timm model as a module: [B, 3, h, w] to the last feature map or tokens.
 
-    Batch normalisation of a frozen trunk is an affine map, so it goes into the weights of the convolution before it;
-    and convolutions are quickest on a CPU where a pixel's channels lie side by side. Trunks without batch
-    normalisation, or whose flow of control depends on the picture, stay as they are.
+    Batch normalisation of a frozen trunk is an affine map, so it is folded into the weights of the preceding
+    convolution; and convolutions on a CPU are fastest in channels-last format. Trunks without batch normalisation, or
+    whose control flow depends on the input, are not changed.
 
     Parameters
     ----------
     trunk : nn.Module
-        Frozen, in evaluation mode. It is left as it is; the answer shares no weights with it where any were folded.
+        Frozen, in evaluation mode. It is not modified; if weights were folded, the returned module shares none with it.
     """
     features = _FeatureMap(trunk).eval()
     if not any(isinstance(part, nn.BatchNorm2d) for part in trunk.modules()):
@@ -45,8 +45,8 @@ def feature_map(trunk: Any) -> nn.Module:
 
 
 def fuse_t5(model: nn.Module) -> None:
-    """Let torch's own kernels compute what transformers spells out for T5, one operation after the other: the root mean
-    square norm, and the gated layer's GELU. A model without T5 stays as it is.
+    """Replace T5's root mean square norm and GELU, which transformers computes as several operations, by torch's fused
+    kernels. A model without T5 is not changed.
     """
     for module in list(model.modules()):
         for name, part in list(module.named_children()):

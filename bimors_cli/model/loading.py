@@ -1,4 +1,4 @@
-"""Frozen models from local files: safetensors only, every tensor accounted for, in silence."""
+"""Frozen models from local files: safetensors only, all tensors checked, without log output of the libraries."""
 
 from __future__ import annotations
 
@@ -19,36 +19,45 @@ from transformers.utils import logging as transformers_logging
 from bimors_cli.errors import BundleError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Counters that older libraries saved among the weights; the models make their own.
-COUNTERS = ("position_ids", "attn_mask", "num_batches_tracked")
+# Buffers that older libraries saved with the weights; the models create them.
+BUFFERS = ("position_ids", "attn_mask", "num_batches_tracked")
 _FLOATS = ("F64", "F32", "F16", "BF16")
-_DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, StrictDataclassError)
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    StrictDataclassError,
+)
 
 
 def load_frozen(
     kind: Any, folder: Path, *, dtype: torch.dtype = torch.float32, unused: Sequence[str] = (), **options: Any
 ) -> Any:
-    """Load a transformers model of class ``kind``, frozen.
+    """Load a transformers model of class ``kind`` and freeze it.
 
     Parameters
     ----------
     kind : type
         A transformers model class.
     folder : Path
-        As ``save_pretrained`` writes it, in one file or in shards.
+        Folder written by ``save_pretrained``, in one file or in shards.
     dtype : torch.dtype
-        Of the weights in memory, whatever they are on disk. They are made in it: no copy in another precision.
+        Dtype of the weights in memory, whatever it is on disk; no copy in another precision is made.
     unused : sequence of str
-        How the names of tensors begin that may be there and are not used: other heads of the same model.
+        Name prefixes of tensors that are ignored: other heads of the same model.
     options
-        For ``from_pretrained``.
+        Options of ``from_pretrained``.
 
     Raises
     ------
     BundleError
-        The folder does not hold such a model in safetensors, whole and of the right shapes and dtypes.
+        The folder does not hold such a model in safetensors, or it is incomplete or has wrong shapes or dtypes.
     """
-    where = _check_files(folder)
+    file_of_tensor = _check_files(folder)
     with _silent_transformers():
         try:
             model, found = kind.from_pretrained(
@@ -56,36 +65,38 @@ def load_frozen(
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=dtype,
-                ignore_mismatched_sizes=True,  # they are told below, by name
+                ignore_mismatched_sizes=True,  # reported below, by name
                 output_loading_info=True,
                 **options,
             )
-        except _DAMAGED as error:
+        except _LOAD_ERRORS as error:
             raise BundleError(f"{folder}: not a {kind.__name__}: {_first_line(error)}") from error
-    told = f"{folder / INDEX if (folder / INDEX).is_file() else folder / WEIGHTS}"
+    source = f"{folder / INDEX if (folder / INDEX).is_file() else folder / WEIGHTS}"
     for name, shape, expected in found["mismatched_keys"]:
-        raise _wrong_shape(where.get(name, told), name, shape, expected)
-    unknown = [name for name in found["unexpected_keys"] if not name.startswith(tuple(unused)) and not _counts(name)]
-    raise_if_different(told, missing=found["missing_keys"], unexpected=unknown)
-    for why in found["error_msgs"]:
-        raise BundleError(f"{told}: {_first_line(why)}")
-    return frozen(model, told)
+        raise _wrong_shape(file_of_tensor.get(name, source), name, shape, expected)
+    unknown = [name for name in found["unexpected_keys"] if not name.startswith(tuple(unused)) and not _is_buffer(name)]
+    raise_if_different(source, missing=found["missing_keys"], unexpected=unknown)
+    for message in found["error_msgs"]:
+        raise BundleError(f"{source}: {_first_line(message)}")
+    return freeze(model, source)
 
 
-def fill(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
-    """Copy a safetensors file into a model's own tensors, one at a time.
+def load_into(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
+    """Copy a safetensors file into the tensors of a model, one at a time.
 
     Raises
     ------
     BundleError
-        The file is missing or damaged, or does not fit the model; the first tensor that does not is named.
+        The file is missing or damaged, or does not match the model; the message names the first such tensor.
     """
     own = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
             _check_dtypes(path, file)
-            unknown = [name for name in names - own.keys() if not name.startswith(tuple(unused)) and not _counts(name)]
+            unknown = [
+                name for name in names - own.keys() if not name.startswith(tuple(unused)) and not _is_buffer(name)
+            ]
             raise_if_different(path, missing=own.keys() - names, unexpected=unknown)
             for name, tensor in own.items():
                 shape = tuple(file.get_slice(name).get_shape())
@@ -95,17 +106,17 @@ def fill(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
     except FileNotFoundError as error:
         raise _missing_weights(path) from error
     except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path}: not a safetensors file, or a damaged one: {_first_line(error)}") from error
+        raise BundleError(f"{path}: not a safetensors file, or damaged: {_first_line(error)}") from error
 
 
 @contextmanager
-def unfilled() -> Iterator[None]:
-    """Within it, models are built without drawing their random weights: what is loaded next needs none of them."""
-    with _Unfilled():
+def skip_init() -> Iterator[None]:
+    """Skip the random initialisation of models built inside the block; their weights are loaded afterwards."""
+    with _SkipInit():
         yield
 
 
-class _Unfilled(TorchFunctionMode):
+class _SkipInit(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -114,62 +125,62 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def frozen(model: Any, told: object) -> Any:
-    """Freeze a model whose weights are all numbers.
+def freeze(model: Any, source: object) -> Any:
+    """Freeze a model and check that all weights are finite.
 
     Raises
     ------
     BundleError
-        There is a NaN or an infinity in them; the tensor is named, ``told`` is where it came from.
+        A weight is NaN or infinite; the message names the tensor and its ``source``.
     """
     for name, tensor in model.named_parameters():
-        # The least or the greatest of numbers is not finite as soon as one of them is not; it needs no memory.
+        # Minimum and maximum propagate NaN and need no memory.
         if tensor.numel() and not all(torch.isfinite(end) for end in torch.aminmax(tensor.detach())):
-            raise BundleError(f"{told}: {name} holds numbers that are not finite")
+            raise BundleError(f"{source}: {name} contains values that are not finite")
     return model.eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies with a transformers model.
+    """Load the tokenizer of a transformers model.
 
     Raises
     ------
     BundleError
-        Its files are missing or damaged.
+        The tokenizer files are missing or damaged.
     """
     try:
         with _silent_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except _DAMAGED as error:
-        raise BundleError(f"{folder}: its tokenizer cannot be read: {_first_line(error)}") from error
+    except _LOAD_ERRORS as error:
+        raise BundleError(f"{folder}: cannot read the tokenizer: {_first_line(error)}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a bundle's part.
+    """Read a JSON object from a part of a bundle.
 
     Raises
     ------
     BundleError
-        It is missing or is none.
+        The file is missing or is not a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise BundleError(f"{path}: cannot read the file: {error.strerror or error}") from error
     except ValueError as error:
         raise BundleError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path}: damaged: not an object")
+        raise BundleError(f"{path}: damaged: not a JSON object")
     return content
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files of a transformers model: one, or the shards that its index names.
+    """List the safetensors files of a transformers model: one, or the shards listed in its index.
 
     Raises
     ------
     BundleError
-        There are none, or a shard is missing, or the index is damaged.
+        The file or a shard is missing, or the index is damaged.
     """
     if not (folder / INDEX).is_file():
         if not (folder / WEIGHTS).is_file():
@@ -177,11 +188,11 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     shards = read_json(folder / INDEX).get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        raise BundleError(f"{folder / INDEX}: damaged: no weight_map")
+        raise BundleError(f"{folder / INDEX}: damaged: weight_map is missing")
     files = []
     for name in sorted(set(map(str, shards.values()))):
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise BundleError(f"{folder / INDEX}: names {name!r}, which is not a safetensors file beside it")
+            raise BundleError(f"{folder / INDEX}: damaged: {name!r} is not the name of a safetensors file")
         if not (folder / name).is_file():
             raise BundleError(f"{folder / name}: missing", "the folder is incomplete; copy it again")
         files.append(folder / name)
@@ -189,47 +200,47 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def raise_if_different(path: object, *, missing: Iterable[str], unexpected: Iterable[str]) -> None:
-    """Say which tensor a file lacks, or has too many.
+    """Raise an error for a missing or an unexpected tensor.
 
     Raises
     ------
     BundleError
-        There is one.
+        There is such a tensor; the message names it.
     """
-    for what, names in (("lacks", sorted(missing)), ("holds an unexpected", sorted(unexpected))):
+    for what, names in (("missing tensor", sorted(missing)), ("unexpected tensor", sorted(unexpected))):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise BundleError(f"{path}: {what} {names[0]}{more}", "the weights do not belong to the configuration")
+            raise BundleError(f"{path}: {what} {names[0]}{more}", "the weights do not match the configuration")
 
 
 def _check_files(folder: Path) -> dict[str, Path]:
-    """Look at the headers of a model's files; return in which one each tensor lies."""
-    where: dict[str, Path] = {}
+    """Check the headers of a model's files; return the file of each tensor."""
+    file_of_tensor: dict[str, Path] = {}
     for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 _check_dtypes(path, file)
-                where |= dict.fromkeys(file.keys(), path)
+                file_of_tensor |= dict.fromkeys(file.keys(), path)
         except (SafetensorError, OSError) as error:
-            raise BundleError(f"{path}: not a safetensors file, or a damaged one: {_first_line(error)}") from error
-    return where
+            raise BundleError(f"{path}: not a safetensors file, or damaged: {_first_line(error)}") from error
+    return file_of_tensor
 
 
 def _check_dtypes(path: Path, file: Any) -> None:
     for name in file.keys():  # noqa: SIM118 (not a mapping)
         dtype = file.get_slice(name).get_dtype()
-        if dtype not in _FLOATS and not _counts(name):
+        if dtype not in _FLOATS and not _is_buffer(name):
             raise BundleError(f"{path}: {name} is {dtype}, not floating point")
 
 
-def _counts(name: str) -> bool:
-    return name.endswith(COUNTERS)
+def _is_buffer(name: str) -> bool:
+    return name.endswith(BUFFERS)
 
 
 def _wrong_shape(path: object, name: str, shape: Iterable[int], expected: Iterable[int]) -> BundleError:
     return BundleError(
-        f"{path}: {name} is {tuple(shape)} where the configuration says {tuple(expected)}",
-        "the weights do not belong to the configuration",
+        f"{path}: {name} has shape {tuple(shape)}, the configuration has {tuple(expected)}",
+        "the weights do not match the configuration",
     )
 
 
@@ -238,21 +249,21 @@ def _missing_weights(path: Path) -> BundleError:
     if not pickles:
         return BundleError(f"{path}: missing", "the folder is incomplete; copy it again")
     return BundleError(
-        f"{path}: missing; {pickles[0]} is a pickle, which bimors does not load",
-        f"write it as safetensors once: python -m bimors_cli.model.pickle_to_safetensors {pickles[0]} {path.name}",
+        f"{path}: missing; {pickles[0]} is a pickle, which is not supported",
+        f"convert it to safetensors: python -m bimors_cli.model.pickle_to_safetensors {pickles[0]} {path.name}",
     )
 
 
 @contextmanager
 def _silent_transformers() -> Iterator[None]:
-    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    enabled, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
-        if shown:
+        if enabled:
             transformers_logging.enable_progress_bar()
 
 

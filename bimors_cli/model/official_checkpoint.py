@@ -1,10 +1,10 @@
-"""Checkpoints of the published BiMoRS code as the weights of a prompt learner.
+"""Conversion of checkpoints of the published BiMoRS code to the weights of a prompt learner.
 
-That code saves the prompt learner alone. The projection of the caption is outside it, drawn at random when the model is
-built and never trained: it is in no checkpoint and follows from the seed of the run. What is drawn before it, and in
-which order, is a fact of the published code (github ipankhi/BiMoRS, commit c345cd8: ``clip/model.py``,
-``trainers/bimors.py``): the whole of CLIP, then the prompt learner, then the projection, all on the CPU by torch's
-generator, which gives the same numbers on every machine.
+The published code saves only the prompt learner. The caption projection is outside of it, initialised at random and
+never trained: it is not in the checkpoint, but follows from the seed of the run. The order of random numbers before it
+is given by the published code (github ipankhi/BiMoRS, commit c345cd8: ``clip/model.py``, ``trainers/bimors.py``): all
+of CLIP, then the prompt learner, then the projection, on the CPU with torch's generator, which is the same on every
+machine.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ NAMES = {
     "cross_attn.cross_attend_blocks.norm.": "context_norm.",
     "cross_attn.cross_attend_blocks.norm_context.": "evidence_norm.",
     "cross_attn.cross_attend_blocks.fn.": "attention.",
-    "token_gen.linear.": "caption_projection.",  # only where somebody mended the code so that it is saved
+    "token_gen.linear.": "caption_projection.",  # only in checkpoints of a fixed version of the code
 }
-# Embeddings of start token and class names, which every CLIP has; and a layer that the code never uses.
+# Embeddings of the start token and the class names, which every CLIP has; and a layer that the code does not use.
 IGNORED = ("token_prefix", "token_suffix", "kn_gen.")
 PROJECTION = ("caption_projection.weight", "caption_projection.bias")
-# Cosine of trained weights with those that they began as. Those of another seed come to 0.001 by chance; training
-# with the published recipe leaves far more than this.
-SAME_START = 0.1
+# Minimum cosine of trained and initial weights. With another seed it is about 0.001 by chance; after training with the
+# published recipe it is far above this value.
+MIN_COSINE = 0.1
 
 
 def from_official(
     source: Path, tensors: Mapping[str, torch.Tensor], widths: PromptLearnerWidths
 ) -> dict[str, torch.Tensor]:
-    """Turn the tensors of a checkpoint into the state of a `PromptLearner`, in float32.
+    """Convert the tensors of a checkpoint to the state of a `PromptLearner`, in float32.
 
-    The caption projection is among them only if the checkpoint holds it.
+    The result contains the caption projection only if the checkpoint does.
 
     Parameters
     ----------
     source : Path
-        Of the tensors, for errors.
+        File of the tensors, for error messages.
     tensors : mapping
-        By the published code's names.
+        Tensors by the names of the published code.
     widths : PromptLearnerWidths
-        Of the bundle; the number of context tokens is the checkpoint's own.
+        Sizes from the bundle; the number of context tokens is that of the checkpoint.
 
     Raises
     ------
     BundleError
-        Tensors are missing, unknown, of other shapes than the bundle's, or not finite.
+        Tensors are missing, unknown or not finite, or their shapes do not match the bundle.
     """
     state = {}
     unknown = []
@@ -71,11 +71,11 @@ def from_official(
         if theirs is None:
             unknown.append(name)
         elif not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise BundleError(f"{source}: {name} holds numbers that are not finite, or no floating point numbers")
+            raise BundleError(f"{source}: {name} contains values that are not finite, or is not floating point")
         else:
             state[name.replace(theirs, NAMES[theirs], 1)] = tensor.float()
     if "context" not in state:
-        raise BundleError(f"{source}: not a checkpoint of BiMoRS: lacks ctx")
+        raise BundleError(f"{source}: not a checkpoint of BiMoRS: ctx is missing")
     _check_widths(source, state, widths)
     with torch.device("meta"):
         expected = PromptLearner(replace(widths, context=len(state["context"]))).state_dict()
@@ -87,45 +87,45 @@ def from_official(
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise BundleError(
-                f"{source}: {_theirs(name)} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+                f"{source}: {_theirs(name)} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
             )
     if len(state.keys() & set(PROJECTION)) == 1:
-        raise BundleError(f"{source}: holds only half of token_gen")
+        raise BundleError(f"{source}: weight or bias of token_gen is missing")
     return state
 
 
 def no_projection(widths: PromptLearnerWidths) -> dict[str, torch.Tensor]:
-    """Return a caption projection of zeros: the caption then has no part in the answer."""
+    """Return a caption projection of zeros, with which captions are not used."""
     return dict(zip(PROJECTION, (torch.zeros(widths.text, widths.caption), torch.zeros(widths.text)), strict=True))
 
 
 def projection_of_seed(
     source: Path, state: Mapping[str, torch.Tensor], clip: Clip, caption: int, seed: int
 ) -> dict[str, torch.Tensor]:
-    """Draw the caption projection anew, as the published code did when it was started with a seed.
+    """Reproduce the random caption projection of the published code for a seed.
 
-    The same draws give the weights that the training began with. They must be akin to the checkpoint's: this is what
-    tells that seed and order are right.
+    The same random numbers give the initial weights of the training. They must be similar to those of the checkpoint,
+    which verifies the seed and the order.
 
     Parameters
     ----------
     source : Path
-        The checkpoint, for errors.
+        The checkpoint, for error messages.
     state : mapping
-        Its weights, see `from_official`.
+        Weights from `from_official`.
     clip : Clip
-        Its shape decides how much is drawn before.
+        Its shape determines the number of random values before the projection.
     caption : int
         Db, the width of the caption embedding.
     seed : int
-        That the published code was started with.
+        Seed of the published code's run.
 
     Raises
     ------
     BundleError
-        The bundle's CLIP is none that the published code could have built.
+        The published code does not support this type of CLIP.
     InputError
-        The checkpoint did not begin with this seed's draws.
+        The checkpoint was trained with another seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -135,26 +135,26 @@ def projection_of_seed(
         start = [nn.Linear(patch, hidden), nn.Linear(hidden, text)]
         attention = nn.MultiheadAttention(text, ATTENTION_HEADS)
         projection = nn.Linear(caption, text)
-    begun = {
+    initial = {
         "meta_net.0.weight": start[0].weight,
         "meta_net.2.weight": start[1].weight,
         "attention.in_proj_weight": attention.in_proj_weight,
         "attention.out_proj.weight": attention.out_proj.weight,
     }
-    for name, weight in begun.items():
-        if functional.cosine_similarity(state[name].flatten(), weight.detach().flatten(), dim=0) < SAME_START:
+    for name, weight in initial.items():
+        if functional.cosine_similarity(state[name].flatten(), weight.detach().flatten(), dim=0) < MIN_COSINE:
             raise InputError(
-                f"{source}: its training did not begin with the random numbers of seed {seed}",
-                "give the --seed of the run that wrote it, or leave --official-seed out",
+                f"{source}: was not trained with seed {seed}",
+                "give the --seed of the training run, or omit --official-seed",
             )
     return dict(zip(PROJECTION, (projection.weight.detach(), projection.bias.detach()), strict=True))
 
 
 def _pass_over_clip(model: Any) -> None:
-    """Draw what the published code draws for a CLIP of this shape, in its order, and drop it."""
+    """Draw and discard the random numbers of the published code for a CLIP of this shape, in its order."""
     visual = model.visual
     if not isinstance(visual, VisionTransformer) or not hasattr(model, "transformer"):
-        raise BundleError("the published code has no CLIP of this bundle's kind", "leave --official-seed out")
+        raise BundleError("the published code does not support the CLIP of this bundle", "omit --official-seed")
     out, channels, *patch = visual.conv1.weight.shape
     nn.Conv2d(channels, out, tuple(patch), bias=False)
     torch.randn(visual.class_embedding.shape)
@@ -167,7 +167,7 @@ def _pass_over_clip(model: Any) -> None:
     for block in blocks:
         _draw_block(block)
     nn.Embedding(*model.token_embedding.weight.shape)
-    # These begin a second time, by the code's own rule.
+    # These are initialised a second time by the code.
     again = [model.token_embedding.weight, model.positional_embedding]
     for block in blocks:
         attention, mlp = block.attn, block.mlp
@@ -194,8 +194,8 @@ def _check_widths(source: Path, state: Mapping[str, torch.Tensor], widths: Promp
     for what, width in theirs.items():
         if width != ours[what]:
             raise BundleError(
-                f"{source}: its {what} width is {width}, the bundle's {ours[what]}",
-                "give the bundle of the CLIP that it was trained with by --model",
+                f"{source}: {what} width {width} does not match the bundle's {ours[what]}",
+                "use --model with the bundle of the CLIP that it was trained with",
             )
 
 

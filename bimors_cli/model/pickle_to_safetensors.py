@@ -1,7 +1,7 @@
-"""The one place that reads a pickle: other people's checkpoints become safetensors once, in a process of their own.
+"""The only place that reads pickles: converts checkpoints to safetensors, in a separate process.
 
-``torch.load(weights_only=True)`` builds tensors and containers and runs nothing that the file names. The process of its
-own is for what that promise does not cover: a crash, a hang, memory.
+``torch.load(weights_only=True)`` builds tensors and containers and runs no code of the file. The separate process
+protects against what this does not cover: crashes, endless loops, memory.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from bimors_cli.errors import BundleError
 
-# Under one of these names a checkpoint keeps the weights beside its epoch, its optimiser and so on.
+# Names under which checkpoints store the weights, next to the epoch, the optimiser and so on.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-# What a training loop leaves beside the weights. A stand-in that keeps nothing takes the place of each, so that a
-# checkpoint with a learning rate schedule or a numpy score in it can be read at all.
+# Objects that training loops store next to the weights. Each is replaced by an empty placeholder, so that checkpoints
+# with a learning rate schedule or a numpy score can be read.
 IGNORED_GLOBALS = (
     "builtins.dict",
     "numpy.core.multiarray.scalar",
@@ -32,69 +32,71 @@ IGNORED_GLOBALS = (
     "torch.optim.lr_scheduler.StepLR",
     "torch.optim.sgd.SGD",
 )
-# The checkpoint cannot be used: the child's last line says why. Any other code is a crash.
+# Exit code for a checkpoint that cannot be used; the last line of stderr has the reason. Other codes are crashes.
 _UNUSABLE = 3
 
 
 def pickle_to_safetensors(source: Path, target: Path, timeout_s: float = 600) -> None:
-    """Write the tensors of a torch checkpoint as safetensors; `convert` in a process of its own.
+    """Convert a torch checkpoint to safetensors: `convert` in a separate process.
 
     Parameters
     ----------
     source : Path
-        A file that ``torch.save`` wrote.
+        A file written by ``torch.save``.
     target : Path
-        The safetensors file to write; it is whole if this returns, and gone if it raises.
+        The safetensors file to write; it is removed on errors.
     timeout_s : float
-        Seconds to wait.
+        Timeout in seconds.
 
     Raises
     ------
     BundleError
-        Not a checkpoint; it holds more than tensors and containers, or no tensors; or reading it failed.
+        The file is not a checkpoint, contains no tensors or other objects than tensors and containers, or reading it
+        failed.
     """
-    # -P: a torch.py that lies in the user's folder is not imported.
+    # -P: a torch.py in the current folder is not imported.
     command = [sys.executable, "-P", "-m", __name__, str(source), str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
         target.unlink(missing_ok=True)
-        raise BundleError(f"{source}: reading it took more than {timeout_s:g} s") from error
+        raise BundleError(f"{source}: reading took more than {timeout_s:g} s") from error
     if done.returncode:
         target.unlink(missing_ok=True)
-        said = done.stderr.strip().splitlines()
-        if done.returncode == _UNUSABLE and said:
-            raise BundleError(said[-1], "bimors reads weights only: tensors by name, as safetensors or a state_dict")
-        why = said[-1] if said else f"the process that read it ended with {done.returncode}"
-        raise BundleError(f"{source}: reading it failed: {why}")
+        lines = done.stderr.strip().splitlines()
+        if done.returncode == _UNUSABLE and lines:
+            raise BundleError(lines[-1], "save the weights only, as safetensors or as a state_dict")
+        reason = lines[-1] if lines else f"the process exited with code {done.returncode}"
+        raise BundleError(f"{source}: reading failed: {reason}")
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the tensors of a torch checkpoint as safetensors.
+    """Convert a torch checkpoint to safetensors.
 
-    The weights are looked for under `WRAPPERS`; a ``module.`` before every name (DataParallel) goes; what is no tensor
-    goes. Dtypes stay.
+    The weights are searched under `WRAPPERS`; a prefix ``module.`` of all names (DataParallel) and other objects than
+    tensors are dropped. Dtypes are kept.
 
     Raises
     ------
     BundleError
-        Not a checkpoint; it holds more than tensors and containers, or no tensors; or it cannot be read or written.
+        The file is not a checkpoint, contains no tensors or other objects than tensors and containers, or cannot be
+        read or written.
     """
-    # Here and not above: the process that waits needs no torch.
+    # Imported here, as the waiting process needs no torch.
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = dict(_tensors(_weights(source, _load(source))))
     if not tensors:
-        raise BundleError(f"{source}: no tensors in it, not a checkpoint")
+        raise BundleError(f"{source}: not a checkpoint: it contains no tensors")
     try:
-        save_file(tensors, target, {"format": "pt"})  # transformers asks for it
+        save_file(tensors, target, {"format": "pt"})  # required by transformers
     except (OSError, SafetensorError) as error:
-        raise BundleError(f"{target}: cannot be written: {_first_sentence(error)}") from error
+        raise BundleError(f"{target}: cannot write the file: {_first_sentence(error)}") from error
 
 
 class _Ignored:
-    """Takes whatever it is given and keeps nothing."""
+    """Placeholder that accepts any state and stores nothing."""
 
     def __new__(cls, *_arguments: object) -> _Ignored:
         return super().__new__(cls)
@@ -115,18 +117,18 @@ def _load(source: Path) -> Any:
     import torch
     from torch.serialization import safe_globals
 
-    stand_ins: list[Any] = [(_Ignored, name) for name in IGNORED_GLOBALS]
+    placeholders: list[Any] = [(_Ignored, name) for name in IGNORED_GLOBALS]
     try:
-        with safe_globals([*stand_ins, (_empty_dict, "collections.defaultdict")]):
-            # The old format is no zip file and cannot be mapped.
+        with safe_globals([*placeholders, (_empty_dict, "collections.defaultdict")]):
+            # Files of the old format are not zip files and cannot be mapped.
             return torch.load(source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source))
     except UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it holds {named[1]}, which is no weight" if named else "it is no file of torch.save"
-        raise BundleError(f"{source}: not a checkpoint that can be read safely: {why}") from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it contains {found[1]}, which is not a weight" if found else "it was not written by torch.save"
+        raise BundleError(f"{source}: not a checkpoint that can be read safely: {reason}") from error
     except OSError as error:
-        raise BundleError(f"{source}: cannot be read: {error.strerror or error}") from error
-    # What a damaged pickle makes of the machine that reads it.
+        raise BundleError(f"{source}: cannot read the file: {error.strerror or error}") from error
+    # Errors that damaged pickles cause in the reader.
     except (
         RuntimeError,
         EOFError,
@@ -137,7 +139,7 @@ def _load(source: Path) -> Any:
         AssertionError,
         struct.error,
     ) as error:
-        raise BundleError(f"{source}: not a checkpoint, or a damaged one: {_first_sentence(error)}") from error
+        raise BundleError(f"{source}: not a checkpoint, or damaged: {_first_sentence(error)}") from error
 
 
 def _weights(source: Path, content: Any) -> Mapping[str, Any]:
@@ -157,7 +159,7 @@ def _tensors(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     seen = set()
     for name, value in found.items():
         tensor = value.detach().to_dense().contiguous()
-        # safetensors takes no two names for one memory, and no view of a larger one.
+        # safetensors supports neither shared memory nor views of larger tensors.
         if tensor.untyped_storage().data_ptr() in seen or tensor.untyped_storage().nbytes() != tensor.nbytes:
             tensor = tensor.clone()
         seen.add(tensor.untyped_storage().data_ptr())

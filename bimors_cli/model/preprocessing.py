@@ -1,4 +1,4 @@
-"""From stretched pictures to what a tower wants to see: one size, its own normalisation."""
+"""Image preprocessing of a model: resizing and normalisation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError
 
-# Pillow's numbers for them, as transformers writes them, and open_clip's names; its "random" is for training alone.
+# Pillow's constants, as written by transformers, and open_clip's names; "random" is for training only.
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "random": "bicubic"}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Side of the square input in pixels, the mean and standard deviation of its three channels (of 0..1), and how
-    pictures are resized: ``bicubic`` or ``bilinear``.
+    """``size`` of the square input in pixels, ``mean`` and ``std`` of its three channels (values 0..1), and the
+    ``interpolation``, ``bicubic`` or ``bilinear``.
     """
 
     size: int
@@ -35,49 +35,48 @@ class Preprocessing:
 
     @classmethod
     def read(cls, where: Path, size: int | Sequence[int], content: Mapping[str, Any]) -> Preprocessing:
-        """Take it from a configuration of open_clip (``preprocess_cfg``) or of a transformers image processor.
+        """Read the configuration of open_clip (``preprocess_cfg``) or of a transformers image processor.
 
-        A tile is a square, so that the ways in which they bring other pictures to one (cropping, padding, squeezing)
-        come to the same: see `prepare`.
+        Tiles are square, so the methods for other images (cropping, padding, squeezing) are equivalent: see `prepare`.
 
         Parameters
         ----------
         where : Path
-            The file, for errors.
+            The file, for error messages.
         size : int or pair of int
-            That the tower was made for.
+            Input size of the model.
         content : mapping
             ``mean``, ``std`` and ``interpolation``, or ``image_mean``, ``image_std``, ``resample``, ``rescale_factor``.
 
         Raises
         ------
         BundleError
-            It is damaged, or asks for something else than a square that is resized and normalised.
+            It is invalid, or needs other operations than resizing to a square and normalisation.
         """
         sides = {size} if isinstance(size, int) else set(size)
         if len(sides) != 1:
-            raise BundleError(f"{where.parent}: its pictures are {size}, no squares; bimors shows squares")
+            raise BundleError(f"{where.parent}: the input size {size} is not square, which is not supported")
         resample = content.get("interpolation", content.get("resample", "bicubic"))
         if resample not in _INTERPOLATIONS:
-            raise BundleError(f"{where}: resizes by {resample!r}; bimors knows bicubic and bilinear")
+            raise BundleError(f"{where}: unsupported interpolation {resample!r} (supported: bicubic, bilinear)")
         factor = content.get("rescale_factor", 1 / 255)
         try:
             if abs(float(factor) * 255 - 1) > 1e-3:
-                raise ValueError(f"rescale_factor {factor}; bimors divides by 255")
+                raise ValueError(f"unsupported rescale_factor {factor} (supported: 1/255)")
             mean, std = (
                 [float(x) for x in content.get(name, content.get(f"image_{name}"))] for name in ("mean", "std")
             )
             if not (len(mean) == len(std) == 3 and min(std) > 0):
-                raise ValueError(f"mean {mean}, std {std}: not three numbers each")
+                raise ValueError(f"mean {mean} and std {std} must be three numbers each")
             return cls.of(sides.pop(), mean, std, resample)
         except (TypeError, ValueError) as error:
-            raise BundleError(f"{where}: damaged: {error}") from error
+            raise BundleError(f"{where}: invalid: {error}") from error
 
 
 def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> torch.Tensor:
     """Resize and normalise a batch.
 
-    The whole tile is squeezed to the square input (antialiased), never cropped: every pixel of a tile counts for its
+    The whole tile is resized to the square input (antialiased), never cropped: every pixel of a tile counts for its
     label.
 
     Parameters
@@ -85,9 +84,9 @@ def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> tor
     images : torch.Tensor
         uint8 [B, 3, h, w], on the device that computes.
     how : Preprocessing
-        Of the tower that will see them.
+        Preprocessing of the model.
     dtype : torch.dtype
-        Of the answer.
+        Dtype of the result.
 
     Returns
     -------

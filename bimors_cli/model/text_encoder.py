@@ -1,17 +1,17 @@
-"""CLIP's text tower for prompts that differ from tile to tile, without computing anything twice.
+"""CLIP's text tower for prompts with a different context per tile, without redundant computations.
 
 A prompt is [start, M context tokens, name tokens, end, padding]. The tower is causal, so
 
-- positions after the end token never matter: they are not computed;
-- the start token and the context do not see the name: their keys and values are computed once a tile and shared by
-  all K classes;
-- the names of several classes lie behind each other in one sequence, where each sees its own tokens and the prefix:
-  a short name does not pay for a long one, and nothing is copied class by class;
-- names are the same for every tile until they have seen its context: the first block's queries, keys and values of
-  them are computed once;
-- in the last block only the end token's row is needed.
+- positions after the end token have no effect and are not computed;
+- the start token and the context do not attend to the name: their keys and values are computed once per tile and
+  shared by all K classes;
+- the names of several classes are packed into one sequence, where each attends to its own tokens and the prefix: short
+  names need no padding, and nothing is copied per class;
+- names are the same for all tiles until they have attended to the context: their queries, keys and values in the first
+  block are computed once;
+- in the last block only the row of the end token is needed.
 
-The answer is that of the whole tower on full-length prompts, up to rounding; gradients flow through.
+The result is that of the whole tower on full-length prompts, up to rounding; gradients flow through.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from torch.nn import functional
 
 from bimors_cli.errors import BundleError
 
-# Of the widest activation (4 D values a token), which bounds memory whatever the number of labels. On a CPU it stays
-# below the 32 MiB from which on glibc takes fresh pages from the system for every tensor.
-BYTES_AT_ONCE = {"cpu": 24 << 20, "cuda": 512 << 20}
-# Tokens of names in one sequence: attention looks at all pairs of them, those of other classes in vain.
-SEQUENCE = 128
+# Maximum size of the widest activation (4 D values per token), which limits memory for any number of labels. On a CPU
+# it is below the 32 MiB above which glibc requests new pages from the system for every tensor.
+MAX_ACTIVATION_BYTES = {"cpu": 24 << 20, "cuda": 512 << 20}
+# Maximum number of name tokens in one sequence: attention computes all pairs, also those of different classes.
+MAX_SEQUENCE = 128
 
 
 @dataclass(frozen=True)
 class NameTokens:
-    """What follows the context in each of K prompts: name, full stop, end token, padding.
+    """The tokens after the context in each of K prompts: name, full stop, end token, padding.
 
-    ``ids`` int64 [K, L]; ``end`` int64 [K], the end token's place in a row of ``ids``.
+    ``ids`` int64 [K, L]; ``end`` int64 [K], the index of the end token in a row of ``ids``.
     """
 
     ids: torch.Tensor
@@ -48,25 +48,25 @@ class NameTokens:
         return len(self.ids)
 
     def part(self, begin: int, stop: int) -> NameTokens:
-        """Rows ``begin`` to ``stop``, cut to the longest of them."""
+        """Rows ``begin`` to ``stop``, truncated to the longest of them."""
         end = self.end[begin:stop]
         return NameTokens(self.ids[begin:stop, : int(end.max()) + 1], end)
 
 
 @dataclass(frozen=True)
 class _Packed:
-    """Names of k classes in one sequence of T tokens: ``ids`` and ``place`` (in its own name) int64 [T], ``ends`` int64
-    [k], where the end tokens are, and ``own`` bool [T, T], which tokens a token sees.
+    """Names of k classes in one sequence of T tokens: ``ids`` and ``position`` (in its own name) int64 [T], ``ends``
+    int64 [k], the indices of the end tokens, and ``mask`` bool [T, T], the tokens that a token attends to.
     """
 
     ids: torch.Tensor
-    place: torch.Tensor
+    position: torch.Tensor
     ends: torch.Tensor
-    own: torch.Tensor
+    mask: torch.Tensor
 
 
 class TextTower(nn.Module):
-    """The parts of an open_clip text tower that prompts go through.
+    """The parts of an open_clip text tower that are applied to prompts.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class TextTower(nn.Module):
     Raises
     ------
     BundleError
-        The text tower is not causal, or its blocks are of a kind whose keys and values cannot be shared.
+        The text tower is not causal, or its blocks are of an unsupported type.
     """
 
     def __init__(self, clip: Any, start_id: int) -> None:
@@ -87,12 +87,11 @@ class TextTower(nn.Module):
         blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
         if blocks is None or not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
             raise BundleError(
-                f"this CLIP's text tower ({type(text).__name__}) cannot take learned prompts", "use --head zero-shot"
+                f"learned prompts are not supported for the CLIP text tower {type(text).__name__}",
+                "use --head zero-shot",
             )
         if text.attn_mask is None or getattr(text, "cls_emb", None) is not None:
-            raise BundleError(
-                "this CLIP's text tower is not causal; it cannot take learned prompts", "--head zero-shot"
-            )
+            raise BundleError("learned prompts need a causal CLIP text tower", "use --head zero-shot")
         self.start_id = start_id
         self.blocks: Any = blocks
         self.token_embedding: Any = text.token_embedding
@@ -109,40 +108,42 @@ class TextTower(nn.Module):
         return int(self.positional_embedding.shape[0])
 
     def forward(self, context: torch.Tensor, names: NameTokens) -> torch.Tensor:
-        """Encode every prompt of every tile.
+        """Encode all prompts of all tiles.
 
         Parameters
         ----------
         context : torch.Tensor
             [B, M, D], the context tokens of B tiles.
         names : NameTokens
-            Of K classes.
+            Name tokens of K classes.
 
         Returns
         -------
         torch.Tensor
             [B, K, E], normalised text features, in float32 or better.
         """
-        parts = [self._pack(names.part(*span)) for span in _spans(names, SEQUENCE)]
+        parts = [self._pack(names.part(*span)) for span in _spans(names, MAX_SEQUENCE)]
         longest = max(len(part.ids) for part in parts)
         rows = []
-        tokens = BYTES_AT_ONCE.get(context.device.type, BYTES_AT_ONCE["cpu"]) // (4 * self.width * context.itemsize)
+        tokens = MAX_ACTIVATION_BYTES.get(context.device.type, MAX_ACTIVATION_BYTES["cpu"]) // (
+            4 * self.width * context.itemsize
+        )
         for tiles in context.split(max(1, tokens // longest)):
             shared = self._prefix(tiles)
             rows.append(torch.cat([self._encode(shared, part, len(tiles)) for part in parts], dim=1))
         return torch.cat(rows)
 
     def _pack(self, names: NameTokens) -> _Packed:
-        """Put the tokens of names behind each other, without padding."""
+        """Concatenate the tokens of names, without padding."""
         length = int(names.end.max()) + 1
-        places = torch.arange(length, device=names.end.device)
-        owner, place = (places <= names.end[:, None]).nonzero(as_tuple=True)
+        positions = torch.arange(length, device=names.end.device)
+        name, position = (positions <= names.end[:, None]).nonzero(as_tuple=True)
         ends = torch.cumsum(names.end + 1, 0) - 1
-        own = (owner[:, None] == owner) & (place[:, None] >= place)
-        return _Packed(names.ids[owner, place], place, ends, own)
+        mask = (name[:, None] == name) & (position[:, None] >= position)
+        return _Packed(names.ids[name, position], position, ends, mask)
 
     def _prefix(self, context: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Keys and values [B, heads, M + 1, d] of the start token and the context, a pair a block."""
+        """Return keys and values [B, heads, M + 1, d] of the start token and the context for each block."""
         position = self.positional_embedding.to(context.dtype)
         start = self.token_embedding.weight[self.start_id].to(context.dtype).expand(len(context), 1, -1)
         x = torch.cat((start, context), dim=1)
@@ -158,23 +159,23 @@ class TextTower(nn.Module):
         return shared
 
     def _encode(self, shared: Sequence[tuple[torch.Tensor, torch.Tensor]], names: _Packed, batch: int) -> torch.Tensor:
-        """Text features [B, k, E] of k classes behind the prefixes of B tiles."""
+        """Return text features [B, k, E] of k classes after the prefixes of B tiles."""
         dtype, length = shared[0][0].dtype, shared[0][0].shape[2]
-        position = self.positional_embedding[length + names.place].to(dtype)
-        # One row for all tiles; it becomes a row a tile where the first block adds what each tile's names saw.
+        position = self.positional_embedding[length + names.position].to(dtype)
+        # One row for all tiles; the first block's attention to the context makes it one row per tile.
         x = (self.token_embedding(names.ids).to(dtype) + position)[None]
-        sees = torch.cat((names.own.new_ones(len(names.ids), length), names.own), dim=1)  # [T, P + T]
+        mask = torch.cat((names.mask.new_ones(len(names.ids), length), names.mask), dim=1)  # [T, P + T]
         for block, (keys, values) in zip(self.blocks, shared, strict=True):
             query, own_keys, own_values = _attention_inputs(block, x)
             if block is self.blocks[-1]:
-                query, sees, x = query[:, :, names.ends], sees[names.ends], x[:, names.ends]
-            seen = functional.scaled_dot_product_attention(
+                query, mask, x = query[:, :, names.ends], mask[names.ends], x[:, names.ends]
+            attended = functional.scaled_dot_product_attention(
                 query.expand(batch, -1, -1, -1),
                 torch.cat((keys, own_keys.expand(batch, -1, -1, -1)), dim=2),
                 torch.cat((values, own_values.expand(batch, -1, -1, -1)), dim=2),
-                attn_mask=sees,
+                attn_mask=mask,
             )
-            x = _rest_of_block(block, x, seen)
+            x = _rest_of_block(block, x, attended)
         return functional.normalize(self._project(self.ln_final(x)), dim=-1)
 
     def _project(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -184,12 +185,12 @@ class TextTower(nn.Module):
             projected = self.text_projection(pooled)
         else:
             projected = pooled @ self.text_projection.to(pooled.dtype)
-        # Half precision is not enough for a cosine that is multiplied by 100.
+        # Half precision is not accurate enough for a cosine that is multiplied by 100.
         return projected if projected.dtype == torch.float64 else projected.float()
 
 
 def _spans(names: NameTokens, limit: int) -> Iterator[tuple[int, int]]:
-    """Part classes into runs, in their order, of at most ``limit`` tokens each, or of one class."""
+    """Split classes, in order, into runs of at most ``limit`` tokens or of one class."""
     begin = tokens = 0
     for index, length in enumerate((names.end + 1).tolist()):
         if index > begin and tokens + length > limit:
@@ -202,17 +203,17 @@ def _spans(names: NameTokens, limit: int) -> Iterator[tuple[int, int]]:
 def _attention_inputs(
     block: ResidualAttentionBlock, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Query, keys and values of ``x`` [N, L, D], each [N, heads, L, D / heads]."""
+    """Return query, keys and values of ``x`` [N, L, D], each [N, heads, L, D / heads]."""
     attention = block.attn
-    mixed = functional.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    projected = functional.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     query, keys, values = (
-        part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in mixed.chunk(3, dim=-1)
+        part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in projected.chunk(3, dim=-1)
     )
     return query, keys, values
 
 
-def _rest_of_block(block: ResidualAttentionBlock, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Output projection, both residuals and the feed-forward part of a block; ``seen`` is [N, heads, L, d]."""
-    x = x + block.ls_1(block.attn.out_proj(seen.transpose(1, 2).flatten(2)))
+def _rest_of_block(block: ResidualAttentionBlock, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    """Apply output projection, residuals and feed-forward part of a block to ``attended`` [N, heads, L, d]."""
+    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     out: torch.Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return out

@@ -64,7 +64,7 @@ class Classification(Job):
         from bimors_cli.pipeline.inference.predict import classify_tiles
 
         plan = self.plan
-        classifier = make_classifier(models, plan.bundle, plan.adapter, plan.options.labels, plan.templates)
+        classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
         for name, words in self.summary.unknown_words.items():
             log.warning("label %r: the model was not trained on %s", name, ", ".join(map(repr, words)))
         return partial(classify_tiles, plan, classifier)

@@ -79,7 +79,6 @@ def estimate(options: ClassifyOptions) -> Estimate:
 
     classifier = make_classifier(
         load_models(plan.bundle, device_names(options.device)[0], captions=options.captions),
-        plan.bundle,
         plan.adapter,
         options.labels,
         plan.templates,

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import OutputError
@@ -74,16 +73,15 @@ def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check)
     before, count = store.probabilities, len(store.probabilities)
     after = before
     log.info("refining the labels of %s tiles together", f"{count:,}")
-    features = _Asking.of(store.features, check)
     try:
         if count and plan.options.refine == "spatial":
             from bimors_cli.refine.spatial import spatial
 
-            after = spatial(features, before, store.neighbours)
+            after = spatial(store.features, before, store.neighbours, check)
         elif count:
             from bimors_cli.refine.transductive import transductive
 
-            after = transductive(features, before)
+            after = transductive(store.features, before, check)
     except MemoryError as error:
         raise OutputError(f"out of memory while refining {count:,} tiles", "use a machine with more memory") from error
     parts = [slice(begin, begin + _ROWS_AT_ONCE) for begin in range(0, count, _ROWS_AT_ONCE)]
@@ -113,22 +111,3 @@ def _voted(plan: Plan, store: ProbabilityStore, probabilities: npt.NDArray[Any])
                 if result.reason is None:
                     result = rank_labels(replace(result, caption=store.caption(nearest)), row, plan.options)
                 yield result
-
-
-class _Asking(np.ndarray[Any, np.dtype[Any]]):
-    """An array that asks, before each part that is taken of it, whether to go on.
-
-    Refining takes minutes for a million tiles, and reads the features of all of them, part by part, in each round.
-    """
-
-    _check: Check
-
-    @classmethod
-    def of(cls, values: npt.NDArray[Any], check: Check) -> _Asking:
-        array = values.view(cls)
-        array._check = check
-        return array
-
-    def __getitem__(self, place: Any) -> Any:
-        self._check()
-        return self.view(np.ndarray)[place]

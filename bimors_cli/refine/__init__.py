@@ -1,1 +1,1 @@
-"""Labels of all tiles, refined together; arrays only."""
+"""Joint refinement of the labels of all tiles; numpy only."""

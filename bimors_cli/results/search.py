@@ -171,7 +171,7 @@ def _encode_query(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
     except InputError as error:
         raise InputError("the query exceeds the context length of the model", "use fewer words") from error
-    feature: npt.NDArray[np.float32] = clip.read([f"{bundle.context} {words}."])[0].numpy()
+    feature: npt.NDArray[np.float32] = clip.encode_text([f"{bundle.context} {words}."])[0].numpy()
     return feature
 
 

@@ -14,6 +14,7 @@ from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram, training_curves
 from bimors_cli.metrics.scores import Scores, score
+from bimors_cli.options.heads import find_head
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.card import card
 from bimors_cli.training.examples.base import Examples
@@ -103,8 +104,8 @@ def _fill(
         folder,
         bundle,
         name=name,
-        head=options.head,
-        cache=options.cache or options.head == "cache",
+        head=options.choice.head,
+        cache=options.cache or find_head(options.head).needs_tip_adapter,
         labels=labels,
         temperature=results.temperature,
         training=description,
@@ -125,8 +126,8 @@ def _fill(
     training_curves(folder / "training.png", [_named(epoch) for epoch in epochs])
     split = next((name for name in ("test", "validation") if results.predictions.get(name)), None)
     if split is not None:
-        confusion_matrix(folder / "confusion.png", scores[split][options.head])
-        reliability_diagram(folder / "reliability.png", *results.predictions[split][options.head])
+        confusion_matrix(folder / "confusion.png", scores[split][options.choice.head])
+        reliability_diagram(folder / "reliability.png", *results.predictions[split][options.choice.head])
         charts |= {"confusion.png": f"Confusion on {split}", "reliability.png": f"Reliability on {split}"}
     (folder / "README.md").write_text(card(adapter, scores, charts, bundle), encoding="utf-8")
     for file in folder.iterdir():

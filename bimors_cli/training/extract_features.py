@@ -75,7 +75,7 @@ def encode_readable(
     for rows in _batches(len(examples)):
         images = {row: image for row in rows if (image := _read_image(examples, row, side)) is not None}
         if images:
-            batches.append(models.gather(torch.stack(list(images.values()))))
+            batches.append(models.encode(torch.stack(list(images.values()))))
             readable += list(images)
         advance(len(rows))
     if not batches:
@@ -135,7 +135,7 @@ def encode_crops(
                 for image in images.values():
                     torch.manual_seed(_seed(seed, view, image))
                     crops.append(crop(image))
-            batches.append(models.clip.see(torch.stack(crops).to(models.device)))
+            batches.append(models.clip.encode_image(torch.stack(crops).to(models.device)))
             advance(len(rows))
     return tuple(
         EncoderOutputs(

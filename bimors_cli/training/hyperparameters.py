@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-# Highest learning rate by head. bimors: of its published implementation; coop and cocoop: of theirs (Zhou et al. 2022).
-RATES: Final[Mapping[str, float]] = {"bimors": 0.009, "coop": 0.002, "cocoop": 0.002, "cache": 0.009, "linear": 0.009}
 
 
 @dataclass(frozen=True)
@@ -18,7 +13,7 @@ class HeadConfig:
     Attributes
     ----------
     head : str
-        One of `bimors_cli.bundle.adapter.TRAINABLE_HEADS`.
+        A ``stored_name`` of `bimors_cli.options.heads.HEADS`.
     cache : bool
         Whether the logits of a Tip-Adapter cache are added to those of the head.
     tokens : int, optional

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.heads import find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
 from bimors_cli.options.parse import expand_globs, parse_labels_file
 from bimors_cli.options.scene import SceneOptions
-from bimors_cli.training.hyperparameters import RATES, HeadConfig, TrainConfig
+from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 EPOCHS = Option("--epochs", "Number of training epochs.", metavar="N", panel=TRAINING, minimum=1)
 TRAINING_BATCH = Option("--batch-size", "Examples per training batch.", metavar="N", panel=TRAINING, minimum=1)
@@ -96,9 +96,10 @@ class FinetuneOptions(SceneOptions):
         str,
         Option(
             "--head",
-            f"Head to train: {', '.join(TRAINABLE_HEADS)}.",
+            f"Head to train: {head_names()}.",
+            metavar="NAME",
             panel=MODEL,
-            choices=dict.fromkeys(TRAINABLE_HEADS, ""),
+            complete="trained_heads",
         ),
     ] = "bimors"
     cache: Annotated[
@@ -141,6 +142,8 @@ class FinetuneOptions(SceneOptions):
 
     def check_combination(self) -> None:
         super().check_combination()
+        if not is_head(self.head):
+            raise InputError(f"--head {self.head}: unknown head", f"use one of {head_names()}")
         if len(self.sources) > 1 and self.polygons is None:
             raise InputError("several sources need --polygons", "give one folder, split file or layer")
         if (self.polygons is None) != (self.field is None):
@@ -150,9 +153,10 @@ class FinetuneOptions(SceneOptions):
             )
         if self.rate is not None and not 0 < self.rate < 1000:
             raise InputError(
-                f"--lr {self.rate}: not a learning rate", f"the default of {self.head} is {RATES[self.head]}"
+                f"--lr {self.rate}: not a learning rate",
+                f"the default of {self.head} is {find_head(self.head).learning_rate}",
             )
-        if self.freeze_caption_projection and self.head != "bimors":
+        if self.freeze_caption_projection and "frozen-projection" not in find_head(self.head).changes:
             raise InputError(f"--freeze-caption-projection has no effect with --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
@@ -160,10 +164,12 @@ class FinetuneOptions(SceneOptions):
     @property
     def choice(self) -> HeadConfig:
         """The head that is trained."""
-        return HeadConfig(self.head, self.cache, freeze_caption_projection=self.freeze_caption_projection)
+        return HeadConfig(
+            find_head(self.head).stored_name, self.cache, freeze_caption_projection=self.freeze_caption_projection
+        )
 
     @property
     def recipe(self) -> TrainConfig:
         """The training run that these options ask for."""
-        rate = RATES[self.head] if self.rate is None else self.rate
+        rate = find_head(self.head).learning_rate if self.rate is None else self.rate
         return TrainConfig(epochs=self.epochs, rate=rate, batch_size=self.batch_size, seed=self.seed)

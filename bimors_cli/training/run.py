@@ -106,14 +106,12 @@ def finetune(
     try:
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
-            encoded = _encode(models, bundle, examples, split, options, plan, checkpoint, progress)
+            encoded = _encode(models, examples, split, options, plan, checkpoint, progress)
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
-        training, head, temperature = _train(
-            models, bundle, examples, encoded.data, options, checkpoint, progress, stop
-        )
+        training, head, temperature = _train(models, examples, encoded.data, options, checkpoint, progress, stop)
         seconds["training"] = time.perf_counter() - clock
-        predictions = _predict(models, bundle, examples, encoded, options, head, temperature)
+        predictions = _predict(models, examples, encoded, options, head, temperature)
         results = Results(examples.labels.names, temperature, predictions, count_trained(training), split, seconds)
         save_adapter(output, bundle, examples, options, training, results, overwrite=replace)
         checkpoint.finish()
@@ -135,7 +133,7 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: F
         "bundle": bundle.sha256,
         "train": digest(split.train),
         "validation": digest(split.validation),
-        "head": options.head,
+        "head": options.choice.head,
         "cache": options.cache,
         "captions": options.captions,
         "freeze caption projection": options.freeze_caption_projection,
@@ -149,7 +147,6 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: F
 
 def _encode(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     split: FewShotSplit,
     options: FinetuneOptions,
@@ -157,7 +154,7 @@ def _encode(
     checkpoint: TrainingCheckpoint,
     progress: FinetuneProgress,
 ) -> _EncodedSplits:
-    side, device = bundle.image_size, models.device
+    side, device = models.bundle.image_size, models.device
     train, validation = examples.take(split.train), examples.take(split.validation)
     # The encoder outputs depend on these; with another head or learning rate they are used again.
     inputs = ("bundle", "train", "validation", "captions", "seed", "scene")
@@ -200,7 +197,6 @@ def _encode(
 
 def _train(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     data: TrainingData,
     options: FinetuneOptions,
@@ -209,7 +205,7 @@ def _train(
     stop: StopRequest,
 ) -> tuple[Training, Head, float]:
     config = options.recipe
-    training, head = init_training(options.choice, models, bundle, examples.labels, data, config)
+    training, head = init_training(options.choice, models, examples.labels, data, config)
     checkpoint.restore(training)
 
     def after_epoch(training: Training) -> None:
@@ -224,12 +220,12 @@ def _train(
 
     if data.validation is None:
         log.warning("no validation examples: the confidence is not calibrated")
-    return training, head, fit(training, head, data, config, bundle, after_epoch)
+    temperature = models.bundle.zero_shot_temperature
+    return training, head, fit(training, head, data, config, temperature, after_epoch)
 
 
 def _predict(
     models: FrozenModels,
-    bundle: Bundle,
     examples: Examples,
     encoded: _EncodedSplits,
     options: FinetuneOptions,
@@ -237,8 +233,9 @@ def _predict(
     temperature: float,
 ) -> Predictions:
     """Calibrated probabilities of both heads; the zero-shot head is that of `classify --head zero-shot`."""
+    bundle = models.bundle
     zero_shot = ZeroShotHead(models.clip, examples.labels, bundle.templates)
-    heads = {"zero-shot": (zero_shot, bundle.zero_shot_temperature), options.head: (head, temperature)}
+    heads = {"zero-shot": (zero_shot, bundle.zero_shot_temperature), options.choice.head: (head, temperature)}
     predictions: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
     for name, split in (("validation", encoded.data.validation), ("test", encoded.test)):
         if split is not None:

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, search
+from bimors_cli.options.heads import find_head
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
@@ -72,7 +72,7 @@ class Training:
 def predict_logits(head: Head, features: EncoderOutputs, batch_size: int = 64) -> torch.Tensor:
     """Logits of all examples, float32 [N, K]."""
     rows = torch.arange(len(features)).split(batch_size)
-    return torch.cat([head.logits(features.take(batch)).float() for batch in rows])
+    return torch.cat([head.forward(features.take(batch)).float() for batch in rows])
 
 
 def train(
@@ -118,7 +118,7 @@ def train(
         for batch in torch.randperm(len(views), generator=generator).split(config.batch_size):
             rows = batch.to(device)
             target, weight = views.target[rows], views.weight[rows]
-            logits = head.logits(features.take(rows)).float()
+            logits = head.forward(features.take(rows)).float()
             losses = functional.cross_entropy(logits / logit_temperature, target, reduction="none")
             loss = (losses * weight).sum() / weight.sum()
             training.optimiser.zero_grad(set_to_none=True)
@@ -171,7 +171,7 @@ class TrainingData:
 
 
 def init_training(
-    choice: HeadConfig, models: FrozenModels, bundle: Bundle, labels: Labels, data: TrainingData, config: TrainConfig
+    choice: HeadConfig, models: FrozenModels, labels: Labels, data: TrainingData, config: TrainConfig
 ) -> tuple[Training, Head]:
     """Make an untrained head and its training state before the first epoch.
 
@@ -180,6 +180,7 @@ def init_training(
     LabelsError, BundleError
         As `make_head`.
     """
+    bundle = models.bundle
     learner: nn.Module = make_learner(
         choice.head, models, bundle.context, classes=len(labels), tokens=choice.tokens, seed=config.seed
     )
@@ -189,7 +190,7 @@ def init_training(
         learner.caption_projection.requires_grad_(not choice.freeze_caption_projection)
     if choice.half:
         learner.half()
-    if choice.cache or choice.head == "cache":
+    if choice.cache or find_head(choice.head).needs_tip_adapter:
         scale = float(models.clip.scale) / bundle.zero_shot_temperature
         cache = TipAdapterCache.of(data.full_images.image_feature, data.train.target, len(labels), scale)
         learner.add_module("cache", cache.to(models.device))
@@ -202,7 +203,7 @@ def fit(
     head: Head,
     data: TrainingData,
     config: TrainConfig,
-    bundle: Bundle,
+    logit_temperature: float,
     after_epoch: Callable[[Training], None] = lambda training: None,
 ) -> float:
     """Train a head until the last epoch, and freeze it at its best epoch.
@@ -211,8 +212,10 @@ def fit(
     ----------
     training, head
         As `init_training` returns them; changed in place.
-    data, config, bundle
+    data, config
         As for `init_training`.
+    logit_temperature : float
+        As for `train`: the zero-shot head's temperature.
     after_epoch : callable
         As for `train`.
 
@@ -221,7 +224,6 @@ def fit(
     float
         The temperature, fitted on validation examples; without these it is the zero-shot head's temperature.
     """
-    logit_temperature = bundle.zero_shot_temperature
     train(head, training, data.train, data.validation, config, logit_temperature, after_epoch)
     learner = training.learner
     learner.load_state_dict(training.best)

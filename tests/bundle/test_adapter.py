@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS, WEIGHTS, open_adapter, write_adapter_manifest
+from bimors_cli.bundle.adapter import WEIGHTS, open_adapter, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.errors import BundleError
+from bimors_cli.options.heads import HEADS
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def write(folder: Path, bundle: Bundle, **values: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("head", "cache"), [(h, c) for h in TRAINABLE_HEADS for c in (True, False) if c or h != "cache"]
+    ("head", "cache"),
+    [(h.stored_name, c) for h in HEADS.values() for c in (True, False) if c or not h.needs_tip_adapter],
 )
 def test_what_is_written_is_read(folder: Path, tiny_bundle: Bundle, head: str, cache: bool) -> None:
     write(folder, tiny_bundle, head=head, cache=cache, training={"seed": "1"})

@@ -120,7 +120,7 @@ def test_models_load_from_a_fetched_bundle(hub: Hub, home: Path, tiny_bundle: Bu
 
     bundle = fetch(entry_for(tiny_bundle), home / "tiny")
     models = load_models(open_bundle(bundle.folder), "cpu")
-    assert models.clip.read(["forest"]).shape == (1, 32)
+    assert models.clip.encode_text(["forest"]).shape == (1, 32)
 
 
 def test_large_files_come_from_another_server_which_gets_no_token(

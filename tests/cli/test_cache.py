@@ -126,6 +126,6 @@ def test_finetune_takes_captions_from_it(tiny_bundle: Bundle, tmp_path: Path, mo
     def refuse(*_: object) -> None:
         raise AssertionError("a picture was described again")
 
-    monkeypatch.setattr(Captioner, "describe", refuse)
+    monkeypatch.setattr(Captioner, "caption", refuse)
     result = bimors(*command, "-o", "second", cwd=tmp_path)
     assert result.exit_code == 0, result.stderr

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS
 from bimors_cli.bundle.catalog import entries
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.cli.main import app
-from bimors_cli.evaluation.options import HEADS
 from bimors_cli.evaluation.protocols import PROTOCOLS
+from bimors_cli.options.heads import HEADS
 from bimors_cli.output.formats import FORMATS, find_format
 from bimors_cli.scene.stretch import parse_stretch
 
@@ -71,9 +70,9 @@ def test_adapters(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_what_is_offered_is_understood() -> None:
-    assert offered("bimors finetune --head ") == list(TRAINABLE_HEADS)
+    assert offered("bimors finetune --head ") == list(HEADS)
     assert offered("bimors classify --head z") == ["zero-shot"]
-    assert offered("bimors evaluate --heads ") == list(HEADS)
+    assert offered("bimors evaluate --heads ") == ["zero-shot", *HEADS]
     assert offered("bimors evaluate --heads coop,b") == ["coop,bimors"]
     assert "coop,coop" not in offered("bimors evaluate --heads coop,")
     assert offered("bimors evaluate --protocol ") == list(PROTOCOLS)

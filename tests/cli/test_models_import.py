@@ -93,7 +93,7 @@ def test_the_seed_brings_the_projection_back(room: Path, tiny_bundle: Bundle, ti
 
 def test_another_seed_is_refused(room: Path, tiny_bundle: Bundle) -> None:
     result = imported(room, tiny_bundle, "--official-seed", 6)
-    assert result.exit_code == 2 and "did not begin with the random numbers of seed 6" in result.stderr
+    assert result.exit_code == 2 and "was not trained with seed 6" in result.stderr
     assert not (room / "coast").exists()
     assert imported(room, tiny_bundle, "--official-seed", 0).exit_code == 2  # the published code takes 0 for none
 
@@ -108,9 +108,9 @@ def test_what_cannot_be_imported(room: Path, tiny_bundle: Bundle) -> None:
     (room / "hello.pth").write_bytes(b"hello")
     refused(1, "not a checkpoint", file="hello.pth")
     torch.save({"state_dict": {"visual.proj": torch.ones(2)}}, room / "clip.pth")
-    refused(1, "not a checkpoint of BiMoRS: lacks ctx", file="clip.pth")
+    refused(1, "not a checkpoint of BiMoRS: ctx is missing", file="clip.pth")
     torch.save(checkpoint(PromptLearnerWidths(0, 512, 768, 768)), room / "big.pth")
-    refused(1, "text width is 512, the bundle's 32", file="big.pth")
+    refused(1, "text width 512 does not match the bundle's 32", file="big.pth")
     (room / "labels.txt").write_text("forest\nriver")
     refused(2, "was trained on 3 classes, but 2 labels were given")
 

@@ -86,8 +86,8 @@ def test_scores_are_cosines_of_what_clip_sees_and_reads(folder: Path, tiny_bundl
         if (row, col) != (0, 1)
     }
     clip = Clip.load(tiny_bundle.part(CLIP))
-    features, _ = clip.see(torch.stack(list(pictures.values())))
-    wanted = dict(zip(pictures, (features @ clip.read(["a photo of a river."])[0]).tolist(), strict=True))
+    features, _ = clip.encode_image(torch.stack(list(pictures.values())))
+    wanted = dict(zip(pictures, (features @ clip.encode_text(["a photo of a river."])[0]).tolist(), strict=True))
     assert {hit["tile_id"] for hit in hits} == set(pictures)  # and not the tile without data
     assert [hit["rank"] for hit in hits] == list(range(1, 16))
     scores = [hit["score"] for hit in hits]

@@ -323,7 +323,7 @@ def test_without_heads_that_listen_no_captions_are_made(
 def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -> None:
     models = load_models(tiny_bundle, "cpu")
     pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen = models.gather(pictures)
+    seen = models.encode(pictures)
     deaf, blind, whole = parse_variants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
     muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
     heard = trials_module._ablate(seen, deaf, models)

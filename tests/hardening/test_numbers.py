@@ -102,7 +102,7 @@ def picture(classify: Classify, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes,
 
     with monkeypatch.context() as patch:
         patch.setattr(FrozenModels, "gather", watched)
-        patch.setattr(device, "MOST_WORKERS", 1)  # so that pictures come in the order of the grid
+        patch.setattr(device, "MAX_WORKERS", 1)  # so that pictures come in the order of the grid
         calm = rows(classify("calm.gpkg", batch_size=4, caption_cache=False).output)
     return seen[5].numpy().tobytes(), calm
 
@@ -267,7 +267,7 @@ def assert_near(one: geopandas.GeoDataFrame, other: geopandas.GeoDataFrame, tole
 def test_threads_that_look_at_once_see_their_own_pictures(tiny_models: FrozenModels) -> None:
     """Of the image tower every thread gets the tokens of its pictures, not of those that another one put in."""
     pictures = [torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8) for _ in range(60)]
-    calm = [tiny_models.clip.see(each) for each in pictures]
+    calm = [tiny_models.clip.encode_image(each) for each in pictures]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(tiny_models.clip.see, pictures))
     for one, other in zip(calm, found, strict=True):

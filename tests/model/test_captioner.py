@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from bimors_cli.errors import BundleError
-from bimors_cli.model.captioner import NEW_TOKENS, Captioner
+from bimors_cli.model.captioner import Captioner
 from tests.bundles import tokenizer
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -91,16 +91,16 @@ def test_a_caption_is_what_the_model_says_after_its_prompt(kind: str, tmp_path: 
         return asked["ids"]
 
     inner.generate = watched
-    captions = captioner.describe(pictures)
+    captions = captioner.caption(pictures)
     inner.generate = generate
     ids, prompt = asked["ids"], captioner.prompt_length
     assert prompt == {"t5": 1, "opt": 5, "blip": 1}[kind]
-    assert prompt < ids.shape[1] <= prompt + NEW_TOKENS
+    assert prompt < ids.shape[1] <= prompt + captioner.max_new_tokens
     starts = {"t5": 0, "opt": captioner.tokenizer.bos_token_id, "blip": len(captioner.tokenizer)}
     assert set(ids[:, prompt - 1].tolist()) == {starts[kind]}
     assert captions == [c.strip() for c in captioner.tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]
     assert all("<image>" not in caption for caption in captions)
-    assert [captioner.describe(picture[None])[0] for picture in pictures] == captions
+    assert [captioner.caption(picture[None])[0] for picture in pictures] == captions
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +117,7 @@ def test_files_that_say_shared_weights_twice(kind: str, tmp_path: Path) -> None:
 
 def test_an_empty_caption_is_legal(tmp_path: Path) -> None:
     captioner = Captioner.load(saved("blip", tmp_path, ends=True))
-    assert captioner.describe(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)) == ["", ""]
+    assert captioner.caption(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)) == ["", ""]
 
 
 @pytest.mark.parametrize("kind", ["opt", "blip"])
@@ -155,10 +155,10 @@ def test_a_captioner_that_does_not_know_how_to_begin(change: str, said: str, tmp
 def test_a_picture_whose_numbers_are_lost_has_no_caption(kind: str, tmp_path: Path) -> None:
     captioner = Captioner.load(saved(kind, tmp_path))
     pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
-    first, _, last = captioner.describe(pictures)
+    first, _, last = captioner.caption(pictures)
 
     def overflow(_module: Any, _inputs: Any, output: Any) -> None:
         output.last_hidden_state[1] = torch.nan
 
     captioner.model.vision_model.register_forward_hook(overflow)
-    assert captioner.describe(pictures) == [first, None, last]
+    assert captioner.caption(pictures) == [first, None, last]

@@ -21,7 +21,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip, build_clip
-from bimors_cli.model.loading import fill, unfilled
+from bimors_cli.model.loading import load_into, skip_init
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 
 LOADERS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -48,9 +48,9 @@ def first(tensors: Tensors) -> str:
 
 
 DAMAGES: dict[str, tuple[Callable[[Tensors], object], str]] = {
-    "missing": (lambda t: t.pop(first(t)), "lacks "),
-    "unexpected": (lambda t: t.update(third_tower=torch.ones(2)), "holds an unexpected third_tower"),
-    "shape": (lambda t: t.update({first(t): t[first(t)][:, 1:].contiguous()}), "where the configuration says"),
+    "missing": (lambda t: t.pop(first(t)), "missing tensor "),
+    "unexpected": (lambda t: t.update(third_tower=torch.ones(2)), "unexpected tensor third_tower"),
+    "shape": (lambda t: t.update({first(t): t[first(t)][:, 1:].contiguous()}), "the configuration has"),
     "dtype": (lambda t: t.update({first(t): t[first(t)].to(torch.int32)}), "is I32, not floating point"),
     "nan": (lambda t: t[first(t)].view(-1)[:1].fill_(float("nan")), "not finite"),
     "infinite": (lambda t: t[first(t)].view(-1)[-1:].fill_(float("inf")), "not finite"),
@@ -74,7 +74,7 @@ def test_a_file_that_is_cut_or_gone(part: str, copy: Path) -> None:
     load, file = LOADERS[part]
     path = copy / part / file
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(BundleError, match="not a safetensors file, or a damaged one"):
+    with pytest.raises(BundleError, match="not a safetensors file, or damaged"):
         load(copy / part)
     path.unlink()
     with pytest.raises(BundleError, match=f"{file}: missing"):
@@ -118,14 +118,14 @@ def test_shards(copy: Path) -> None:
 
     shard = sorted(folder.glob("model-*"))[1]
     change(shard, DAMAGES["shape"][0])
-    with pytest.raises(BundleError, match=f"{shard.name}: .* where the configuration says"):
+    with pytest.raises(BundleError, match=f"{shard.name}: .* the configuration has"):
         Captioner.load(folder)
     shard.unlink()
     with pytest.raises(BundleError, match=f"{shard.name}: missing"):
         Captioner.load(folder)
     for name in ("../model.safetensors", "/etc/passwd", "model.bin"):
         index.write_text(json.dumps({"weight_map": {"a": name}}))
-        with pytest.raises(BundleError, match="not a safetensors file beside it"):
+        with pytest.raises(BundleError, match="not the name of a safetensors file"):
             Captioner.load(folder)
     index.write_text("[]")
     with pytest.raises(BundleError, match="damaged"):
@@ -176,7 +176,7 @@ def test_either_place_of_the_image_processor(copy: Path) -> None:
     (path.parent / "processor_config.json").write_text(json.dumps({"image_processor": content, "num_query_tokens": 4}))
     assert Captioner.load(copy / CAPTIONER).preprocessing == before
     (path.parent / "processor_config.json").write_text("{}")
-    with pytest.raises(BundleError, match="no image_processor"):
+    with pytest.raises(BundleError, match="image_processor is missing"):
         Captioner.load(copy / CAPTIONER)
 
 
@@ -232,7 +232,7 @@ def test_bert_without_a_layer_is_not_made_up(copy: Path) -> None:
     folder = copy / CAPTION_ENCODER
     small_bert(BertForPreTraining).save_pretrained(folder)
     change(folder / "model.safetensors", lambda t: [t.pop(name) for name in list(t) if ".layer.1." in name])
-    with pytest.raises(BundleError, match=r"lacks encoder.layer.1.* and \d+ more"):
+    with pytest.raises(BundleError, match=r"missing tensor encoder.layer.1.* and \d+ more"):
         CaptionEncoder.load(folder)
 
 
@@ -244,9 +244,9 @@ class NoDraws(TorchFunctionMode):
 
 def test_nothing_is_drawn_for_weights_that_are_loaded(tiny_bundle: Bundle) -> None:
     config = json.loads((tiny_bundle.part(CLIP) / "open_clip_config.json").read_text())["model_cfg"]
-    with NoDraws(), unfilled():
+    with NoDraws(), skip_init():
         model = build_clip(config)
-    fill(model, tiny_bundle.part(CLIP) / "open_clip_model.safetensors")
+    load_into(model, tiny_bundle.part(CLIP) / "open_clip_model.safetensors")
     built = build_clip(config)
     assert {n: (t.shape, t.dtype) for n, t in model.named_buffers()} == {
         n: (t.shape, t.dtype) for n, t in built.named_buffers()
@@ -272,7 +272,7 @@ def test_openais_tokenizer_comes_with_open_clip(tmp_path: Path, monkeypatch: pyt
     save_file(state | about, tmp_path / "open_clip_model.safetensors")
     clip = Clip.load(tmp_path)
     assert clip.tokenize(["a photo"])[0, :5].tolist() == [49406, 320, 1125, 49407, 0]
-    feature, tokens = clip.see(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
+    feature, tokens = clip.encode_image(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
     assert feature.shape == (2, 24) and tokens.shape == (2, 10, 80) and clip.patch_width == 80
     learned = clip.text_tower()
     assert (learned.width, learned.context_length, learned.start_id) == (32, 20, 49406)

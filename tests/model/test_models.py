@@ -35,7 +35,7 @@ def widths(models: FrozenModels) -> PromptLearnerWidths:
 
 def test_patch_tokens_are_those_of_the_last_block_before_the_norm(tiny_models: FrozenModels) -> None:
     clip = tiny_models.clip
-    feature, tokens = clip.see(pictures(2))
+    feature, tokens = clip.encode_image(pictures(2))
     assert tokens.shape == (2, 17, 48)  # 4 x 4 patches and the class token
     visual = clip.model.visual
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_timm_towers_give_patch_tokens_and_open_clips_feature(trunk: str) -> Non
         "text_cfg": {"width": 32, "heads": 4, "layers": 1},
     }
     clip = Clip(build_clip(config), open_clip.get_tokenizer("ViT-B-16"), Preprocessing.of(224, [0, 0, 0], [1, 1, 1]))
-    feature, tokens = clip.see(pictures(1, 224))
+    feature, tokens = clip.encode_image(pictures(1, 224))
     assert tokens.ndim == 3 and tokens.shape[2] == clip.patch_width and tokens.shape[1] >= 49
     with torch.no_grad():
         theirs = clip.model.encode_image(pictures(1, 224) / 255, normalize=True)
@@ -61,28 +61,28 @@ def test_timm_towers_give_patch_tokens_and_open_clips_feature(trunk: str) -> Non
 def test_an_untrained_adapter_gives_the_zero_shot_answer(tiny_models: FrozenModels) -> None:
     clip = tiny_models.clip
     learner = PromptLearner(widths(tiny_models), clip.embed_words("a photo of a"))
-    evidence = tiny_models.gather(pictures(3))
+    evidence = tiny_models.encode(pictures(3))
     with torch.no_grad():
-        learned = BimorsHead(clip, LABELS, learner).logits(evidence)
-    zero_shot = ZeroShotHead(clip, LABELS, ["a photo of a {}."]).logits(evidence)
+        learned = BimorsHead(clip, LABELS, learner).forward(evidence)
+    zero_shot = ZeroShotHead(clip, LABELS, ["a photo of a {}."]).forward(evidence)
     torch.testing.assert_close(learned, zero_shot, rtol=0, atol=1e-4)
 
 
 def test_several_templates_are_averaged(tiny_models: FrozenModels) -> None:
-    clip, evidence = tiny_models.clip, tiny_models.gather(pictures(3))
+    clip, evidence = tiny_models.clip, tiny_models.encode(pictures(3))
     templates = ["a photo of a {}.", "{} from above", "green {} near water."]
     features = torch.stack(
-        [clip.read([t.replace("{}", name.replace("_", " ")) for name in LABELS.names]) for t in templates]
+        [clip.encode_text([t.replace("{}", name.replace("_", " ")) for name in LABELS.names]) for t in templates]
     )
     text = torch.nn.functional.normalize(features.mean(dim=0), dim=-1)
-    answer = ZeroShotHead(clip, LABELS, templates).logits(evidence)
+    answer = ZeroShotHead(clip, LABELS, templates).forward(evidence)
     torch.testing.assert_close(answer, clip.scale * evidence.image_feature @ text.T, rtol=0, atol=1e-5)
-    one = ZeroShotHead(clip, LABELS, templates[:1]).logits(evidence)
+    one = ZeroShotHead(clip, LABELS, templates[:1]).forward(evidence)
     assert torch.equal(one, clip.scale * evidence.image_feature @ features[0].T)
     # Of a label's names each is read in all templates, and the nearest answers.
     joined = ZeroShotHead(clip, Labels.of(["forest | port", "bare land | dense_residential"]), templates)
     expected = torch.stack((answer[:, [0, 3]].amax(dim=1), answer[:, [1, 2]].amax(dim=1)), dim=1)
-    torch.testing.assert_close(joined.logits(evidence), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(joined.forward(evidence), expected, rtol=0, atol=1e-5)
 
 
 def test_a_tower_that_cannot_take_learned_prompts_reads_templates_as_well(
@@ -95,8 +95,8 @@ def test_a_tower_that_cannot_take_learned_prompts_reads_templates_as_well(
         raise BundleError("not causal")
 
     monkeypatch.setattr(clip, "text_tower", refuse)
-    assert torch.equal(clip.encode_short_text(texts), clip.read(texts))
-    torch.testing.assert_close(short, clip.read(texts), rtol=0, atol=1e-6)
+    assert torch.equal(clip.encode_short_text(texts), clip.encode_text(texts))
+    torch.testing.assert_close(short, clip.encode_text(texts), rtol=0, atol=1e-6)
 
 
 def test_a_label_with_braces_is_read_as_it_is(tiny_models: FrozenModels) -> None:
@@ -109,12 +109,12 @@ def test_caption_and_patch_tokens_both_move_a_trained_head(tiny_models: FrozenMo
     learner = PromptLearner(widths(tiny_models), tiny_models.clip.embed_words("a photo of a"))
     torch.nn.init.normal_(learner.attention.out_proj.weight, std=0.5)
     head = BimorsHead(tiny_models.clip, LABELS, learner)
-    evidence = tiny_models.gather(pictures(2))
+    evidence = tiny_models.encode(pictures(2))
     with torch.no_grad():
-        before = head.logits(evidence)
+        before = head.forward(evidence)
         said = tiny_models.caption_encoder.embed(["many green trees", "a port"])
-        other_caption = head.logits(replace(evidence, caption_embedding=said))
-        other_patches = head.logits(replace(evidence, patch_tokens=evidence.patch_tokens.flip(0)))
+        other_caption = head.forward(replace(evidence, caption_embedding=said))
+        other_patches = head.forward(replace(evidence, patch_tokens=evidence.patch_tokens.flip(0)))
     assert (before - other_caption).abs().max() > 1e-3
     assert (before - other_patches).abs().max() > 1e-3
 
@@ -122,7 +122,7 @@ def test_caption_and_patch_tokens_both_move_a_trained_head(tiny_models: FrozenMo
 def test_every_part_of_the_prompt_learner_is_trained(tiny_models: FrozenModels) -> None:
     learner = PromptLearner(widths(tiny_models), tiny_models.clip.embed_words("a photo of a"))
     torch.nn.init.normal_(learner.attention.out_proj.weight, std=0.5)
-    BimorsHead(tiny_models.clip, LABELS, learner).logits(tiny_models.gather(pictures(2)))[:, 0].sum().backward()
+    BimorsHead(tiny_models.clip, LABELS, learner).forward(tiny_models.encode(pictures(2)))[:, 0].sum().backward()
     # A bias before a softmax over keys shifts all of them alike, so the keys' bias has no gradient by nature.
     still = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert still == []
@@ -130,8 +130,8 @@ def test_every_part_of_the_prompt_learner_is_trained(tiny_models: FrozenModels) 
 
 def test_a_batch_gives_what_single_pictures_give(tiny_models: FrozenModels) -> None:
     images = pictures(5)
-    batch = tiny_models.gather(images)
-    single = concatenate([tiny_models.gather(images[i : i + 1]) for i in range(5)])
+    batch = tiny_models.encode(images)
+    single = concatenate([tiny_models.encode(images[i : i + 1]) for i in range(5)])
     assert batch.captions == single.captions
     torch.testing.assert_close(batch.caption_embedding, single.caption_embedding, rtol=0, atol=1e-5)
     torch.testing.assert_close(batch.image_feature, single.image_feature, rtol=0, atol=1e-5)
@@ -148,13 +148,11 @@ def test_padding_takes_no_part_in_the_caption_embedding(tiny_models: FrozenModel
 
 def test_captions_have_at_most_sixteen_tokens(tiny_models: FrozenModels) -> None:
     captioner = tiny_models.captioner
-    for caption in captioner.describe(pictures(3)):
+    for caption in captioner.caption(pictures(3)):
         assert isinstance(caption, str)
     with torch.no_grad():
         pixels = prepare(pictures(3), captioner.preprocessing, torch.float32)
-        from bimors_cli.model.captioner import NEW_TOKENS
-
-        assert captioner.model.generate(pixel_values=pixels, max_new_tokens=NEW_TOKENS).shape[1] <= 16
+        assert captioner.model.generate(pixel_values=pixels, max_new_tokens=captioner.max_new_tokens).shape[1] <= 16
 
 
 def test_a_label_longer_than_the_context_is_refused_by_its_line(tiny_models: FrozenModels) -> None:
@@ -170,7 +168,9 @@ def test_templates_and_labels_that_are_too_long_are_refused(tiny_models: FrozenM
     with pytest.raises(LabelsError, match=r"labels\.txt, line 3: the label is too long for 'a green ") as caught:
         clip.prompts(labels, ["a {}.", "a " + "green " * 20 + "{}."])
     assert len(caught.value.message) < 200
-    with pytest.raises(InputError, match=r"the template 'very very .* is too long: this model reads 77 word pieces"):
+    with pytest.raises(
+        InputError, match=r"the template 'very very .* is too long: it exceeds the model's limit of 77 tokens"
+    ):
         clip.prompts(LABELS, ["a {}.", "very " * 90 + "green {}."])
     # All of the context length may be used.
     fits = [n for n in range(60, 90) if clip._tokens(["port " * n])[1][0] < 77]
@@ -236,13 +236,13 @@ def test_half_precision_goes_all_the_way(tiny_bundle: Bundle, tiny_models: Froze
     """What a GPU runs in: bfloat16 for the frozen models, float32 for the learner and the cosines."""
     half = load_models(tiny_bundle, "cpu").place(torch.device("cpu"), torch.bfloat16)
     learner = PromptLearner(widths(half), tiny_models.clip.embed_words("a photo of a"))
-    evidence = half.gather(pictures(3))
+    evidence = half.encode(pictures(3))
     assert evidence.image_feature.dtype == evidence.caption_embedding.dtype == torch.float32
     with torch.no_grad():
-        low = BimorsHead(half.clip, LABELS, learner).logits(evidence)
-        full = BimorsHead(tiny_models.clip, LABELS, learner).logits(tiny_models.gather(pictures(3)))
+        low = BimorsHead(half.clip, LABELS, learner).forward(evidence)
+        full = BimorsHead(tiny_models.clip, LABELS, learner).forward(tiny_models.encode(pictures(3)))
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, full, rtol=0, atol=0.6)
     torch.testing.assert_close(
-        ZeroShotHead(half.clip, LABELS, ["a photo of a {}."]).logits(evidence), low, rtol=0, atol=0.3
+        ZeroShotHead(half.clip, LABELS, ["a photo of a {}."]).forward(evidence), low, rtol=0, atol=0.3
     )

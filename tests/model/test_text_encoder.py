@@ -75,9 +75,9 @@ def test_memory_budget_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     text = TextTower(tower(torch.float64), start_id=7)
     context = torch.randn(5, CONTEXT, 32, dtype=torch.float64)
     whole = text(context, names([1, 5, 2, 4]))
-    monkeypatch.setitem(text_path.BYTES_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(text_path.MAX_ACTIVATION_BYTES, "cpu", 1)
     torch.testing.assert_close(text(context, names([1, 5, 2, 4])), whole, rtol=0, atol=1e-13)
-    monkeypatch.setattr(text_path, "SEQUENCE", 6)
+    monkeypatch.setattr(text_path, "MAX_SEQUENCE", 6)
     torch.testing.assert_close(text(context, names([1, 5, 2, 4])), whole, rtol=0, atol=1e-13)
 
 

@@ -197,7 +197,7 @@ def test_nothing_is_written_into_what_is_given() -> None:
         np.testing.assert_array_equal(values, expected)
 
 
-@pytest.mark.parametrize("constant, value", [("GREATEST", 0.8), ("GREATEST", 0.95), ("ROUNDS", 5), ("ROUNDS", 20)])
+@pytest.mark.parametrize("constant, value", [("MAX_WEIGHT", 0.8), ("MAX_WEIGHT", 0.95), ("ROUNDS", 5), ("ROUNDS", 20)])
 def test_the_constants_are_not_tuned(constant: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     features, text, truth, near, _ = made_map(6, noise=2.0)
     expected = right(spatial(features, text, near), truth)
@@ -230,19 +230,19 @@ def test_always_probabilities(
 @pytest.mark.parametrize(
     "near, line",
     [
-        pytest.param(np.zeros((3, 8), np.int64), "do not fit 4 tiles", id="fewer"),
-        pytest.param(np.zeros(4, np.int64), "do not fit 4 tiles", id="a vector"),
-        pytest.param(np.zeros((4, 8)), "float64, not signed integers", id="floats"),
-        pytest.param(np.zeros((4, 8), np.uint8), "uint8, not signed integers", id="unsigned"),
-        pytest.param(np.full((4, 8), 4), "no row: it is below -1, or not below 4", id="behind the last"),
-        pytest.param(np.full((4, 8), -2), "no row", id="below -1"),
+        pytest.param(np.zeros((3, 8), np.int64), "with N = 4", id="fewer"),
+        pytest.param(np.zeros(4, np.int64), "with N = 4", id="a vector"),
+        pytest.param(np.zeros((4, 8)), "must be signed integers, not float64", id="floats"),
+        pytest.param(np.zeros((4, 8), np.uint8), "must be signed integers, not uint8", id="unsigned"),
+        pytest.param(np.full((4, 8), 4), "row indices from -1 to 3", id="behind the last"),
+        pytest.param(np.full((4, 8), -2), "row indices from -1 to 3", id="below -1"),
     ],
 )
 def test_what_is_refused(near: Any, line: str) -> None:
     with pytest.raises(ValueError, match=line) as caught:
         spatial(np.eye(4), np.full((4, 2), 0.5), near)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="do not fit text probabilities"):
+    with pytest.raises(ValueError, match="and text probabilities"):
         spatial(np.eye(4), np.full((3, 2), 0.5), near)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 
 import bimors_cli
 from bimors_cli.refine import arrays as blocks
-from bimors_cli.refine import nearest_neighbours as lookalikes
+from bimors_cli.refine import nearest_neighbours
 from bimors_cli.refine.mixture import Rounds
+from bimors_cli.refine.spatial import spatial
 from bimors_cli.refine.transductive import transductive
 from tests.refine.scenes import Array, around, clusters, ece, less_calibrated, many, peak, right, softmax
 
@@ -66,8 +69,8 @@ def test_one_label() -> None:
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_order_of_the_tiles_does_not_matter(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not exact:
-        monkeypatch.setattr(lookalikes, "EXACT", 100)
-        monkeypatch.setattr(lookalikes, "CELLS", 8)
+        monkeypatch.setattr(nearest_neighbours, "EXACT", 100)
+        monkeypatch.setattr(nearest_neighbours, "CELLS", 8)
     features, text, _ = clusters(500, seed=3)
     order = np.random.default_rng(0).permutation(500)
     refined = transductive(features, text)
@@ -86,8 +89,8 @@ def test_twins_do_not_outvote_the_others() -> None:
 def test_searching_cells_finds_what_searching_all_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     features, text, truth = clusters(2000)
     everywhere = transductive(features, text)
-    monkeypatch.setattr(lookalikes, "EXACT", 100)
-    monkeypatch.setattr(lookalikes, "CELLS", 16)
+    monkeypatch.setattr(nearest_neighbours, "EXACT", 100)
+    monkeypatch.setattr(nearest_neighbours, "CELLS", 16)
     cells = transductive(features, text)
     assert (cells.argmax(axis=1) == everywhere.argmax(axis=1)).mean() > 0.99
     assert right(cells, truth) > 0.97
@@ -155,17 +158,19 @@ def broken() -> list[Any]:
         return changed
 
     return [
-        pytest.param(change(good, np.nan), text, "image features hold a number that is not finite", id="nan feature"),
-        pytest.param(change(good, np.inf), text, "image features hold a number that is not finite", id="inf feature"),
-        pytest.param(good, change(text, np.nan), "text probabilities hold a number that is not finite", id="nan text"),
-        pytest.param(good, change(text, -np.inf), "text probabilities hold a number that is not", id="inf text"),
+        pytest.param(change(good, np.nan), text, "image features contain a value that is not finite", id="nan feature"),
+        pytest.param(change(good, np.inf), text, "image features contain a value that is not finite", id="inf feature"),
+        pytest.param(
+            good, change(text, np.nan), "text probabilities contain a value that is not finite", id="nan text"
+        ),
+        pytest.param(good, change(text, -np.inf), "text probabilities contain a value that is not", id="inf text"),
         pytest.param(good, change(text, 0.6), "does not sum to 1", id="sum"),
-        pytest.param(good, np.tile([1.5, -0.5], (4, 1)), "a number is negative", id="negative"),
-        pytest.param(good[:3], text, "do not fit", id="fewer features"),
-        pytest.param(good[0], text, "do not fit", id="a vector"),
-        pytest.param(good, text[:, :0], "do not fit", id="no label"),
-        pytest.param(good[:, :0], text, "do not fit", id="no feature"),
-        pytest.param(good.astype(int), text, "int64, not floating-point", id="integers"),
+        pytest.param(good, np.tile([1.5, -0.5], (4, 1)), "a negative value", id="negative"),
+        pytest.param(good[:3], text, r"must be \[N, D\] and \[N, K\]", id="fewer features"),
+        pytest.param(good[0], text, r"must be \[N, D\] and \[N, K\]", id="a vector"),
+        pytest.param(good, text[:, :0], r"must be \[N, D\] and \[N, K\]", id="no label"),
+        pytest.param(good[:, :0], text, r"must be \[N, D\] and \[N, K\]", id="no feature"),
+        pytest.param(good.astype(int), text, "must be floating point, not int64", id="integers"),
     ]
 
 
@@ -242,3 +247,28 @@ def test_many_tiles(tiles: int, tmp_path: Path) -> None:
     assert right(refined, truth) > right(text, truth) + 0.1
     # The map's own pages, then twice 128 directions, two assignments, neighbours with their cosines, and 300 MiB.
     assert grown < tiles * (2 * 512 + 4 * (2 * 128 + 2 * 19 + 3 * 5)) + 300 * 2**20
+
+
+class Stopped(Exception):
+    """Raised by a check."""
+
+
+@pytest.mark.parametrize("refine", [transductive, spatial])
+def test_a_check_is_called_before_each_block(refine: Callable[..., Array], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 16)
+    features, text, _ = clusters(50)
+    near = [] if refine is transductive else [np.full((len(text), 8), -1)]
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+
+    np.testing.assert_array_equal(refine(features, text, *near, count), refine(features, text, *near))
+    assert calls >= 16 * math.ceil(len(text) / 16)
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        refine(features, text, *near, stop)

@@ -53,7 +53,7 @@ def test_transductive(found: Found) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    "constant, factor", [("EVIDENCE", 0.7), ("EVIDENCE", 1.5), ("PULL", 0.7), ("PULL", 1.4), ("ROUNDS", 2)]
+    "constant, factor", [("TEMPER", 0.7), ("TEMPER", 1.5), ("TEXT_WEIGHT", 0.7), ("TEXT_WEIGHT", 1.4), ("ROUNDS", 2)]
 )
 def test_the_constants_are_not_tuned(
     found: Found, constant: str, factor: float, monkeypatch: pytest.MonkeyPatch

@@ -62,9 +62,9 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
     validation = evidence(features[checked]), target[checked]
     base = right(plain, evidence(features[tested]), target[tested])
     own = [[label] for label in range(count)]
-    for head in ("cache", "linear"):
+    for head in ("tip-adapter", "linear"):
         learner: nn.Module = nn.Module()
-        if head == "cache":
+        if head == "tip-adapter":
             learner.add_module("cache", TipAdapterCache.of(features[learned], target[learned], count))
             answerer: object = TipAdapterHead(plain, learner.get_submodule("cache"), own)  # type: ignore[arg-type]
         else:

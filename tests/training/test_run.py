@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS, open_adapter
+from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, Interrupted, OutputExistsError
 from bimors_cli.labels import Labels
+from bimors_cli.options.heads import HEADS
 from bimors_cli.pipeline.inference.load import load_models, make_classifier
 from bimors_cli.training import run as run_module
 from bimors_cli.training.options import FinetuneOptions
@@ -43,16 +44,17 @@ def options(data: Path, bundle: Bundle, output: Path, **other: object) -> Finetu
     return FinetuneOptions(sources=(str(data),), **chosen)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+@pytest.mark.parametrize("head", HEADS)
 def test_every_head_gives_an_adapter_that_opens(head: str, data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", head=head))
     adapter = open_adapter(tmp_path / "coast", tiny_bundle)
-    assert (adapter.head, adapter.labels, adapter.cache) == (head, ("beach", "forest", "river"), head == "cache")
+    stored = HEADS[head].stored_name
+    assert (adapter.head, adapter.labels, adapter.cache) == (stored, ("beach", "forest", "river"), stored == "cache")
     assert summary.examples == {"beach": 4, "forest": 4, "river": 4} and summary.validation == 12
-    assert set(summary.scores["validation"]) == {"zero-shot", head}
+    assert set(summary.scores["validation"]) == {"zero-shot", stored}
     metrics = json.loads((tmp_path / "coast" / "metrics.json").read_text())
     assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2, 3]
-    assert metrics["validation"][head]["accuracy"]["of"] == 12
+    assert metrics["validation"][stored]["accuracy"]["of"] == 12
     card = (tmp_path / "coast" / "README.md").read_text()
     assert "beach, forest, river" in card and str(data) in card
     for name in ("training.png", "confusion.png", "reliability.png"):
@@ -116,9 +118,9 @@ def test_a_class_whose_name_has_a_bar(tiny_bundle: Bundle, tmp_path: Path) -> No
         adapter = open_adapter(tmp_path / head, tiny_bundle)
         assert adapter.labels == ("forest|woodland", "lake")
         models = load_models(tiny_bundle, "cpu")
-        evidence = models.gather(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+        evidence = models.encode(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
         answers = [
-            make_classifier(models, tiny_bundle, adapter, labels).head.logits(evidence)
+            make_classifier(models, adapter, labels).head.forward(evidence)
             for labels in (Labels.literal(adapter.labels), Labels.of(["trees | Woodland", "lake"]))
         ]
         if head == "linear":

@@ -14,11 +14,12 @@ from bimors_cli.errors import JournalError, OutputExistsError
 from bimors_cli.labels import Labels
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
-from bimors_cli.model.heads.registry import HEADS, make_head, make_learner
+from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache
+from bimors_cli.options.heads import HEADS
 from bimors_cli.training.calibration import fit_temperature
 from bimors_cli.training.checkpoint import TrainingCheckpoint
-from bimors_cli.training.hyperparameters import RATES, TrainConfig
+from bimors_cli.training.hyperparameters import TrainConfig
 from bimors_cli.training.train import Training, TrainViews, predict_logits, train
 
 LABELS = Labels.of(["forest", "river", "beach"])
@@ -28,7 +29,7 @@ RECIPE = TrainConfig(epochs=4, rate=0.05, batch_size=4)
 @pytest.fixture(scope="module")
 def features(tiny_models: FrozenModels) -> EncoderOutputs:
     pictures = torch.randint(0, 256, (12, 3, 40, 40), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
-    return tiny_models.gather(pictures)
+    return tiny_models.encode(pictures)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def material(features: EncoderOutputs) -> TrainViews:
 
 def begin(kind: str, models: FrozenModels, bundle: Bundle, material: TrainViews) -> tuple[Training, Head]:
     learner = make_learner(kind, models, bundle.context, classes=3, seed=1)
-    if kind == "cache":
+    if kind == "tip-adapter":
         learner.add_module("cache", TipAdapterCache.of(material.views[0].image_feature, material.target, 3))
     head = make_head(kind, models.clip, LABELS, learner, words=bundle.context, trained=LABELS.names)
     return Training.create(learner, RECIPE), head
@@ -50,7 +51,7 @@ def test_every_head_learns(kind: str, tiny_models: FrozenModels, tiny_bundle: Bu
     # Random pictures of random towers: that most of them are of one class is all that every head can learn.
     material = dataclasses.replace(material, target=torch.tensor([0] * 9 + [1, 1, 2]))
     training, head = begin(kind, tiny_models, tiny_bundle, material)
-    train(head, training, material, None, dataclasses.replace(RECIPE, epochs=12, rate=RATES[kind]))
+    train(head, training, material, None, dataclasses.replace(RECIPE, epochs=12, rate=HEADS[kind].learning_rate))
     assert training.epochs[-1].loss < training.epochs[0].loss
     assert training.best_epoch == 12  # without validation the last one
 
@@ -68,7 +69,7 @@ class Cut(Exception):
     """A run that dies."""
 
 
-@pytest.mark.parametrize("kind", ["bimors", "cache"])
+@pytest.mark.parametrize("kind", ["bimors", "tip-adapter"])
 def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     kind: str,
     tiny_models: FrozenModels,
@@ -133,7 +134,6 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     rates = [TrainConfig().rate_in(epoch) for epoch in range(10)]
     assert rates[0] == 1e-5 and rates[1] == 0.009
     assert all(a > b for a, b in pairwise(rates[1:])) and rates[-1] > 0
-    assert set(RATES) == set(HEADS)
 
 
 def test_the_temperature_is_the_one_that_was_put_in() -> None:

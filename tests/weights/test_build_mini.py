@@ -83,7 +83,7 @@ def test_one_command_builds_a_bundle_with_its_card(imagery: Path, tmp_path: Path
     bundle = open_bundle(tmp_path / "mini")
     adapter = open_adapter(bundle.part(ADAPTER), bundle)
     models = load_models(bundle, "cpu")
-    make_classifier(models, bundle, adapter, Labels.of(["river", "beach"]))
+    make_classifier(models, adapter, Labels.of(["river", "beach"]))
     metrics = json.loads((tmp_path / "mini" / "metrics.json").read_text())
     assert metrics["test"]["rsicd"]["bimors"]["accuracy"]["of"] == 60
     card = (tmp_path / "mini" / "README.md").read_text()

@@ -73,7 +73,7 @@ def test_it_knows_its_own_words(bundle: Bundle) -> None:
 
 def test_patch_tokens_and_captions(models: FrozenModels) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112), dtype=np.uint8))
-    evidence = models.gather(images)
+    evidence = models.encode(images)
     assert evidence.patch_tokens.shape[0] == 2 and evidence.patch_tokens.shape[2] == models.clip.patch_width
     assert all(isinstance(caption, str) for caption in evidence.captions)
 
@@ -95,12 +95,12 @@ def test_it_has_learned(bundle: Bundle, models: FrozenModels, shared: Path) -> N
     labels = Labels.of(sorted(set(names)))
     assert len(labels) == 30
     target = torch.tensor([labels.names.index(name) for name in names])
-    evidence = models.gather(torch.stack(images))
+    evidence = models.encode(torch.stack(images))
     adapter = open_adapter(bundle.part(ADAPTER), bundle)
     for trained in (None, adapter):
-        classifier = make_classifier(models, bundle, trained, labels)
+        classifier = make_classifier(models, trained, labels)
         with torch.no_grad():
-            found = classifier.head.logits(evidence).argmax(dim=-1)
+            found = classifier.head.forward(evidence).argmax(dim=-1)
         assert (found == target).float().mean() > 0.7
     own_words = [set(name.split()) for name in names]
     spoken_of = sum(bool(own & set(c.split())) for own, c in zip(own_words, evidence.captions, strict=True))

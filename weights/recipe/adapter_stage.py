@@ -72,7 +72,7 @@ def encode_views(frozen: FrozenModels, images: data.ImageSet, generator: torch.G
     parts = []
     for rows in images.pixels.split(64):
         views = augment.views(rows, side, generator, smallest=0.6, largest=1.4)
-        parts.append(frozen.gather(augment.as_bytes(views)))
+        parts.append(frozen.encode(augment.as_bytes(views)))
     return concatenate(parts)
 
 

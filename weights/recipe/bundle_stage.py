@@ -41,7 +41,7 @@ def names_of(images: data.ImageSet) -> Labels:
 
 def encode(frozen: FrozenModels, images: data.ImageSet, batch: int = 64) -> EncoderOutputs:
     """Encode all images, as the program does."""
-    return concatenate([frozen.gather(rows) for rows in images.pixels.split(batch)])
+    return concatenate([frozen.encode(rows) for rows in images.pixels.split(batch)])
 
 
 def cached(settings: Settings, bundle: Bundle, name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:

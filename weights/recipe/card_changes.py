@@ -69,12 +69,12 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @torch.no_grad()
 def figures(models: FrozenModels, bundle: Bundle, images: ImageSet, batch: int = 64) -> list[dict[str, Any]]:
     """Accuracy of the zero-shot head on each change of the same images."""
-    text = models.clip.read([f"{bundle.context} {display_name(kind)}." for kind in images.classes])
+    text = models.clip.encode_text([f"{bundle.context} {display_name(kind)}." for kind in images.classes])
     rows = []
     for name, change in CHANGES.items():
         correct = 0
         for pixels, target in zip(images.pixels.split(batch), images.target.split(batch), strict=True):
-            feature, _ = models.clip.see(change(pixels))
+            feature, _ = models.clip.encode_image(change(pixels))
             correct += int(((feature @ text.T).argmax(dim=1) == target).sum())
         rows.append({"pictures": name, **per_cent(Proportion(correct, len(images)))})
     return rows

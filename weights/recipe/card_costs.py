@@ -58,11 +58,11 @@ def speed(bundle: Bundle, pixels: torch.Tensor) -> dict[str, Any]:
 
 def _timed(models: FrozenModels, pixels: torch.Tensor) -> dict[str, Any]:
     for rows in pixels[: 2 * BATCH].split(BATCH):  # warm-up
-        models.gather(rows)
+        models.encode(rows)
     models.seconds.clear()
     clock = time.monotonic()
     for rows in pixels.split(BATCH):
-        models.gather(rows)
+        models.encode(rows)
     total = time.monotonic() - clock
     return {
         "pictures a second": round(len(pixels) / total, 1),

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
 from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram
 from bimors_cli.metrics.scores import calibration_error, most_confused, score
@@ -44,23 +43,21 @@ class TestPredictions:
 
 
 @torch.no_grad()
-def predict(
-    models: FrozenModels, bundle: Bundle, adapter: Adapter, images: ImageSet, batch: int = 64
-) -> TestPredictions:
+def predict(models: FrozenModels, adapter: Adapter, images: ImageSet, batch: int = 64) -> TestPredictions:
     """Predict with both heads, and with that of the adapter again with empty captions, as ``--no-captions`` does."""
     labels = Labels.of([display_name(kind) for kind in images.classes])
-    zero_shot = make_classifier(models, bundle, None, labels)
-    trained = make_classifier(models, bundle, adapter, labels)
+    zero_shot = make_classifier(models, None, labels)
+    trained = make_classifier(models, adapter, labels)
     captions: list[str] = []
     logits: dict[str, list[torch.Tensor]] = {ZERO_SHOT: [], BIMORS: [], NO_CAPTIONS: []}
     for rows in images.pixels.split(batch):
-        features = models.gather(rows)
+        features = models.encode(rows)
         empty = ("",) * len(rows)
         without_captions = replace(features, captions=empty, caption_embedding=models.caption_encoder.embed(empty))
         captions += [caption or "" for caption in features.captions]
-        logits[ZERO_SHOT].append(zero_shot.head.logits(features))
-        logits[BIMORS].append(trained.head.logits(features))
-        logits[NO_CAPTIONS].append(trained.head.logits(without_captions))
+        logits[ZERO_SHOT].append(zero_shot.head.forward(features))
+        logits[BIMORS].append(trained.head.forward(features))
+        logits[NO_CAPTIONS].append(trained.head.forward(without_captions))
     temperature = {ZERO_SHOT: zero_shot.temperature, BIMORS: trained.temperature, NO_CAPTIONS: trained.temperature}
     return TestPredictions(images, labels, tuple(captions), {k: torch.cat(v) for k, v in logits.items()}, temperature)
 

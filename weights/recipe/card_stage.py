@@ -41,11 +41,11 @@ def measure(settings: Settings, sets: Mapping[str, Mapping[str, data.ImageSet]])
         "changed": {},
     }
     for name, parts in sets.items():
-        predictions = card_heads.predict(models, bundle, adapter, parts["test"])
+        predictions = card_heads.predict(models, adapter, parts["test"])
         out["test"][name] = card_heads.figures(predictions)
         out["difference"][name] = card_heads.differences(predictions, settings.seed)
         card_heads.draw(settings.out, name, predictions)
-        out["changed"][name] = card_changes.figures(models, bundle, parts["test"])
+        out["changed"][name] = card_changes.figures(models, parts["test"])
         if parts["test"].captions:
             out["captions"] = card_captions.figures(predictions.captions, parts["test"])
     out["temperature"] = {ZERO_SHOT: bundle.zero_shot_temperature, BIMORS: adapter.temperature}

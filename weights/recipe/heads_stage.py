@@ -21,12 +21,13 @@ from typing import Any
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.evaluation.evaluate import EvaluationResult, evaluate
-from bimors_cli.evaluation.options import HEADS, EvaluateOptions
+from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.results import CHARTS
 from bimors_cli.evaluation.tables import Table, markdown
+from bimors_cli.options.heads import HEADS, ZERO_SHOT
 from recipe.common import Settings, write_json
 
-ALL = (*HEADS, "bimors+cache")
+ALL = (ZERO_SHOT, *HEADS, "bimors+tip-adapter")
 # Ablations: one setting is changed at a time.
 ABLATIONS = (
     "zero-shot",
@@ -40,7 +41,7 @@ ABLATIONS = (
     "bimors:tokens=8",
 )
 RATES = ("coop", "coop:lr=0.02", "coop:lr=0.2", "bimors", "bimors:lr=0.09", "bimors:lr=0.9")
-OVER_SHOTS = ("zero-shot", "coop", "bimors", "cache", "linear")
+OVER_SHOTS = ("zero-shot", "coop", "bimors", "tip-adapter", "linear")
 # The chart that the page shows, by run.
 SHOWN = {"protocols": "base_to_new-rsicd-16.png", "shots": "base_to_new-rsicd-harmonic_mean-shots.png"}
 # Folder names of classes that have another name in RSICD's 16-class split.

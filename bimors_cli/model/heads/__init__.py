@@ -1,1 +1,1 @@
-"""The heads, one a file."""
+"""The heads, one file each."""

@@ -14,7 +14,7 @@ from torch import nn
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import EncoderOutputs
-from bimors_cli.model.heads.base import Head, HeadFeatures, Prompts, cosine_logits
+from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup, Prompts, cosine_logits
 
 ATTENTION_HEADS = 4
 META_NET_REDUCTION = 16
@@ -22,7 +22,7 @@ META_NET_REDUCTION = 16
 
 @dataclass(frozen=True)
 class PromptLearnerWidths:
-    """Numbers that shape a prompt learner; they follow from the bundle.
+    """Sizes of a prompt learner; they follow from the bundle.
 
     ``context`` M, the number of context tokens; ``text`` D, the width of CLIP's text tower; ``patch`` Dv, the width of
     its patch tokens; ``caption`` Db, the width of the caption embedding.
@@ -43,16 +43,16 @@ class PromptLearner(nn.Module):
     - s = Wg c + bg
     - P' = P + attention(norm(P), norm_kv([u; s]), norm_kv([u; s]))
 
-    The attention's output projection starts at zero, so an untrained prompt learner leaves P as it is and the answer is
-    that of zero-shot CLIP with the context's words.
+    The output projection of the attention is initialised with zeros, so an untrained prompt learner returns P unchanged
+    and the logits are those of zero-shot CLIP with the words of the context.
 
     Parameters
     ----------
     widths : PromptLearnerWidths
-        See there.
+        Sizes of all layers.
     context : torch.Tensor, optional
-        [M, D], the start of the context tokens: the token embeddings of the words that the prompt begins with.
-        Without it they start at zero, to be loaded.
+        [M, D], initial context tokens: the token embeddings of the words that the prompt begins with. Default zeros,
+        for weights that are loaded afterwards.
     """
 
     def __init__(self, widths: PromptLearnerWidths, context: torch.Tensor | None = None) -> None:
@@ -72,15 +72,15 @@ class PromptLearner(nn.Module):
         nn.init.zeros_(self.attention.out_proj.bias)
 
     def start_at_random(self, seed: int) -> None:
-        """Give the attention's output projection torch's own start, as the published implementation has it: then the
-        answer is not that of zero-shot before anything is learned. Torch's own generator is left as it was.
+        """Initialise the output projection of the attention at random, as the published implementation does: then the
+        logits before training are not those of zero-shot. The state of torch's random generator is restored.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.attention.out_proj.reset_parameters()
 
     def forward(self, patch_tokens: torch.Tensor, caption_embedding: torch.Tensor) -> torch.Tensor:
-        """Condition the context on tiles.
+        """Return the context tokens of each tile.
 
         Parameters
         ----------
@@ -95,17 +95,17 @@ class PromptLearner(nn.Module):
             [B, M, D]
         """
         first, relu, second = self.meta_net
-        # The second layer is affine, so it commutes with the mean: one row a tile instead of N.
-        seen = second(relu(first(patch_tokens)).mean(dim=1))
-        told = self.caption_projection(caption_embedding)
-        evidence = self.evidence_norm(torch.stack((seen, told), dim=1))
+        # The second layer is affine, so it commutes with the mean: one row per tile instead of N.
+        image = second(relu(first(patch_tokens)).mean(dim=1))
+        caption = self.caption_projection(caption_embedding)
+        keys = self.evidence_norm(torch.stack((image, caption), dim=1))
         context = self.context.expand(len(patch_tokens), -1, -1)
-        change: torch.Tensor = self.attention(self.context_norm(context), evidence, evidence, need_weights=False)[0]
+        change: torch.Tensor = self.attention(self.context_norm(context), keys, keys, need_weights=False)[0]
         return context + change
 
 
 class BimorsHead(Head):
-    """The BiMoRS answer: prompts conditioned on the tile's patch tokens and caption, text features for each tile."""
+    """Cosine between the image feature and text features of prompts conditioned on patch tokens and caption."""
 
     def __init__(self, clip: Clip, labels: Labels, learner: PromptLearner) -> None:
         self._clip = clip
@@ -117,11 +117,28 @@ class BimorsHead(Head):
     def context_shape(self) -> tuple[int, int] | None:
         return self._learner.widths.context, self._learner.widths.text
 
-    def encode(self, evidence: EncoderOutputs) -> HeadFeatures:
+    def encode(self, outputs: EncoderOutputs) -> HeadFeatures:
         dtype = self._learner.context.dtype
-        context = self._learner(evidence.patch_tokens.to(dtype), evidence.caption_embedding.to(dtype))
-        return HeadFeatures(evidence.image_feature, context)
+        context = self._learner(outputs.patch_tokens.to(dtype), outputs.caption_embedding.to(dtype))
+        return HeadFeatures(outputs.image_feature, context)
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        assert gist.context is not None  # of this head's own condensing
-        return cosine_logits(self._clip, self._labels, gist, self._prompts.read(gist.context))
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        assert features.context is not None  # made by this head's encode()
+        return cosine_logits(self._clip, self._labels, features, self._prompts.encode(features.context))
+
+
+def make_learner(init: HeadInit) -> PromptLearner:
+    """Return an untrained learner."""
+    context = init.context()
+    widths = PromptLearnerWidths(
+        context=len(context),
+        text=context.shape[1],
+        patch=init.models.clip.patch_width,
+        caption=init.models.caption_encoder.width,
+    )
+    return PromptLearner(widths, context)
+
+
+def make_head(setup: HeadSetup) -> BimorsHead:
+    """Return the head for the user's labels."""
+    return BimorsHead(setup.clip, setup.labels, setup.learner)

@@ -1,4 +1,4 @@
-"""CoCoOp: learned context tokens, moved for each tile by its image feature.
+"""CoCoOp: learned context tokens, shifted for each tile by its image feature.
 
 Zhou, Yang, Loy, Liu, "Conditional Prompt Learning for Vision-Language Models", CVPR 2022, arXiv 2203.05557.
 """
@@ -10,7 +10,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.heads.base import Head, HeadFeatures, Prompts, cosine_logits
+from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup, Prompts, cosine_logits
 
 META_NET_REDUCTION = 16
 
@@ -22,8 +22,8 @@ class CocoopLearner(nn.Module):
 
     - p_m + W2 relu(W1 f + b1) + b2
 
-    As in the paper's implementation the meta-net starts with torch's own random numbers, so an untrained CoCoOp is near
-    the zero-shot answer, but not equal to it.
+    As in the paper's implementation the meta-net keeps torch's random initialisation, so the logits of an untrained
+    CoCoOp are close to those of zero-shot, but not equal.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class CocoopLearner(nn.Module):
 
 
 class CocoopHead(Head):
-    """Cosine between the image feature and text features for each tile, behind the tile's own context."""
+    """Cosine between the image feature and the text features of prompts with the tile's own context."""
 
     def __init__(self, clip: Clip, labels: Labels, learner: CocoopLearner) -> None:
         self._clip = clip
@@ -54,6 +54,16 @@ class CocoopHead(Head):
         self._learner = learner
         self._prompts = Prompts(clip, labels, len(learner.context))
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        context = self._learner(gist.image_feature.to(self._learner.context.dtype))
-        return cosine_logits(self._clip, self._labels, gist, self._prompts.read(context))
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        context = self._learner(features.image_feature.to(self._learner.context.dtype))
+        return cosine_logits(self._clip, self._labels, features, self._prompts.encode(context))
+
+
+def make_learner(init: HeadInit) -> CocoopLearner:
+    """Return an untrained learner."""
+    return CocoopLearner(init.context(), init.feature_width)
+
+
+def make_head(setup: HeadSetup) -> CocoopHead:
+    """Return the head for the user's labels."""
+    return CocoopHead(setup.clip, setup.labels, setup.learner)

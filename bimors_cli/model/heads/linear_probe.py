@@ -1,4 +1,4 @@
-"""A linear probe: one affine map from the image feature to the labels that it was trained on, and to no others."""
+"""Linear probe: one affine map from the image feature to the labels that it was trained on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import nn
 
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.heads.base import Head, HeadFeatures, max_over_synonyms
+from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup, max_over_synonyms
 
 
 class LinearLearner(nn.Module):
     """W sqrt(E) f + b for normalised image features f.
 
-    A normalised feature's entries are about 1 / sqrt(E); the root brings them to the size that learning rates for a
-    linear layer are made for. Without it the probe hardly moves in the epochs that prompts need (measured on WHU-RS19,
-    16 shots: cross-entropy 2.6 instead of 0.05). It starts at zero: every label alike.
+    The entries of a normalised feature are about 1 / sqrt(E); the root scales them to the range that learning rates of
+    linear layers assume. Without it the probe hardly changes in the epochs that prompts need (measured on WHU-RS19, 16
+    shots: cross-entropy 2.6 instead of 0.05). It is initialised with zeros: all labels are equally probable.
 
     Parameters
     ----------
@@ -41,38 +41,49 @@ class LinearLearner(nn.Module):
 
 
 class LinearHead(Head):
-    """The probe's answer for the user's labels, all of which it must know.
+    """Logits of the probe for the user's labels, all of which it was trained on.
 
     Parameters
     ----------
     labels : Labels
-        Of the user.
+        The user's labels.
     learner : LinearLearner
         The trained probe.
-    places : sequence of sequence of int
-        The places of each label among the learner's rows, see `bimors_cli.labels.match_labels`; of several the
-        row that answers loudest counts.
+    columns : sequence of sequence of int
+        The indices of each label among the learner's outputs, see `bimors_cli.labels.match_labels`; of several outputs
+        the largest counts.
 
     Raises
     ------
     LabelsError
-        The probe was not trained on some of the labels; they are named.
+        The probe was not trained on some of the labels; the message names them.
     """
 
-    def __init__(self, labels: Labels, learner: LinearLearner, places: Sequence[Sequence[int]]) -> None:
-        unknown = [repr(name) for name, some in zip(labels.names, places, strict=True) if not some]
+    def __init__(self, labels: Labels, learner: LinearLearner, columns: Sequence[Sequence[int]]) -> None:
+        unknown = [repr(name) for name, some in zip(labels.names, columns, strict=True) if not some]
         if unknown:
             shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
             raise LabelsError(
-                f"{labels.source}: a linear adapter answers only with labels that it was trained on, not {shown}",
-                "leave them out, or use an adapter with another head",
+                f"{labels.source}: a linear adapter classifies only into labels that it was trained on, not {shown}",
+                "remove these labels, or use an adapter with another head",
             )
         self._learner = learner
-        self._rows = torch.tensor([place for some in places for place in some])
-        self._owners = [owner for owner, some in enumerate(places) for _ in some]
+        self._columns = torch.tensor([column for some in columns for column in some])
+        self._label_of_column = [label for label, some in enumerate(columns) for _ in some]
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        answer: torch.Tensor = self._learner(gist.image_feature.to(self._learner.linear.weight.dtype))
-        rows = answer[:, self._rows.to(answer.device)]
-        count = self._owners[-1] + 1
-        return rows if len(self._owners) == count else max_over_synonyms(rows, self._owners, count)
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        outputs: torch.Tensor = self._learner(features.image_feature.to(self._learner.linear.weight.dtype))
+        logits = outputs[:, self._columns.to(outputs.device)]
+        labels = self._label_of_column
+        count = labels[-1] + 1
+        return logits if len(labels) == count else max_over_synonyms(logits, labels, count)
+
+
+def make_learner(init: HeadInit) -> LinearLearner:
+    """Return an untrained learner."""
+    return LinearLearner(init.feature_width, init.classes)
+
+
+def make_head(setup: HeadSetup) -> LinearHead:
+    """Return the head for the user's labels."""
+    return LinearHead(setup.labels, setup.learner, setup.columns)

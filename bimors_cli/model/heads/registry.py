@@ -1,16 +1,14 @@
-"""The heads that can be trained, in one table: how each one's learner begins, and how it answers.
+"""Heads and learners by name: the rows of `bimors_cli.options.heads.HEADS` resolved to code.
 
-A learner is the module with what is trained; its ``state_dict`` is an adapter's weights. Any learner may have a cache
-as its child ``cache``, whose logits are then added to the head's own:
+A learner is the module that is trained; its ``state_dict`` is an adapter's weights. Any learner can have a Tip-Adapter
+cache as its child ``cache``, whose logits are added to those of the head:
 
-    learner.add_module("cache", Cache.of(features, target, classes))
+    learner.add_module("cache", TipAdapterCache.of(features, target, classes))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -18,72 +16,9 @@ from torch import nn
 from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads.base import Head
-from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner, PromptLearnerWidths
-from bimors_cli.model.heads.cocoop import CocoopHead, CocoopLearner
-from bimors_cli.model.heads.coop import CoopHead, CoopLearner
-from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
+from bimors_cli.model.heads.base import Head, HeadInit, HeadSetup
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
-from bimors_cli.model.heads.zero_shot import ZeroShotHead
-
-# CoOp's, for context tokens that start without a word.
-WORDLESS_STD = 0.02
-
-
-@dataclass(frozen=True)
-class HeadInit:
-    """What a new learner follows from: ``words`` that the prompt begins with, ``tokens`` of context, K ``classes``."""
-
-    models: FrozenModels
-    words: str
-    tokens: int | None
-    classes: int
-
-    def context(self) -> torch.Tensor:
-        """Token embeddings [M, D] of the words: their last M tokens, or all of them behind random ones."""
-        words = self.models.clip.embed_words(self.words).cpu()
-        tokens = len(words) if self.tokens is None else self.tokens
-        if tokens < 1:
-            raise ValueError(f"{tokens} context tokens; at least 1")
-        missing = max(0, tokens - len(words))
-        wordless = WORDLESS_STD * torch.randn(missing, words.shape[1])
-        return torch.cat((wordless, words[len(words) + missing - tokens :]))
-
-
-@dataclass(frozen=True)
-class HeadEntry:
-    """A kind of head: ``begin`` makes its learner, ``answer`` the head.
-
-    ``answer`` takes CLIP, the user's labels, the learner, the words that the zero-shot prompt begins with, and the
-    places of the labels among those trained on.
-    """
-
-    begin: Callable[[HeadInit], nn.Module]
-    answer: Callable[[Clip, Labels, Any, str, Sequence[Sequence[int]]], Head]
-
-
-HEADS: Mapping[str, HeadEntry] = {
-    "bimors": HeadEntry(
-        lambda start: _prompt_learner(start),
-        lambda clip, labels, learner, words, known: BimorsHead(clip, labels, learner),
-    ),
-    "coop": HeadEntry(
-        lambda start: CoopLearner(start.context()),
-        lambda clip, labels, learner, words, known: CoopHead(clip, labels, learner),
-    ),
-    "cocoop": HeadEntry(
-        lambda start: CocoopLearner(start.context(), _image_width(start.models)),
-        lambda clip, labels, learner, words, known: CocoopHead(clip, labels, learner),
-    ),
-    "cache": HeadEntry(  # nothing but the cache is learned, on top of zero-shot with the words that others begin with
-        lambda start: nn.Module(),
-        lambda clip, labels, learner, words, known: ZeroShotHead(clip, labels, [f"{words} {{}}."]),
-    ),
-    "linear": HeadEntry(
-        lambda start: LinearLearner(_image_width(start.models), start.classes),
-        lambda clip, labels, learner, words, known: LinearHead(labels, learner, known),
-    ),
-}
+from bimors_cli.options.heads import find_head
 
 
 def make_learner(
@@ -94,44 +29,43 @@ def make_learner(
     Parameters
     ----------
     head : str
-        A key of `HEADS`. The learner of ``cache`` is empty: give it its cache.
+        A name of `bimors_cli.options.heads.HEADS`. The learner of ``tip-adapter`` is empty: add its cache.
     models : FrozenModels
-        Their widths shape it.
+        Their sizes shape it.
     words : str
-        The words that a prompt begins with, ``a photo of a``; the context starts as their token embeddings.
+        The words that a prompt begins with, ``a photo of a``; their token embeddings initialise the context.
     classes : int
         K, the number of labels.
     tokens : int, optional
-        M, the number of context tokens, if not that of the words: fewer are the last of them; what is more stands
-        before them and is random, as in CoOp.
+        M, the number of context tokens, by default that of the words. Fewer tokens are the last ones of the words;
+        additional ones stand before them and are random, as in CoOp.
     seed : int
-        Of what starts random; torch's own generator is left as it was.
+        Seed of random initialisation; the state of torch's own generator is restored.
+
+    Raises
+    ------
+    KeyError
+        No head has that name.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learner = HEADS[head].begin(HeadInit(models, words, tokens, classes))
+        learner: nn.Module = find_head(head).load("make_learner")(HeadInit(models, words, tokens, classes))
     return learner.to(models.device)
 
 
-def empty_cache(models: FrozenModels, examples: int, classes: int) -> TipAdapterCache:
-    """Return a cache of zeros, to be loaded."""
-    shape = torch.zeros(examples, _image_width(models)), torch.zeros(examples, classes)
-    return TipAdapterCache(*shape).to(models.device)
-
-
 def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, words: str, trained: Sequence[str]) -> Head:
-    """Make the head that answers with a learner for the user's labels.
+    """Make the head that classifies into the user's labels with a learner.
 
     Parameters
     ----------
     head : str
-        A key of `HEADS`.
+        A name of `bimors_cli.options.heads.HEADS`.
     clip : Clip
         The frozen CLIP.
     labels : Labels
-        The user's.
+        The user's labels.
     learner : nn.Module
-        Of `make_learner` with this head; gradients flow to it.
+        From `make_learner` with the same head; gradients flow to it.
     words : str
         As for `make_learner`.
     trained : sequence of str
@@ -139,37 +73,24 @@ def make_head(head: str, clip: Clip, labels: Labels, learner: nn.Module, *, word
 
     Raises
     ------
+    KeyError
+        No head has that name.
     LabelsError
-        A label is too long for the text tower, or the head cannot answer with labels that it was not trained on.
+        A label is too long for the text tower, or the head cannot classify into labels that it was not trained on.
     BundleError
         The text tower cannot take learned prompts.
     """
-    known = match_labels(labels, trained)
-    answer = HEADS[head].answer(clip, labels, learner, words, known)
+    entry = find_head(head)
+    columns = match_labels(labels, trained)
+    base: Head = entry.load("make_head")(HeadSetup(clip, labels, learner, words, columns))
     cache = dict(learner.named_children()).get("cache")
     if isinstance(cache, TipAdapterCache):
-        return TipAdapterHead(answer, cache, known)
-    if head == "cache":
-        raise ValueError("the head cache needs a learner with a cache")
-    return answer
+        return TipAdapterHead(base, cache, columns)
+    if entry.needs_tip_adapter:
+        raise ValueError(f"the head {entry.name} needs a learner with a cache")
+    return base
 
 
 def count_trained(module: nn.Module) -> int:
-    """Count the numbers that training changes."""
+    """Count the trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _prompt_learner(start: HeadInit) -> PromptLearner:
-    context = start.context()
-    widths = PromptLearnerWidths(
-        context=len(context),
-        text=context.shape[1],
-        patch=start.models.clip.patch_width,
-        caption=start.models.caption_encoder.width,
-    )
-    return PromptLearner(widths, context)
-
-
-def _image_width(models: FrozenModels) -> int:
-    """E; image and text features have one width."""
-    return models.clip.read(["a"]).shape[1]

@@ -1,4 +1,4 @@
-"""The zero-shot head: plain CLIP, nothing trained."""
+"""The zero-shot head: plain CLIP, nothing is trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bimors_cli.model.heads.base import Head, HeadFeatures, cosine_logits
 
 
 class ZeroShotHead(Head):
-    """Cosine between the image feature and the text feature of "a photo of a LABEL."; the text is read once.
+    """Cosine between the image feature and the text feature of "a photo of a LABEL."; the text is encoded once.
 
     With several templates a name's text feature is the mean over them, normalised, as in CLIP's own evaluation
     (Radford et al. 2021, arXiv 2103.00020, section 3.1.4).
@@ -21,11 +21,11 @@ class ZeroShotHead(Head):
     Parameters
     ----------
     clip : Clip
-        Reads them.
+        The frozen CLIP.
     labels : Labels
         K labels.
     templates : sequence of str
-        At least one text with ``{}`` where the name goes.
+        At least one text with ``{}`` as the placeholder of the name.
 
     Raises
     ------
@@ -38,11 +38,11 @@ class ZeroShotHead(Head):
         self._labels = labels
         prompts = clip.prompts(labels, templates)
         if len(templates) == 1:
-            text = clip.read(prompts)
+            text = clip.encode_text(prompts)
         else:
             each = clip.encode_short_text(prompts).unflatten(0, (-1, len(templates)))
             text = functional.normalize(each.mean(dim=1), dim=-1)
         self._text = text.unsqueeze(0)
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        return cosine_logits(self._clip, self._labels, gist, self._text)
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        return cosine_logits(self._clip, self._labels, features, self._text)

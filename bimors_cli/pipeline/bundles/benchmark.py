@@ -19,6 +19,7 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
+from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
@@ -146,7 +147,7 @@ def bench(options: BenchOptions) -> Figures:
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
     labels = Labels.of(_names(options.labels))
-    classifier = make_classifier(models, bundle, adapter, labels)
+    classifier = make_classifier(models, adapter, labels)
     models.limit_batches(options.batch_size)
     loading = time.perf_counter() - clock
     images = _choose_images(classifier, options.tiles, bundle.image_size)
@@ -154,9 +155,12 @@ def bench(options: BenchOptions) -> Figures:
     if models.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(models.device)
     with CaptionCacheFile(None, BYTES_IN_MEMORY) as cache:
-        captioner = CachedCaptioner(cache, captioner_id(bundle, choose_dtype(models.device)))
-        cache_keys = [captioner.key(image) for image in images.numpy()]  # in classify, the reading threads do this
-        models.memory = captioner
+        assert isinstance(models.captioner, Captioner)  # load_models loads one by default
+        captioner = CachedCaptioner(cache, captioner_id(bundle, models.captioner, choose_dtype(models.device)))
+        cache_keys = [
+            captioner.cache_key(image) for image in images.numpy()
+        ]  # in classify, the reading threads do this
+        models.caption_cache = captioner
         stages, seconds = _classify(classifier, images, cache_keys)
         _, seconds_cached = _classify(classifier, images, cache_keys)
     device_memory = torch.cuda.max_memory_allocated(models.device) if models.device.type == "cuda" else None
@@ -221,14 +225,14 @@ def _choose_images(classifier: Classifier, number: int | None, side: int) -> tor
         _, seconds = _classify(classifier, images)
         # A GPU processes many tiles at once: the time of eight tiles says nothing, that of a full batch does.
         if classifier.models.device.type == "cuda":
-            images = random_images(classifier.models.batches.most, side)
+            images = random_images(classifier.models.batches.max_size, side)
             _classify(classifier, images)
             _, seconds = _classify(classifier, images)
         number = int(min(max(SECONDS * len(images) / seconds, LEAST_TILES), MOST_TILES))
         batch = min(classifier.models.batches.sizes.values())
         number = number // batch * batch or number
     else:
-        _classify(classifier, random_images(min(number, classifier.models.batches.most), side))
+        _classify(classifier, random_images(min(number, classifier.models.batches.max_size), side))
     images = random_images(number, side)
     return images.pin_memory() if classifier.models.device.type == "cuda" else images
 
@@ -239,7 +243,7 @@ def _classify(
     """Run all stages, in batches as classify does; return the seconds of each stage, and of all of them."""
     models = classifier.models
     models.seconds = {}
-    size = tile_batch_size(models.batches.most, (images.shape[2], images.shape[3]))
+    size = tile_batch_size(models.batches.max_size, (images.shape[2], images.shape[3]))
     begin = time.perf_counter()
     for first in range(0, len(images), size):
         batch = slice(first, first + size)
@@ -253,13 +257,13 @@ def _operations(classifier: Classifier, images: torch.Tensor) -> dict[str, float
     """Count the operations per tile of each stage, with one batch of the captioner."""
     models = classifier.models
     few = images[: models.batches.sizes[CAPTIONER]]
-    outputs = models.gather(few)
+    outputs = models.encode(few)
     on_device = few.to(models.device)
     counted = {
-        CAPTIONER: operations(lambda: models.captioner.describe(on_device)),
+        CAPTIONER: operations(lambda: models.captioner.caption(on_device)),
         CAPTION_ENCODER: operations(lambda: models.caption_encoder.embed(outputs.captions)),
-        IMAGE_TOWER: operations(lambda: models.clip.see(on_device)),
-        HEAD: operations(lambda: classifier.head.logits(outputs)),
+        IMAGE_TOWER: operations(lambda: models.clip.encode_image(on_device)),
+        HEAD: operations(lambda: classifier.head.forward(outputs)),
     }
     return {stage: number / len(few) for stage, number in counted.items()}
 

@@ -209,14 +209,14 @@ def _test_parts(folder: Path, templates: Sequence[str], device: torch.device) ->
     clip = _to_device(Clip.load(folder / CLIP), device, dtype)
     side = clip.preprocessing.size
     image = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    feature, tokens = clip.see(image.to(device))
+    feature, tokens = clip.encode_image(image.to(device))
     outputs = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
-    logits = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).logits(outputs)
+    logits = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).forward(outputs)
     _check_finite(folder / CLIP, tokens, logits)
     del clip
     captioner = _to_device(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
     side = max(side, captioner.preprocessing.size)
-    captions = captioner.describe(image.to(device))
+    captions = captioner.caption(image.to(device))
     del captioner
     encoder = _to_device(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
     _check_finite(folder / CAPTION_ENCODER, encoder.embed(captions))

@@ -145,29 +145,29 @@ class CachedCaptioner:
     cache: CaptionCacheFile
     source: CaptionerId
 
-    def describe(
-        self, images: torch.Tensor, describe: Describe, keys: Sequence[bytes] | None = None
+    def caption(
+        self, images: torch.Tensor, captioner: Describe, cache_keys: Sequence[bytes] | None = None
     ) -> list[str | None]:
-        """Describe B pictures, uint8 [B, 3, h, w]: one lookup, and ``describe`` for those not known, each once.
+        """Caption B images, uint8 [B, 3, h, w]: one lookup, and ``captioner`` for those not in the cache, each once.
 
-        ``keys`` are theirs, where they are known already: see `key`. A picture without a caption is not kept.
+        ``cache_keys`` are the images' keys, if they were computed before: see `cache_key`. An image without a caption
+        is not saved.
         """
-        if keys is None:
-            keys = [self.key(picture) for picture in images.cpu().numpy()]
+        keys = [self.cache_key(image) for image in images.cpu().numpy()] if cache_keys is None else cache_keys
         captions: dict[bytes, str | None] = dict(self.cache.get(set(keys)))
         missing: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             if key not in captions:
                 missing.setdefault(key, row)
         if missing:
-            said = dict(zip(missing, describe(images[list(missing.values())]), strict=True))
-            self.cache.put(self.source, {key: caption for key, caption in said.items() if caption is not None})
-            captions |= said
+            new = dict(zip(missing, captioner(images[list(missing.values())]), strict=True))
+            self.cache.put(self.source, {key: caption for key, caption in new.items() if caption is not None})
+            captions |= new
         self.cache.count_hits(len(keys) - len(missing), len(missing))
         return [captions[key] for key in keys]
 
-    def key(self, image: npt.NDArray[np.uint8]) -> bytes:
-        """Tell what a picture, uint8 [3, h, w], is known by. Any thread may ask."""
+    def cache_key(self, image: npt.NDArray[np.uint8]) -> bytes:
+        """Return the key of an image, uint8 [3, h, w]. May be called from any thread."""
         content = hashlib.sha256(self.source.id + repr(image.shape).encode())
         content.update(np.ascontiguousarray(image).data)
         return content.digest()

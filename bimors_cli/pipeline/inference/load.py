@@ -15,18 +15,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.files import sha256_of_files
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import BEAMS, NEW_TOKENS, Captioner, NullCaptioner
+from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.evidence import FrozenModels
-from bimors_cli.model.heads.base import Head, HeadFeatures, probabilities
-from bimors_cli.model.heads.registry import empty_cache, make_head, make_learner
+from bimors_cli.model.evidence import BundleInfo, FrozenModels
+from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, probabilities
+from bimors_cli.model.heads.registry import make_head, make_learner
+from bimors_cli.model.heads.tip_adapter import empty_tip_adapter
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
@@ -89,7 +89,7 @@ class Classifier:
     def _encode(
         self, images: torch.Tensor, cache_keys: Sequence[bytes] | None
     ) -> tuple[list[str | None], HeadFeatures]:
-        outputs = self.models.gather(images, cache_keys)
+        outputs = self.models.encode(images, cache_keys)
         clock = time.perf_counter()
         features = self.head.encode(outputs)
         # The head may hide an infinite number: a ReLU turns minus infinity into zero.
@@ -108,8 +108,8 @@ class Classifier:
             Out of memory with a batch of one tile.
         """
         clock = time.perf_counter()
-        batches = self.models.batches.over(
-            HEAD, len(features), lambda part: probabilities(self.head.answer(features.part(part)), self.temperature)
+        batches = self.models.batches.map_batches(
+            HEAD, len(features), lambda part: probabilities(self.head.logits(features.part(part)), self.temperature)
         )
         found: npt.NDArray[np.float32] = torch.cat(batches).cpu().numpy()
         self.models.count(HEAD, clock)
@@ -133,23 +133,24 @@ def load_models(
     device = choose_device(device_name)
     dtype = choose_dtype(device)
     models = FrozenModels(
+        bundle,
         Clip.load(bundle.part(CLIP)),
         Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
         CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
-        memory=CachedCaptioner(caption_cache, captioner_id(bundle, dtype)) if captions and caption_cache else None,
     )
+    if caption_cache and isinstance(models.captioner, Captioner):
+        models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
     return models.place(device, dtype)
 
 
-def captioner_id(bundle: Bundle, dtype: torch.dtype) -> CaptionerId:
+def captioner_id(bundle: BundleInfo, captioner: Captioner, dtype: torch.dtype) -> CaptionerId:
     """What a caption depends on besides the image: the captioner's files, its generation settings and precision."""
-    files = [entry for entry in bundle.files if entry.path.startswith(f"{CAPTIONER}/")]
     precision = str(dtype).removeprefix("torch.")
-    return CaptionerId(bundle.name, sha256_of_files(files), f"{BEAMS} beams, {NEW_TOKENS} new tokens, {precision}")
+    return CaptionerId(bundle.name, bundle.part_sha256(CAPTIONER), f"{captioner.generation}, {precision}")
 
 
-def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.Module:
+def load_learner(adapter: Adapter, models: FrozenModels) -> nn.Module:
     """Load an adapter's trained parameters, frozen.
 
     Raises
@@ -161,9 +162,9 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
         state = load_file(adapter.weights)
         # An adapter may have another number of context tokens than the bundle's context words.
         tokens = len(state["context"]) if "context" in state else None
-        learner = make_learner(adapter.head, models, bundle.context, classes=len(adapter.labels), tokens=tokens)
+        learner = make_learner(adapter.head, models, models.bundle.context, classes=len(adapter.labels), tokens=tokens)
         if adapter.cache:
-            learner.add_module("cache", empty_cache(models, len(state["cache.keys"]), len(adapter.labels)))
+            learner.add_module("cache", empty_tip_adapter(models, len(state["cache.keys"]), len(adapter.labels)))
         learner.load_state_dict(state, strict=True)
     except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
         why = str(error).splitlines()[-1].strip()
@@ -172,7 +173,7 @@ def load_learner(adapter: Adapter, models: FrozenModels, bundle: Bundle) -> nn.M
 
 
 def make_classifier(
-    models: FrozenModels, bundle: Bundle, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
+    models: FrozenModels, adapter: Adapter | None, labels: Labels, templates: Sequence[str] = ()
 ) -> Classifier:
     """Make the classifier for the user's labels, with the adapter's head; zero-shot without an adapter.
 
@@ -188,30 +189,28 @@ def make_classifier(
         The adapter does not match the bundle.
     """
     head: Head
+    bundle = models.bundle
     if adapter is None:
         head = ZeroShotHead(models.clip, labels, templates or bundle.templates)
         temperature = bundle.zero_shot_temperature
     else:
-        learner, temperature = load_learner(adapter, models, bundle), adapter.temperature
+        learner, temperature = load_learner(adapter, models), adapter.temperature
         head = make_head(adapter.head, models.clip, labels, learner, words=bundle.context, trained=adapter.labels)
-    return Classifier(models, head, temperature, _feature_cache(models, bundle, adapter, head))
+    return Classifier(models, head, temperature, _feature_cache(models, adapter, head))
 
 
-def _feature_cache(models: FrozenModels, bundle: Bundle, adapter: Adapter | None, head: Head) -> FeatureCache | None:
+def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) -> FeatureCache | None:
     """Return the cache of features: that of captions, if it outlasts the run."""
-    if not isinstance(models.memory, CachedCaptioner) or not models.memory.cache.is_persistent:
+    captions = models.caption_cache
+    if not isinstance(captions, CachedCaptioner) or not captions.cache.is_persistent:
         return None
-    clip, encoder = (
-        sha256_of_files(entry for entry in bundle.files if entry.path.startswith(f"{part}/"))
-        for part in (CLIP, CAPTION_ENCODER)
-    )
+    clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
     precision = next(models.clip.parameters()).dtype
-    width = models.clip.read(["a"]).shape[1]
-    feature = FeatureSpec(_hashed("image feature", clip, precision), (width,))
+    feature = FeatureSpec(_hashed("image feature", clip, precision), (feature_width(models),))
     if adapter is None or head.context_shape is None:
-        return FeatureCache(models.memory.cache, feature, None)
+        return FeatureCache(captions.cache, feature, None)
     context = _hashed("context", clip, encoder, adapter.sha256, precision)
-    return FeatureCache(models.memory.cache, feature, FeatureSpec(context, head.context_shape))
+    return FeatureCache(captions.cache, feature, FeatureSpec(context, head.context_shape))
 
 
 def _hashed(*parts: object) -> bytes:

@@ -151,8 +151,8 @@ def _read_batches(
 ) -> Generator[TileBatch, None, None]:
     """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set."""
     scene, side = plan.scenes[number], plan.bundle.image_size
-    size = tile_batch_size(models.batches.most, image_shape(scene.grid, side), models.workers)
-    cache_key = None if models.memory is None else models.memory.key
+    size = tile_batch_size(models.batches.max_size, image_shape(scene.grid, side), models.workers)
+    cache_key = None if models.caption_cache is None else models.caption_cache.cache_key
     results: list[TileResult] = []
     valid: list[ReadTile] = []
     for tile in read_ahead(scene, tiles, side, size, cache_key, cells=plan.votes):
@@ -205,7 +205,7 @@ def _process_batch(process: TileFn, number: int, batch: TileBatch) -> list[TileR
 
 
 def _caption(models: FrozenModels, number: int, batch: TileBatch) -> list[TileResult]:
-    captions = models.describe(batch.images, batch.cache_keys)
+    captions = models.caption(batch.images, batch.cache_keys)
     return [
         TileResult(number, index, "model_error" if caption is None else None, caption=caption)
         for index, caption in zip(batch.indices, captions, strict=True)

@@ -34,8 +34,8 @@ class Fixed(Head):
     def __init__(self, always: torch.Tensor) -> None:
         self._always = always
 
-    def answer(self, gist: HeadFeatures) -> torch.Tensor:
-        return self._always[: len(gist)]
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        return self._always[: len(features)]
 
 
 def test_it_is_the_papers_sum_over_examples() -> None:
@@ -76,10 +76,10 @@ def test_labels_that_the_cache_does_not_know_keep_the_other_heads_probability() 
     cache = TipAdapterCache.of(rows(N), torch.arange(N) % K, K)
     base = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     features = rows(4, seed=1)
-    answer = TipAdapterHead(Fixed(base), cache, [[2], [], [0], [1]]).logits(evidence(features))
+    answer = TipAdapterHead(Fixed(base), cache, [[2], [], [0], [1]]).forward(evidence(features))
     torch.testing.assert_close(answer.softmax(dim=1)[:, 1], base.softmax(dim=1)[:, 1])
     # Among its own it says what it says without the other.
-    own = TipAdapterHead(Fixed(base[:, [0, 2, 3]]), cache, [[2], [0], [1]]).logits(evidence(features))
+    own = TipAdapterHead(Fixed(base[:, [0, 2, 3]]), cache, [[2], [0], [1]]).forward(evidence(features))
     torch.testing.assert_close(answer[:, [0, 2, 3]].softmax(dim=1), own.softmax(dim=1))
     torch.testing.assert_close(own, base[:, [0, 2, 3]] + cache(features)[:, [2, 0, 1]])
 
@@ -87,7 +87,7 @@ def test_labels_that_the_cache_does_not_know_keep_the_other_heads_probability() 
 def test_a_cache_that_knows_none_of_the_labels_is_silent() -> None:
     base = torch.randn(4, 2, generator=torch.Generator().manual_seed(3))
     head = TipAdapterHead(Fixed(base), TipAdapterCache.of(rows(N), torch.arange(N) % K, K), [[], []])
-    assert torch.equal(head.logits(evidence(rows(4))), base)
+    assert torch.equal(head.forward(evidence(rows(4))), base)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -112,7 +112,7 @@ def test_operations_of_a_product_of_attention_and_of_a_tower(tiny_models: Frozen
     n, width, patch, out = 17, 48, 8, 32
     encoder = 2 * (24 * n * width**2 + 4 * n**2 * width)
     others = 2 * 16 * 3 * patch**2 * width + 2 * width * out
-    assert operations(lambda: tiny_models.clip.see(random_images(1, 32))) == encoder + others
+    assert operations(lambda: tiny_models.clip.encode_image(random_images(1, 32))) == encoder + others
 
 
 def test_the_ceiling_is_a_rate_of_this_machine() -> None:

@@ -28,7 +28,8 @@ from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.device import MOST_WORKERS
+from bimors_cli.model.device import MAX_WORKERS
+from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.pipeline.inference import cache_db
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import (
@@ -68,7 +69,7 @@ class Speaker:
 
 def ask(cache: CaptionCacheFile, images: torch.Tensor, source: CaptionerId = SOURCE) -> tuple[list[str], list[int]]:
     speaker = Speaker()
-    return CachedCaptioner(cache, source).describe(images, speaker), speaker.batches
+    return CachedCaptioner(cache, source).caption(images, speaker), speaker.batches
 
 
 def test_only_what_is_missing_is_described_and_equal_pictures_once(caption_cache: Path) -> None:
@@ -99,15 +100,17 @@ def test_the_key_is_pixels_shape_captioner_and_settings() -> None:
         assert ask(cache, images.transpose(2, 3).contiguous().transpose(2, 3))[1] == []  # the same, otherwise in memory
 
 
-def test_the_source_is_the_captioner_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    source = captioner_id(tiny_bundle, torch.float32)
+def test_the_source_is_the_captioner_alone(tiny_bundle: Bundle, tiny_models: FrozenModels, tmp_path: Path) -> None:
+    captioner = tiny_models.captioner
+    assert isinstance(captioner, Captioner)
+    source = captioner_id(tiny_bundle, captioner, torch.float32)
     assert source.settings == "4 beams, 15 new tokens, float32"
-    assert captioner_id(tiny_bundle, torch.bfloat16).id != source.id
+    assert captioner_id(tiny_bundle, captioner, torch.bfloat16).id != source.id
     elsewhere = [FileEntry(entry.path, 1, "0" * 64) for entry in tiny_bundle.files if entry.path.startswith("clip/")]
     rest = [entry for entry in tiny_bundle.files if not entry.path.startswith("clip/")]
-    assert captioner_id(replace(tiny_bundle, files=(*elsewhere, *rest)), torch.float32) == source
+    assert captioner_id(replace(tiny_bundle, files=(*elsewhere, *rest)), captioner, torch.float32) == source
     other = make_bundle(tmp_path / "other", seed=1)
-    assert captioner_id(other, torch.float32).id != source.id
+    assert captioner_id(other, captioner, torch.float32).id != source.id
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -330,13 +333,13 @@ def classify(tiny_bundle: Bundle, tmp_path: Path) -> Classify:
 def described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many random_images the captioner was shown, batch by batch."""
     counts: list[int] = []
-    describe = Captioner.describe
+    describe = Captioner.caption
 
     def counted(self: Captioner, images: torch.Tensor) -> list[str]:
         counts.append(len(images))
         return describe(self, images)
 
-    monkeypatch.setattr(Captioner, "describe", counted)
+    monkeypatch.setattr(Captioner, "caption", counted)
     return counts
 
 
@@ -369,7 +372,7 @@ def test_equal_tiles_are_described_once_in_a_run(make_raster, classify: Classify
     data[:, :32, :32] = np.random.default_rng(0).integers(1, 256, (3, 32, 32), dtype=np.uint8)
     summary = classify(make_raster(data), "a.gpkg", caption_cache=False, batch_size=5, stretch="none")
     # Workers that meet it at the same moment each describe it.
-    assert 2 <= sum(described) == summary.caption_misses <= 1 + MOST_WORKERS
+    assert 2 <= sum(described) == summary.caption_misses <= 1 + MAX_WORKERS
     assert summary.caption_hits + summary.caption_misses == 16
 
 
@@ -389,7 +392,7 @@ def test_models_ask_the_cache_first(tiny_bundle: Bundle, described: list[int]) -
     images = random_images(3, side=32)
     with open_caption_cache() as cache:
         models = load_models(tiny_bundle, "cpu", caption_cache=cache)
-        first = models.gather(images)
-        assert models.gather(images).captions == first.captions and described == [3]
+        first = models.encode(images)
+        assert models.encode(images).captions == first.captions and described == [3]
         facts = cache_facts().sources
     assert [source.settings for source, *_ in facts] == ["4 beams, 15 new tokens, float32"]

@@ -14,13 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import bimors_cli
-from bimors_cli.bundle.adapter import TRAINABLE_HEADS, WEIGHTS
+from bimors_cli.bundle.adapter import WEIGHTS
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
 from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache
+from bimors_cli.options.heads import HEADS
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.inference.load import make_classifier
@@ -36,8 +37,8 @@ def trained(
     """A learner that is far from its start."""
     learner = make_learner(head, models, bundle.context, classes=len(TRAINED), tokens=tokens)
     generator = torch.Generator().manual_seed(3)
-    if cache or head == "cache":
-        keys = torch.randn(6, models.clip.read(["a"]).shape[1], generator=generator)
+    if cache or HEADS[head].needs_tip_adapter:
+        keys = torch.randn(6, models.clip.encode_text(["a"]).shape[1], generator=generator)
         learner.add_module("cache", TipAdapterCache.of(keys, torch.arange(6) % 3, 3))
     with torch.no_grad():
         for parameter in learner.parameters():
@@ -48,11 +49,11 @@ def trained(
 @pytest.fixture(scope="module")
 def evidence(tiny_models: FrozenModels) -> EncoderOutputs:
     noise = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
-    return tiny_models.gather(torch.from_numpy(noise))
+    return tiny_models.encode(torch.from_numpy(noise))
 
 
 @pytest.mark.parametrize("cache", [False, True], ids=["alone", "cached"])
-@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+@pytest.mark.parametrize("head", HEADS)
 def test_what_was_trained_answers_from_disk(
     head: str, cache: bool, tiny_models: FrozenModels, tiny_bundle: Bundle, evidence: EncoderOutputs, tmp_path: Path
 ) -> None:
@@ -60,11 +61,11 @@ def test_what_was_trained_answers_from_disk(
     labels = Labels.of(["port", "Forest"] if head == "linear" else ["port", "harbour", "Forest"])
     before = make_head(head, tiny_models.clip, labels, learner, words=tiny_bundle.context, trained=TRAINED)
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, learner, TRAINED, temperature=0.5)
-    classifier = make_classifier(tiny_models, tiny_bundle, adapter, labels)
+    classifier = make_classifier(tiny_models, adapter, labels)
     assert classifier.temperature == 0.5
     with torch.no_grad():
-        torch.testing.assert_close(classifier.head.logits(evidence), before.logits(evidence), rtol=0, atol=1e-5)
-    assert not classifier.head.logits(evidence).requires_grad
+        torch.testing.assert_close(classifier.head.forward(evidence), before.forward(evidence), rtol=0, atol=1e-5)
+    assert not classifier.head.forward(evidence).requires_grad
 
 
 @pytest.mark.parametrize("head", ["bimors", "coop", "cocoop"])
@@ -73,7 +74,7 @@ def test_an_adapter_brings_its_own_number_of_context_tokens(
 ) -> None:
     learner = trained(head, tiny_models, tiny_bundle, tokens=2)
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, learner, TRAINED)
-    assert make_classifier(tiny_models, tiny_bundle, adapter, Labels.of(TRAINED)).head.logits(evidence).shape == (3, 3)
+    assert make_classifier(tiny_models, adapter, Labels.of(TRAINED)).head.forward(evidence).shape == (3, 3)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +87,9 @@ def test_an_adapter_brings_its_own_number_of_context_tokens(
         ("coop", {"context": torch.tensor(1.0)}),
         ("coop", {"stray": torch.zeros(1)}),
         ("linear", {"linear.weight": torch.zeros(5, 32)}),
-        ("cache", {"cache.values": torch.zeros(6, 2)}),
-        ("cache", {"cache.keys": torch.zeros(6, 31)}),
-        ("cache", {"cache.keys": None}),
+        ("tip-adapter", {"cache.values": torch.zeros(6, 2)}),
+        ("tip-adapter", {"cache.keys": torch.zeros(6, 31)}),
+        ("tip-adapter", {"cache.keys": None}),
         ("cocoop", {"cache.keys": torch.zeros(6, 32)}),
     ],
 )
@@ -100,7 +101,7 @@ def test_weights_that_do_not_fit_are_one_line(
     state = {name: value for name, value in {**load_file(adapter.weights), **tensors}.items() if value is not None}
     save_file(state, adapter.weights)
     with pytest.raises(BundleError, match="does not match the bundle") as caught:
-        make_classifier(tiny_models, tiny_bundle, adapter, Labels.of(TRAINED))
+        make_classifier(tiny_models, adapter, Labels.of(TRAINED))
     assert "\n" not in caught.value.message and WEIGHTS in caught.value.message
 
 
@@ -110,7 +111,7 @@ def test_a_file_that_is_no_safetensors_is_one_line(
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, "coop", trained("coop", tiny_models, tiny_bundle), TRAINED)
     adapter.weights.write_bytes(b"not safetensors at all")
     with pytest.raises(BundleError, match="does not match the bundle"):
-        make_classifier(tiny_models, tiny_bundle, adapter, Labels.of(TRAINED))
+        make_classifier(tiny_models, adapter, Labels.of(TRAINED))
 
 
 def classify(bundle: Bundle, scene: str, output: Path, labels: list[str], **options: Any) -> Any:
@@ -118,7 +119,7 @@ def classify(bundle: Bundle, scene: str, output: Path, labels: list[str], **opti
     return api.classify(scene, labels, output, **options)
 
 
-@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+@pytest.mark.parametrize("head", HEADS)
 def test_classify_takes_the_adapters_own_head(  # type: ignore[no-untyped-def]
     head: str, make_raster, tiny_models: FrozenModels, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -126,11 +127,11 @@ def test_classify_takes_the_adapters_own_head(  # type: ignore[no-untyped-def]
     adapter = save_adapter(tmp_path / "coast", tiny_bundle, head, trained(head, tiny_models, tiny_bundle), TRAINED)
     summary = classify(tiny_bundle, scene, tmp_path / "out.gpkg", TRAINED, adapter=str(adapter.folder))
     run = json.loads(read_provenance(tmp_path / "out.gpkg")["run"])
-    assert run["head"] == head and run["adapter"] == {"name": "coast", "sha256": adapter.sha256}
+    assert run["head"] == HEADS[head].stored_name and run["adapter"] == {"name": "coast", "sha256": adapter.sha256}
     assert summary.labels.total() == 4 and not any("new to the adapter" in line for line in summary.lines(str))
 
 
-@pytest.mark.parametrize("head", TRAINABLE_HEADS)
+@pytest.mark.parametrize("head", HEADS)
 def test_the_answers_of_every_head_are_refined(  # type: ignore[no-untyped-def]
     head: str, make_raster, tiny_models: FrozenModels, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def plan_of(scene: str, bundle: Bundle, **options: object) -> Plan:
 
 
 def classifier_of(plan: Plan) -> Classifier:
-    return make_classifier(load_models(plan.bundle, "cpu"), plan.bundle, plan.adapter, plan.options.labels)
+    return make_classifier(load_models(plan.bundle, "cpu"), plan.adapter, plan.options.labels)
 
 
 def classify(plan: Plan, classifier: Classifier) -> list[TileResult]:
@@ -82,7 +82,7 @@ def test_a_device_too_small_for_a_tile_ends_the_run_and_its_threads(scene: str, 
     classifier = classifier_of(plan)
     fill(classifier.models.clip.model.visual, 0)
     before = threading.active_count()
-    with pytest.raises(DeviceError, match="image tower, one tile at a time"):
+    with pytest.raises(DeviceError, match="image tower, batch of one tile"):
         classify(plan, classifier)
     assert threading.active_count() == before
 
@@ -101,7 +101,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
 ) -> None:
     plan = plan_of(scene, tiny_bundle)
     threads = set()
-    key = CachedCaptioner.key
+    key = CachedCaptioner.cache_key
 
     def note(self: CachedCaptioner, image: np.ndarray) -> bytes:
         threads.add(threading.current_thread())
@@ -113,7 +113,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
     for known in (0, 44):
         with open_caption_cache() as cache:
             models = load_models(plan.bundle, "cpu", caption_cache=cache)
-            found = classify(plan, make_classifier(models, plan.bundle, plan.adapter, plan.options.labels))
+            found = classify(plan, make_classifier(models, plan.adapter, plan.options.labels))
             assert (cache.hits, cache.misses) == (known, 44 - known)
         assert_equal_records(found, expected)
     assert threads and threading.main_thread() not in threads

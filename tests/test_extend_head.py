@@ -1,0 +1,97 @@
+"""A head from outside the package: its own module and one row of the table, and it trains and classifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bimors_cli.bundle.adapter import open_adapter
+from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.labels import Labels
+from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup
+from bimors_cli.options.heads import HEADS, HeadEntry, head_names
+from bimors_cli.pipeline.inference.load import make_classifier
+from bimors_cli.training.options import FinetuneOptions
+from bimors_cli.training.run import finetune
+from tests.training.test_run import draw_pictures
+
+
+class PrototypeLearner(nn.Module):
+    """One prototype per class, compared by cosine with a learned scale."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.prototypes = nn.Parameter(torch.randn(classes, width))
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, image_feature: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.scale * image_feature @ nn.functional.normalize(self.prototypes, dim=-1).T
+        return logits
+
+
+class PrototypeHead(Head):
+    """Logits of the prototypes, in the order of the user's labels."""
+
+    def __init__(self, setup: HeadSetup) -> None:
+        self._learner = setup.learner
+        self._columns = [columns[0] for columns in setup.columns]
+
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        logits: torch.Tensor = self._learner(features.image_feature)[:, self._columns]
+        return logits
+
+
+def make_learner(init: HeadInit) -> PrototypeLearner:
+    return PrototypeLearner(init.classes, init.feature_width)
+
+
+def make_head(setup: HeadSetup) -> PrototypeHead:
+    return PrototypeHead(setup)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> HeadEntry:
+    entry = HeadEntry("toy", __name__, learning_rate=0.5, help="class prototypes", closed_set=True)
+    monkeypatch.setitem(HEADS, "toy", entry)
+    return entry
+
+
+def test_a_head_from_outside(toy: HeadEntry, tiny_models: FrozenModels, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    data = draw_pictures(tmp_path / "coast", {"beach": 220, "forest": 60})
+    output = tmp_path / "adapter"
+    options = FinetuneOptions(
+        sources=(str(data),),
+        output=str(output),
+        head="toy",
+        shots=4,
+        epochs=1,
+        model=str(tiny_bundle.folder),
+        captions=False,
+    )
+    assert options.recipe.rate == 0.5
+    summary = finetune(options)
+    assert set(summary.scores["validation"]) == {"zero-shot", "toy"}
+    adapter = open_adapter(output, tiny_bundle)
+    assert (adapter.head, adapter.kind, adapter.labels) == ("toy", "toy", ("beach", "forest"))
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    probabilities = {}
+    for labels in (["beach", "forest"], ["Forest", "beach"]):
+        classifier = make_classifier(tiny_models, adapter, Labels.of(labels))
+        _, features = classifier.look(images)
+        probabilities[labels[0]] = torch.from_numpy(classifier.answer(features))
+    assert torch.allclose(probabilities["beach"].sum(dim=1), torch.ones(3))
+    assert torch.allclose(probabilities["beach"], probabilities["Forest"].flip(1), atol=1e-6)
+
+
+def test_the_lists_have_it(toy: HeadEntry) -> None:
+    from bimors_cli.cli.completion import compared_heads, trained_heads
+    from bimors_cli.evaluation.variants import parse_variants
+
+    assert head_names().endswith("linear or toy")
+    assert ("toy", toy.help) in trained_heads("") and "toy" in compared_heads("")
+    (variant,) = parse_variants(["toy+tip-adapter:epochs=3"])
+    assert variant.recipe(10, 4, 1).rate == 0.5
