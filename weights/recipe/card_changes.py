@@ -10,7 +10,6 @@ from torchvision.io import decode_jpeg, encode_jpeg
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.metrics.scores import Proportion
 from bimors_cli.model.evidence import FrozenModels
 from recipe.data import ImageSet
@@ -67,9 +66,9 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @torch.no_grad()
-def figures(models: FrozenModels, bundle: Bundle, images: ImageSet, batch: int = 64) -> list[dict[str, Any]]:
+def figures(models: FrozenModels, images: ImageSet, batch: int = 64) -> list[dict[str, Any]]:
     """Accuracy of the zero-shot head on each change of the same images."""
-    text = models.clip.encode_text([f"{bundle.context} {display_name(kind)}." for kind in images.classes])
+    text = models.clip.encode_text([f"{models.bundle.context} {display_name(kind)}." for kind in images.classes])
     rows = []
     for name, change in CHANGES.items():
         correct = 0
