@@ -119,7 +119,7 @@ def _parse(text: str) -> HeadVariant:
 def _zero_shot(text: str, changes: Sequence[str]) -> HeadVariant:
     other = [change for change in changes if change not in (_ONE_TEMPLATE, _TRANSDUCTIVE)]
     if other:
-        raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is no change of it", _FORM)
+        raise InputError(f"--heads {text}: zero-shot learns nothing, {other[0]!r} is not a change of it", _FORM)
     return HeadVariant(text, None, one_template=_ONE_TEMPLATE in changes, transductive=_TRANSDUCTIVE in changes)
 
 
