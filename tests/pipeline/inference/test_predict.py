@@ -107,7 +107,7 @@ def test_captions_are_looked_up_by_the_keys_of_the_reading_threads(
         threads.add(threading.current_thread())
         return key(self, image)
 
-    monkeypatch.setattr(CachedCaptioner, "key", note)
+    monkeypatch.setattr(CachedCaptioner, "cache_key", note)
     expected = classify(plan, classifier_of(plan))
     assert not threads
     for known in (0, 44):
