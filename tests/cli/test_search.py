@@ -213,9 +213,9 @@ def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def test_features_of_another_bundle_are_refused(folder: Path, other_bundle: Bundle) -> None:
     unknown = bimors("search", "out.gpkg", "river", cwd=folder)
-    assert unknown.exit_code == 2 and "of the bundle tiny" in unknown.stderr and "--model DIR" in unknown.stderr
+    assert unknown.exit_code == 2 and "need the bundle tiny" in unknown.stderr and "--model DIR" in unknown.stderr
     wrong = find(other_bundle, "river", cwd=folder)
-    assert wrong.exit_code == 2 and "of a bundle tiny" in wrong.stderr and "hint: " in wrong.stderr
+    assert wrong.exit_code == 2 and "with another bundle tiny" in wrong.stderr and "hint: " in wrong.stderr
 
 
 def test_a_layer_without_features_is_refused(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
