@@ -107,23 +107,23 @@ class Format:
         return found
 
 
-_ROOM: Final = "bimors_cli.output"
+_PACKAGE: Final = "bimors_cli.output"
 GPKG: Final = Format(
     "GPKG",
     ".gpkg",
-    f"{_ROOM}.geopackage:build_geopackage",
+    f"{_PACKAGE}.geopackage:build_geopackage",
     styled=True,
     appends=True,
     keeps_features=True,
     identifies_run=True,
     alias="GeoPackage",
 )
-FLATGEOBUF: Final = Format("FlatGeobuf", ".fgb", f"{_ROOM}.flatgeobuf:build_flatgeobuf")
-GEOPARQUET: Final = Format("Parquet", ".parquet", f"{_ROOM}.geoparquet:build_geoparquet", alias="GeoParquet")
-GEOJSON: Final = Format("GeoJSON", ".geojson", f"{_ROOM}.sequence:build_geojson", wgs84=True)
-GEOJSONSEQ: Final = Format("GeoJSONSeq", ".geojsonl", f"{_ROOM}.sequence:build_sequence", streams=True, wgs84=True)
+FLATGEOBUF: Final = Format("FlatGeobuf", ".fgb", f"{_PACKAGE}.flatgeobuf:build_flatgeobuf")
+GEOPARQUET: Final = Format("Parquet", ".parquet", f"{_PACKAGE}.geoparquet:build_geoparquet", alias="GeoParquet")
+GEOJSON: Final = Format("GeoJSON", ".geojson", f"{_PACKAGE}.sequence:build_geojson", wgs84=True)
+GEOJSONSEQ: Final = Format("GeoJSONSeq", ".geojsonl", f"{_PACKAGE}.sequence:build_sequence", streams=True, wgs84=True)
 GEOJSONSEQ_RS: Final = Format(
-    "GeoJSONSeq", ".geojsons", f"{_ROOM}.sequence:build_sequence_rs", streams=True, wgs84=True, rs=True
+    "GeoJSONSeq", ".geojsons", f"{_PACKAGE}.sequence:build_sequence_rs", streams=True, wgs84=True, rs=True
 )
 # All formats. A program that adds a row has a new format in every command.
 FORMATS: Final = [GPKG, FLATGEOBUF, GEOPARQUET, GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS]

@@ -241,7 +241,7 @@ def test_a_renamed_layer(layer: Path) -> None:
     assert set(labelled(from_layer(layer, image_size=16))) == {"coast/0/0"}
     with pytest.raises(InputError, match="has no layer 'tiles'") as caught:
         from_layer(layer, "tiles", image_size=16)
-    assert caught.value.hint and "there are: mine" in caught.value.hint
+    assert caught.value.hint and "--layer: mine" in caught.value.hint
 
 
 def test_a_copy_without_the_record_needs_checked(layer: Path, tmp_path: Path) -> None:
