@@ -54,9 +54,9 @@ class NamedViews:
     @classmethod
     def of(cls, clip: Clip, features: EncoderOutputs, images: data.ImageSet, target: torch.Tensor) -> NamedViews:
         words = [(RSICD.get(kind) or RSSCN7[kind]) for kind in images.classes]
-        known = list(dict.fromkeys(name for some in words for name in some))
-        rows = tuple(tuple(known.index(name) for name in some) for some in words)
-        return cls(features, target, clip.name_tokens(Labels.of(known), len(clip.embed_words(CONTEXT))), rows)
+        names = list(dict.fromkeys(name for some in words for name in some))
+        rows = tuple(tuple(names.index(name) for name in some) for some in words)
+        return cls(features, target, clip.name_tokens(Labels.of(names), len(clip.embed_words(CONTEXT))), rows)
 
     def draw(self, generator: torch.Generator) -> NameTokens:
         """Draw one name of each class, mostly the first one, since users choose their own labels."""
@@ -101,9 +101,9 @@ def train(
                 group["lr"] = RATE * one_cycle((epoch + step / steps) / EPOCHS, warm=0.05)
             loss = torch.zeros(())
             for some, chosen in zip(sets, rows, strict=True):
-                seen = some.features.take(chosen)
-                text = tower(learner(seen.patch_tokens, seen.caption_embedding), some.draw(generator))
-                logits = scale * torch.einsum("be,bke->bk", seen.image_feature, text)
+                features = some.features.take(chosen)
+                text = tower(learner(features.patch_tokens, features.caption_embedding), some.draw(generator))
+                logits = scale * torch.einsum("be,bke->bk", features.image_feature, text)
                 fraction = len(chosen) / (BATCH + BATCH_RSSCN7)
                 loss = loss + fraction * functional.cross_entropy(logits, some.target[chosen])
             optimiser.zero_grad()
@@ -115,7 +115,7 @@ def train(
     return learner.eval().requires_grad_(False)
 
 
-def weakened(learner: PromptLearner, start: torch.Tensor, strength: float) -> PromptLearner:
+def interpolated(learner: PromptLearner, start: torch.Tensor, strength: float) -> PromptLearner:
     """Interpolate between the untrained prompt learner, which equals zero-shot, and the trained one: the change of the
     context from ``start`` and the attention that is added to it are scaled (cf. Wortsman et al. 2022, arXiv
     2109.01903).
@@ -138,10 +138,10 @@ def choose_strength(
     start = frozen.clip.embed_words(CONTEXT)
     losses_by_strength: dict[str, list[float]] = {}
     for strength in STRENGTHS:
-        between = weakened(learner, start, strength)
+        between = interpolated(learner, start, strength)
         logits = [
-            predict_logits(BimorsHead(frozen.clip, labels, between), seen) / logit_temperature
-            for labels, seen, _ in checks
+            predict_logits(BimorsHead(frozen.clip, labels, between), features) / logit_temperature
+            for labels, features, _ in checks
         ]
         losses = [functional.cross_entropy(x, target) for x, (_, _, target) in zip(logits, checks, strict=True)]
         losses_by_strength[str(strength)] = [round(float(loss), 4) for loss in losses]
@@ -159,8 +159,8 @@ def build(settings: Settings) -> None:
     def cached_features(name: str, make: Callable[[], EncoderOutputs]) -> EncoderOutputs:
         return cached(settings, bundle, name, make)
 
-    unseen = cached_features("fitting", lambda: encode(frozen, fitting))
-    plain = predict_logits(ZeroShotHead(frozen.clip, labels, TEMPLATES), unseen)
+    fitting_features = cached_features("fitting", lambda: encode(frozen, fitting))
+    zero_shot = predict_logits(ZeroShotHead(frozen.clip, labels, TEMPLATES), fitting_features)
     temperature = {"zero-shot": bundle.zero_shot_temperature}
     views = [
         cached_features(f"views-{i}", lambda i=i: encode_views(frozen, known, settings.generator(31, i)))  # type: ignore[misc]
@@ -180,18 +180,18 @@ def build(settings: Settings) -> None:
     settings.log("adapter", zero_shot_right_on_views=round(100 * float(right.float().mean()), 2))
     learner = train(frozen, sets, temperature["zero-shot"], settings)
     check = other["val"]
-    seen = cached_features("rsscn7-validation", lambda: encode(frozen, check))
-    checks = (labels, unseen, fitting.target), (names_of(check), seen, check.target)
+    features = cached_features("rsscn7-validation", lambda: encode(frozen, check))
+    checks = (labels, fitting_features, fitting.target), (names_of(check), features, check.target)
     strength, losses = choose_strength(frozen, learner, checks, temperature["zero-shot"])
     settings.log("adapter", strength=strength, losses_by_strength=losses)
-    learner = weakened(learner, frozen.clip.embed_words(CONTEXT), strength)
+    learner = interpolated(learner, frozen.clip.embed_words(CONTEXT), strength)
 
-    tuned = predict_logits(BimorsHead(frozen.clip, labels, learner), unseen)
-    temperature["bimors"] = fit_temperature(tuned, fitting.target)
-    settings.log("adapter", temperature=temperature, right_on_fitting=_right(plain, tuned, fitting.target))
-    plain = predict_logits(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), seen)
-    tuned = predict_logits(BimorsHead(frozen.clip, names_of(check), learner), seen)
-    settings.log("adapter", right_on_rsscn7_validation=_right(plain, tuned, check.target))
+    trained = predict_logits(BimorsHead(frozen.clip, labels, learner), fitting_features)
+    temperature["bimors"] = fit_temperature(trained, fitting.target)
+    settings.log("adapter", temperature=temperature, right_on_fitting=_right(zero_shot, trained, fitting.target))
+    zero_shot = predict_logits(ZeroShotHead(frozen.clip, names_of(check), TEMPLATES), features)
+    trained = predict_logits(BimorsHead(frozen.clip, names_of(check), learner), features)
+    settings.log("adapter", right_on_rsscn7_validation=_right(zero_shot, trained, check.target))
 
     folder = settings.out / ADAPTER
     with publishing(folder, MANIFEST) as fresh:
@@ -218,8 +218,8 @@ def build(settings: Settings) -> None:
         )
 
 
-def _right(plain: torch.Tensor, tuned: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
+def _right(zero_shot: torch.Tensor, trained: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
     return {
         name: round(100 * float((logits.argmax(dim=1) == target).float().mean()), 2)
-        for name, logits in (("zero-shot", plain), ("bimors", tuned))
+        for name, logits in (("zero-shot", zero_shot), ("bimors", trained))
     }

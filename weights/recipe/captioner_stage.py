@@ -200,27 +200,29 @@ def _losses(
     device = texts.device
     views = torch.cat([augment.views(some.pixels, plan.side, generator) for some in batches]).to(device)
     with torch.no_grad():
-        seen = teacher.visual.trunk.forward_features(views.contiguous(memory_format=torch.channels_last))
-        wanted = functional.normalize(teacher.visual.head(teacher.visual.trunk.forward_head(seen)).float(), dim=-1)
-        target = functional.layer_norm(seen.flatten(2).transpose(1, 2).float(), seen.shape[1:2])
-    # While it only copies, the student sees a smaller image than its teacher: half the tokens, half the time.
+        feature_map = teacher.visual.trunk.forward_features(views.contiguous(memory_format=torch.channels_last))
+        wanted = functional.normalize(
+            teacher.visual.head(teacher.visual.trunk.forward_head(feature_map)).float(), dim=-1
+        )
+        target = functional.layer_norm(feature_map.flatten(2).transpose(1, 2).float(), feature_map.shape[1:2])
+    # In the first part the input of the student is smaller than that of the teacher: half the tokens, half the time.
     shown = views
     if speech is None:
         shown = functional.interpolate(views, plan.first_side, mode="bilinear", antialias=True)
     hidden = student.captioner.vision_model(pixel_values=shown, interpolate_pos_encoding=True).last_hidden_state
     guess, feature = student.compare(hidden, int(target.shape[1] ** 0.5))
-    told = views.new_zeros(())
+    speech_loss = views.new_zeros(())
     if speech is not None:
-        talk = [i for i, some in enumerate(speech) if some]
-        chosen = [speech[i][int(torch.randint(len(speech[i]), (1,), generator=generator))] for i in talk]
+        captioned = [i for i, some in enumerate(speech) if some]
+        chosen = [speech[i][int(torch.randint(len(speech[i]), (1,), generator=generator))] for i in captioned]
         model = student.captioner
-        queries = model.query_tokens.expand(len(talk), -1, -1)
-        seen_by = model.qformer(query_embeds=queries, encoder_hidden_states=hidden[talk]).last_hidden_state
-        told = speech_stage.speech_loss(model, seen_by, chosen)
+        queries = model.query_tokens.expand(len(captioned), -1, -1)
+        queries = model.qformer(query_embeds=queries, encoder_hidden_states=hidden[captioned]).last_hidden_state
+        speech_loss = speech_stage.speech_loss(model, queries, chosen)
     copied = functional.smooth_l1_loss(guess.float(), target) + 2 * (1 - (feature * wanted).sum(dim=-1)).mean()
     logits = teacher.logit_scale.exp() * feature[: len(batches[0])] @ texts.T
     names = functional.cross_entropy(logits, batches[0].target.to(device), label_smoothing=0.1)
-    return {"copy": copied, "half of names": 0.5 * names, "speech": told}
+    return {"copy": copied, "half of names": 0.5 * names, "speech": speech_loss}
 
 
 @torch.no_grad()

@@ -35,14 +35,14 @@ class Speaker(nn.Module):
         return out
 
 
-def speech_loss(model: Blip2ForConditionalGeneration, seen: torch.Tensor, ids: list[list[int]]) -> torch.Tensor:
+def speech_loss(model: Blip2ForConditionalGeneration, queries: torch.Tensor, ids: list[list[int]]) -> torch.Tensor:
     """Loss of sentences given the query outputs, computed as in ``generate``."""
-    device = seen.device
+    device = queries.device
     length = max(map(len, ids))
     labels = torch.tensor([row + [-100] * (length - len(row)) for row in ids], device=device)
     start = model.get_input_embeddings()(torch.full((len(ids), 1), START_TOKEN, device=device))
-    told = torch.cat((model.language_projection(seen).to(start.dtype), start), dim=1)
-    logits = model.language_model(inputs_embeds=told, labels=labels).logits
+    inputs = torch.cat((model.language_projection(queries).to(start.dtype), start), dim=1)
+    logits = model.language_model(inputs_embeds=inputs, labels=labels).logits
     return functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), label_smoothing=0.1)
 
 
@@ -86,7 +86,7 @@ def train(
     names : torch.Tensor
         Text features of the classes, multiplied by the scale of CLIP.
     """
-    with_captions = [i for i, some in enumerate(speech) if some]
+    with_captions = [i for i, sentences in enumerate(speech) if sentences]
     chosen, speech = images.take(with_captions), [speech[i] for i in with_captions]
     hidden = encode_views(model, chosen, settings, side)
     count = torch.bincount(chosen.target, minlength=len(chosen.classes)).float().clamp(min=1)
@@ -100,12 +100,12 @@ def train(
 
     def losses_of(rows: torch.Tensor, _progress: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
         view = torch.randint(VIEWS, (len(rows),), generator=generator)
-        seen = speaker.query(hidden[view, rows].float())
-        said = [speech[i] for i in rows.tolist()]
-        ids = [some[int(torch.randint(len(some), (1,), generator=generator))] for some in said]
-        feature = functional.normalize(speaker.to_feature(seen.mean(dim=1)).float(), dim=-1)
+        queries = speaker.query(hidden[view, rows].float())
+        sentences = [speech[i] for i in rows.tolist()]
+        ids = [some[int(torch.randint(len(some), (1,), generator=generator))] for some in sentences]
+        feature = functional.normalize(speaker.to_feature(queries.mean(dim=1)).float(), dim=-1)
         target = chosen.target[rows].to(settings.device)
-        told = functional.cross_entropy(feature @ names.T, target, label_smoothing=0.1)
-        return {"speech": speech_loss(model, seen, ids), "half of names": 0.5 * told}
+        name_loss = functional.cross_entropy(feature @ names.T, target, label_smoothing=0.1)
+        return {"speech": speech_loss(model, queries, ids), "half of names": 0.5 * name_loss}
 
     run(settings, schedule, speaker, optimiser, draw, losses_of)

@@ -111,13 +111,13 @@ def build(settings: Settings) -> None:
     words = Counter(
         word for some in training_images(settings).captions for text in some for word in re.findall(r"[a-z]+", text)
     )
-    seen = {word for word, count in words.items() if count >= 3}
-    seen |= {word for text in [*names(settings), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}
-    write_json(settings.work / "vocabulary.json", sorted(seen))
+    vocabulary = {word for word, count in words.items() if count >= 3}
+    vocabulary |= {word for text in [*names(settings), *TEMPLATES] for word in re.findall(r"[a-z]+", text.lower())}
+    write_json(settings.work / "vocabulary.json", sorted(vocabulary))
     settings.log(
         "tokenizers",
         sentences=len(corpus),
-        words=len(seen),
+        words=len(vocabulary),
         clip=clip.get_vocab_size(),
         captioner=captioner.get_vocab_size(),
         caption_encoder=pieces.get_vocab_size(),
