@@ -37,7 +37,7 @@ def command(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> lis
         (["--engine", "ray", "--blocks", "nonsense://x"], "--blocks nonsense://x: ", "give a folder, or a URL"),
         (["--engine", "ray", "--ray-address", "ray://h:1"], "Ray Client is not supported", "on a node of the cluster"),
         (["--engine", "ray", "--ray-address", "here"], "--ray-address here: invalid address", "HOST:PORT"),
-        (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "127.0.0.1:99999: no cluster there", "ray status"),
+        (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "127.0.0.1:99999: no cluster found", "ray status"),
     ],
 )
 def test_what_cannot_be(command: list[str], tmp_path: Path, options: list[str], said: str, hint: str | None) -> None:

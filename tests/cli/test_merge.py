@@ -92,7 +92,7 @@ def test_a_shard_without_tiles_is_finished(scene: Path, tiny_bundle: Bundle) -> 
 def test_a_dry_run_says_the_share(scene: Path, tiny_bundle: Bundle) -> None:
     result = classify(scene, tiny_bundle, "--shard", "2/2", "--dry-run", "--device", "cpu,cpu")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "5 tiles of 9 in shard 2/2" in result.stderr and "on cpu alone, of 2 devices" in result.stderr
+    assert "5 tiles of 9 in shard 2/2" in result.stderr and "on cpu alone, one of 2 devices" in result.stderr
     empty = classify(scene, tiny_bundle, "--shard", "1/10", "--dry-run")
     assert empty.exit_code == 0 and "0 tiles of 9 in shard 1/10" in empty.stderr
     assert names(scene) == set()
