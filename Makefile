@@ -1,8 +1,8 @@
-# make demo: see it work.   make test: what CI runs.   Both make .venv first.
+# make demo: run the example.   make test: run what CI runs.   Both create .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin pictures clean
+.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -18,9 +18,9 @@ demo: .venv/installed
 	$(BIN)/bimors classify examples/scene.tif --labels examples/labels.txt --tile-size 64 -o out.gpkg --overwrite
 	$(BIN)/bimors preview out.gpkg -o out.png --overwrite
 	@echo
-	@echo "Look at out.png, or open the map in QGIS: drag out.gpkg onto its window, or run"
+	@echo "Open out.png, or open the map in QGIS: drag out.gpkg onto its window, or run"
 	@echo "    qgis examples/scene.tif out.gpkg"
-	@echo "It is coloured already. To use the program by its name: . $(BIN)/activate"
+	@echo "The layer opens coloured. To put bimors on the PATH: . $(BIN)/activate"
 
 test: .venv/installed-test lint
 	$(BIN)/python -m pytest
@@ -40,16 +40,16 @@ test-gpu: .venv/installed-test
 test-qgis: .venv/installed-test
 	$(BIN)/python -m pytest -m "qgis and not slow"
 
-# For QGIS: Plugins > Manage and Install Plugins > Install from ZIP
+# Install it in QGIS with Plugins > Manage and Install Plugins > Install from ZIP.
 qgis-plugin:
 	$(PYTHON) examples/qgis/pack.py dist/bimors-qgis.zip
 	@echo dist/bimors-qgis.zip
 
-# Of docs/tutorial.md; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
-pictures: .venv/installed
-	$(BIN)/python docs/make_pictures.py
+# Recreates the images of docs/tutorial.md; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
+docs-images: .venv/installed
+	$(BIN)/python docs/make_images.py
 
-# Minutes; FUZZ is the number of examples a test, 60 in `make test`.
+# Takes minutes. FUZZ is the number of examples per test; `make test` uses 60.
 FUZZ ?= 5000
 fuzz: .venv/installed-test
 	BIMORS_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hardening/test_fuzz.py --timeout=3600

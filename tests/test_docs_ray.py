@@ -39,9 +39,9 @@ def row(name: str) -> list[float]:
 
 def test_the_plans_follow_from_the_formulas() -> None:
     (rate,) = {float(found) for found in re.findall(r"r = (\d+)", TEXT)}
-    (block,) = re.findall(r"^\| blocks \| (\d+) bytes a tile", TEXT, flags=re.M)
-    (layer,) = re.findall(r"^\| layer, a GeoPackage \| (\d+) bytes a tile", TEXT, flags=re.M)
-    (memory,) = re.findall(r"^\| memory of the run itself \| (\d+) bytes a tile", TEXT, flags=re.M)
+    (block,) = re.findall(r"^\| blocks \| (\d+) bytes per tile", TEXT, flags=re.M)
+    (layer,) = re.findall(r"^\| layer, a GeoPackage \| (\d+) bytes per tile", TEXT, flags=re.M)
+    (memory,) = re.findall(r"^\| memory of the main process \| (\d+) bytes per tile", TEXT, flags=re.M)
     for column, pixels in enumerate(row("pixels")):
         tiles = pixels / 224**2
         for name, expected in {
@@ -50,17 +50,18 @@ def test_the_plans_follow_from_the_formulas() -> None:
             "GPU-hours, your bundle on your GPU": tiles / 3600,
             "blocks": tiles * int(block) / 1e9,
             "layer": tiles * int(layer) / 1e9,
-            "network read, if nothing was compressed": 3 * pixels / 1e12,
-            "memory of the run itself": tiles * int(memory) / 1e9,
+            "network read, uncompressed": 3 * pixels / 1e12,
+            "memory of the main process": tiles * int(memory) / 1e9,
         }.items():
             assert row(name)[column] == pytest.approx(expected, rel=0.03), name
 
 
 def test_what_it_tells_of_the_program() -> None:
-    assert f"blocks of {LEAST_TILES} to {MOST_TILES:,} neighbours" in TEXT
-    assert f"every {worker.WRITE_SECONDS:.0f} seconds" in TEXT and ATTEMPTS == 5 and "five workers" in TEXT
-    told = TEXT.partition("What travels")[2].partition("less what names")[0]
-    assert {f"{name}_" for name in re.findall(r"`([A-Z_]+)_\*`", told)} == {*worker_spec._FORWARDED}
+    text = " ".join(TEXT.split())
+    assert f"blocks of {LEAST_TILES} to {MOST_TILES:,} neighbours" in text
+    assert f"every {worker.WRITE_SECONDS:.0f} seconds" in text and ATTEMPTS == 5 and "five workers" in text
+    sent = text.partition("**Environment variables.**")[2].partition("except those that set")[0]
+    assert {f"{name}_" for name in re.findall(r"`([A-Z_]+)_\*`", sent)} == {*worker_spec._FORWARDED}
 
 
 def test_options_exist() -> None:

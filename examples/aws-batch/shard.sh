@@ -3,5 +3,5 @@
 set -euo pipefail
 shards=$1
 shift
-# AWS Batch counts from 0, shards count from 1. exec: what Batch sends reaches bimors, which keeps what is finished.
+# AWS Batch counts from 0, shards from 1. With exec, signals from Batch reach bimors, which saves the finished tiles.
 exec bimors classify "$@" --shard "$((AWS_BATCH_JOB_ARRAY_INDEX + 1))/$shards" --resume

@@ -1,5 +1,5 @@
 #!/bin/bash
-# submit.sh QUEUE SHARDS SCENE LABELS OUT.gpkg: the last three as the containers see them
+# submit.sh QUEUE SHARDS SCENE LABELS OUT.gpkg: the last three are paths in the containers
 set -euo pipefail
 if [ $# -ne 5 ]; then
     sed -n 2p "$0" >&2

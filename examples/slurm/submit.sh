@@ -10,7 +10,7 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 
 array=$(sbatch --parsable --array="1-$shards" --export="ALL,SHARDS=$shards" "$here/classify.sbatch" "$@" -o "$out")
-array=${array%%;*} # a federation adds the cluster's name
-# The names are matched by bimors when the merge begins: now there are none.
+array=${array%%;*} # in a federation the cluster name follows
+# The pattern is quoted: bimors expands it when the merge starts, because no journal exists yet.
 merge=$(sbatch --parsable --dependency="afterok:$array" "$here/merge.sbatch" "$out" "$out.*-of-$shards.bimors-journal")
 echo "shards: job $array, merge: job ${merge%%;*}"
