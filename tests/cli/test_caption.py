@@ -125,7 +125,7 @@ def test_an_interrupted_run_goes_on(scene: Path, tiny_bundle: Bundle, tmp_path: 
     assert whole.exit_code == 0, whole.stderr
     assert_geodataframe_equal(rows(output), rows(tmp_path / "whole.gpkg"))
     again = describe(scene, tiny_bundle, *more, "--resume", cwd=tmp_path)
-    assert again.exit_code == 0 and "finished before" in again.stderr
+    assert again.exit_code == 0 and "already complete" in again.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.gpkg", "scene.tif", "whole.gpkg"]
 
 

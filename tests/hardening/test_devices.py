@@ -234,7 +234,7 @@ def test_gpus(tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: Path, devi
     scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 64, 64), dtype=np.uint8))
     args = ["caption", scene, "-o", tmp_path / "out.gpkg", "--model", tiny_bundle.folder, "--tile-size", 16]
     result = CliRunner().invoke(app, [*map(str, args), "--device", device, "--no-caption-cache"])
-    assert result.exit_code == 0 and "16 of 16 tiles described" in result.stderr, result.stderr
+    assert result.exit_code == 0 and "16 of 16 tiles captioned" in result.stderr, result.stderr
 
 
 def test_processes_are_spawned(tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_processes_are_spawned(tiny_bundle: Bundle, make_raster: MakeRaster, tmp
     scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 64, 64), dtype=np.uint8))
     args = ["caption", scene, "-o", tmp_path / "out.gpkg", "--model", tiny_bundle.folder, "--tile-size", 16]
     result = CliRunner().invoke(app, [*map(str, args), "--device", "cpu,cpu"])
-    assert result.exit_code == 0 and "16 of 16 tiles described" in result.stderr, result.stderr
+    assert result.exit_code == 0 and "16 of 16 tiles captioned" in result.stderr, result.stderr
     assert geopandas.read_file(tmp_path / "out.gpkg", layer="captions")["caption"].notna().all()
     again = CliRunner().invoke(app, [*map(str, args), "--overwrite", "--device", "cpu"])
     assert "16 of 16 captions came from the cache" in again.stderr

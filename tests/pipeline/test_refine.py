@@ -291,9 +291,9 @@ def test_a_record_that_no_such_run_has_written(scene: str, options: Callable[...
         ({"refine": "best"}, "--refine best", "transductive, spatial"),
         ({"refine": "transductive", "output": "-"}, "--refine needs all tiles", "-o FILE"),
         ({"vote": True, "overlap": "50%", "output": "-"}, "--vote needs all tiles", "-o FILE"),
-        ({"vote": True}, "tiles that overlap", "--overlap"),
-        ({"vote": True, "overlap": "0%"}, "tiles that overlap", "--overlap"),
-        ({"vote": True, "overlap": "1m"}, "tiles that overlap", "--overlap"),
+        ({"vote": True}, "needs overlapping tiles", "--overlap"),
+        ({"vote": True, "overlap": "0%"}, "needs overlapping tiles", "--overlap"),
+        ({"vote": True, "overlap": "1m"}, "needs overlapping tiles", "--overlap"),
         ({"vote": True, "overlap": "50%", "keep_features": True}, "--keep-features", "leave one"),
     ],
 )

@@ -234,7 +234,7 @@ def test_a_signal_ends_it_within_seconds(place: Place, number: int, code: int) -
 
 def test_no_cluster_at_the_address(place: Place) -> None:
     ended = place.ray("--ray-address", "127.0.0.1:9").wait()
-    assert ended.code == 2 and "--ray-address 127.0.0.1:9: no cluster there" in ended.error and ended.hint
+    assert ended.code == 2 and "--ray-address 127.0.0.1:9: no cluster found" in ended.error and ended.hint
     assert not list(place.folder.glob("out.gpkg*")) and ended.stdout == ""
 
 
