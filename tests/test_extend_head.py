@@ -81,8 +81,8 @@ def test_a_head_from_outside(toy: HeadEntry, tiny_models: FrozenModels, tiny_bun
     probabilities = {}
     for labels in (["beach", "forest"], ["Forest", "beach"]):
         classifier = make_classifier(tiny_models, adapter, Labels.of(labels))
-        _, features = classifier.look(images)
-        probabilities[labels[0]] = torch.from_numpy(classifier.answer(features))
+        _, features = classifier.encode(images)
+        probabilities[labels[0]] = torch.from_numpy(classifier.probabilities(features))
     assert torch.allclose(probabilities["beach"].sum(dim=1), torch.ones(3))
     assert torch.allclose(probabilities["beach"], probabilities["Forest"].flip(1), atol=1e-6)
 
@@ -94,4 +94,4 @@ def test_the_lists_have_it(toy: HeadEntry) -> None:
     assert head_names().endswith("linear or toy")
     assert ("toy", toy.help) in trained_heads("") and "toy" in compared_heads("")
     (variant,) = parse_variants(["toy+tip-adapter:epochs=3"])
-    assert variant.recipe(10, 4, 1).rate == 0.5
+    assert variant.train_config(10, 4, 1).rate == 0.5
