@@ -120,7 +120,7 @@ def test_test_pictures_are_never_learned_from(
     seen: list[torch.Tensor] = []
     begin = trials_module.begin
 
-    def watched(choice: Any, models: Any, bundle: Any, labels: Any, lesson: Any, recipe: Any) -> Any:
+    def watched(choice: Any, models: Any, labels: Any, lesson: Any, recipe: Any) -> Any:
         assert isinstance(lesson.material, TrainViews)
         checked = [] if lesson.validation is None else [lesson.validation[0].image_feature]
         seen.extend([lesson.whole.image_feature, *checked])
@@ -128,7 +128,7 @@ def test_test_pictures_are_never_learned_from(
 
     monkeypatch.setattr(trials_module, "begin", watched)
     asked: list[torch.Tensor] = []
-    room_of = compare_module.EvidenceRoom
+    room_of = compare_module.FeatureStore
 
     class Room(room_of):  # type: ignore[misc, valid-type]
         def asked(self, classes: Any) -> Any:
@@ -136,7 +136,7 @@ def test_test_pictures_are_never_learned_from(
             asked.append(found[0].image_feature)
             return found
 
-    monkeypatch.setattr(compare_module, "EvidenceRoom", Room)
+    monkeypatch.setattr(compare_module, "FeatureStore", Room)
     run(options(coast, tiny_bundle, tmp_path / "results", heads=("coop",)))
     learned, tested = torch.cat(seen), torch.cat(asked)
     assert len(learned) and len(tested)
