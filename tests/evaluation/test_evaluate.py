@@ -120,11 +120,11 @@ def test_test_pictures_are_never_learned_from(
     seen: list[torch.Tensor] = []
     init = trials_module.init_training
 
-    def watched(choice: Any, models: Any, bundle: Any, labels: Any, data: Any, config: Any) -> Any:
+    def watched(choice: Any, models: Any, labels: Any, data: Any, config: Any) -> Any:
         assert isinstance(data.train, TrainViews)
         checked = [] if data.validation is None else [data.validation[0].image_feature]
         seen.extend([data.full_images.image_feature, *checked])
-        return init(choice, models, bundle, labels, data, config)
+        return init(choice, models, labels, data, config)
 
     monkeypatch.setattr(trials_module, "init_training", watched)
     tested: list[torch.Tensor] = []
