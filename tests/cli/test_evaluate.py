@@ -40,7 +40,7 @@ def test_the_folder_goes_to_stdout_and_the_tables_to_stderr(coast: Path, tiny_bu
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{tmp_path / 'results'}\n"
     assert "base-to-new, coast, 2 shots" in result.stderr and "harmonic mean, %" in result.stderr
-    assert "5 of 5: cache from coast" in result.stderr
+    assert "5 of 5: cache trained on coast" in result.stderr
     again = bimors(*arguments(coast, tiny_bundle, tmp_path / "results"), "--resume", "--json")
     assert json.loads(again.stdout)["tables"][0]["columns"] == ["base", "new", "harmonic mean"]
     assert "5 of them from before" in again.stderr
@@ -70,7 +70,7 @@ def test_several_protocols_in_one_command(coast: Path, tiny_bundle: Bundle, tmp_
         (["COAST", "--seeds", "one"], "--seeds one: whole numbers", "1,2,3"),
         (["COAST", "--protocol", "few"], "--protocol few: unknown", "base-to-new"),
         (["COAST", "--heads", "bimors,maple"], "'maple'", "zero-shot, bimors"),
-        (["COAST", "--protocol", "cross-dataset"], "another to be asked about", "give two"),
+        (["COAST", "--protocol", "cross-dataset"], "at least 2 data sets", "add a data set"),
         (["COAST", "--shots", "9", "--heads", "coop", "--device", "cuda:99"], "cuda:99", ""),
     ],
 )  # fmt: skip

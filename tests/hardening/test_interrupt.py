@@ -108,7 +108,7 @@ def test_training_keeps_whole_epochs(forks: Forks, tiny_bundle: Bundle, tmp_path
     run = forks.start(args, tmp_path).when((tmp_path / "adapter.training" / "checkpoint.safetensors").exists)
     run.send(number)
     ended = run.wait()
-    assert ended.code == code and "of 400, which is kept in" in ended.error and "--resume" in ended.hint
+    assert ended.code == code and "of 400, checkpoint in" in ended.error and "--resume" in ended.hint
 
 
 def stream(run: Run, fifo: Path, read: Callable[[int], bytes]) -> tuple[bytes, Outcome]:
