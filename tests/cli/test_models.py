@@ -89,7 +89,7 @@ def test_show(there: Path) -> None:
     assert json.loads(models("show", "tiny", "--json").stdout)["folder"] == str(there)
     assert "words in training" in models("show", there).stdout
     unknown = models("show", "nothing")
-    assert unknown.exit_code == 2 and "neither" in unknown.stderr
+    assert unknown.exit_code == 2 and "no bundle or folder" in unknown.stderr
 
 
 def test_verify_names_the_file_and_why(there: Path) -> None:
