@@ -43,7 +43,7 @@ def _lines(figures: Figures) -> Iterator[str]:
         f"{figures.image_size} px; loaded in {duration(figures.loading)}"
     )
     yield ""
-    yield f"{'STAGE':15}  {'ms/tile':>9}  {'SHARE OF TIME':>13}  {'GFLOP/tile':>10}  {'OF CEILING':>10}  {'BATCH':>5}"
+    yield f"{'STAGE':15}  {'ms/tile':>9}  {'PART OF TIME':>13}  {'GFLOP/tile':>10}  {'OF CEILING':>10}  {'BATCH':>5}"
     whole = sum(stage.ms_per_tile for stage in figures.stages)
     for stage in figures.stages:
         yield (

@@ -1,4 +1,4 @@
-"""`bimors cache`: the captions and gists that later runs need not make again."""
+"""`bimors cache`: the captions and features that later runs reuse."""
 
 from __future__ import annotations
 

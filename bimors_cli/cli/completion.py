@@ -102,7 +102,7 @@ def devices(incomplete: str) -> list[str]:
 
 
 def _next(incomplete: str, names: Iterable[str]) -> list[str]:
-    """What a list with commas can go on with: names that it does not have yet."""
+    """Return the names that can follow in a list with commas: those that it does not have yet."""
     before, comma, _ = incomplete.rpartition(",")
     there = before.split(",")
     return [f"{before}{comma}{name}" for name in names if name not in there]

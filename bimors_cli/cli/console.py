@@ -22,7 +22,7 @@ from bimors_cli.redact import redact
 
 
 class _Console(Console):
-    """A console that stops writing when its reader is gone (`2>&1 | tee log`, and tee is killed) or the disk is full.
+    """A console that stops writing when its reader has ended (`2>&1 | tee log`, and tee is killed) or the disk is full.
 
     A run of hours must not fail for that; its exit code still tells the result.
     """

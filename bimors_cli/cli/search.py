@@ -12,7 +12,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.search import SearchOptions
 
-EXAMPLE = 'Example: bimors search out.gpkg "a road beside a field" --top 20 -o found.gpkg'
+EXAMPLE = 'Example: bimors search out.gpkg "a road next to a field" --top 20 -o found.gpkg'
 
 
 @command(SearchOptions)
