@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import bimors_cli
+from bimors_cli import ClassifyOptions
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
@@ -15,8 +18,10 @@ from bimors_cli.model.evidence import FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup
 from bimors_cli.options.heads import HEADS, HeadEntry, head_names
 from bimors_cli.pipeline.inference.load import make_classifier
+from bimors_cli.provenance import read_run
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.run import finetune
+from tests.conftest import MakeRaster
 from tests.training.test_run import draw_pictures
 
 
@@ -85,6 +90,17 @@ def test_a_head_from_outside(toy: HeadEntry, tiny_models: FrozenModels, tiny_bun
         probabilities[labels[0]] = torch.from_numpy(classifier.probabilities(features))
     assert torch.allclose(probabilities["beach"].sum(dim=1), torch.ones(3))
     assert torch.allclose(probabilities["beach"], probabilities["Forest"].flip(1), atol=1e-6)
+
+
+def test_classify_runs_with_it(toy: HeadEntry, tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path: Path) -> None:
+    data = draw_pictures(tmp_path / "coast", {"beach": 220, "forest": 60})
+    options = FinetuneOptions(head="toy", shots=4, epochs=1, model=str(tiny_bundle.folder), captions=False)
+    adapter = bimors_cli.finetune(data, tmp_path / "adapter", options).output
+    scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 64, 96), dtype=np.uint8))
+    chosen = ClassifyOptions(adapter=adapter, tile_size="32", model=str(tiny_bundle.folder), captions=False)
+    summary = bimors_cli.classify(scene, ["beach", "forest"], tmp_path / "out.gpkg", chosen)
+    assert summary.rows == 6 and sum(summary.labels.values()) == 6
+    assert read_run(tmp_path / "out.gpkg", "tiles").run_key["head"] == "toy"
 
 
 def test_the_lists_have_it(toy: HeadEntry) -> None:
