@@ -25,7 +25,7 @@ from transformers import (
 from bimors_cli.bundle.adapter import WEIGHTS, Adapter, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
 from bimors_cli.model.clip import build_clip
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.options.heads import find_head

@@ -14,7 +14,7 @@ from bimors_cli import ClassifyOptions
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup
 from bimors_cli.options.heads import HEADS, HeadEntry, head_names
 from bimors_cli.pipeline.inference.load import make_classifier

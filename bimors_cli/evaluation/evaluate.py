@@ -21,7 +21,7 @@ from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trial_log import TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, run_trials, trials_of, unrefined
 from bimors_cli.locks import acquire_lock
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.training.train import Training

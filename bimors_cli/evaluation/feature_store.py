@@ -13,7 +13,7 @@ import torch
 
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.pipeline.progress import Progress
 from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, FewShotSplit, few_shot
 from bimors_cli.training.extract_features import (

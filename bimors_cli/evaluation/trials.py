@@ -16,7 +16,7 @@ from bimors_cli.evaluation.protocols import Classes, Task
 from bimors_cli.evaluation.variants import HeadVariant
 from bimors_cli.labels import Labels, new_names
 from bimors_cli.metrics.scores import score
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.registry import make_head
 from bimors_cli.model.heads.zero_shot import ZeroShotHead

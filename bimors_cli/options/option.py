@@ -42,7 +42,7 @@ NO_EFFECT: Final = "no effect"
 
 @dataclass(frozen=True)
 class Option:
-    """The declaration of an option, beside the type and default of its field.
+    """The declaration of an option, next to the type and default of its field.
 
     Attributes
     ----------

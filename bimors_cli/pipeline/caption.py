@@ -24,7 +24,7 @@ from bimors_cli.scene.polygons import Polygons
 if TYPE_CHECKING:
     import geopandas
 
-    from bimors_cli.model.evidence import FrozenModels
+    from bimors_cli.model.frozen_models import FrozenModels
 
 
 @dataclass(frozen=True, eq=False)

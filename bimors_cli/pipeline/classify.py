@@ -26,7 +26,7 @@ from bimors_cli.scene.polygons import Polygons
 if TYPE_CHECKING:
     import geopandas
 
-    from bimors_cli.model.evidence import FrozenModels
+    from bimors_cli.model.frozen_models import FrozenModels
 
 log = logging.getLogger("bimors")
 

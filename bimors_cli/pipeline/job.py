@@ -21,7 +21,7 @@ from bimors_cli.scene.polygons import Polygons
 if TYPE_CHECKING:
     import geopandas
 
-    from bimors_cli.model.evidence import FrozenModels
+    from bimors_cli.model.frozen_models import FrozenModels
 
 # Computes tiles batch by batch; the time of each stage is added to the dict.
 TileFn = Callable[[TileIndices, dict[str, float]], Iterator[list[TileResult]]]

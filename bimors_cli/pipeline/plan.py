@@ -52,7 +52,7 @@ class GriddedScene:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What decides its tiles."""
+        """Return what decides its tiles."""
         return grid_key(self.info, self.grid, self.aoi_sha256)
 
 
@@ -65,7 +65,7 @@ class ScenePlan(GriddedScene):
     nodata: Nodata
 
     def identity(self) -> dict[str, Any]:
-        """What decides its tiles and their pictures."""
+        """Return what decides its tiles and their images."""
         return {**super().identity(), **pixels_key(self.bands, self.stretch, self.nodata)}
 
 

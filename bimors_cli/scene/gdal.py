@@ -22,7 +22,7 @@ from bimors_cli.redact import redact
 from bimors_cli.scene.sidecars import check_sidecars
 from bimors_cli.scene.vrt import check_vrt, check_vrt_file
 
-# GDAL chooses a driver by content, so suffixes are no protection: only these drivers are tried. A VRT may refer to
+# GDAL chooses a driver by content, so suffixes do not protect: only these drivers are tried. A VRT may refer to
 # other files and URLs; it is allowed only if its name ends in .vrt, visible to the user. ERS is left out for the same
 # reason.
 DRIVERS: Final = ("GTiff", "HFA", "ENVI", "EHdr", "JP2OpenJPEG", "JPEG", "PNG", "WEBP", "netCDF", "GPKG")

@@ -222,7 +222,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _split(spec: str) -> tuple[str, str | None]:
-    """Split ``file:layer``; a colon in the path of an existing file (a Windows drive) is no separator."""
+    """Split ``file:layer``; a colon in the path of an existing file (a Windows drive) is not a separator."""
     path, colon, layer = spec.rpartition(":")
     return (path, layer) if colon and not os.path.exists(spec) and os.path.exists(path) else (spec, None)
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from bimors_cli.errors import InputError
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.tensor_file import write_tensors
 

@@ -17,7 +17,7 @@ from bimors_cli.bundle.adapter import MANIFEST
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import Interrupted
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.output.atomic import check_folder

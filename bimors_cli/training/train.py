@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_head, make_learner

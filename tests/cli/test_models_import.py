@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.bimors import PromptLearnerWidths
 from bimors_cli.model.pickle_to_safetensors import convert
 from bimors_cli.pipeline.bundles import import_official

@@ -21,7 +21,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
 from bimors_cli.model import device
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import probabilities
 from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.pipeline.inference import load as models_module

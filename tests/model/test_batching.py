@@ -23,7 +23,7 @@ from bimors_cli.model.batching import (
     power_of_two,
     raising_out_of_memory,
 )
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from bimors_cli.errors import BundleError, DeviceError, InputError, LabelsError
 from bimors_cli.labels import Labels, parse_labels
 from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.model.device import choose_device
-from bimors_cli.model.evidence import FrozenModels, concatenate
+from bimors_cli.model.frozen_models import FrozenModels, concatenate
 from bimors_cli.model.heads.base import probabilities
 from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner, PromptLearnerWidths
 from bimors_cli.model.heads.zero_shot import ZeroShotHead

@@ -277,7 +277,7 @@ def test_an_unreadable_tile_is_a_row_and_is_tried_again(make_raster, classify: C
 def test_other_labels_need_neither_captioner_nor_image_tower(
     make_raster, classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
-    from bimors_cli.model.evidence import FrozenModels
+    from bimors_cli.model.frozen_models import FrozenModels
 
     monkeypatch.setenv("BIMORS_CACHE", str(tmp_path / "cache"))
     scene = make_raster(noise(3, 96, 96))

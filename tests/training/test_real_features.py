@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead

@@ -12,7 +12,7 @@ import torch
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import JournalError, OutputExistsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache

@@ -16,7 +16,7 @@ from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.locate import embedded_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models, make_classifier
 
 # The words for people; folders join them.

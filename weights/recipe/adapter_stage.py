@@ -20,7 +20,7 @@ from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import ADAPTER, open_bundle
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.bimors import BimorsHead, PromptLearner
 from bimors_cli.model.heads.registry import make_learner
 from bimors_cli.model.heads.zero_shot import ZeroShotHead

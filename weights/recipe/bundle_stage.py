@@ -12,7 +12,7 @@ from pathlib import Path
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle, write_bundle_manifest
 from bimors_cli.labels import Labels
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels, concatenate
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels, concatenate
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.calibration import fit_temperature

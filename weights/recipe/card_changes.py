@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from bimors_cli.metrics.scores import Proportion
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from recipe.data import ImageSet
 from recipe.measures import per_cent
 from recipe.words import display_name

@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 
 BATCH = 32

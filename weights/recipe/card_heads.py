@@ -13,7 +13,7 @@ from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.labels import Labels
 from bimors_cli.metrics.charts import confusion_matrix, reliability_diagram
 from bimors_cli.metrics.scores import calibration_error, most_confused, score
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.base import probabilities
 from bimors_cli.pipeline.inference.load import make_classifier
 from recipe.data import ImageSet

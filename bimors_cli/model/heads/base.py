@@ -11,7 +11,7 @@ import torch
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 
 # CoOp's standard deviation for context tokens that do not start as words.
 RANDOM_TOKEN_STD = 0.02

@@ -13,7 +13,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup, Prompts, cosine_logits
 
 ATTENTION_HEADS = 4

@@ -15,7 +15,7 @@ from torch import nn
 
 from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.clip import Clip
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.base import Head, HeadInit, HeadSetup
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
 from bimors_cli.options.heads import find_head

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup, feature_width, max_over_synonyms
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 

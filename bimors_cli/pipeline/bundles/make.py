@@ -20,7 +20,7 @@ from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import CONFIG, WEIGHTS, Clip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.loading import INDEX, read_json, weight_files
 from bimors_cli.options.templates import check_templates

@@ -140,7 +140,7 @@ class CaptionCacheFile:
 
 @dataclass(frozen=True)
 class CachedCaptioner:
-    """The cached captions of one captioner, which `bimors_cli.model.evidence.FrozenModels` queries before it."""
+    """The cached captions of one captioner, which `bimors_cli.model.frozen_models.FrozenModels` queries before it."""
 
     cache: CaptionCacheFile
     source: CaptionerId

@@ -23,7 +23,7 @@ from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.evidence import BundleInfo, FrozenModels
+from bimors_cli.model.frozen_models import BundleInfo, FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, probabilities
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import empty_tip_adapter

@@ -19,7 +19,7 @@ import torch
 
 from bimors_cli.errors import ReadError
 from bimors_cli.model.device import shared_among_workers
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
 from bimors_cli.pipeline.inference.load import Classifier

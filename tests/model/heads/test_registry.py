@@ -12,7 +12,7 @@ from torch import nn
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head
 from bimors_cli.model.heads.bimors import PromptLearner, PromptLearnerWidths
 from bimors_cli.model.heads.cocoop import CocoopLearner

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from bimors_cli.model.evidence import EncoderOutputs
+from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.tip_adapter import ALPHAS, BETAS, TipAdapterCache, TipAdapterHead, cache_logits, search
 

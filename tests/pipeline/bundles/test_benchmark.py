@@ -12,7 +12,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import DeviceError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import ON_CPU, STAGES
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.bundles.benchmark import (
     Figures,

@@ -29,7 +29,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import MAX_WORKERS
-from bimors_cli.model.evidence import FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference import cache_db
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import (

@@ -18,7 +18,7 @@ from bimors_cli.bundle.adapter import WEIGHTS
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.labels import Labels
-from bimors_cli.model.evidence import EncoderOutputs, FrozenModels
+from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache
 from bimors_cli.options.heads import HEADS
