@@ -70,9 +70,12 @@ def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
             text = "".join(map(str, parts))
             if not SQL.match(text):
                 yield node.lineno, text
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if " " in node.value and not SQL.match(node.value) and node.value not in KEYS:
-                yield node.lineno, node.value
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_prose(node.value):
+            yield node.lineno, node.value
+
+
+def _is_prose(text: str) -> bool:
+    return " " in text and not SQL.match(text) and text not in KEYS
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
