@@ -75,11 +75,11 @@ def test_a_rounded_transform_is_accepted(command: str, scene: Path, layer: Path)
 
 
 def test_search_reads_no_scene(scene: Path, tmp_path: Path, tiny_bundle: Bundle) -> None:
-    import bimors_cli
+    from tests.api import classify
 
     out = tmp_path / "found.gpkg"
     options: dict[str, Any] = {"model": str(tiny_bundle.folder), "device": "cpu", "keep_features": True}
-    bimors_cli.classify(str(scene), ["forest", "river"], out, tile_size="20", **options)
+    classify(str(scene), ["forest", "river"], out, tile_size="20", **options)
     how = SearchOptions(file=out, query="river", top=3, model=str(tiny_bundle.folder))
     expected = search(how)
     save_again(scene, Affine(*(float(f"{value:.9g}") for value in TRANSFORM[:6])))

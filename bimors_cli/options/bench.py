@@ -39,4 +39,7 @@ class BenchOptions(Options):
         match = re.fullmatch(r"(\d+)x(\d+)", self.scene_size.strip(), flags=re.ASCII)
         if match is None:
             raise InputError(f"--scene-size {self.scene_size}: not a size", "write it in pixels as 40000x40000")
-        return int(match[1]), int(match[2])
+        width, height = int(match[1]), int(match[2])
+        if not (width and height):
+            raise InputError(f"--scene-size {self.scene_size}: the scene has no pixels")
+        return width, height

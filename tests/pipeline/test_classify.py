@@ -199,7 +199,7 @@ def test_several_scenes_share_a_layer(make_raster, classify: Classify) -> None: 
 def test_scenes_in_two_crs_need_one_for_the_layer(make_raster, classify: Classify) -> None:  # type: ignore[no-untyped-def]
     a = make_raster(noise(3, 32, 32), name="a.tif")
     b = make_raster(noise(3, 32, 32), name="b.tif", crs="EPSG:32619")
-    with pytest.raises(InputError, match=r"b\.tif is in EPSG:32619") as caught:
+    with pytest.raises(InputError, match=r"b\.tif has the CRS EPSG:32619") as caught:
         classify([a, b])
     assert "--dst-crs" in str(caught.value.hint)
     assert len(rows(classify([a, b], dst_crs="EPSG:4326").output)) == 2
@@ -285,8 +285,8 @@ def test_other_labels_need_neither_captioner_nor_image_tower(
     whole = rows(classify(scene, "whole.gpkg", other, caption_cache=False).output)
     classify(scene, "first.gpkg")
     looked = []
-    gather = FrozenModels.gather
-    monkeypatch.setattr(FrozenModels, "gather", lambda *args: looked.append(args) or gather(*args))
+    encode = FrozenModels.encode
+    monkeypatch.setattr(FrozenModels, "encode", lambda *args: looked.append(args) or encode(*args))
     summary = classify(scene, "second.gpkg", other)
     assert not looked and summary.caption_hits == 9 and summary.caption_misses == 0
     assert_geodataframe_equal(rows(summary.output), whole)
@@ -308,7 +308,7 @@ def test_numbers_that_are_none_are_never_a_label(
 
     from bimors_cli.model.heads.bimors import BimorsHead
 
-    monkeypatch.setattr(BimorsHead, "answer", lambda self, gist: torch.full((len(gist), 4), float("nan")))
+    monkeypatch.setattr(BimorsHead, "logits", lambda self, features: torch.full((len(features), 4), float("nan")))
     summary = classify(make_raster(noise(3, 32, 64)))
     assert summary.reasons == {"model_error": 2} and rows(summary.output)["label"].isna().all()
 

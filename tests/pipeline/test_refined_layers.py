@@ -38,15 +38,16 @@ def test_result_knows_the_grid_of_the_rows(voted: Summary, scene: str) -> None:
 
 
 def test_a_voted_layer_is_compared_with_a_reference(voted: Summary, tmp_path: Path) -> None:
-    from bimors_cli.evaluation.accuracy.assess import check_map
+    from bimors_cli.evaluation.accuracy.assess import assess
     from bimors_cli.options.accuracy import AssessOptions
 
     layer = rows(voted)
     truth = layer[["label", "geometry"]].rename(columns={"label": "class"})
     truth.to_file(tmp_path / "truth.gpkg")
-    check = check_map(AssessOptions(str(voted.output), str(tmp_path / "truth.gpkg"), "class"))
-    accuracy = check.scores.everything.accuracy
-    assert accuracy.right == accuracy.of == check.counts["tiles"] == check.counts["with_truth"] == len(layer)
+    options = AssessOptions(layer_file=str(voted.output), reference=str(tmp_path / "truth.gpkg"), field="class")
+    check = assess(options)
+    accuracy = check.scores.all_samples.accuracy
+    assert accuracy.correct == accuracy.total == check.counts["tiles"] == check.counts["with_truth"] == len(layer)
 
 
 def test_a_corrected_cell_is_an_example(voted: Summary, scene: str, tmp_path: Path) -> None:

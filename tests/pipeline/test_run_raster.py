@@ -120,7 +120,7 @@ def test_a_layer_in_wgs84_leaves_the_raster_where_the_scene_is(make_raster: Any,
     [
         ({"raster": "labels.png"}, "GeoTIFF"),
         ({"raster_res": "best"}, "--raster-res best"),
-        ({"raster": None, "raster_res": "scene"}, "--raster-res is about --raster"),
+        ({"raster": None, "raster_res": "scene"}, "--raster-res needs --raster"),
         ({"dst_crs": "EPSG:3857"}, "--dst-crs EPSG:3857"),
     ],
 )

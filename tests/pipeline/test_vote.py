@@ -163,4 +163,4 @@ def test_a_record_of_another_grid_is_refused() -> None:
     ballot = VoteAccumulator(grid)
     assert whole_cells(grid, grid[0]) == (4, 4)
     with pytest.raises(JournalError, match="not of this run"):
-        ballot.add(TileResult(0, 0, cells=b"1"), 0)
+        ballot.add(TileResult(0, 0, valid_cells=b"1"), 0)

@@ -19,9 +19,9 @@ def stack(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("values", "bidx"),
-    [([], None), (["3,2,1"], (3, 2, 1)), (["3", "2", "1"], (3, 2, 1)), ([" 4 "], (4,)), (["1", "2,2"], (1, 2, 2))],
+    [([], ()), (["3,2,1"], (3, 2, 1)), (["3", "2", "1"], (3, 2, 1)), ([" 4 "], (4,)), (["1", "2,2"], (1, 2, 2))],
 )
-def test_parse(values: list[str], bidx: tuple[int, ...] | None) -> None:
+def test_parse(values: list[str], bidx: tuple[int, ...]) -> None:
     """Repeated and packed options."""
     assert parse_bidx(values) == bidx
 

@@ -70,12 +70,12 @@ def test_without_a_number_of_tiles_it_takes_seconds(tiny_bundle: Bundle, monkeyp
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"labels": 1}, "--labels 1: at least 2"),
-        ({"tiles": 0}, "--tiles 0: at least 1"),
-        ({"batch_size": 0}, "--batch-size 0: at least 1"),
-        ({"tile_size": 0}, "--tile-size 0: at least 1"),
+        ({"labels": 1}, "--labels 1: must be at least 2"),
+        ({"tiles": 0}, "--tiles 0: must be at least 1"),
+        ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
+        ({"tile_size": 0}, "--tile-size 0: must be at least 1"),
         ({"scene_size": "big"}, "--scene-size big: not a size"),
-        ({"scene_size": "0x10"}, "the scene is 0 px wide"),
+        ({"scene_size": "0x10"}, "--scene-size 0x10: the scene has no pixels"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(options: dict[str, Any], told: str) -> None:
