@@ -77,7 +77,7 @@ def test_a_head_from_outside(toy: HeadEntry, tiny_models: FrozenModels, tiny_bun
         model=str(tiny_bundle.folder),
         captions=False,
     )
-    assert options.recipe.rate == 0.5
+    assert options.train_config.rate == 0.5
     summary = finetune(options)
     assert set(summary.scores["validation"]) == {"zero-shot", "toy"}
     adapter = open_adapter(output, tiny_bundle)

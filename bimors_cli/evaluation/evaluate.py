@@ -128,7 +128,7 @@ def _run(
     """Run the trials that are not in the log."""
     if all(key in trial_log for key in keys.values()):
         return
-    captions = any(variant.uses_captions for variant in options.contestants)
+    captions = any(variant.uses_captions for variant in options.variants)
     models: FrozenModels = load_models(bundle, options.device, captions=captions)
     features = folder / FEATURES if options.evidence is None else Path(options.evidence)
     try:

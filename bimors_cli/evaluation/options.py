@@ -149,10 +149,10 @@ class EvaluateOptions(PixelOptions):
     @property
     def views(self) -> int:
         """The most epochs of all heads: so many random crops of each image are made."""
-        return max([self.epochs, *(one.epochs or 0 for one in self.contestants)])
+        return max([self.epochs, *(one.epochs or 0 for one in self.variants)])
 
     @property
-    def contestants(self) -> tuple[HeadVariant, ...]:
+    def variants(self) -> tuple[HeadVariant, ...]:
         """The heads, parsed."""
-        found = parse_variants(self.heads)
-        return tuple(one.with_official_quirks() for one in found) if self.official_quirks else found
+        variants = parse_variants(self.heads)
+        return tuple(one.with_official_quirks() for one in variants) if self.official_quirks else variants

@@ -98,7 +98,7 @@ def _table(tasks: Sequence[Task], shots: int, options: EvaluateOptions, outcomes
     columns = [task.column for task in tasks]
     roles = {task.column: task.role for task in tasks}
     rows = []
-    for variant in options.contestants:
+    for variant in options.variants:
         scores = [_scores(variant, task, shots, options, outcomes) for task in tasks]
         cells = {column: Cell(tuple(values)) for column, (values, _, _) in zip(columns, scores, strict=True)}
         errors = {column: Cell(tuple(values)) for column, (_, values, _) in zip(columns, scores, strict=True)}

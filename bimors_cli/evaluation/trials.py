@@ -87,7 +87,7 @@ def trials_of(tasks: Sequence[Task], options: EvaluateOptions) -> tuple[Trial, .
 
     Trials are ordered by data set and seed, then in the order of the tasks.
     """
-    variants = options.contestants
+    variants = options.variants
     tests: dict[Classes, list[Classes]] = {}
     for task in tasks:
         tested = tests.setdefault(task.train_classes, [])

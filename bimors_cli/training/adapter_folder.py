@@ -84,7 +84,7 @@ def _fill(
 ) -> None:
     labels = examples.labels.names
     write_tensors(folder / WEIGHTS, training.learner.state_dict())
-    config = options.recipe
+    config = options.train_config
     description = {
         **examples.description,
         "shots": "all" if options.shots == 0 else str(options.shots),
@@ -104,7 +104,7 @@ def _fill(
         folder,
         bundle,
         name=name,
-        head=options.choice.head,
+        head=options.head_config.head,
         cache=options.cache or find_head(options.head).needs_tip_adapter,
         labels=labels,
         temperature=results.temperature,
@@ -126,8 +126,8 @@ def _fill(
     training_curves(folder / "training.png", [_named(epoch) for epoch in epochs])
     split = next((name for name in ("test", "validation") if results.predictions.get(name)), None)
     if split is not None:
-        confusion_matrix(folder / "confusion.png", scores[split][options.choice.head])
-        reliability_diagram(folder / "reliability.png", *results.predictions[split][options.choice.head])
+        confusion_matrix(folder / "confusion.png", scores[split][options.head_config.head])
+        reliability_diagram(folder / "reliability.png", *results.predictions[split][options.head_config.head])
         charts |= {"confusion.png": f"Confusion on {split}", "reliability.png": f"Reliability on {split}"}
     (folder / "README.md").write_text(card(adapter, scores, charts, bundle), encoding="utf-8")
     for file in folder.iterdir():

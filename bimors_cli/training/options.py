@@ -162,14 +162,14 @@ class FinetuneOptions(SceneOptions):
             raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
 
     @property
-    def choice(self) -> HeadConfig:
+    def head_config(self) -> HeadConfig:
         """The head that is trained."""
         return HeadConfig(
             find_head(self.head).stored_name, self.cache, freeze_caption_projection=self.freeze_caption_projection
         )
 
     @property
-    def recipe(self) -> TrainConfig:
+    def train_config(self) -> TrainConfig:
         """The training run that these options ask for."""
         rate = find_head(self.head).learning_rate if self.rate is None else self.rate
         return TrainConfig(epochs=self.epochs, rate=rate, batch_size=self.batch_size, seed=self.seed)

@@ -128,12 +128,12 @@ def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: F
         chosen = [(e.source_id, e.label, e.weight) for e in (examples.examples[row] for row in rows)]
         return hashlib.sha256(json.dumps([chosen, *synonyms, list(examples.labels.names)]).encode()).hexdigest()
 
-    config = options.recipe
+    config = options.train_config
     return {
         "bundle": bundle.sha256,
         "train": digest(split.train),
         "validation": digest(split.validation),
-        "head": options.choice.head,
+        "head": options.head_config.head,
         "cache": options.cache,
         "captions": options.captions,
         "freeze caption projection": options.freeze_caption_projection,
@@ -204,8 +204,8 @@ def _train(
     progress: FinetuneProgress,
     stop: StopRequest,
 ) -> tuple[Training, Head, float]:
-    config = options.recipe
-    training, head = init_training(options.choice, models, examples.labels, data, config)
+    config = options.train_config
+    training, head = init_training(options.head_config, models, examples.labels, data, config)
     checkpoint.restore(training)
 
     def after_epoch(training: Training) -> None:
@@ -235,7 +235,7 @@ def _predict(
     """Calibrated probabilities of both heads; the zero-shot head is that of `classify --head zero-shot`."""
     bundle = models.bundle
     zero_shot = ZeroShotHead(models.clip, examples.labels, bundle.templates)
-    heads = {"zero-shot": (zero_shot, bundle.zero_shot_temperature), options.choice.head: (head, temperature)}
+    heads = {"zero-shot": (zero_shot, bundle.zero_shot_temperature), options.head_config.head: (head, temperature)}
     predictions: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
     for name, split in (("validation", encoded.data.validation), ("test", encoded.test)):
         if split is not None:

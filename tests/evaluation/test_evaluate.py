@@ -42,8 +42,8 @@ class Watch:
         self.pictures = 0
         self._stop_after = stop_after
 
-    def begin(self, what: str, total: int) -> None:
-        self.stages.append(what)
+    def begin(self, total: int, done: int = 0, stage: str = "") -> None:
+        self.stages.append(stage)
 
     def advance(self, count: int) -> None:
         self.pictures += count
@@ -325,7 +325,7 @@ def test_without_its_senses_a_head_hears_and_sees_nothing(tiny_bundle: Bundle) -
     pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     seen = models.encode(pictures)
     deaf, blind, whole = parse_variants(["bimors:no-captions", "bimors:no-patch-tokens", "bimors"])
-    muted = load_models(tiny_bundle, "cpu", captions=False).gather(pictures)
+    muted = load_models(tiny_bundle, "cpu", captions=False).encode(pictures)
     heard = trials_module._ablate(seen, deaf, models)
     assert torch.equal(heard.caption_embedding, muted.caption_embedding) and heard.captions == muted.captions
     assert torch.equal(heard.patch_tokens, seen.patch_tokens)
@@ -356,13 +356,13 @@ def test_official_quirks_choose_on_test_pictures_and_train_in_half(
     ("change", "told"),
     [
         ({"protocols": ("both",)}, "--protocol both"),
-        ({"protocols": ()}, "--protocol: none"),
+        ({"protocols": ()}, "--protocol: no value"),
         ({"heads": ("maple",)}, "maple"),
-        ({"shots": (4, 4)}, "--shots: the same twice"),
+        ({"shots": (4, 4)}, "--shots: a value is given twice"),
         ({"shots": (-1,)}, "--shots -1"),
-        ({"seeds": ()}, "--seeds: none"),
+        ({"seeds": ()}, "--seeds: no value"),
         ({"epochs": 0}, "--epochs 0"),
-        ({"overwrite": True, "resume": True}, "give one"),
+        ({"overwrite": True, "resume": True}, "use one of them"),
         ({"protocols": ("cross-dataset",)}, "at least 2 data sets"),
     ],
 )

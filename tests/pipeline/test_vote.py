@@ -162,5 +162,5 @@ def test_a_record_of_another_grid_is_refused() -> None:
     grid = Grid(64, 64, 32, 32, 8, 8)
     ballot = VoteAccumulator(grid)
     assert whole_cells(grid, grid[0]) == (4, 4)
-    with pytest.raises(JournalError, match="not of this run"):
+    with pytest.raises(JournalError, match="not from this run"):
         ballot.add(TileResult(0, 0, valid_cells=b"1"), 0)

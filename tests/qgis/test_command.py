@@ -78,7 +78,7 @@ def test_finetune_is_understood() -> None:
 
 def test_evaluate_is_understood() -> None:
     found = parsed(command.evaluate("out.gpkg", "tiles", "truth.gpkg", "", "class", "check", min_overlap=0.7))
-    assert (found["data"], found["layer"], found["reference"], found["field"]) == (
+    assert (found["sources"], found["layer"], found["reference"], found["field"]) == (
         ["out.gpkg"], "tiles", "truth.gpkg", "class",
     )  # fmt: skip
     assert (found["output"], found["min_overlap"], found["json"], found["overwrite"]) == ("check", 0.7, True, True)
@@ -127,7 +127,7 @@ def percents(told: io.StringIO) -> list[float]:
 
 
 def test_progress_over_tiles_is_read(told: io.StringIO) -> None:
-    with console.TileProgress() as progress:
+    with console.RunProgress() as progress:
         progress.begin(8_000, 2_000)
         progress.advance(2_000)
         progress.advance(4_000)
@@ -143,12 +143,12 @@ def test_progress_of_finetune_is_read_and_only_grows(told: io.StringIO) -> None:
 
     with console.TrainingProgress() as progress:
         for stage in ("encoding", "random crops"):
-            progress.begin(stage, 4)
+            progress.begin(4, stage=stage)
             progress.advance(2)
             progress.advance(2)
         progress.epoch(Epoch(1), 2)
         progress.epoch(Epoch(2), 2)
-        progress.begin("test images", 2)
+        progress.begin(2, stage="test images")
         progress.advance(2)
     assert percents(told) == [20, 40, 50, 60, 75, 90, 100]
 
@@ -162,7 +162,7 @@ def test_other_lines_are_no_progress(line: str) -> None:
 
 def test_the_stages_are_those_that_finetune_names() -> None:
     source = (EXAMPLES.parent / "bimors_cli" / "training" / "run.py").read_text()
-    stages = re.findall(r'progress\.begin\("([^"]+)"', source)
+    stages = re.findall(r'progress\.begin\(.*stage="([^"]+)"', source)
     assert stages and all(command.percent(f"{stage}: 1 of 2 images (50 %)") is not None for stage in stages)
 
 

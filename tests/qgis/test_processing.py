@@ -118,7 +118,7 @@ def test_qgis_process_goes_on_with_a_cancelled_run(
     assert part("process").run([str(BIMORS), *arguments], cancelling) is None
     assert any("stopping after this batch" in line for line in cancelling.lines)
     assert 0 < cancelling.progress[-1] < 100
-    assert cancelling.lines[-1] == "hint: run the same command with --resume to go on"
+    assert cancelling.lines[-1] == "hint: run the same command with --resume to continue"
     assert [file.name for file in tmp_path.iterdir()] == ["out.gpkg.bimors-journal"]
 
     given = {"INPUT": scene, "LABELS": labels, "TILE_SIZE": 40, "CAPTIONS": "false", "OUTPUT": output}

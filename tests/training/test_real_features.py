@@ -15,7 +15,8 @@ from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.linear_probe import LinearHead, LinearLearner
 from bimors_cli.model.heads.tip_adapter import TipAdapterCache, TipAdapterHead
-from bimors_cli.training.hyperparameters import RATES, TrainConfig
+from bimors_cli.options.heads import HEADS
+from bimors_cli.training.hyperparameters import TrainConfig
 from bimors_cli.training.train import Training, TrainViews, predict_logits, train
 
 SHOTS, CHECKED = 16, 4
@@ -27,8 +28,8 @@ class Known(Head):
     def __init__(self, text: torch.Tensor) -> None:
         self._text = functional.normalize(functional.normalize(text.float(), dim=-1).mean(dim=0), dim=-1)
 
-    def predict_logits(self, gist: HeadFeatures) -> torch.Tensor:
-        return 100 * gist.image_feature @ self._text.T
+    def logits(self, features: HeadFeatures) -> torch.Tensor:
+        return 100 * features.image_feature @ self._text.T
 
 
 def evidence(features: torch.Tensor) -> EncoderOutputs:
@@ -70,7 +71,7 @@ def test_zero_shot_is_as_published_and_heads_learn_from_sixteen_examples(
         else:
             learner = LinearLearner(features.shape[1], count)
             answerer = LinearHead(labels, learner, own)
-        recipe = TrainConfig(rate=RATES[head])
+        recipe = TrainConfig(rate=HEADS[head].learning_rate)
         training = Training.create(learner, recipe)
         train(answerer, training, views, validation, recipe)  # type: ignore[arg-type]
         learner.load_state_dict(training.best)

@@ -184,7 +184,7 @@ def test_test_pictures_are_measured_and_unreadable_ones_left_out(
     (folder / "test" / "beach" / "beach_0.png").write_bytes(b"no picture")
     summary = finetune(folder, tmp_path / "coast", shots=3, epochs=2, model=str(tiny_bundle.folder))
     assert summary.scores["test"]["bimors"].accuracy.total == 9
-    assert "On test (9 pictures)" in (tmp_path / "coast" / "README.md").read_text()
+    assert "Accuracy on test (9 images)" in (tmp_path / "coast" / "README.md").read_text()
 
 
 def test_a_single_example_leaves_the_confidence_uncalibrated(
@@ -205,7 +205,7 @@ def test_a_single_example_leaves_the_confidence_uncalibrated(
         ({"rate": 0.0}, "--lr 0"),
         ({"polygons": "a.gpkg"}, "--polygons needs --field"),
         ({"field": "class"}, "--field needs --polygons"),
-        ({"head": "coop", "freeze_caption_projection": True}, "no part in --head coop"),
+        ({"head": "coop", "freeze_caption_projection": True}, "no effect with --head coop"),
         ({"overwrite": True, "resume": True}, "one of them"),
     ],
 )

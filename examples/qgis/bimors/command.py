@@ -31,7 +31,7 @@ _SECONDS_BETWEEN_LINES = "1"
 # Progress lines of the program, and the percent of the whole run at which their stage starts and ends.
 _STAGES = (
     (re.compile(r"([\d,]+) of ([\d,]+) tiles \("), 0, 100),
-    (re.compile(r"(?:describing|captioning): ([\d,]+) of ([\d,]+) \w+"), 0, 40),
+    (re.compile(r"(?:encoding|captioning|describing): ([\d,]+) of ([\d,]+) \w+"), 0, 40),
     (re.compile(r"random crops: ([\d,]+) of ([\d,]+) \w+"), 40, 60),
     (re.compile(r"epoch ([\d,]+) of ([\d,]+):"), 60, 90),
     (re.compile(r"test \w+: ([\d,]+) of ([\d,]+) \w+"), 90, 100),

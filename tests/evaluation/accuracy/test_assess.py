@@ -36,7 +36,8 @@ def layer(tmp_path: Path) -> Path:
 
 
 def check(path: Path, reference: str, **more: Any) -> Assessment:
-    return assess(AssessOptions(str(path), reference, more.pop("field", "class"), **more))
+    field = more.pop("field", "class")
+    return assess(AssessOptions(layer_file=str(path), reference=reference, field=field, **more))
 
 
 def edit(path: Path, statement: str) -> None:

@@ -167,7 +167,7 @@ def test_refused(tmp_path: Path) -> None:
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)
     assert "holds no feature" in refusal([], [], geometry_type="Polygon")
     assert "class is null in all features that intersect out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])
-    assert "mixes geometries: 1 points, 1 polygons" in refusal([tile(0, 0), tile(0, 1).centroid], ["a", "b"])
+    assert "mixes geometry types: 1 points, 1 polygons" in refusal([tile(0, 0), tile(0, 1).centroid], ["a", "b"])
     assert "holds lines" in refusal([tile(0, 0).boundary], ["a"])
     assert "no feature of" in refusal([None, tile(0, 50)], ["a", "b"])
     far = refusal([tile(90, 0)], ["a"], crs=4326)

@@ -23,7 +23,7 @@ def check(tmp_path: Path) -> Assessment:
     layer = write_layer(tmp_path / "out.gpkg", [F, F, R, None, B, R, R, None])
     shapes = [tile(0, 0, 1, 4), tile(1, 0), tile(1, 1)]
     truth = write_reference(tmp_path / "truth.gpkg", shapes, [F, "moor|heath", R])
-    return assess(AssessOptions(str(layer), truth, "class"))
+    return assess(AssessOptions(layer_file=str(layer), reference=truth, field="class"))
 
 
 def test_lines_show_both_columns(check: Assessment) -> None:
@@ -41,7 +41,7 @@ def test_lines_show_both_columns(check: Assessment) -> None:
 def test_points_are_called_points(tmp_path: Path) -> None:
     layer = write_layer(tmp_path / "out.gpkg", [F, R])
     truth = write_reference(tmp_path / "t.gpkg", [tile(0, 0).centroid, tile(5, 0).centroid], [F, R])
-    found = assess(AssessOptions(str(layer), truth, "class"))
+    found = assess(AssessOptions(layer_file=str(layer), reference=truth, field="class"))
     assert next(lines(found)) == "points: 1 in 1 of 2 tiles, 1 outside all tiles"
     assert not any("by area" in line for line in lines(found))
 

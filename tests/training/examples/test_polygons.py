@@ -224,7 +224,7 @@ def test_several_scenes(make_raster: MakeRaster, draw: Draw, caplog: pytest.LogC
     )
     values = {e.source_id: examples.images.read(i)[0, 0, 0] for i, e in enumerate(examples.examples)}  # type: ignore[index]
     assert (values["west/0/11"], values["east/0/0"]) == (1, 2)
-    with pytest.raises(InputError, match="have one name"):
+    with pytest.raises(InputError, match="have the same name"):
         take([west, west], path)
 
 
@@ -284,7 +284,7 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
 
     good = draw([box(0, 0), box(1, 0)], ["a", "b"])
     assert "no field 'klass' | its fields are class" in refusal(good, "klass")
-    assert "is not there" in refusal(str(tmp_path / "none.gpkg"))
+    assert "not found" in refusal(str(tmp_path / "none.gpkg"))
     with pytest.raises(InputError, match="--min-overlap 2: must be between"):
         take(scene, good, min_overlap=2)
     empty = tmp_path / "empty.gpkg"
