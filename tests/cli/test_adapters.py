@@ -48,7 +48,7 @@ def test_list(shelf: Path) -> None:
 
 def test_show(shelf: Path) -> None:
     text = bimors("show", "adapters/town", cwd=shelf).stdout
-    assert "park, road, roof" in text and "right on validation" in text
+    assert "park, road, roof" in text and "accuracy on validation" in text
     facts = json.loads(bimors("show", "adapters/town", "--json", cwd=shelf).stdout)
     assert facts["head"] == "linear" and facts["metrics"]["validation"]["linear"]["accuracy"]["of"] == 4
     result = bimors("show", "adapters", cwd=shelf)

@@ -61,7 +61,7 @@ def test_json_for_programs(tiny_bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("--labels", 1), "error: --labels 1: at least 2"),
+        (("--labels", 1), "error: --labels 1: must be at least 2"),
         (("--scene-size", "40km"), "error: --scene-size 40km: not a size"),
         (("--model", "nosuch"), "error: "),
         (("--device", "cuda:99"), "error: --device cuda:99"),

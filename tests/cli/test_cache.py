@@ -54,9 +54,9 @@ def test_info_and_clear(scene: Path, tiny_bundle: Bundle, caption_cache: Path) -
     assert str(caption_cache) in text and "tiny (" in text and "9 captions" in text
     assert "9 of 9 captions came from the cache" in classify(scene, tiny_bundle).stderr
     result = bimors("cache", "clear")
-    assert result.exit_code == 0 and result.stdout == "" and "9 captions are gone" in result.stderr
+    assert result.exit_code == 0 and result.stdout == "" and "deleted 9 captions" in result.stderr
     assert facts()["entries"] == facts()["gists"] == 0
-    assert "0 captions are gone" in bimors("cache", "clear").stderr
+    assert "deleted 0 captions" in bimors("cache", "clear").stderr
 
 
 def test_no_caption_cache_touches_nothing(scene: Path, tiny_bundle: Bundle, caption_cache: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_damaged_cache_is_said_and_cleared(scene: Path, tiny_bundle: Bundle, c
     assert result.exit_code == 0 and "bimors cache clear" in result.stderr
     result = bimors("cache", "info")
     assert result.exit_code == 1 and result.stderr.startswith("error: ") and "bimors cache clear" in result.stderr
-    assert "a damaged cache is gone" in bimors("cache", "clear").stderr
+    assert "deleted a damaged cache" in bimors("cache", "clear").stderr
     assert facts()["entries"] == 0
 
 

@@ -38,7 +38,7 @@ def command(make_raster: MakeRaster, tiny_bundle: Bundle, tmp_path: Path) -> lis
             "auto, cpu or cuda",
         ),
         (["--engine", "ray", "--shard", "1/2"], "--shard 1/2: not supported with --engine ray", "leave out"),
-        (["--engine", "ray", "--blocks", "nonsense://x"], "--blocks nonsense://x: ", "give a folder, or a URL"),
+        (["--engine", "ray", "--blocks", "nonsense://x"], "--blocks nonsense://x: ", "use a folder, or a URL"),
         (["--engine", "ray", "--ray-address", "ray://h:1"], "Ray Client is not supported", "on a node of the cluster"),
         (["--engine", "ray", "--ray-address", "here"], "--ray-address here: invalid address", "HOST:PORT"),
         (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "127.0.0.1:99999: no cluster found", "ray status"),

@@ -43,7 +43,7 @@ def test_the_folder_goes_to_stdout_and_the_tables_to_stderr(coast: Path, tiny_bu
     assert "5 of 5: cache trained on coast" in result.stderr
     again = bimors(*arguments(coast, tiny_bundle, tmp_path / "results"), "--resume", "--json")
     assert json.loads(again.stdout)["tables"][0]["columns"] == ["base", "new", "harmonic mean"]
-    assert "5 of them from before" in again.stderr
+    assert "5 of them from an earlier run" in again.stderr
     silent = bimors(*arguments(coast, tiny_bundle, tmp_path / "results"), "--resume", "-q")
     assert silent.stderr == "" and silent.exit_code == 0
 
@@ -64,12 +64,12 @@ def test_several_protocols_in_one_command(coast: Path, tiny_bundle: Bundle, tmp_
     ("args", "told", "hint"),
     [
         (["missing"], "missing does not exist", "FOLDER/CLASS"),
-        (["out.gpkg"], "a layer is checked against a reference", "--reference"),
-        (["a.gpkg", "b.gpkg", "--reference", "t.gpkg", "--field", "class"], "one layer, not 2", "--reference"),
+        (["out.gpkg"], "a layer needs a reference", "--reference"),
+        (["a.gpkg", "b.gpkg", "--reference", "t.gpkg", "--field", "class"], "one layer, 2 were given", "--reference"),
         (["a.gpkg", "--reference", "t.gpkg"], "needs --field", "class"),
-        (["COAST", "--seeds", "one"], "--seeds one: whole numbers", "1,2,3"),
+        (["COAST", "--seeds", "one"], "--seeds one: not whole numbers", "1,2,3"),
         (["COAST", "--protocol", "few"], "--protocol few: unknown", "base-to-new"),
-        (["COAST", "--heads", "bimors,maple"], "'maple'", "zero-shot, bimors"),
+        (["COAST", "--heads", "bimors,maple"], "'maple'", "zero-shot, coop"),
         (["COAST", "--protocol", "cross-dataset"], "at least 2 data sets", "add a data set"),
         (["COAST", "--shots", "9", "--heads", "coop", "--device", "cuda:99"], "cuda:99", ""),
     ],
@@ -109,7 +109,7 @@ def test_killed_and_resumed_it_repeats_no_finished_trial(coast: Path, tiny_bundl
     assert 2 <= finished <= 5
     again = subprocess.run([*args, "--resume"], capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert f"{finished} of them from before" in again.stderr
+    assert f"{finished} of them from an earlier run" in again.stderr
     assert ledger.read_bytes().count(b"\n") == 5
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bimors_cli.cli.evaluate_map import evaluate_map
 from bimors_cli.errors import InputError, OutputExistsError
+from bimors_cli.options.accuracy import AssessOptions
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 
 F, R, B = LABELS
@@ -26,12 +26,12 @@ def reference(tmp_path: Path) -> str:
     return write_reference(tmp_path / "truth.gpkg", [tile(0, 0, 1, 3)], [F])
 
 
-def run(layer: str, reference: str, **more: Any) -> None:
-    given: dict[str, Any] = {
-        "field": "class", "layer": None, "reference_layer": None, "min_overlap": 0.5, "output": None, "json": False,
-        "overwrite": False,
-    }  # fmt: skip
-    evaluate_map(layer, reference=reference, **(given | more))
+def run(
+    layer: str, reference: str, *, field: str = "class", output: Path | None = None, json: bool = False,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
+    options = AssessOptions(layer_file=layer, reference=reference, field=field)
+    evaluate_map(options, output=output, json=json, overwrite=overwrite)
 
 
 def test_a_summary_on_standard_error_alone(layer: str, reference: str, capsys: Captured) -> None:

@@ -108,4 +108,4 @@ def test_nothing_to_merge_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_one_device_where_one_is_meant(scene: Path, tiny_bundle: Bundle) -> None:
     result = bimors("bench", "--model", tiny_bundle.folder, "--device", "cpu,cpu", cwd=scene.parent)
-    assert result.exit_code == 2 and "this is done on one device" in result.stderr
+    assert result.exit_code == 2 and "this command runs on one device" in result.stderr

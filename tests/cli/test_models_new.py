@@ -207,7 +207,7 @@ def test_a_part_that_does_not_work_leaves_nothing(break_it: Any, code: int, said
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--licence", "MIT"), "not PART=TERMS"),
+        (("--licence", "MIT"), "not of the form PART=TERMS"),
         (("--temperature", "0"), "must be more than 0"),
         (("--temperature", "nan"), "must be more than 0"),
         (("--context", "word " * 90), "too long"),
