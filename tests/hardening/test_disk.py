@@ -61,7 +61,9 @@ def program(forks: Forks, tiny_bundle: Bundle, make_raster: MakeRaster, tmp_path
     return Program(forks, tiny_bundle, scene, tmp_path)
 
 
-def assert_refused(ended: Outcome, says: Sequence[str] = ("No space left", "File too large", "full")) -> None:
+def assert_refused(
+    ended: Outcome, says: Sequence[str] = ("No space left", "File too large", "full", "disk space")
+) -> None:
     assert ended.code == 1 and ended.stdout == "", ended
     assert any(words in ended.error + ended.hint for words in says), ended.stderr
 

@@ -75,8 +75,8 @@ def test_a_server_that_recovers_before_resume(scene: Path, server: Server, bimor
 
 def test_tries_are_counted(scene: Path, server: Server, bimors: Bimors) -> None:
     result = bimors(server.url("fail-2-503", scene.name))
-    assert "2 requests to servers were made again" in result.stderr
-    assert "made again" not in bimors(server.url("good", scene.name), "--overwrite").stderr
+    assert "2 HTTP requests were repeated" in result.stderr
+    assert "repeated" not in bimors(server.url("good", scene.name), "--overwrite").stderr
 
 
 def test_an_index_that_cannot_be_fetched_is_no_empty_scene(server: Server, make_raster: MakeRaster) -> None:

@@ -48,7 +48,7 @@ def test_once_ends_after_the_batch_and_says_how_to_go_on(start: Start, tmp_path:
     assert (ended.code, ended.stdout) == (code, "")
     kept = journal.read_bytes().count(b"\n") - 2
     assert f"{kept} finished tiles are in {journal.name}" in ended.error and "--resume" in ended.hint
-    assert "once more to stop at once" in ended.stderr
+    assert "again to stop at once" in ended.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "scene.tif", journal.name}
     done = start("--resume").wait()
     assert done.code == 0 and f"{kept} by earlier runs" in done.stderr
@@ -61,7 +61,7 @@ def test_twice_ends_at_once_even_while_a_thread_waits_for_a_dead_server(
     journal = tmp_path / "scene.gpkg.bimors-journal"
     run = start(faults=[STALLED]).when(lines(journal, 6))
     run.send(number)
-    run.when(lambda: "once more" in run.err.read_text())
+    run.when(lambda: "again to stop" in run.err.read_text())
     run.send(number)
     # Ended by the signal itself: a shell shows 130 and 143.
     assert run.wait(timeout=2).code == -number
@@ -74,7 +74,7 @@ def test_twice_ends_at_once_even_while_a_thread_waits_for_a_dead_server(
 def test_a_second_one_of_the_other_kind_counts(start: Start, tmp_path: Path) -> None:
     run = start(faults=[STALLED]).when(lines(tmp_path / "scene.gpkg.bimors-journal", 6))
     run.send(signal.SIGINT)
-    run.when(lambda: "once more" in run.err.read_text())
+    run.when(lambda: "again to stop" in run.err.read_text())
     run.send(signal.SIGTERM)
     assert run.wait(timeout=2).code == -signal.SIGTERM
 

@@ -111,7 +111,7 @@ def go_on_evaluating(lessons: Lessons, cwd: Path, faults: Sequence[Fault] = ()) 
         return done
     assert done.code == 0, done.stderr
     if before:
-        assert f"{TRIALS} trials, {len(before)} of them from before" in done.stderr
+        assert f"{TRIALS} trials, {len(before)} of them from an earlier run" in done.stderr
     lessons.assert_results(cwd)
     return done
 

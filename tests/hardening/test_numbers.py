@@ -77,31 +77,31 @@ def assert_same(one: geopandas.GeoDataFrame, other: geopandas.GeoDataFrame) -> N
 
 def poison(monkeypatch: pytest.MonkeyPatch, field: str, value: float, picture: bytes) -> None:
     """Let the evidence of one picture hold a number that is not finite, as float16 does that overflows."""
-    gather = FrozenModels.gather
+    encode = FrozenModels.encode
 
     def poisoned(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> EncoderOutputs:
-        evidence = gather(models, images, keys)
+        evidence = encode(models, images, keys)
         tensor = getattr(evidence, field).clone()
         for place, image in enumerate(images):
             if image.numpy().tobytes() == picture:
                 tensor[place].view(-1)[0] = value
         return replace(evidence, **{field: tensor})
 
-    monkeypatch.setattr(FrozenModels, "gather", poisoned)
+    monkeypatch.setattr(FrozenModels, "encode", poisoned)
 
 
 @pytest.fixture
 def picture(classify: Classify, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, geopandas.GeoDataFrame]:
     """The picture of the sixth tile, and all rows without poison."""
     seen: list[torch.Tensor] = []
-    gather = FrozenModels.gather
+    encode = FrozenModels.encode
 
     def watched(models: FrozenModels, images: torch.Tensor, keys: Any = None) -> EncoderOutputs:
         seen.extend(images.clone())
-        return gather(models, images, keys)
+        return encode(models, images, keys)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FrozenModels, "gather", watched)
+        patch.setattr(FrozenModels, "encode", watched)
         patch.setattr(device, "MAX_WORKERS", 1)  # so that pictures come in the order of the grid
         calm = rows(classify("calm.gpkg", batch_size=4, caption_cache=False).output)
     return seen[5].numpy().tobytes(), calm
@@ -269,7 +269,7 @@ def test_threads_that_look_at_once_see_their_own_pictures(tiny_models: FrozenMod
     pictures = [torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8) for _ in range(60)]
     calm = [tiny_models.clip.encode_image(each) for each in pictures]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(tiny_models.clip.see, pictures))
+        found = list(threads.map(tiny_models.clip.encode_image, pictures))
     for one, other in zip(calm, found, strict=True):
         for kept, seen in zip(one, other, strict=True):
             torch.testing.assert_close(seen, kept, atol=1e-5, rtol=1e-5)
