@@ -21,7 +21,7 @@ from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.engines.single_process import predict_job
 from bimors_cli.pipeline.job import Job
-from bimors_cli.pipeline.plan import num_tiles
+from bimors_cli.pipeline.plan import TileIndices, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.pipeline.run import run
 from bimors_cli.pipeline.tile_result import TileResult
@@ -35,16 +35,22 @@ class MemoryStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.results: list[TileResult] = []
+        self.finished: list[TileResult] = []
+
+    def pending(self, tiles: TileIndices) -> TileIndices:
+        done = {(result.scene, result.index) for result in self.finished}
+        return tuple(
+            np.array([i for i in part if (scene, int(i)) not in done], np.int64) for scene, part in enumerate(tiles)
+        )
 
     def count(self) -> int:
-        return len(self.results)
+        return len(self.finished)
 
-    def records(self) -> Iterator[TileResult]:
-        yield from sorted(self.results, key=lambda result: (result.scene, result.index))
+    def results(self) -> Iterator[TileResult]:
+        yield from sorted(self.finished, key=lambda result: (result.scene, result.index))
 
     def delete(self) -> None:
-        self.results.clear()
+        self.finished.clear()
 
 
 class ToyEngine(Engine):
@@ -66,7 +72,7 @@ class ToyEngine(Engine):
         for scene in reversed(range(len(tiles))):
             part = tuple(indices if number == scene else indices[:0] for number, indices in enumerate(tiles))
             for batch in predict_job(worker, part):
-                store.results += batch
+                store.finished += batch
                 progress.advance(len(batch))
         yield store
 
