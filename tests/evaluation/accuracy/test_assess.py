@@ -228,7 +228,7 @@ def test_refused(layer: Path, tmp_path: Path) -> None:
     assert "has no layer 'other'" in refusal(layer="other")
     assert "has no layer 'other'" in refusal(reference_layer="other")
     for wrong in (-0.1, 1.1, float("nan")):
-        assert f"--min-overlap {wrong:g} is not between 0 and 1" in refusal(min_overlap=wrong)
+        assert f"--min-overlap {wrong:g}: must be between 0 and 1" in refusal(min_overlap=wrong)
     little = write_reference(tmp_path / "little.gpkg", [tile(0, 0, 0.3, 1)], [F])
     assert "polygons cover no tile by 0.5 or more" in refusal(other=little)
     # Between two tiles that are far apart.
