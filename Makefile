@@ -1,6 +1,9 @@
 # make demo: run the example.   make test: run what CI runs.   Both create .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests that run side by side. A file stays in one process: its fixtures are made once.
+JOBS ?= 2
+QUICK := not slow and not gpu
 
 .PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz clean
 
@@ -23,7 +26,8 @@ demo: .venv/installed
 	@echo "The layer opens coloured. To put bimors on the PATH: . $(BIN)/activate"
 
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(QUICK) and not serial"
+	$(BIN)/python -m pytest -m "$(QUICK) and serial"
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -29,7 +29,10 @@ from tests.hardening.forks import Fault, Forks, Outcome, Run
 from tests.pipeline.engines.ray_clusters import WORKER, Cluster, processes, running_cluster
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers as Linux lists them")
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers as Linux lists them"),
+]
 
 TILES = 12 * 20 + 6 * 8
 BLOCKS = "out.gpkg.bimors-blocks"
