@@ -228,6 +228,12 @@ def test_help_and_info_need_no_torch(scene: Path) -> None:
         assert result.returncode == 0, result.stderr
 
 
+def test_the_command_line_itself_needs_no_numpy() -> None:
+    """numpy takes 0.1 s and more to import: help, --version and completion do without it."""
+    code = "import sys, bimors_cli.cli.main; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_templates_from_the_command_line(scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     asked = ["--template", "an aerial photo of a {}.", "--template", "{} from above"]
     refused = classify(scene, labels, tiny_bundle, *asked, cwd=tmp_path)
