@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, Final
 
 # Plain CLIP with text templates: it has nothing to train, so it has no row.
@@ -67,7 +67,7 @@ class HeadEntry:
 
     def load(self, attribute: str) -> Callable[..., Any]:
         """Import the head's module and return one of its functions."""
-        function: Callable[..., Any] = getattr(import_module(self.module), attribute)
+        function: Callable[..., Any] = resolve_name(f"{self.module}:{attribute}")
         return function
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bimors_cli.errors import InputError
@@ -102,9 +102,8 @@ class Format:
 
     def builder(self) -> BuildFile:
         """Import the function that writes a file."""
-        module, _, function = self.build.partition(":")
-        found: BuildFile = getattr(import_module(module), function)
-        return found
+        function: BuildFile = resolve_name(self.build)
+        return function
 
 
 _PACKAGE: Final = "bimors_cli.output"
@@ -129,6 +128,7 @@ GEOJSONSEQ_RS: Final = Format(
 FORMATS: Final = [GPKG, FLATGEOBUF, GEOPARQUET, GEOJSON, GEOJSONSEQ, GEOJSONSEQ_RS]
 
 STDOUT: Final = Path("-")
+WGS84: Final = "EPSG:4326"
 
 
 def find_format(name: str) -> Format:
@@ -322,6 +322,3 @@ def _build(
 
 def _known_formats() -> str:
     return "supported formats: " + ", ".join(f"{known.name} ({known.suffix})" for known in FORMATS)
-
-
-WGS84: Final = "EPSG:4326"

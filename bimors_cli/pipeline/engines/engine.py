@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from bimors_cli.errors import InputError
@@ -72,6 +72,5 @@ def get_engine(name: str) -> Engine:
     """
     if name not in ENGINES:
         raise InputError(f"--engine {name}: unknown", f"use one of {', '.join(ENGINES)}")
-    module, _, attribute = ENGINES[name].where.partition(":")
-    engine: Engine = getattr(import_module(module), attribute)()
+    engine: Engine = resolve_name(ENGINES[name].where)()
     return engine
