@@ -99,7 +99,7 @@ def read_reference(spec: str, field: str, place: Extent, layer: str | None = Non
     """
     source = open_features(spec, field, layer)
     path = source.path
-    found, classes = read_around(source, place)
+    found, classes, _ = read_around(source, place)
     kind = kind_of(path, [found])
     if kind == "lines":
         raise VectorError(f"{path} holds lines", "a reference needs polygons or points: buffer the lines first")

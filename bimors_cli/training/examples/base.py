@@ -32,6 +32,10 @@ class Example:
         Weight in training, above 0.
     split : {"train", "val", "test"} or None
         The split that the source assigns, if it does.
+    group : str
+        The thing that was drawn or corrected: examples of one group must not be divided between the folds of a
+        cross-validation. A drawn feature with those of its class that touch it; the spatial block of any other tile;
+        empty for an image file, which is a group of its own.
     """
 
     label: int
@@ -39,6 +43,7 @@ class Example:
     spatial_block: str = ""
     weight: float = 1.0
     split: str | None = None
+    group: str = ""
 
 
 class ImageReader(Protocol):

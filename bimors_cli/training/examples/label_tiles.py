@@ -53,7 +53,7 @@ def label_cells(
     int array [cells]
         The class; `NO_CLASS` if no class covers enough, `NO_FEATURE` if no feature intersects the cell.
     """
-    cells = _cells(grid)
+    cells = cell_boxes(grid)
     tree = shapely.STRtree(cells)
     areas = np.column_stack([covered_areas(tree, dissolve(kind, geometries[classes == i])) for i in range(count)])
     left, top, right, bottom = shapely.bounds(cells).T
@@ -73,7 +73,7 @@ def label_cells(
     return result
 
 
-def _cells(grid: Grid) -> Polygons:
+def cell_boxes(grid: Grid) -> Polygons:
     """Return the cells as boxes in pixels, row by row."""
     x, y = np.arange(grid.cols) * grid.stride_x, np.arange(grid.rows) * grid.stride_y
     right = np.minimum(x + grid.tile_width, grid.scene_width)
@@ -85,13 +85,18 @@ def _cells(grid: Grid) -> Polygons:
 
 def dissolve(kind: Kind, geometries: Polygons) -> Polygons:
     """Merge features of one class to polygons that do not overlap."""
+    parts = shapely.get_parts(shapely.union_all(to_areas(kind, geometries)))
+    return np.asarray(parts[shapely.get_type_id(parts) == 3], object)
+
+
+def to_areas(kind: Kind, geometries: Polygons) -> Polygons:
+    """Buffer points and lines; return polygons as they are."""
     if kind == "lines":
         # Flat ends: a line that ends at a cell's edge is not in the next cell.
-        geometries = shapely.buffer(geometries, _BUFFER, cap_style="flat")
-    elif kind == "points":
-        geometries = shapely.buffer(geometries, _BUFFER)
-    parts = shapely.get_parts(shapely.union_all(geometries))
-    return np.asarray(parts[shapely.get_type_id(parts) == 3], object)
+        return np.asarray(shapely.buffer(geometries, _BUFFER, cap_style="flat"), object)
+    if kind == "points":
+        return np.asarray(shapely.buffer(geometries, _BUFFER), object)
+    return geometries
 
 
 def covered_areas(cells: shapely.STRtree, parts: Polygons) -> npt.NDArray[np.float64]:

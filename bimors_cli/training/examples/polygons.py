@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bimors_cli.errors import InputError
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.training.examples.base import Examples, class_labels
+from bimors_cli.training.examples.feature_groups import connected_features, group_cells
 from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.vector_features import Features, read_features
@@ -32,8 +34,9 @@ def from_polygons(
 ) -> Examples:
     """Take the tiles that features cover as examples, in the same grid as `classify`.
 
-    `label_cells` gives the class of a tile. Labels are the values of the field at the scenes, sorted, then the
-    background. Tiles with too little data are skipped.
+    `label_cells` gives the class of a tile, `group_cells` its group; that of a background tile is its spatial block.
+    Labels are the values of the field at the scenes, sorted, then the background. Tiles with too little data are
+    skipped.
 
     Parameters
     ----------
@@ -73,12 +76,13 @@ def from_polygons(
         "draw another class, or give the other tiles one with --background NAME",
     )
     tiles: list[LabelledTile] = []
+    groups = connected_features(features)
     for number, plan in enumerate(plans):
         if not len(features.classes[number]):
             log.warning("skipped %s: no feature intersects it", plan.info.name)
             continue
         rest = None if background is None else everything.index(background)
-        tiles += _label(plan, number, features, names, min_overlap, rest, image_size, how.min_valid)
+        tiles += _label(plan, number, features, groups[number], names, min_overlap, rest, image_size, how.min_valid)
     if not tiles:
         raise InputError(
             f"{features.path}: no class covers a fraction of {min_overlap:g} of any tile",
@@ -115,6 +119,7 @@ def _label(
     plan: ScenePlan,
     number: int,
     features: Features,
+    groups: npt.NDArray[np.int64],
     names: list[str],
     min_overlap: float,
     background: int | None,
@@ -124,7 +129,9 @@ def _label(
     """Return the labelled tiles of one scene."""
     index_of = {name: i for i, name in enumerate(names)}
     classes = np.array([index_of[name] for name in features.classes[number]], np.intp)
-    found = label_cells(plan.grid, features.kind, features.geometries[number], classes, len(names), min_overlap)
+    geometries = features.geometries[number]
+    found = label_cells(plan.grid, features.kind, geometries, classes, len(names), min_overlap)
+    group = group_cells(plan.grid, features.kind, geometries, classes, groups, found)
     if background is not None:
         found[found == NO_FEATURE] = background
     chosen = np.flatnonzero(found >= 0)
@@ -132,4 +139,7 @@ def _label(
     if len(usable) < len(chosen):
         skipped = len(chosen) - len(usable)
         log.info("%s: skipped %d labelled tiles with too few valid pixels", plan.info.name, skipped)
-    return [LabelledTile(number, int(index), int(found[index])) for index in usable]
+    return [
+        LabelledTile(number, int(i), int(found[i]), group="" if group[i] == NO_FEATURE else f"feature {group[i]}")
+        for i in usable
+    ]

@@ -31,12 +31,16 @@ log = logging.getLogger("bimors")
 
 @dataclass(frozen=True, slots=True)
 class LabelledTile:
-    """A tile and its label: index of the scene, and index in its grid, row by row."""
+    """A tile and its label: index of the scene, and index in its grid, row by row.
+
+    ``group`` is that of the example; empty for the spatial block.
+    """
 
     scene: int
     index: int
     label: int
     weight: float = 1.0
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,20 @@ class TileImages:
 
 
 def tile_examples(scenes: Sequence[ScenePlan], tiles: Sequence[LabelledTile]) -> tuple[Example, ...]:
-    """Make the examples of tiles, each with its id and its spatial block.
+    """Make the examples of tiles, each with its id, its spatial block and its group.
 
     Blocks have `BLOCK` tile sizes a side and are counted from the first pixel of the first scene for all scenes: two
     scenes of one area, of two years perhaps, share their blocks. A tile belongs to the block of its centre.
     """
     blocks = _blocks(scenes, tiles)
     return tuple(
-        Example(tile.label, scenes[tile.scene].grid[tile.index].id(scenes[tile.scene].info.stem), block, tile.weight)
+        Example(
+            tile.label,
+            scenes[tile.scene].grid[tile.index].id(scenes[tile.scene].info.stem),
+            block,
+            tile.weight,
+            group=tile.group or block,
+        )
         for tile, block in zip(tiles, blocks, strict=True)
     )
 

@@ -43,6 +43,8 @@ class Features:
         One array per scene, in pixels (column, row) of that scene; only features that intersect it.
     classes : tuple of object array [n] of str
         Their classes, as text.
+    ids : tuple of int array [n]
+        Their numbers in the file (GDAL's FID).
     """
 
     path: str
@@ -50,6 +52,7 @@ class Features:
     kind: Kind
     geometries: tuple[Polygons, ...]
     classes: tuple[npt.NDArray[np.object_], ...]
+    ids: tuple[npt.NDArray[np.int64], ...]
 
 
 def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Features:
@@ -73,14 +76,14 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     path, layer = source.path, source.layer
     places = [Extent.of_scene(info) for info in scenes]
     around = [read_around(source, place) for place in places]
-    kind = kind_of(path, [geometries for geometries, _ in around])
+    kind = kind_of(path, [geometries for geometries, _, _ in around])
     read = [
-        _intersecting(transform_valid(source, geometries, place), classes, info)
-        for (geometries, classes), place, info in zip(around, places, scenes, strict=True)
+        _intersecting(transform_valid(source, geometries, place), classes, ids, info)
+        for (geometries, classes, ids), place, info in zip(around, places, scenes, strict=True)
     ]
-    if kind is None or not any(len(classes) for _, classes in read):
+    if kind is None or not any(len(classes) for _, classes, _ in read):
         raise no_feature_intersects(source, places[0])
-    has_class = [classes.astype(np.bool_) for _, classes in read]
+    has_class = [classes.astype(np.bool_) for _, classes, _ in read]
     without = sum(int((~rows).sum()) for rows in has_class)
     if not any(rows.any() for rows in has_class):
         raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
@@ -90,8 +93,9 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
         path,
         layer,
         kind,
-        tuple(geometries[rows] for (geometries, _), rows in zip(read, has_class, strict=True)),
-        tuple(classes[rows] for (_, classes), rows in zip(read, has_class, strict=True)),
+        tuple(geometries[rows] for (geometries, _, _), rows in zip(read, has_class, strict=True)),
+        tuple(classes[rows] for (_, classes, _), rows in zip(read, has_class, strict=True)),
+        tuple(ids[rows] for (_, _, ids), rows in zip(read, has_class, strict=True)),
     )
 
 
@@ -142,8 +146,10 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]))
 
 
-def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return the features around a place in the CRS of the file, and their classes as text; empty for null.
+def read_around(
+    source: FeatureSource, place: Extent
+) -> tuple[Polygons, npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    """Return the features around a place in the CRS of the file, their classes as text (empty for null) and their FIDs.
 
     Raises
     ------
@@ -154,15 +160,15 @@ def read_around(source: FeatureSource, place: Extent) -> tuple[Polygons, npt.NDA
     around = bounds_around(place, source.crs)
     with pam_disabled():
         try:
-            _, _, wkb, (values,) = pyogrio.raw.read(
-                path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around
+            _, ids, wkb, (values,) = pyogrio.raw.read(
+                path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around, return_fids=True
             )
             geometries = shapely.from_wkb(wkb)
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
             raise _unreadable(path, error) from error
     classes = np.array([_text(value) for value in values.tolist()], object)
     present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    return geometries[present], classes[present]
+    return geometries[present], classes[present], ids[present]
 
 
 def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
@@ -178,12 +184,12 @@ def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) 
 
 
 def _intersecting(
-    geometries: Polygons, classes: npt.NDArray[np.object_], info: SceneInfo
-) -> tuple[Polygons, npt.NDArray[np.object_]]:
-    """Return the features that intersect a scene, in its pixels, and their classes."""
+    geometries: Polygons, classes: npt.NDArray[np.object_], ids: npt.NDArray[np.int64], info: SceneInfo
+) -> tuple[Polygons, npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    """Return the features that intersect a scene, in its pixels, their classes and their FIDs."""
     pixels = _to_pixels(geometries, info)
     rows = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
-    return pixels[rows], classes[rows]
+    return pixels[rows], classes[rows], ids[rows]
 
 
 def _unreadable(path: str, error: Exception) -> VectorError:

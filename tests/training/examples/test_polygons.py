@@ -253,6 +253,18 @@ def test_scenes_of_one_place_share_their_blocks(make_raster: MakeRaster, draw: D
     assert tile_examples((plan, far), tiles)[0].spatial_block == "2014/0/0"
 
 
+def test_tiles_of_one_feature_are_one_group(scene: str, draw: Draw) -> None:
+    """The FIDs of a GeoPackage count from 1; features of a class that touch are one."""
+    shapes = [box(0, 0, 2), box(2, 0), box(5, 5), box(8, 1), box(9, 1)]
+    examples = take(scene, draw(shapes, ["a", "a", "a", "b", "a"]), background="rest")
+    groups = {example.source_id: example.group for example in examples.examples}
+    assert groups["scene/0/0"] == groups["scene/0/1"] == groups["scene/0/2"] == "feature 1"
+    assert groups["scene/5/5"] == "feature 3" and groups["scene/1/8"] == "feature 4"
+    assert groups["scene/1/9"] == "feature 5"
+    blocks = {e.source_id: e.spatial_block for e in examples.examples}
+    assert groups["scene/7/7"] == blocks["scene/7/7"] == "scene/1/1"
+
+
 def test_across_the_antimeridian(make_raster: MakeRaster, tmp_path: Path) -> None:
     transform = Affine(1000, 0, 770_000, 0, -1000, 40_000)
     scene = make_raster(np.ones((3, 80, 100), np.uint8), crs="EPSG:32660", transform=transform)
