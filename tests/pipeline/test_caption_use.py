@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from affine import Affine
 
+import bimors_cli
 from bimors_cli.bundle.adapter import Adapter, read_adapter
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.errors import InputError
@@ -216,3 +217,12 @@ def test_a_shard_records_what_captions_came_to(scene: str, like: Bundle, unlike:
         assert header["options"]["captions"] == recorded
         api.merge(output, journals)
         assert geopandas.read_file(output, layer="tiles")["caption"].notna().all() == (recorded is True)
+
+
+def test_the_report_says_what_captions_were_for(
+    scene: str, fine_scene: str, unlike: Bundle, classify: Classify, tmp_path: Path
+) -> None:
+    for name, scenes, said in (("a", (scene,), "for the labels only"), ("b", (scene, fine_scene), "in 1 of 2 scenes")):
+        classify(unlike, *scenes, name=f"{name}.gpkg")
+        page = bimors_cli.report(tmp_path / f"{name}.gpkg", tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert said in page
