@@ -50,6 +50,8 @@ class RunProvenance:
         Colour of each label, ``#rrggbb``; None for a label without a colour of its own.
     query : str or None
         What `search` was asked for.
+    warnings : tuple of str, or None
+        What the run warned of, such as a scene unlike the training images of the bundle.
     query_bundle : mapping or None
         Name and SHA-256 of the bundle that encoded the query.
     """
@@ -60,6 +62,7 @@ class RunProvenance:
     run_key: Mapping[str, Any] | None = None
     scene_paths: tuple[str, ...] | None = None
     labels: Mapping[str, str | None] | None = None
+    warnings: tuple[str, ...] | None = None
     query: str | None = None
     query_bundle: Mapping[str, Any] | None = None
 
@@ -86,6 +89,7 @@ class RunProvenance:
             run_key=_parse(metadata, "run", dict),
             scene_paths=None if (paths := _parse(metadata, "scenes", list)) is None else tuple(map(str, paths)),
             labels=_parse(metadata, "labels", dict),
+            warnings=None if (texts := _parse(metadata, "warnings", list)) is None else tuple(map(str, texts)),
             query_bundle=_parse(metadata, "model", dict),
         )
 
@@ -98,6 +102,7 @@ class RunProvenance:
             "run": self.run_key,
             "scenes": self.scene_paths,
             "labels": self.labels,
+            "warnings": self.warnings or None,
             "query": self.query,
             "model": self.query_bundle,
         }

@@ -20,6 +20,7 @@ from bimors_cli.bundle.files import (
     verify_files,
 )
 from bimors_cli.bundle.schemas import check_schema
+from bimors_cli.bundle.training_domain import TrainingDomain, parse_training_domain
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.options.templates import GAP, REMOTE_SENSING, check_templates
 
@@ -57,6 +58,8 @@ class Bundle:
         All frozen files; the adapter has its own manifest.
     own_templates : tuple of str
         Templates of the zero-shot head from the manifest; may be empty.
+    training_domain : TrainingDomain or None
+        Pixel and image sizes of the training images; None if the manifest does not state them.
     """
 
     folder: Path
@@ -69,6 +72,7 @@ class Bundle:
     licences: Mapping[str, str]
     files: tuple[FileEntry, ...]
     own_templates: tuple[str, ...] = ()
+    training_domain: TrainingDomain | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -154,6 +158,7 @@ def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
             licences={str(k): str(v) for k, v in content["licences"].items()},
             files=parse_files(path, content),
             own_templates=_templates(content["templates"]) if "templates" in content else (),
+            training_domain=parse_training_domain(content["training_domain"]) if "training_domain" in content else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         check_schema(path, content, "manifest")  # its message has the JSON path
@@ -185,10 +190,12 @@ def write_bundle_manifest(
     vocabulary: Sequence[str] | None,
     licences: Mapping[str, str],
     templates: Sequence[str] = (),
+    training_domain: TrainingDomain | None = None,
 ) -> Bundle:
     """Hash the files of the parts in ``folder``, write the manifest, and return the bundle without verifying it.
 
-    Without ``templates`` the manifest has none, and the zero-shot head uses those for remote sensing.
+    Without ``templates`` the manifest has none, and the zero-shot head uses those for remote sensing. Without
+    ``training_domain`` no scene is reported as outside of it.
 
     Raises
     ------
@@ -205,6 +212,7 @@ def write_bundle_manifest(
         "image_size": image_size,
         "zero_shot_temperature": zero_shot_temperature,
         **({"templates": list(templates)} if templates else {}),
+        **({"training_domain": training_domain.as_json()} if training_domain else {}),
         "licences": dict(licences),
         "files": [asdict(entry) for entry in list_files(folder, paths)],
         "vocabulary": None if vocabulary is None else sorted(vocabulary),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -42,7 +42,7 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
             offline = given.pop("offline", False)
             made = []
             for cls, found in names.items():
-                values = {field.name: _value(field, given.pop(field.name)) for field in found}
+                values = {field.name: _value(field, _pop(field, given)) for field in found}
                 if offline:
                     for field in found:
                         if field.option.reads_scenes:
@@ -50,7 +50,7 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
                 made.append(cls(**values))
             function(*made, **given)
 
-        parameters = [_parameter(field) for found in names.values() for field in found]
+        parameters = [parameter for found in names.values() for field in found for parameter in _parameters(field)]
         parameters += [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
         if reads_scenes:
             parameters.append(_console_parameter("offline", Offline, False))
@@ -85,12 +85,42 @@ def typer_parameter(option: Option) -> Any:
     )
 
 
+def _parameters(field: OptionField) -> Iterator[inspect.Parameter]:
+    """Yield the parameters of a field: the option, and the flag for one of its values if there is one."""
+    yield _parameter(field)
+    if field.option.flag_for is not None:
+        flag, value = field.option.flag_for
+        declared = typer.Option(
+            flag, help=f"The same as {field.option.name} {value}.", rich_help_panel=field.option.panel
+        )
+        yield _console_parameter(_flag_name(flag), Annotated[bool, declared], False)
+
+
+def _flag_name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _pop(field: OptionField, given: dict[str, Any]) -> Any:
+    """Take what the command line gave for a field, by its option or by the flag for one of its values."""
+    value = given.pop(field.name)
+    if field.option.flag_for is None:
+        return value
+    flag, meant = field.option.flag_for
+    if not given.pop(_flag_name(flag)):
+        return value
+    if value not in (field.default, meant):
+        raise InputError(f"{flag} contradicts {field.option.name} {value}", "use one of them")
+    return meant
+
+
 def _parameter(field: OptionField) -> inspect.Parameter:
     option, kind, default = field.option, field.type, field.default
     if option.commas:
         kind, default = str, ",".join(map(str, default))
     elif get_origin(kind) is tuple:
         kind, default = (list[str], []) if option.required else (list[str] | None, None)
+    elif option.flag_for is not None:
+        kind = str
     elif option.parse is not None:
         optional = type(None) in get_args(kind)
         kind, default = (str | None, None) if optional else (str, "")

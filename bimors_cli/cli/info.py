@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.parameters import Json
 from bimors_cli.options.scene import InfoOptions
+
+log = logging.getLogger("bimors")
 
 EXAMPLE = "Example: bimors info scene.tif --tile-size 500m"
 
 
 @command(InfoOptions)
 def info(options: InfoOptions, json_output: Json = False) -> None:
-    """Show size, CRS, pixel size, chosen bands, stretch, fraction of valid pixels and number of tiles of a scene."""
+    """Show size, CRS, pixel size, chosen bands, stretch, fraction of valid pixels and number of tiles of a scene.
+
+    It also shows whether pixels and tiles have the sizes that the model was trained on, and warns if not.
+    """
+    from bimors_cli.bundle.locate import find_bundle
+    from bimors_cli.bundle.manifest import read_bundle
+    from bimors_cli.pipeline.training_domain import domain_facts
     from bimors_cli.scene.describe import describe
 
-    facts = describe(options)
+    bundle = read_bundle(find_bundle(options.model))
+    info, grid, facts = describe(options)
+    of_domain, warning = domain_facts(info, grid, bundle)
+    facts |= of_domain
+    if warning is not None:
+        log.warning("%s", warning)
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
@@ -27,7 +41,9 @@ def info(options: InfoOptions, json_output: Json = False) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_shown, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "none" if value is None else str(value)

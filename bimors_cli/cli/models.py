@@ -177,6 +177,10 @@ def _lines(facts: dict[str, Any]) -> Any:
         label = key.replace("_", " ")
         if key == "size":
             yield label, f"{'' if facts['size_is_known'] else 'more than '}{_size(value)}"
+        elif key == "training_domain" and value is not None:
+            for name, (first, *others) in value.items():
+                shown = f"{first:g} to {others[0]:g}" if name.endswith("_m") else ", ".join((first, *others))
+                yield f"{label}, {name.replace('_', ' ')}", shown
         elif isinstance(value, list):
             yield from ((label, line) for line in value)
         elif isinstance(value, dict):

@@ -81,6 +81,16 @@ Temperature = Annotated[
     float,
     typer.Option("--temperature", rich_help_panel=_MANIFEST, help="Temperature that divides the zero-shot logits."),
 ]
+Domain = Annotated[
+    Path | None,
+    typer.Option(
+        "--training-domain",
+        metavar="FILE",
+        rich_help_panel=_MANIFEST,
+        help='JSON file with the sizes of the training images, in metres: {"pixel_size_m": [0.5, 8], "tile_size_m": '
+        "[300, 4800]}. bimors then warns about scenes far outside of them.",
+    ),
+]
 Licences = Annotated[
     list[str] | None,
     typer.Option(
@@ -104,6 +114,7 @@ def new(
     context: Context = "a photo of a",
     template: Templates = None,
     temperature: Temperature = 1.0,
+    training_domain: Domain = None,
     licence: Licences = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -120,6 +131,7 @@ def new(
     stay_off_the_network()
     terms = dict(_part_and_terms(text) for text in licence or ())
 
+    from bimors_cli.bundle.training_domain import read_training_domain
     from bimors_cli.pipeline.bundles.make import Sources, new_bundle
 
     new_bundle(
@@ -129,6 +141,7 @@ def new(
         description=description,
         context=context,
         templates=tuple(template or ()),
+        training_domain=None if training_domain is None else read_training_domain(training_domain),
         licences=terms,
         temperature=temperature,
         device=device,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
-from bimors_cli.options.common import CAPTIONS, LABELS
+from bimors_cli.options.captions import AUTO, CAPTION_MODE, caption_mode
+from bimors_cli.options.common import LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.option import MODEL, NO_EFFECT, OUTPUT, RESOLVED, RUN, TILES, Option, RowKey
@@ -26,6 +27,7 @@ class ClassifyOptions(InferenceOptions):
     """The options of `bimors classify`.
 
     ``head`` ``auto`` is the adapter's own. ``templates`` replace those of the bundle for the zero-shot head.
+    ``captions`` may also be True for ``all`` and False for ``none``.
     """
 
     labels: Annotated[Labels, LABELS] = NO_LABELS
@@ -124,7 +126,7 @@ class ClassifyOptions(InferenceOptions):
             rows=RESOLVED,
         ),
     ] = ()
-    captions: Annotated[bool, CAPTIONS] = True
+    captions: Annotated[str | bool, CAPTION_MODE] = AUTO
     refine: Annotated[
         str | None,
         Option(
@@ -157,6 +159,10 @@ class ClassifyOptions(InferenceOptions):
             envvar="BIMORS_SHARD",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "captions", caption_mode(self.captions))
+        super().__post_init__()
 
     def check_combination(self) -> None:
         super().check_combination()

@@ -71,6 +71,8 @@ class Option:
         Makes the field's value of what the command line gives (str, or list of str for a tuple); raises InputError.
     complete : str, optional
         Name of a function of `bimors_cli.cli.completion`.
+    flag_for : (str, str), optional
+        A flag of the command line that means one of the choices: ``("--no-captions", "none")``.
     """
 
     flags: str
@@ -87,6 +89,7 @@ class Option:
     reads_scenes: bool = False
     parse: Callable[[Any], Any] | None = None
     complete: str | None = None
+    flag_for: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:

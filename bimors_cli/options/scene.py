@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bimors_cli.options.common import ALLOW_DRIVERS
+from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME
 from bimors_cli.options.option import INPUT, RESOLVED, TILES, Option, Options, RowKey
 from bimors_cli.options.parse import parse_bidx
 
@@ -125,3 +125,4 @@ class InfoOptions(PixelOptions, GridOptions):
     scene: Annotated[
         str, Option("", "A raster that GDAL can open.", metavar="SCENE", required=True)
     ] = ""  # fmt: skip
+    model: Annotated[str, MODEL_NAME] = "mini"

@@ -15,7 +15,7 @@ from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.make_plan import make_inference_plan
 from bimors_cli.pipeline.plan import InferencePlan
 from bimors_cli.pipeline.progress import Progress, StopRequest
-from bimors_cli.pipeline.run import run_job
+from bimors_cli.pipeline.run import run_job, warn_of_domain
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import is_multipart, provenance, tile_columns
@@ -62,6 +62,8 @@ def caption(
     command: Sequence[str] = ("bimors_cli.caption",),
 ) -> RunSummary:
     """Caption every tile of scenes and write the layer; parameters and errors as `run.run`."""
-    job = _Captioning.from_plan(make_inference_plan(options), command)
+    plan = make_inference_plan(options)
+    warn_of_domain(plan)
+    job = _Captioning.from_plan(plan, command)
     run_job(job, progress, stop)
     return job.summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +51,9 @@ class Classification(Job):
                 unknown_words=plan.unknown_words(),
                 adapter=None if plan.adapter is None else plan.adapter.name,
                 new_labels=plan.new_labels(),
+                caption_note=plan.captions.reason,
             ),
-            captions=options.captions,
+            captions=plan.captions.made,
             keeps_features=options.keep_features,
             raster=None if options.raster is None else LabelRasterWriter(plan.output_plan, Path(options.raster)),
             shard=None if options.shard is None else Shard.parse(options.shard),
@@ -70,7 +71,10 @@ class Classification(Job):
         return partial(classify_tiles, plan, classifier)
 
     def shard_header(self) -> ShardHeader | None:
-        return None if self.shard is None else shard_header(self.plan.options, self.shard, self.command)
+        if self.shard is None:
+            return None
+        options = replace(self.plan.options, captions=self.plan.captions.mode)
+        return shard_header(options, self.shard, self.command)
 
     @contextmanager
     def refine(self, results: Iterable[TileResult], check: Callable[[], None]) -> Iterator[Iterable[TileResult]]:

@@ -13,6 +13,7 @@ from bimors_cli.options.device_names import device_names
 from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, num_tiles
+from bimors_cli.pipeline.run import warn_of_domain
 
 SAMPLE_TILES = 64
 WARM_UP_TILES = 8
@@ -70,6 +71,7 @@ def estimate(options: ClassifyOptions) -> Estimate:
         As `bimors_cli.pipeline.run.run`; the output is not checked.
     """
     plan = make_plan(options)
+    warn_of_domain(plan)
     tiles = _model_tiles(plan)
     total = num_tiles(tiles)
     if not total:
@@ -78,7 +80,7 @@ def estimate(options: ClassifyOptions) -> Estimate:
     from bimors_cli.pipeline.inference.predict import classify_tiles
 
     classifier = make_classifier(
-        load_models(plan.bundle, device_names(options.device)[0], captions=options.captions),
+        load_models(plan.bundle, device_names(options.device)[0], captions=plan.captions.made),
         plan.adapter,
         options.labels,
         plan.templates,

@@ -16,13 +16,16 @@ from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
 from bimors_cli.errors import InputError
+from bimors_cli.options.captions import caption_mode
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
 from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
+from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
+from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.gdal import file_name
@@ -66,7 +69,14 @@ def make_plan(options: ClassifyOptions) -> Plan:
         )
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
-    return Plan(options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells)
+    outside = [scene.info.name if found else None for scene, found in zip(base.scenes, base.outside, strict=True)]
+    captions = resolve_captions(
+        caption_mode(options.captions), adapter, own=options.adapter is not None, outside=outside
+    )
+    return Plan(
+        options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells,
+        outside=base.outside, captions=captions,
+    )  # fmt: skip
 
 
 def make_inference_plan(options: InferenceOptions) -> InferencePlan:
@@ -112,7 +122,11 @@ def _inference_plan(
     options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format
 ) -> InferencePlan:
     bundle = open_bundle(find_bundle(options.model))
-    return InferencePlan(options, scenes, output, form, _layer_crs(scenes, options, form), bundle)
+    crs, domain = _layer_crs(scenes, options, form), bundle.training_domain
+    outside = tuple(
+        () if domain is None else check_domain(scene.info, scene.grid, domain, bundle.image_size) for scene in scenes
+    )
+    return InferencePlan(options, scenes, output, form, crs, bundle, outside=outside)
 
 
 def _output(options: LayerOptions) -> tuple[Path, Format]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
 from bimors_cli.output.formats import Format
+from bimors_cli.pipeline.caption_use import CaptionUse
+from bimors_cli.pipeline.training_domain import EXAMPLES, DomainWarning, domain_message
 from bimors_cli.provenance import grid_key, pixels_key
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
@@ -98,11 +100,15 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class InferencePlan(LayerPlan):
-    """A run over tiles with the models of a bundle."""
+    """A run over tiles with the models of a bundle.
+
+    ``outside`` has for each scene what is outside the training domain of the bundle.
+    """
 
     options: InferenceOptions
     scenes: tuple[ScenePlan, ...]
     bundle: Bundle
+    outside: tuple[tuple[DomainWarning, ...], ...] = field(kw_only=True)
 
     @property
     def votes(self) -> bool:
@@ -114,6 +120,14 @@ class InferencePlan(LayerPlan):
         """The plan whose grid gives the rows."""
         return self
 
+    def domain_warning(self) -> str | None:
+        """Return one line about the scenes outside the training domain; None if there is none."""
+        return self._domain_warning("poor captions")
+
+    def _domain_warning(self, expect: str, examples: str = "") -> str | None:
+        scenes = {scene.info.name: found for scene, found in zip(self.scenes, self.outside, strict=True)}
+        return domain_message(scenes, self.bundle.name, expect, examples)
+
     def _run_key(self) -> dict[str, Any]:
         return {**super()._run_key(), "model": {"name": self.bundle.name, "sha256": self.bundle.sha256}}
 
@@ -122,12 +136,13 @@ class InferencePlan(LayerPlan):
 class Plan(InferencePlan):
     """A run of classify.
 
-    ``cells`` are the scenes with the grids of the cells that tiles vote on, restricted to the AOI; None without
-    ``--vote``.
+    ``captions`` is what ``--captions`` comes to. ``cells`` are the scenes with the grids of the cells that tiles vote
+    on, restricted to the AOI; None without ``--vote``.
     """
 
     options: ClassifyOptions
     adapter: Adapter | None
+    captions: CaptionUse = field(kw_only=True)
     cells: tuple[ScenePlan, ...] | None = None
 
     @property
@@ -139,6 +154,13 @@ class Plan(InferencePlan):
     def output_plan(self) -> Plan:
         """The plan whose grid gives the rows: that of the cells where tiles vote."""
         return self if self.cells is None else replace(self, scenes=self.cells)
+
+    def domain_warning(self) -> str | None:
+        """Return one line about the scenes outside the training domain; None if there is none.
+
+        An adapter that the user gave has learned from examples of its own, most often from scenes like these.
+        """
+        return None if self.options.adapter is not None else self._domain_warning("poor labels", EXAMPLES)
 
     def unknown_words(self) -> dict[str, tuple[str, ...]]:
         """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out."""
@@ -161,6 +183,7 @@ class Plan(InferencePlan):
             "labels": list(o.labels.names),
             **({"synonyms": o.labels.synonyms} if o.labels.synonyms else {}),
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
+            "captions": self.captions.row_key,
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),

@@ -97,7 +97,7 @@ def _write(plan: Plan, results: Iterable[TileResult], folder: Path) -> Probabili
             if options.refine:
                 feature_size = feature_size or len(result.feature or b"")
                 _put(columns, "features", result, result.feature, feature_size)
-            if options.vote and options.captions:
+            if options.vote and any(plan.captions.written):
                 caption = (result.caption or "").encode()
                 end += len(caption)
                 columns.write("captions", caption)

@@ -109,5 +109,6 @@ def _voted(plan: Plan, store: ProbabilityStore, probabilities: npt.NDArray[Any])
             ):
                 result = TileResult(number, index, reason if scene.is_inside(index) else "outside_aoi")
                 if result.reason is None:
-                    result = rank_labels(replace(result, caption=store.caption(nearest)), row, plan.options)
+                    caption = store.caption(nearest) if plan.captions.written[number] else None
+                    result = rank_labels(replace(result, caption=caption), row, plan.options)
                 yield result

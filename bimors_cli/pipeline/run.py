@@ -19,7 +19,7 @@ from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.output_target import OutputTarget
-from bimors_cli.pipeline.plan import all_tiles, num_tiles
+from bimors_cli.pipeline.plan import InferencePlan, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_rows import frames, without_empty
@@ -61,10 +61,19 @@ def run(
         Models, journal or output fail.
     """
     clock = time.perf_counter()
-    job = Classification.from_plan(make_plan(options), command)
+    plan = make_plan(options)
+    warn_of_domain(plan)
+    job = Classification.from_plan(plan, command)
     job.summary.seconds["plan"] = time.perf_counter() - clock
     run_job(job, progress, stop)
     return job.summary
+
+
+def warn_of_domain(plan: InferencePlan) -> None:
+    """Warn of scenes outside the training domain of the bundle: one line for all of them."""
+    warning = plan.domain_warning()
+    if warning is not None:
+        log.warning("%s", warning)
 
 
 def run_job(job: Job, progress: Progress | None = None, stop: StopRequest | None = None) -> None:

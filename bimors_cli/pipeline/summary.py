@@ -104,7 +104,8 @@ class Summary(RunSummary):
     ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not
     trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on. ``refined`` is the
     number of labels that refining changed and the number of tiles, ``voters`` the number of tiles that voted, and
-    ``failed_tiles`` the number that could not be read or computed, if the rows are cells.
+    ``failed_tiles`` the number that could not be read or computed, if the rows are cells. ``caption_note`` says why
+    the column ``caption`` is null.
     """
 
     names: tuple[str, ...] = ()
@@ -116,6 +117,7 @@ class Summary(RunSummary):
     refined: tuple[int, int] | None = None
     voters: int | None = None
     failed_tiles: int | None = None
+    caption_note: str | None = None
 
     @property
     def failed(self) -> int:
@@ -144,6 +146,8 @@ class Summary(RunSummary):
             yield f"voted: {self.voters:,} tiles on {self.answered + self.reasons.total():,} cells"
         if self.raster is not None:
             yield f"label raster: {self.raster}"
+        if self.caption_note is not None:
+            yield self.caption_note
         if self.new_labels:
             yield _new_labels(self.new_labels, self.adapter)
         for name, words in self.unknown_words.items():

@@ -43,8 +43,10 @@ def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
 
 def provenance(plan: LayerPlan, command: Sequence[str]) -> RunProvenance:
     """Return the provenance of the layer of a plan."""
+    warning = plan.domain_warning() if isinstance(plan, InferencePlan) else None
     return replace(
         RunProvenance.of_command(command),
+        warnings=None if warning is None else (warning,),
         run_key=plan.run_key(),
         scene_paths=tuple(lasting_path(scene.info.path) for scene in plan.scenes),
     )

@@ -147,7 +147,7 @@ def _facts(view: LayerView) -> tuple[tuple[str, str], ...]:
         ("Adapter", adapter.get("name") or "none"),
         ("Adapter SHA-256", adapter.get("sha256")),
         ("Head", key.get("head")),
-        ("Captions", "yes" if key.get("captions") else "no"),
+        ("Captions", _captions(key.get("captions"))),
         ("Layer", f"{layer.name} in {layer.path.name}"),
         ("Scene", recorded.path),
         ("Scene size", f"{info.width:,} x {info.height:,} pixels"),
@@ -161,6 +161,13 @@ def _facts(view: LayerView) -> tuple[tuple[str, str], ...]:
         ("Minimum confidence", key.get("min confidence")),
     ]
     return tuple((name, str(value)) for name, value in pairs if value not in (None, ""))
+
+
+def _captions(recorded: object) -> str:
+    """Describe `bimors_cli.pipeline.caption_use.CaptionUse.row_key`."""
+    if not isinstance(recorded, list):
+        return "yes" if recorded else "no"
+    return f"in {sum(map(bool, recorded))} of {len(recorded)} scenes" if any(recorded) else "for the labels only"
 
 
 def _tiling(key: Mapping[str, Any], grid: Grid) -> list[tuple[str, object]]:

@@ -6,15 +6,16 @@ from typing import Any
 
 from bimors_cli.options.scene import InfoOptions
 from bimors_cli.scene.bands import choose_bands
+from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import parse_nodata
-from bimors_cli.scene.raster import open_scene
+from bimors_cli.scene.raster import SceneInfo, open_scene
 from bimors_cli.scene.sample import sample_scene
 from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
 from bimors_cli.scene.stretch import compute_stretch, parse_stretch
 
 
-def describe(options: InfoOptions) -> dict[str, Any]:
-    """Gather the facts, as JSON values.
+def describe(options: InfoOptions) -> tuple[SceneInfo, Grid, dict[str, Any]]:
+    """Return a scene, its grid, and the facts about both as JSON values.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def describe(options: InfoOptions) -> dict[str, Any]:
         info.transform @ corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     ]
     xs, ys = zip(*corners, strict=True)
-    return {
+    facts = {
         "scene": info.name,
         "driver": info.driver,
         "width": info.width,
@@ -62,3 +63,4 @@ def describe(options: InfoOptions) -> dict[str, Any]:
         "cols": grid.cols,
         "tiles": len(grid),
     }
+    return info, grid, facts

@@ -170,6 +170,16 @@ def ground_scale(transform: Affine, crs: CRS, width: int, height: int) -> float 
     return None if ground is None else ground[0] / pixel_size_metres(transform, crs, width, height)[0]
 
 
+def ground_pixel_size(info: SceneInfo) -> tuple[float, float] | None:
+    """Return the size on the ground of the pixel at the centre of a scene, in metres; None if it is not known.
+
+    It is `pixel_size_metres` times `ground_scale`. A scene without geotransform and a local CRS have none.
+    """
+    if not info.has_geotransform:
+        return None
+    return _ground_size(info.transform, info.crs, info.width / 2, info.height / 2)
+
+
 def _linear_unit(crs: CRS) -> float | None:
     try:
         return float(crs.linear_units_factor[1])

@@ -50,7 +50,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "adapter": lambda folder: str(folder / "other-adapter"),
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
-    "captions": lambda folder: False,
+    "captions": lambda folder: "none",
     "refine": lambda folder: "transductive",
     "vote": lambda folder: True,
 }

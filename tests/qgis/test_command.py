@@ -40,7 +40,7 @@ def test_classify_is_understood(tmp_path: Path) -> None:
     found = parsed(arguments)
     assert (found["scenes"], found["labels"], found["output"]) == (["scene.tif"], "labels.txt", output)
     assert (found["tile_size"], found["overlap"], found["aoi"]) == ("500m", "25%", "area.gpkg:a b")
-    assert (found["min_confidence"], found["captions"], found["adapter"]) == (0.6, False, "coast")
+    assert (found["min_confidence"], found["no_captions"], found["adapter"]) == (0.6, True, "coast")
     assert (found["bidx"], found["stretch"], found["device"]) == (["4,3,2"], "p2,p98", "cpu")
     assert (found["top_k"], found["layer"], found["overwrite"], found["resume"]) == (3, "my tiles", False, False)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle, write_bundle_manifest
+from bimors_cli.bundle.training_domain import TrainingDomain
 from bimors_cli.labels import Labels
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels, concatenate
@@ -27,6 +28,15 @@ CONTEXT = "a photo of a"
 # (0.3127) and 88.10 (0.3257), the eleven of the training 90.42 (0.3123) and 88.10 (0.3257), ten for remote sensing
 # 90.97 (0.3074) and 88.10 (0.3375). None is significantly better, and this one is that of an untrained prompt.
 TEMPLATES = (f"{CONTEXT} {{}}.",)
+# RSICD's images are those of AID: 600 x 600 pixels of 0.5 to 8 m (Xia et al. 2017), here reduced to 150 x 150. The
+# pixel sizes of RSSCN7, 400 x 400 pixels of Google Earth at four scales, are not published.
+AID_PIXELS, AID_SIDE = (0.5, 8.0), 600
+DOMAIN = TrainingDomain(
+    pixel_size_m=AID_PIXELS,
+    tile_size_m=(AID_PIXELS[0] * AID_SIDE, AID_PIXELS[1] * AID_SIDE),
+    bands=("red", "green", "blue"),
+    sensors=("aerial photographs", "Google Earth imagery"),
+)
 LICENCES = {
     "weights": "Apache-2.0 (this project), made from imagery with terms of its own: for research use",
     "RSICD / AID imagery and captions": "not redistributed; cite Lu et al. 2018 and Xia et al. 2017; research use",
@@ -67,6 +77,7 @@ def _manifest(settings: Settings, name: str, temperature: float, sides: Sequence
         vocabulary=read_json(settings.work / "vocabulary.json"),
         licences=LICENCES,
         templates=TEMPLATES,
+        training_domain=DOMAIN,
     )
 
 

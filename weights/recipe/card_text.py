@@ -123,8 +123,8 @@ processors.
 - The vocabulary has {vocabulary} words (listed in `manifest.json`). The program warns of other words by name;
   labels with such words are unreliable.
 - The models were trained on true-colour nadir images with about half a metre to eight metres per pixel in their
-  original size. Oblique images, single bands, radar, false colour and coarse satellite pixels are not in the
-  training data.
+  original size, 300 to 4,800 m a side. Oblique images, single bands, radar, false colour and coarse satellite pixels
+  are not in the training data. The program warns about coarser pixels and about tiles of other sizes.
 - Lowest accuracy on RSICD's test images (bimors): {worst}. `square` is a city square, `center` a hall in a city
   centre.
 - Captions are plausible sentences in the style of RSICD. Their counts are not reliable; "many" and "some" are

@@ -14,6 +14,7 @@ import open_clip
 import torch
 
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, MANIFEST, Bundle, write_bundle_manifest
+from bimors_cli.bundle.training_domain import TrainingDomain
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
@@ -67,6 +68,7 @@ def new_bundle(
     licences: Mapping[str, str],
     temperature: float = 1.0,
     templates: Sequence[str] = (),
+    training_domain: TrainingDomain | None = None,
     device: str = "auto",
     link: bool = False,
     overwrite: bool = False,
@@ -87,6 +89,8 @@ def new_bundle(
         Divides the zero-shot head's logits.
     templates : sequence of str
         Templates of the zero-shot head; by default those for remote sensing.
+    training_domain : TrainingDomain, optional
+        What the models were trained on, if it is known.
     device : str
         The device of the test, see `choose_device`.
     link : bool
@@ -120,6 +124,7 @@ def new_bundle(
             vocabulary=None,
             licences=dict.fromkeys((CLIP, CAPTIONER, CAPTION_ENCODER), "not stated") | dict(licences),
             templates=templates,
+            training_domain=training_domain,
         )
     return replace(bundle, folder=path)
 

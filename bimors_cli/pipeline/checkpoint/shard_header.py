@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bimors_cli.errors import InputError
+from bimors_cli.options.captions import ALL, NONE
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
@@ -24,7 +25,10 @@ def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str])
         scenes=tuple(map(_redact_url, options.scenes)),
         aoi=None if options.aoi is None else _redact_url(options.aoi),
     )
-    return ShardHeader(shard, to_json(redacted), tuple(map(redact, command)))
+    values = to_json(redacted)
+    # Earlier versions, which can read the journal too, had true and false only.
+    values["captions"] = {ALL: True, NONE: False}.get(values["captions"], values["captions"])
+    return ShardHeader(shard, values, tuple(map(redact, command)))
 
 
 def options_of(values: Mapping[str, Any], **other: Any) -> ClassifyOptions:
@@ -81,9 +85,14 @@ def from_json(hint: Any, value: Any, name: str = "") -> Any:
         return hint(**found)
     if kind is tuple and isinstance(value, list | tuple):
         return tuple(from_json(arguments[0], each, f"{name}.{i}") for i, each in enumerate(value))
-    if kind in (Union, UnionType) and NoneType in arguments:
-        (other,) = (each for each in arguments if each is not NoneType)
-        return None if value is None else from_json(other, value, name)
+    if kind in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        first, *others = (each for each in arguments if each is not NoneType)
+        if not others:
+            return from_json(first, value, name)
+        if type(value) in (first, *others):
+            return value
     if kind is Literal and value in arguments:
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
@@ -100,6 +109,8 @@ def _is_required(field: Field[Any]) -> bool:
 def _described(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_described(each) for each in get_args(hint))
     names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
     return names.get(hint, "an array" if get_origin(hint) is tuple else "an object")
 

@@ -222,7 +222,7 @@ def _classify(plan: Plan, classifier: Classifier, number: int, batch: TileBatch)
         _with_labels(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), row)
         for index, caption, feature, cells, row in zip(
             batch.indices,
-            captions if plan.options.captions else [None] * len(captions),
+            captions if plan.captions.written[number] else [None] * len(captions),
             saved,
             batch.cells,
             probabilities,

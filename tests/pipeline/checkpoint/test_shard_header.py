@@ -24,6 +24,7 @@ def test_values_are_those_of_json() -> None:
         ],
         "source": "labels",
     }
+    assert options_of({**values, "captions": True}).captions == "all"
     assert options_of(values) == OPTIONS and options_of(values, top_k=2, resume=True).resume
 
 
@@ -44,7 +45,7 @@ def test_unknown_names_are_ignored_and_missing_ones_have_defaults() -> None:
         ({"batch_size": True}, "batch_size: not an integer"),
         ({"min_valid": "half"}, "min_valid: not a number"),
         ({"min_valid": 2}, "--min-valid 2"),
-        ({"captions": 1}, "captions: not true or false"),
+        ({"captions": 1}, "captions: not a string or true or false"),
         ({"bidx": [1, None]}, "bidx.1: not an integer"),
     ],
 )
