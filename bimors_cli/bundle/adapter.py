@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
-from bimors_cli.options.heads import is_head
+from bimors_cli.options.heads import VIEWS_HEAD, find_head, is_head
+from bimors_cli.options.views import VIEWS
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
@@ -26,7 +28,8 @@ class Adapter:
 
     ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights include a Tip-Adapter cache whose logits are added
     to the head's. ``labels`` are the training labels; ``temperature`` divides the logits; ``bundle`` and
-    ``bundle_sha256`` identify the frozen models of the training; ``training`` describes it, for display.
+    ``bundle_sha256`` identify the frozen models of the training; ``training`` describes it, for display. ``views`` are
+    those of an adapter whose head is ``views``, None for others.
     """
 
     folder: Path
@@ -39,11 +42,18 @@ class Adapter:
     temperature: float
     training: Mapping[str, str]
     files: tuple[FileEntry, ...]
+    views: AdapterViews | None = None
+
+    @property
+    def captions(self) -> bool:
+        """Whether it needs captions."""
+        return "captions" in self.views.names if self.views is not None else find_head(self.head).captions
 
     @property
     def sha256(self) -> str:
         """Hash of everything that affects predictions: weights, head, labels and temperature."""
-        identity = json.dumps([sha256_of_files(self.files), self.head, self.cache, self.labels, self.temperature])
+        parts = [sha256_of_files(self.files), self.head, self.cache, self.labels, self.temperature]
+        identity = json.dumps(parts if self.views is None else [*parts, self.views.to_json()])
         return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
@@ -105,10 +115,15 @@ def read_adapter(folder: Path) -> Adapter:
             temperature=float(content["temperature"]),
             training={str(k): str(v) for k, v in content["training"].items()},
             files=parse_files(path, content),
+            views=AdapterViews.from_json(content["views"]) if content["head"] == VIEWS_HEAD else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
-    if not is_head(adapter.head):
+    if adapter.views is not None:
+        unknown = [name for name in adapter.views.names if name not in VIEWS]
+        if unknown:
+            raise BundleError(f"{path}: unknown view {unknown[0]!r}", "update bimors")
+    elif not is_head(adapter.head):
         raise BundleError(f"{path}: unknown head {adapter.head!r}", "update bimors")
     if adapter.head == "cache" and not adapter.cache:
         raise BundleError(f"{path}: damaged: head is 'cache', but cache is false")
@@ -129,6 +144,7 @@ def write_adapter_manifest(
     labels: Sequence[str],
     temperature: float,
     training: Mapping[str, str],
+    views: AdapterViews | None = None,
 ) -> Adapter:
     """Write the manifest of the weights in ``folder`` and open the adapter.
 
@@ -138,7 +154,7 @@ def write_adapter_manifest(
         Folder with `WEIGHTS`; other files in it (model card, figures) are not part of the adapter.
     bundle : Bundle
         The bundle that it was trained with.
-    name, head, cache, labels, temperature, training
+    name, head, cache, labels, temperature, training, views
         See `Adapter`.
     """
     content = {
@@ -151,6 +167,7 @@ def write_adapter_manifest(
         "labels": list(labels),
         "temperature": temperature,
         "training": dict(training),
+        **({} if views is None else {"views": views.to_json()}),
         "files": [asdict(entry) for entry in list_files(folder, [WEIGHTS])],
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

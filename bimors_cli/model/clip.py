@@ -259,3 +259,10 @@ def build_clip(config: Mapping[str, Any]) -> Any:
     rest = {key: value for key, value in config.items() if key not in ("vision_cfg", "text_cfg", "custom_text")}
     kind = open_clip.CustomTextCLIP if config.get("custom_text") or "hf_model_name" in text else open_clip.CLIP
     return kind(vision_cfg=open_clip.CLIPVisionCfg(**vision), text_cfg=open_clip.CLIPTextCfg(**text), **rest)
+
+
+class NullClip(Clip):
+    """Stands in for a CLIP that no view of the run needs: using it is an internal error."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,13 +100,26 @@ class CaptionCache(Protocol):
         """Caption B images, uint8 [B, 3, h, w], with these keys; ``captioner`` captions those not in the cache."""
 
 
+class FeatureStore(Protocol):
+    """A store of image features that later runs may find."""
+
+    @property
+    def is_persistent(self) -> bool: ...
+
+    def get_features(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        """Look features up. Keys that are not found are omitted."""
+
+    def put_features(self, features: Mapping[bytes, bytes]) -> None:
+        """Add features by their keys."""
+
+
 @dataclass
 class FrozenModels:
     """CLIP, captioner and caption encoder of one bundle on one device; may be used by several threads.
 
     ``seconds`` is the time of each stage; that of a thread is divided by ``workers``, the number of threads that share
-    the processors. ``caption_cache``, if there is one, is queried before the captioner. ``batches`` holds the batch
-    size of each stage.
+    the processors. ``caption_cache``, if there is one, is queried before the captioner, and ``feature_store`` before
+    CLIP by the views of a tile. ``batches`` holds the batch size of each stage.
     """
 
     bundle: BundleInfo
@@ -116,6 +129,7 @@ class FrozenModels:
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
     caption_cache: CaptionCache | None = None
+    feature_store: FeatureStore | None = None
     workers: int = 1
     batches: BatchSizer = field(init=False)
 

@@ -14,6 +14,10 @@ from typing import Any, Final
 
 # Plain CLIP with text templates: it has nothing to train, so it has no row.
 ZERO_SHOT: Final = "zero-shot"
+# Closed-form classifiers of the views of a tile (`bimors_cli.fewshot`): no module to train, so no row. `AUTO` of
+# finetune chooses between these and the heads below.
+VIEWS_HEAD: Final = "views"
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.options.captions import ALL, AUTO, NONE
-from bimors_cli.options.heads import find_head
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def resolve_captions(mode: str, adapter: Adapter | None, *, own: bool, outside: 
     """
     if mode != AUTO:
         return CaptionUse(mode == ALL, (mode == ALL,) * len(outside))
-    needed = adapter is not None and find_head(adapter.head).captions
+    needed = adapter is not None and adapter.captions
     if adapter is not None and own and not needed:
         reason = f"no captions were made: the adapter {adapter.name} does not use them; --captions all makes them"
         return CaptionUse(False, (False,) * len(outside), reason)

@@ -58,14 +58,16 @@ class Classification(Job):
             raster=None if options.raster is None else LabelRasterWriter(plan.output_plan, Path(options.raster)),
             shard=None if options.shard is None else Shard.parse(options.shard),
             command=tuple(command),
+            unused=plan.unused_parts,
+            caches_features=plan.adapter is not None and plan.adapter.views is not None,
         )
 
     def load(self, models: FrozenModels) -> TileFn:
-        from bimors_cli.pipeline.inference.load import make_classifier
         from bimors_cli.pipeline.inference.predict import classify_tiles
+        from bimors_cli.pipeline.inference.tile_classifier import make_tile_classifier
 
         plan = self.plan
-        classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
+        classifier = make_tile_classifier(models, plan)
         for name, words in self.summary.unknown_words.items():
             log.warning("label %r: the model was not trained on %s", name, ", ".join(map(repr, words)))
         return partial(classify_tiles, plan, classifier)

@@ -76,15 +76,13 @@ def estimate(options: ClassifyOptions) -> Estimate:
     total = num_tiles(tiles)
     if not total:
         return Estimate(plan, 0, 0, 0, 0.0)
-    from bimors_cli.pipeline.inference.load import load_models, make_classifier
+    from bimors_cli.pipeline.inference.load import load_models
     from bimors_cli.pipeline.inference.predict import classify_tiles
+    from bimors_cli.pipeline.inference.tile_classifier import make_tile_classifier
 
-    classifier = make_classifier(
-        load_models(plan.bundle, device_names(options.device)[0], captions=plan.captions.made),
-        plan.adapter,
-        options.labels,
-        plan.templates,
-    )
+    device = device_names(options.device)[0]
+    models = load_models(plan.bundle, device, captions=plan.captions.made, unused=plan.unused_parts)
+    classifier = make_tile_classifier(models, plan)
 
     def timed(chosen: TileIndices) -> tuple[int, int, float]:
         clock = time.perf_counter()

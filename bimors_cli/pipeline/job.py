@@ -31,9 +31,10 @@ TileFn = Callable[[TileIndices, dict[str, float]], Iterator[list[TileResult]]]
 class Job(ABC):
     """One run over tiles: its plan, the schema of its layer, and the summary that is counted during the run.
 
-    ``captions`` says whether the captioner is needed, ``keeps_features`` whether image features are written to the
-    layer. ``raster``, if any, is written after the layer. ``shard`` is the part of the tiles to compute, None for all
-    of them; ``command`` is the command line of the run.
+    ``captions`` says whether the captioner is needed, ``unused`` which other parts of the bundle are not, and
+    ``caches_features`` whether image features are cached even without captions. ``keeps_features`` whether image
+    features are written to the layer. ``raster``, if any, is written after the layer. ``shard`` is the part of the
+    tiles to compute, None for all of them; ``command`` is the command line of the run.
     """
 
     plan: InferencePlan
@@ -44,6 +45,8 @@ class Job(ABC):
     raster: LabelRasterWriter | None = None
     shard: Shard | None = None
     command: tuple[str, ...] = ()
+    unused: frozenset[str] = frozenset()
+    caches_features: bool = False
 
     @abstractmethod
     def load(self, models: FrozenModels) -> TileFn:

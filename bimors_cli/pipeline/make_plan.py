@@ -25,6 +25,7 @@ from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_fo
 from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
+from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.bands import choose_bands
@@ -67,6 +68,10 @@ def make_plan(options: ClassifyOptions) -> Plan:
             f"--template is not supported with the adapter {adapter.name}, which has learned prompts",
             "add --head zero-shot, or leave out --template",
         )
+    if adapter is not None and adapter.views is not None:
+        owner = f"the adapter {adapter.name}"
+        viewed = [with_views(scene, adapter.views, owner, options.stretch) for scene in base.scenes]
+        base = replace(base, scenes=tuple(viewed))
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
     outside = [scene.info.name if found else None for scene, found in zip(base.scenes, base.outside, strict=True)]

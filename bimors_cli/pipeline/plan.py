@@ -12,11 +12,12 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import Bundle
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP, Bundle
 from bimors_cli.labels import new_labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
+from bimors_cli.options.views import VIEWS
 from bimors_cli.output.formats import Format
 from bimors_cli.pipeline.caption_use import CaptionUse
 from bimors_cli.pipeline.training_domain import EXAMPLES, DomainWarning, domain_message
@@ -26,6 +27,7 @@ from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.stretch import Stretch
+from bimors_cli.scene.tile_views import ViewInputs
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,21 @@ class GriddedScene:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenePlan(GriddedScene):
-    """A scene of a run: its grid, and how its pixels become images."""
+    """A scene of a run: its grid, and how its pixels become images.
+
+    ``view_inputs`` is what an adapter needs of each tile besides the image, if it does.
+    """
 
     bands: Bands
     stretch: Stretch
     nodata: Nodata
+    view_inputs: ViewInputs | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what decides its tiles and their images."""
-        return {**super().identity(), **pixels_key(self.bands, self.stretch, self.nodata)}
+        key = {**super().identity(), **pixels_key(self.bands, self.stretch, self.nodata)}
+        # The views follow from the adapter, which band of the scene is which does not.
+        return key if self.view_inputs is None else {**key, "views": self.view_inputs.key()}
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,15 @@ class Plan(InferencePlan):
         An adapter that the user gave has learned from examples of its own, most often from scenes like these.
         """
         return None if self.options.adapter is not None else self._domain_warning("poor labels", EXAMPLES)
+
+    @property
+    def unused_parts(self) -> frozenset[str]:
+        """Parts of the bundle that the adapter's views do not need."""
+        if self.adapter is None or self.adapter.views is None:
+            return frozenset()
+        inputs = frozenset[str]().union(*(VIEWS[name].inputs for name in self.adapter.views.names))
+        caption = {CAPTION_ENCODER} if "caption" not in inputs else set()
+        return frozenset(caption | ({CLIP} if not inputs - {"caption"} else set()))
 
     def unknown_words(self) -> dict[str, tuple[str, ...]]:
         """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out."""

@@ -17,6 +17,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.scene.band_names import band_names
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
     allowed_drivers,
@@ -67,6 +68,10 @@ class SceneInfo:
         Size and modification time of a local file; None for other paths.
     allowed : tuple of str
         Additional drivers that the user allowed.
+    band_names : tuple of str or None
+        What each band is, such as ``nir``, see `bimors_cli.scene.band_names.band_names`; empty if that was not read.
+    scales, offsets : tuple of float
+        Of each band: value = stored value * scale + offset. Empty for 1 and 0.
     """
 
     path: str
@@ -89,6 +94,9 @@ class SceneInfo:
     size_bytes: int | None
     mtime_ns: int | None
     allowed: tuple[str, ...] = ()
+    band_names: tuple[str | None, ...] = ()
+    scales: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
     @property
     def has_geotransform(self) -> bool:
@@ -193,7 +201,27 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
         size_bytes=status.st_size if status else None,
         mtime_ns=status.st_mtime_ns if status else None,
         allowed=allowed,
+        band_names=band_names(
+            dataset.descriptions,
+            [_wavelength(dataset, index) for index in dataset.indexes],
+            [colour.name for colour in dataset.colorinterp],
+        ),
+        scales=tuple(map(float, dataset.scales)),
+        offsets=tuple(map(float, dataset.offsets)),
     )
+
+
+def _wavelength(dataset: DatasetReader, index: int) -> float | None:
+    """Return the central wavelength of a band in nanometres, from GDAL's own tag or that of ENVI; None without one."""
+    tags = {key.lower(): value for key, value in dataset.tags(index).items()}
+    micrometres = dataset.tags(index, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    text = tags.get("wavelength") if micrometres is None else micrometres
+    unit = tags.get("wavelength_units", "nanometers").lower() if micrometres is None else "micrometers"
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value * 1000 if unit.startswith(("micro", "um", "µm")) else value
 
 
 def parse_crs(text: str, option: str) -> CRS:

@@ -166,7 +166,7 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool =
     rows = max(1, round(tile.height * height / reader.grid.tile_height))
     cols = max(1, round(tile.width * width / reader.grid.tile_width))
     data, valid_fraction = _read_window(reader, tile, (rows, cols))
-    image = _fill(reader.stretch.apply(data), valid_fraction > 0)
+    image = fill_invalid(reader.stretch.apply(data), valid_fraction > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
     per_cell = None
     if cells and (valid_fraction < 1).any():
@@ -200,7 +200,7 @@ def _read_window(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fill(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+def fill_invalid(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """Return the image with invalid pixels in the mean colour of the valid ones."""
     if valid.all():
         return image

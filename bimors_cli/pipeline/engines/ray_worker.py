@@ -140,8 +140,8 @@ class _Model:
         self._num_scenes, self._threads = len(plan.scenes), spec.threads if device == "cpu" else None
         self._known = self._described = 0
         self._seconds: dict[str, float] = {}
-        self._cache = open_caption_cache(keep=plan.options.caption_cache and job.captions)
-        models = load_models(plan.bundle, device, captions=job.captions, caption_cache=self._cache)
+        self._cache = open_caption_cache(keep=plan.options.caption_cache and (job.captions or job.caches_features))
+        models = load_models(plan.bundle, device, captions=job.captions, caption_cache=self._cache, unused=job.unused)
         models.seconds = self._seconds
         with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
             if spec.adapter is not None:

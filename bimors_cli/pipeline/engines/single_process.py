@@ -38,8 +38,8 @@ def predict_job(job: Job, tiles: TileIndices) -> Iterator[list[TileResult]]:
     from bimors_cli.pipeline.inference.load import load_models
 
     plan, options, summary = job.plan, job.plan.options, job.summary
-    with open_caption_cache(keep=options.caption_cache and job.captions) as cache:
-        models = load_models(plan.bundle, options.device, captions=job.captions, caption_cache=cache)
+    with open_caption_cache(keep=options.caption_cache and (job.captions or job.caches_features)) as cache:
+        models = load_models(plan.bundle, options.device, captions=job.captions, caption_cache=cache, unused=job.unused)
         predict = job.load(models)
         summary.seconds["loading the model"] = time.perf_counter() - clock
         models.seconds = summary.seconds

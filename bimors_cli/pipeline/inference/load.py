@@ -19,9 +19,9 @@ from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import BundleError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
-from bimors_cli.model.caption_encoder import CaptionEncoder
+from bimors_cli.model.caption_encoder import CaptionEncoder, NullCaptionEncoder
 from bimors_cli.model.captioner import Captioner, NullCaptioner
-from bimors_cli.model.clip import Clip
+from bimors_cli.model.clip import Clip, NullClip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.frozen_models import BundleInfo, FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, probabilities
@@ -31,6 +31,7 @@ from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec
+from bimors_cli.pipeline.inference.tile_batch import TileBatch
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,15 @@ class Classifier:
             return [all_captions[index] for index in order.tolist()], features
         return list(cached_captions), features
 
+    def encode_batch(self, batch: TileBatch) -> tuple[list[str | None], HeadFeatures]:
+        """Encode the images of a batch, as `encode`."""
+        return self.encode(batch.images, batch.cache_keys)
+
+    def vectors(self, features: HeadFeatures) -> npt.NDArray[np.float32]:
+        """Return the image features of B tiles, float32 [B, E]."""
+        found: npt.NDArray[np.float32] = features.image_feature.cpu().numpy()
+        return found
+
     def _encode(
         self, images: torch.Tensor, cache_keys: Sequence[bytes] | None
     ) -> tuple[list[str | None], HeadFeatures]:
@@ -117,11 +127,17 @@ class Classifier:
 
 
 def load_models(
-    bundle: Bundle, device_name: str, *, captions: bool = True, caption_cache: CaptionCacheFile | None = None
+    bundle: Bundle,
+    device_name: str,
+    *,
+    captions: bool = True,
+    caption_cache: CaptionCacheFile | None = None,
+    unused: frozenset[str] = frozenset(),
 ) -> FrozenModels:
     """Load a bundle's frozen models onto a device; without captions the captioner is not loaded.
 
-    With a caption cache, images whose captions are in it are not captioned again.
+    With a caption cache, images whose captions are in it are not captioned again. ``unused`` are parts of the bundle
+    that the run does not need, of `CLIP` and `CAPTION_ENCODER`: they are not loaded.
 
     Raises
     ------
@@ -134,13 +150,14 @@ def load_models(
     dtype = choose_dtype(device)
     models = FrozenModels(
         bundle,
-        Clip.load(bundle.part(CLIP)),
+        NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP)),
         Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
-        CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
+        NullCaptionEncoder() if CAPTION_ENCODER in unused else CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
     )
     if caption_cache and isinstance(models.captioner, Captioner):
         models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
+    models.feature_store = caption_cache
     return models.place(device, dtype)
 
 

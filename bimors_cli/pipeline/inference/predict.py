@@ -9,9 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from bimors_cli.model.device import shared_among_workers
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
-from bimors_cli.pipeline.inference.load import Classifier
+from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
 from bimors_cli.pipeline.plan import InferencePlan, Plan, TileIndices
 from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult, rank_labels
@@ -38,26 +39,27 @@ WAITING_BYTES = 256 * 1024**2
 log = logging.getLogger("bimors")
 
 # Runs the models on the images of a batch of tiles in the scene with this number.
-TileFn = Callable[[int, "TileBatch"], list[TileResult]]
+TileFn = Callable[[int, TileBatch], list[TileResult]]
 
 
-@dataclass
-class TileBatch:
-    """Tiles that were read, as many as the stages of the models can use at once.
+class TileClassifier(Protocol):
+    """Classifies the tiles of a batch in two steps, as `bimors_cli.pipeline.inference.load.Classifier` does."""
 
-    ``results`` are of tiles that need no model. ``images`` uint8 [B, 3, h, w], ``cells`` of a result and ``cache_keys``
-    are in the order of ``indices``.
-    """
+    @property
+    def models(self) -> FrozenModels: ...
 
-    results: list[TileResult]
-    indices: list[int]
-    cells: list[bytes | None]
-    images: torch.Tensor
-    cache_keys: list[bytes] | None
+    def encode_batch(self, batch: TileBatch) -> tuple[list[str | None], Any]:
+        """Return B captions, None where the captioner failed, and features for the other methods."""
+
+    def probabilities(self, features: Any) -> npt.NDArray[np.float32]:
+        """Return float32 [B, K]; NaN for a tile that no model could process."""
+
+    def vectors(self, features: Any) -> npt.NDArray[np.float32]:
+        """Return vectors of length 1 by which tiles are compared, float32 [B, d]."""
 
 
 def classify_tiles(
-    plan: Plan, classifier: Classifier, tiles: TileIndices, seconds: dict[str, float]
+    plan: Plan, classifier: TileClassifier, tiles: TileIndices, seconds: dict[str, float]
 ) -> Iterator[list[TileResult]]:
     """Classify tiles of a plan, batch by batch, in the order of the grid.
 
@@ -65,7 +67,7 @@ def classify_tiles(
     ----------
     plan : Plan
         The run.
-    classifier : Classifier
+    classifier : TileClassifier
         Models and head.
     tiles : TileIndices
         The tiles to classify.
@@ -151,7 +153,8 @@ def _read_batches(
 ) -> Generator[TileBatch, None, None]:
     """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set."""
     scene, side = plan.scenes[number], plan.bundle.image_size
-    size = tile_batch_size(models.batches.max_size, image_shape(scene.grid, side), models.workers)
+    images = 1 if scene.view_inputs is None else 1 + len(scene.view_inputs.images)
+    size = tile_batch_size(models.batches.max_size, image_shape(scene.grid, side), models.workers * images)
     cache_key = None if models.caption_cache is None else models.caption_cache.cache_key
     results: list[TileResult] = []
     valid: list[ReadTile] = []
@@ -186,15 +189,29 @@ def _make_batch(
     plan: InferencePlan, results: list[TileResult], valid: list[ReadTile], device: torch.device
 ) -> TileBatch:
     pixels = [tile.pixels for tile in valid if isinstance(tile.pixels, TilePixels)]
-    arrays = [each.image for each in pixels]
+    cache_keys = [tile.cache_key for tile in valid if tile.cache_key is not None]
+    views = [tile.views for tile in valid if tile.views is not None]
+    return TileBatch(
+        results,
+        [tile.index for tile in valid],
+        [_cells(plan, each) for each in pixels],
+        _stack_images([each.image for each in pixels], device),
+        cache_keys or None,
+        {
+            name: _stack_images([each.images[name] for each in views], device)
+            for name in (views[0].images if views else ())
+        },
+        {name: np.stack([each.numbers[name] for each in views]) for name in (views[0].numbers if views else ())},
+    )
+
+
+def _stack_images(arrays: list[npt.NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
     shape = arrays[0].shape if arrays else (3, 0, 0)
     # CUDA copies from pinned memory asynchronously.
     images = torch.empty((len(arrays), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
     if arrays:
         np.stack(arrays, out=images.numpy())
-    cache_keys = [tile.cache_key for tile in valid if tile.cache_key is not None]
-    cells = [_cells(plan, each) for each in pixels]
-    return TileBatch(results, [tile.index for tile in valid], cells, images, cache_keys or None)
+    return images
 
 
 def _process_batch(process: TileFn, number: int, batch: TileBatch) -> list[TileResult]:
@@ -212,12 +229,12 @@ def _caption(models: FrozenModels, number: int, batch: TileBatch) -> list[TileRe
     ]
 
 
-def _classify(plan: Plan, classifier: Classifier, number: int, batch: TileBatch) -> list[TileResult]:
-    captions, features = classifier.encode(batch.images, batch.cache_keys)
+def _classify(plan: Plan, classifier: TileClassifier, number: int, batch: TileBatch) -> list[TileResult]:
+    captions, features = classifier.encode_batch(batch)
     probabilities = classifier.probabilities(features)
     saved: list[bytes | None] = [None] * len(captions)
     if plan.options.keep_features or plan.options.refine:
-        saved = [row.tobytes() for row in features.image_feature.cpu().numpy().astype(FEATURE_DTYPE)]
+        saved = [row.tobytes() for row in classifier.vectors(features).astype(FEATURE_DTYPE)]
     return [
         _with_labels(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), row)
         for index, caption, feature, cells, row in zip(

@@ -24,6 +24,7 @@ from bimors_cli.errors import BimorsError, ReadError
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import SceneReader, TilePixels, read_tile
+from bimors_cli.scene.tile_views import TileViews, ViewInputs, read_views
 
 THREADS: Final = 4
 # One block in so many may be decoded twice, if caching it needed more memory, or a single thread.
@@ -39,12 +40,14 @@ CacheKeyFn = Callable[[npt.NDArray[np.uint8]], bytes]
 class ReadTile:
     """A tile that was read: its index in the grid, and its pixels or the error.
 
-    ``cache_key`` is None if no keys were requested, and for a tile without valid pixels.
+    ``cache_key`` is None if no keys were requested, and for a tile without valid pixels. ``views`` is what the plan of
+    the scene asks for besides the image; None if it does not, and for a tile without valid pixels.
     """
 
     index: int
     pixels: TilePixels | ReadError
     cache_key: bytes | None = None
+    views: TileViews | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +154,27 @@ def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, cache_key: CacheKe
         ):
             while (job := jobs.get()) is not None:
                 if job.future.set_running_or_notify_cancel():
-                    _read(job, reader, size_limit, cache_key, cells)
+                    _read(job, reader, scene.view_inputs, size_limit, cache_key, cells)
     except BimorsError as error:
         while (job := jobs.get()) is not None:
             job.future.set_exception(error)
 
 
-def _read(job: _Job, reader: SceneReader, size_limit: int, cache_key: CacheKeyFn | None, cells: bool) -> None:
+def _read(
+    job: _Job,
+    reader: SceneReader,
+    inputs: ViewInputs | None,
+    size_limit: int,
+    cache_key: CacheKeyFn | None,
+    cells: bool,
+) -> None:
     try:
         pixels = read_tile(reader, job.tile, size_limit, cells=cells)
         key = cache_key(pixels.image) if cache_key is not None and pixels.valid_fraction > 0 else None
-        job.future.set_result(ReadTile(job.index, pixels, key))
+        views = None
+        if inputs is not None and pixels.valid_fraction > 0:
+            views = read_views(reader, job.tile, inputs, size_limit)
+        job.future.set_result(ReadTile(job.index, pixels, key, views))
     except ReadError as error:
         job.future.set_result(ReadTile(job.index, error))
     except BaseException as error:  # an internal error: raised where the tile is awaited

@@ -1,0 +1,61 @@
+"""What the manifest of an adapter says of the views that it classifies by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BandIdentity:
+    """A band that an adapter was trained on: its number in the scene, from 1, and what it is if that is known."""
+
+    index: int
+    name: str | None
+
+    def __str__(self) -> str:
+        return self.name or f"band {self.index}"
+
+
+@dataclass(frozen=True)
+class AdapterViews:
+    """The views of an adapter whose head is ``views``.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of `bimors_cli.options.views.VIEWS`.
+    bands : tuple of BandIdentity
+        The bands of the statistics, in their order; empty if no view has statistics.
+    false_colour : tuple of int
+        Positions in ``bands`` (from 0) of the bands shown as red, green and blue; empty without that view.
+    pixel_size_m : float or None
+        Ground size of a pixel of the scenes of the training; None where it is unknown.
+    """
+
+    names: tuple[str, ...]
+    bands: tuple[BandIdentity, ...] = ()
+    false_colour: tuple[int, ...] = ()
+    pixel_size_m: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> AdapterViews:
+        """Parse the result of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
+        pixel = content["pixel_size_m"]
+        found = cls(
+            tuple(str(name) for name in content["names"]),
+            tuple(
+                BandIdentity(int(band["index"]), None if band["name"] is None else str(band["name"]))
+                for band in content["bands"]
+            ),
+            tuple(int(position) for position in content["false_colour"]),
+            None if pixel is None else float(pixel),
+        )
+        if not found.names or not all(0 <= position < len(found.bands) for position in found.false_colour):
+            raise ValueError("views: no names, or false colours that are no bands")
+        return found

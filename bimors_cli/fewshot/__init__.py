@@ -1,0 +1,1 @@
+"""Classifiers in closed form, learned from a few examples; arrays only."""

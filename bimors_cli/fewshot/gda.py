@@ -1,0 +1,81 @@
+"""Gaussian discriminant analysis with shrinkage: one covariance for all classes, in closed form.
+
+Wang et al., "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation", ICLR 2024, arXiv 2402.04087.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bimors_cli.fewshot.folds import Folds
+from bimors_cli.fewshot.probabilities import Array, Labels
+
+# Score of a class without examples: never chosen, and still a number.
+_NEVER = -1e4
+
+
+@dataclass(frozen=True)
+class Gda:
+    """Scores f W + b of values f.
+
+    Attributes
+    ----------
+    weights : float64 array [d, K]
+    bias : float64 array [K]
+    """
+
+    weights: Array
+    bias: Array
+
+    @classmethod
+    def fit(cls, values: Array, labels: Labels, weights: Array, classes: int) -> Gda:
+        """Fit to examples.
+
+        With C the values less the mean of their class, P = d (C'C + tr(C'C) / (n - 1) I)^-1, and the scores of class k
+        are f'P mu_k - mu_k'P mu_k / 2 (all classes are equally probable).
+
+        Parameters
+        ----------
+        values : float64 array [n, d]
+        labels : int array [n]
+        weights : float64 array [n]
+            Weights of the examples, with mean 1.
+        classes : int
+            K; a class without examples is never the answer.
+        """
+        count, width = values.shape
+        means = np.zeros((classes, width))
+        for label in np.unique(labels):
+            rows = labels == label
+            means[label] = np.average(values[rows], axis=0, weights=weights[rows])
+        centred = (values - means[labels]) * np.sqrt(weights)[:, None]
+        shrinkage = float((centred**2).sum()) / max(count - 1, 1)
+        if shrinkage <= 0:  # one example a class, or equal ones: distances to the means
+            shrinkage = 1.0
+        if count < width:
+            # The Woodbury identity: an n x n system instead of d x d.
+            inner = centred @ centred.T + shrinkage * np.eye(count)
+            solved = (means.T - centred.T @ np.linalg.solve(inner, centred @ means.T)) / shrinkage
+        else:
+            solved = np.linalg.solve(centred.T @ centred + shrinkage * np.eye(width), means.T)
+        projection = width * solved
+        bias = -0.5 * np.einsum("kd,dk->k", means, projection)
+        bias[np.bincount(labels, minlength=classes) == 0] = _NEVER
+        return cls(projection, bias)
+
+    def scores(self, values: Array) -> Array:
+        """Return scores [n, K] of values [n, d]."""
+        return values @ self.weights + self.bias
+
+    @classmethod
+    def scores_left_out(cls, values: Array, labels: Labels, weights: Array, classes: int, folds: Folds) -> Array:
+        """Return the scores [n, K] of each example by a classifier that did not learn from its fold."""
+        found = np.zeros((len(values), classes))
+        for left_out in folds.masks:
+            kept = ~left_out
+            if kept.any():
+                fitted = cls.fit(values[kept], labels[kept], weights[kept], classes)
+                found[left_out] = fitted.scores(values[left_out])
+        return found

@@ -1,0 +1,81 @@
+"""How unlike all examples a tile is, and a rule whose rate of false alarms is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bimors_cli.fewshot.folds import Folds, Mask
+from bimors_cli.fewshot.kernel_ridge import MAX_EXACT, batches, choose_centres, median_distance, similarities
+from bimors_cli.fewshot.probabilities import Array, Labels
+
+# Noise of the Gaussian process: a tile as near to an example as two neighbours are is not unlike it.
+_NOISE: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Unlikeness:
+    """The posterior variance of a Gaussian process at a tile: 0 among examples, 1 far from all of them.
+
+    Attributes
+    ----------
+    centres : float64 array [m, d]
+        Examples, as the view's members take them.
+    bandwidth : float
+        Median squared distance of two of them.
+    scores : float64 array [n]
+        What each example has when its fold is left out, ascending.
+    """
+
+    centres: Array
+    bandwidth: float
+    scores: Array
+
+    def of(self, values: Array) -> Array:
+        """Return the variance of values [n, d]: [n], 0 to 1."""
+        inverse = self._inverse(np.ones(len(self.centres), np.bool_))
+        parts = [self._variance(values[rows], self.centres, inverse) for rows in batches(len(values))]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def p_values(self, variances: Array) -> Array:
+        """Return conformal p-values [n]: for a tile like the examples P(p <= a) <= a, whatever its distribution.
+
+        (1 + number of examples with at least its variance) / (1 + number of examples); Vovk et al., "Algorithmic
+        Learning in a Random World", 2005.
+        """
+        at_least = len(self.scores) - np.searchsorted(self.scores, variances, side="left")
+        return np.asarray((1 + at_least) / (1 + len(self.scores)), np.float64)
+
+    @property
+    def least_rate(self) -> float:
+        """The lowest rate of false alarms at which any tile can be found unlike the examples."""
+        return 1 / (1 + len(self.scores))
+
+    @classmethod
+    def fit(cls, values: Array, labels: Labels, folds: Folds, seed: int = 0) -> Unlikeness:
+        """Fit to the values [n, d] of examples; of more than `MAX_EXACT` a part are centres, all are scored."""
+        chosen = np.arange(len(values))
+        if len(values) > MAX_EXACT:
+            chosen = choose_centres(labels, MAX_EXACT, seed)
+        centres = values[chosen]
+        found = cls(centres, median_distance("gaussian", centres), np.zeros(0))
+        scores = np.zeros(len(values))
+        for left_out in folds.masks:
+            kept = ~left_out[chosen]
+            if not kept.any():
+                scores[left_out] = 1.0
+                continue
+            inverse = found._inverse(kept)
+            scores[left_out] = found._variance(values[left_out], centres[kept], inverse)
+        return cls(centres, found.bandwidth, np.sort(scores))
+
+    def _inverse(self, kept: Mask) -> Array:
+        some = self.centres[kept]
+        gram = similarities("gaussian", some, some, self.bandwidth) + _NOISE * np.eye(len(some))
+        return np.asarray(np.linalg.inv(gram), np.float64)
+
+    def _variance(self, values: Array, centres: Array, inverse: Array) -> Array:
+        near = similarities("gaussian", values, centres, self.bandwidth)
+        return np.asarray(np.clip(1 - np.einsum("nm,nm->n", near @ inverse, near), 0.0, 1.0), np.float64)

@@ -1,0 +1,54 @@
+"""The views of a tile, one row each: what a classifier of few examples can be given of it.
+
+To add a view, add a row here, and compute it in `bimors_cli.pipeline.inference.view_encoder` (of a network) or in
+`bimors_cli.scene.tile_views` (of pixels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+# Inputs that a network has to process for each tile. The loss has to fall by its price before a view that needs it is
+# used: an image costs some milliseconds of a processor, a caption ten of them.
+INPUT_PRICES: Final = {"image": 0.02, "false-colour": 0.02, "around": 0.02, "caption": 0.05}
+
+
+@dataclass(frozen=True)
+class ViewEntry:
+    """A view.
+
+    Attributes
+    ----------
+    name : str
+        Value of ``finetune --views``, and in adapters.
+    help : str
+        What it is, for tables and completion.
+    kind : {"statistics", "features", "answers"}
+        What its values are, see `bimors_cli.fewshot.view_classifier.Kind`.
+    inputs : frozenset of str
+        Inputs of a network that it needs, of `INPUT_PRICES`.
+    """
+
+    name: str
+    help: str
+    kind: Literal["statistics", "features", "answers"]
+    inputs: frozenset[str] = frozenset()
+
+
+VIEWS: Final[dict[str, ViewEntry]] = {
+    entry.name: entry
+    for entry in (
+        ViewEntry("bands", "statistics of all bands of a tile", "statistics"),
+        ViewEntry("bands-around", "these, and those of the ground around it", "statistics"),
+        ViewEntry("image", "CLIP's image feature", "features", frozenset({"image"})),
+        ViewEntry("false-colour", "CLIP's image feature in false colours", "features", frozenset({"false-colour"})),
+        ViewEntry("around", "CLIP's image feature of the ground around it", "features", frozenset({"around"})),
+        ViewEntry("names", "CLIP's zero-shot answer for the class names", "answers", frozenset({"image"})),
+        ViewEntry("captions", "the embedding of the caption", "features", frozenset({"caption"})),
+    )
+}
+
+# What a choice starts from: of scenes, and of images without further bands.
+SCENE_START: Final = ("bands", "bands-around")
+IMAGE_START: Final = ("image", "names")

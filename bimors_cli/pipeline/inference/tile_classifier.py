@@ -1,0 +1,22 @@
+"""The classifier of a run of classify."""
+
+from __future__ import annotations
+
+from bimors_cli.model.frozen_models import FrozenModels
+from bimors_cli.pipeline.inference.load import make_classifier
+from bimors_cli.pipeline.inference.predict import TileClassifier
+from bimors_cli.pipeline.inference.view_classifier import make_view_classifier
+from bimors_cli.pipeline.plan import Plan
+
+
+def make_tile_classifier(models: FrozenModels, plan: Plan) -> TileClassifier:
+    """Make the classifier of a plan: by views, if its adapter has them, else by its head.
+
+    Raises
+    ------
+    BimorsError
+        As `make_view_classifier` and `make_classifier`.
+    """
+    if plan.adapter is not None and plan.adapter.views is not None:
+        return make_view_classifier(models, plan.adapter, plan.options.labels)
+    return make_classifier(models, plan.adapter, plan.options.labels, plan.templates)

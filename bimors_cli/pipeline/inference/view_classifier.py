@@ -1,0 +1,148 @@
+"""The classifier of an adapter that classifies by views, for the user's labels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from scipy.special import logsumexp
+
+from bimors_cli.bundle.adapter import Adapter
+from bimors_cli.errors import BundleError, LabelsError
+from bimors_cli.fewshot.ensemble import Ensemble
+from bimors_cli.fewshot.storage import read_ensemble
+from bimors_cli.fewshot.unlikeness import Unlikeness
+from bimors_cli.labels import Labels, match_labels
+from bimors_cli.model.batching import HEAD, IMAGE_TOWER
+from bimors_cli.model.frozen_models import FrozenModels
+from bimors_cli.pipeline.inference.tile_batch import TileBatch
+from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """The views of B tiles, float32 [B, d] by name; rows that are not finite are tiles that no model could process."""
+
+    views: dict[str, Values]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.views.values())))
+
+
+@dataclass(frozen=True)
+class ViewTileClassifier:
+    """Classifies tiles by their views.
+
+    Attributes
+    ----------
+    encoder : ViewEncoder
+        Computes the views.
+    ensemble : Ensemble
+        Classifies into the labels of the training.
+    unlikeness : mapping of str to Unlikeness
+        By view, how unlike the examples a tile is.
+    columns : tuple of tuple of int
+        For each of the user's labels, its labels of the training.
+    """
+
+    encoder: ViewEncoder
+    ensemble: Ensemble
+    unlikeness: dict[str, Unlikeness]
+    columns: tuple[tuple[int, ...], ...]
+
+    @property
+    def models(self) -> FrozenModels:
+        """The models of the bundle."""
+        return self.encoder.models
+
+    def encode_batch(self, batch: TileBatch) -> tuple[list[str | None], ViewFeatures]:
+        """Compute the views of the tiles of a batch that were read.
+
+        Returns
+        -------
+        tuple
+            B captions, empty or None where there are none, and the views.
+
+        Raises
+        ------
+        DeviceError
+            Out of memory with a batch of one image.
+        """
+        models, views = self.models, tuple(self.ensemble.views)
+        captions: list[str | None] = [""] * len(batch.indices)
+        if models.captions:
+            captions = models.caption(batch.images, batch.cache_keys)
+        clock = time.perf_counter()
+        found = self.encoder.encode(views, {"image": batch.images, **batch.view_images}, batch.numbers, captions)
+        models.count(IMAGE_TOWER, clock)
+        return captions, ViewFeatures(found)
+
+    def probabilities(self, features: ViewFeatures) -> npt.NDArray[np.float32]:
+        """Return probabilities of the user's K labels, float32 [B, K]; NaN for a tile without finite features."""
+        clock = time.perf_counter()
+        log_p = self.ensemble.log_probabilities(features.views)
+        mine = np.column_stack([logsumexp(log_p[:, list(some)], axis=1) for some in self.columns])
+        mine -= logsumexp(mine, axis=1, keepdims=True)
+        found: Values = np.exp(mine).astype(np.float32)
+        for name, values in features.views.items():
+            # Statistics of a band without data are NaN, and stand for the median; a network's are failures.
+            if name not in ("bands", "bands-around"):
+                found[~np.isfinite(values).all(axis=1)] = np.nan
+        self.models.count(HEAD, clock)
+        return found
+
+    def unlike(self, features: ViewFeatures) -> tuple[Values, Values]:
+        """Return how unlike the examples tiles are, 0 to 1, and the p-value of that: float32 [B] each.
+
+        With several views, those of the view that finds a tile most unlike.
+        """
+        variances, p_values = [], []
+        for name, unlike in self.unlikeness.items():
+            variance = unlike.of(self.ensemble.views[name].scaled(features.views[name]))
+            variances.append(variance)
+            p_values.append(unlike.p_values(variance))
+        least, rows = np.argmin(p_values, axis=0), np.arange(len(features))
+        both = np.array((variances, p_values), np.float32)
+        return both[0, least, rows], both[1, least, rows]
+
+    def vectors(self, features: ViewFeatures) -> npt.NDArray[np.float32]:
+        """Return one vector of length 1 for each tile, float32 [B, d], by which tiles are compared."""
+        for name in ("image", "false-colour", "around"):
+            if name in features.views:
+                return features.views[name]
+        name, statistics = next(iter(features.views.items()))
+        values = self.ensemble.views[name].scaled(statistics)
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        return np.asarray(values / np.maximum(length, 1e-12), np.float32)
+
+
+def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels) -> ViewTileClassifier:
+    """Make the classifier of an adapter for the user's labels.
+
+    Raises
+    ------
+    LabelsError
+        The adapter was not trained on some of the labels; the message names them.
+    BundleError
+        The weights are damaged.
+    """
+    columns = match_labels(labels, adapter.labels)
+    unknown = [repr(name) for name, some in zip(labels.names, columns, strict=True) if not some]
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        raise LabelsError(
+            f"{labels.source}: the adapter {adapter.name} classifies only into labels that it was trained on, "
+            f"not {shown}",
+            f"its labels are {', '.join(adapter.labels[:20])}",
+        )
+    try:
+        ensemble, unlikeness = read_ensemble(load_file(adapter.weights))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(f"{adapter.weights}: damaged: {error}") from error
+    views = tuple(ensemble.views)
+    encoder = ViewEncoder.create(models, views, Labels.literal(adapter.labels))
+    return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))

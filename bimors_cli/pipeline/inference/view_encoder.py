@@ -1,0 +1,164 @@
+"""The views of tiles as arrays: of networks here, of pixels as they were read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import log_softmax
+
+from bimors_cli.bundle.manifest import CLIP
+from bimors_cli.labels import Labels
+from bimors_cli.model.batching import IMAGE_TOWER
+from bimors_cli.model.frozen_models import FeatureStore, FrozenModels
+from bimors_cli.model.heads.base import HeadFeatures, feature_width
+from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.options.views import VIEWS
+from bimors_cli.pipeline.inference.feature_cache import FeatureSpec
+
+Values = npt.NDArray[np.float32]
+
+CAPTION = "caption"
+
+
+@dataclass(frozen=True)
+class ImageFeatureCache:
+    """Image features by the pixels of the image, in the user's cache."""
+
+    cache: FeatureStore
+    spec: FeatureSpec
+
+    def key(self, image: npt.NDArray[np.uint8]) -> bytes:
+        """Return the key of the feature of an image, uint8 [3, h, w]."""
+        content = hashlib.sha256(repr(image.shape).encode())
+        content.update(np.ascontiguousarray(image).data)
+        return self.spec.cache_key(content.digest())
+
+
+@dataclass(frozen=True)
+class ViewEncoder:
+    """Computes views of tiles.
+
+    Attributes
+    ----------
+    models : FrozenModels
+        Only those that the views need are used.
+    names : ZeroShotHead or None
+        The head of the view ``names``.
+    cache : ImageFeatureCache or None
+        Queried before CLIP.
+    """
+
+    models: FrozenModels
+    names: ZeroShotHead | None = None
+    cache: ImageFeatureCache | None = None
+
+    @classmethod
+    def create(cls, models: FrozenModels, views: Sequence[str], labels: Labels) -> ViewEncoder:
+        """Make the encoder of some views.
+
+        Parameters
+        ----------
+        models : FrozenModels
+            The models of the bundle.
+        views : sequence of str
+            Names of views.
+        labels : Labels
+            The labels of the view ``names``.
+
+        Raises
+        ------
+        LabelsError
+            A label is too long for the text tower.
+        """
+        names = ZeroShotHead(models.clip, labels, models.bundle.templates) if "names" in views else None
+        features, cache = None, models.feature_store
+        if cache is not None and cache.is_persistent and any(VIEWS[view].inputs - {CAPTION} for view in views):
+            precision = next(models.clip.parameters()).dtype
+            source = hashlib.sha256(f"view feature\n{models.bundle.part_sha256(CLIP)}\n{precision}".encode()).digest()
+            features = ImageFeatureCache(cache, FeatureSpec(source, (feature_width(models),)))
+        return cls(models, names, features)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        views: Sequence[str],
+        images: Mapping[str, torch.Tensor],
+        numbers: Mapping[str, Values],
+        captions: Sequence[str | None] = (),
+    ) -> dict[str, Values]:
+        """Compute views of B tiles.
+
+        Parameters
+        ----------
+        views : sequence of str
+            Names of views.
+        images : mapping of str to Tensor
+            By input, uint8 [B, 3, h, w] on the CPU.
+        numbers : mapping of str to array
+            By view of pixels, float32 [B, n].
+        captions : sequence of str or None
+            B captions for the view ``captions``.
+
+        Returns
+        -------
+        dict of str to array
+            float32 [B, d] by view; a row that is not finite could not be computed.
+
+        Raises
+        ------
+        DeviceError
+            Out of memory with a batch of one image.
+        """
+        features: dict[str, torch.Tensor] = {}
+        found: dict[str, Values] = {}
+        for view in views:
+            entry = VIEWS[view]
+            if entry.kind == "statistics":
+                found[view] = numbers[view]
+                continue
+            if entry.inputs == {CAPTION}:
+                embedding = torch.nn.functional.normalize(self.models.caption_encoder.embed(captions), dim=-1)
+                found[view] = embedding.cpu().numpy()
+                continue
+            (source,) = entry.inputs
+            if source not in features:
+                features[source] = self._image_features(images[source])
+            found[view] = self._answers(features[source]) if view == "names" else features[source].cpu().numpy()
+        return found
+
+    def _answers(self, features: torch.Tensor) -> Values:
+        assert self.names is not None  # made by `create` for this view
+        logits = self.names.logits(HeadFeatures(features)) / self.models.bundle.zero_shot_temperature
+        return np.asarray(log_softmax(logits.float().cpu().numpy(), axis=1), np.float32)
+
+    def _image_features(self, images: torch.Tensor) -> torch.Tensor:
+        if self.cache is None:
+            return self._encode_images(images)
+        keys = [self.cache.key(image) for image in images.numpy()]
+        known = self.cache.cache.get_features(set(keys))
+        values = [known.get(key, b"") for key in keys]
+        missing: dict[bytes, int] = {}
+        for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+            if not self.cache.spec.has_size_of(value):
+                missing.setdefault(key, row)
+        if missing:
+            new = self._encode_images(images[list(missing.values())]).cpu().numpy()
+            added = {key: row.tobytes() for key, row in zip(missing, new, strict=True)}
+            finite = {key for key, row in zip(missing, new, strict=True) if np.isfinite(row).all()}
+            self.cache.cache.put_features({key: added[key] for key in finite})
+            values = [added.get(key, value) for key, value in zip(keys, values, strict=True)]
+        return self.cache.spec.decode(values)
+
+    def _encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        models = self.models
+        parts = models.batches.map_batches(
+            IMAGE_TOWER,
+            len(images),
+            lambda part: models.clip.encode_image(images[part].to(models.device, non_blocking=True))[0].float(),
+        )
+        return torch.cat(parts)
