@@ -125,6 +125,17 @@ class ClassifyOptions(InferenceOptions):
         ),
     ] = ()
     captions: Annotated[bool, CAPTIONS] = True
+    priors: Annotated[
+        str | None,
+        Option(
+            "--priors",
+            "CSV with the expected share or area of each label (name,area): the probabilities are adjusted to it. "
+            "Default: all labels are equally probable before the image is seen.",
+            metavar="FILE",
+            panel=MODEL,
+            rows=RESOLVED,
+        ),
+    ] = None
     refine: Annotated[
         str | None,
         Option(

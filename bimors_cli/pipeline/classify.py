@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +65,7 @@ class Classification(Job):
 
         plan = self.plan
         classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
+        classifier = replace(classifier, priors=plan.priors)
         for name, words in self.summary.unknown_words.items():
             log.warning("label %r: the model was not trained on %s", name, ", ".join(map(repr, words)))
         return partial(classify_tiles, plan, classifier)

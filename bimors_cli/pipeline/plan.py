@@ -123,12 +123,13 @@ class Plan(InferencePlan):
     """A run of classify.
 
     ``cells`` are the scenes with the grids of the cells that tiles vote on, restricted to the AOI; None without
-    ``--vote``.
+    ``--vote``. ``priors`` are those of the labels; empty for equal ones.
     """
 
     options: ClassifyOptions
     adapter: Adapter | None
     cells: tuple[ScenePlan, ...] | None = None
+    priors: tuple[float, ...] = ()
 
     @property
     def votes(self) -> bool:
@@ -162,6 +163,7 @@ class Plan(InferencePlan):
             **({"synonyms": o.labels.synonyms} if o.labels.synonyms else {}),
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
+            **({"priors": self.priors} if self.priors else {}),
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),
         }

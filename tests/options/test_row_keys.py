@@ -51,6 +51,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
     "captions": lambda folder: False,
+    "priors": lambda folder: str(folder / "priors.csv"),
     "refine": lambda folder: "transductive",
     "vote": lambda folder: True,
 }
@@ -102,6 +103,7 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
         make_raster(pixels, name=name)
     make_raster(pixels, name="no_crs.tif", crs=None)
     (tmp_path / "other-bundle").symlink_to(other_bundle)
+    (tmp_path / "priors.csv").write_text("name,area\nforest,70\nriver,10\nport,20\n")
     write_adapter(tmp_path / "other-adapter", tiny_bundle, spread=0.1)
     area = shapely.geometry.mapping(shapely.box(500_000, 4_599_500, 500_500, 4_600_000))
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32618"}}
