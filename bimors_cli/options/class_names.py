@@ -43,7 +43,7 @@ def code_text(text: str) -> str:
 def parse_class_names(name: str) -> ClassNames:
     """Read a table of two columns, code and name, see `read_two_columns`; the header is optional.
 
-    The first line is a header if it says ``code,name`` or similar, or if it is the only one whose code is no number.
+    The first line is a header if it says ``code,name`` or similar, or if it is the only one whose code is not a number.
 
     Raises
     ------

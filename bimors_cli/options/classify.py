@@ -11,8 +11,10 @@ from bimors_cli.options.common import CAPTIONS, LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.option import MODEL, NO_EFFECT, OUTPUT, RESOLVED, RUN, TILES, Option, RowKey
+from bimors_cli.options.priors import read_areas
 from bimors_cli.options.shard import Shard
 from bimors_cli.options.templates import check_templates
+from bimors_cli.options.two_columns import TwoColumns
 
 NO_LABELS = Labels(())
 ZERO_SHOT = "zero-shot"
@@ -26,6 +28,7 @@ class ClassifyOptions(InferenceOptions):
     """The options of `bimors classify`.
 
     ``head`` ``auto`` is the adapter's own. ``templates`` replace those of the bundle for the zero-shot head.
+    ``priors`` is what `bimors_cli.options.priors.read_areas` returns.
     """
 
     labels: Annotated[Labels, LABELS] = NO_LABELS
@@ -126,7 +129,7 @@ class ClassifyOptions(InferenceOptions):
     ] = ()
     captions: Annotated[bool, CAPTIONS] = True
     priors: Annotated[
-        str | None,
+        TwoColumns | None,
         Option(
             "--priors",
             "CSV with the expected share or area of each label (name,area): the probabilities are adjusted to it. "
@@ -134,6 +137,7 @@ class ClassifyOptions(InferenceOptions):
             metavar="FILE",
             panel=MODEL,
             rows=RESOLVED,
+            parse=read_areas,
         ),
     ] = None
     refine: Annotated[

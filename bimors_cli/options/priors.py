@@ -13,20 +13,30 @@ from bimors_cli.options.two_columns import TwoColumns, read_two_columns
 _COLUMNS: Final = "name,area"
 
 
-def parse_priors(path: Path, labels: Labels) -> tuple[float, ...]:
-    """Read the expected area of each label, in any unit, and return the priors: fractions that sum to 1.
+def read_areas(name: str) -> TwoColumns:
+    """Read a table of the expected areas of labels, two columns as `read_two_columns` takes them. Raises InputError."""
+    return read_two_columns(Path(name), _COLUMNS)
 
-    The table has two columns, name and area, see `read_two_columns`; the header is optional. Names are compared as
-    labels are: case and underscores are ignored, and a synonym names its label.
+
+def parse_priors(path: Path, labels: Labels) -> tuple[float, ...]:
+    """Read the expected area of each label, and return the priors, see `priors_of`. Raises InputError."""
+    return priors_of(read_areas(str(path)), labels)
+
+
+def priors_of(given: TwoColumns, labels: Labels) -> tuple[float, ...]:
+    """Return the priors of labels: their fractions of the areas of a table, which sum to 1.
+
+    The table has the columns name and area, in any unit; the header is optional. Names are compared as labels are: case
+    and underscores are ignored, and a synonym names its label.
 
     Raises
     ------
     InputError
-        The table cannot be read; a name is no label, or names one twice; a label is missing; an area is not a number
+        A name is not a label, or names one twice; a label is missing; an area is not a number
         above 0.
     """
     label_of = {normalized_name(name): i for i, label in enumerate(labels.items) for name in label.names}
-    table = read_two_columns(path, _COLUMNS).without_header(
+    table = given.without_header(
         lambda row: normalized_name(row.first) not in label_of and _number(row.second, True) is None
     )
     areas: dict[int, float] = {}
@@ -39,13 +49,14 @@ def parse_priors(path: Path, labels: Labels) -> tuple[float, ...]:
         areas[index] = _area(table, row.second, row.line)
     missing = [name for i, name in enumerate(labels.names) if i not in areas]
     if missing:
-        raise InputError(f"{path}: no area for {', '.join(map(repr, missing[:5]))}", "write one line per label")
+        raise InputError(f"{table.source}: no area for {', '.join(map(repr, missing[:5]))}", "write one line per label")
     largest = max(areas.values())  # the sum of large numbers could overflow
     total = math.fsum(area / largest for area in areas.values())
     priors = tuple(areas[i] / largest / total for i in range(len(labels)))
     if not all(priors):
         raise InputError(
-            f"{path}: the area of {labels.names[priors.index(0)]!r} is too small", "remove the label, or write more"
+            f"{table.source}: the area of {labels.names[priors.index(0)]!r} is too small",
+            "remove the label, or write more",
         )
     return priors
 

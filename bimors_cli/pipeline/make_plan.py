@@ -19,7 +19,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
-from bimors_cli.options.priors import parse_priors
+from bimors_cli.options.priors import priors_of
 from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.engines.engine import get_engine
@@ -67,7 +67,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
         )
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
-    priors = () if options.priors is None else parse_priors(Path(options.priors), options.labels)
+    priors = () if options.priors is None else priors_of(options.priors, options.labels)
     return Plan(options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells, priors)
 
 

@@ -157,7 +157,7 @@ class OutputTarget:
         if isinstance(plan.options, ClassifyOptions):
             sources.append(("the labels file", plan.options.labels.source))
             if plan.options.priors is not None:
-                sources.append(("the table of priors", plan.options.priors))
+                sources.append(("the table of priors", plan.options.priors.source))
         seen: set[Path] = set()
         for path in outputs:
             for what, source in sources:

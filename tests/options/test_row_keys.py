@@ -18,6 +18,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.options.layer import TilesOptions
 from bimors_cli.options.option import NO_EFFECT, RESOLVED, Options, RowKey, option_fields
+from bimors_cli.options.priors import read_areas
 from bimors_cli.pipeline.make_plan import make_plan
 from tests.bundles import make_bundle, write_adapter
 from tests.conftest import MakeRaster
@@ -51,7 +52,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
     "captions": lambda folder: False,
-    "priors": lambda folder: str(folder / "priors.csv"),
+    "priors": lambda folder: read_areas(str(folder / "priors.csv")),
     "refine": lambda folder: "transductive",
     "vote": lambda folder: True,
 }

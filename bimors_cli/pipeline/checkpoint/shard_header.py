@@ -24,7 +24,10 @@ def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str])
         scenes=tuple(map(_redact_url, options.scenes)),
         aoi=None if options.aoi is None else _redact_url(options.aoi),
     )
-    return ShardHeader(shard, to_json(redacted), tuple(map(redact, command)))
+    values = to_json(redacted)
+    if options.priors is None:
+        del values["priors"]  # as in journals of versions without this option
+    return ShardHeader(shard, values, tuple(map(redact, command)))
 
 
 def options_of(values: Mapping[str, Any], **other: Any) -> ClassifyOptions:
