@@ -46,7 +46,8 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
                 if offline:
                     for field in found:
                         if field.option.reads_scenes:
-                            refuse_remote(values[field.name])
+                            value = values[field.name]
+                            refuse_remote(value if isinstance(value, tuple) else (value,) if value else ())
                 made.append(cls(**values))
             function(*made, **given)
 

@@ -12,8 +12,10 @@ from bimors_cli.options.common import LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.option import MODEL, NO_EFFECT, OUTPUT, RESOLVED, RUN, TILES, Option, RowKey
+from bimors_cli.options.priors import read_areas
 from bimors_cli.options.shard import Shard
 from bimors_cli.options.templates import check_templates
+from bimors_cli.options.two_columns import TwoColumns
 
 NO_LABELS = Labels(())
 ZERO_SHOT = "zero-shot"
@@ -28,6 +30,7 @@ class ClassifyOptions(InferenceOptions):
 
     ``head`` ``auto`` is the adapter's own. ``templates`` replace those of the bundle for the zero-shot head.
     ``captions`` may also be True for ``all`` and False for ``none``.
+    ``priors`` is what `bimors_cli.options.priors.read_areas` returns.
     """
 
     labels: Annotated[Labels, LABELS] = NO_LABELS
@@ -127,6 +130,18 @@ class ClassifyOptions(InferenceOptions):
         ),
     ] = ()
     captions: Annotated[str | bool, CAPTION_MODE] = AUTO
+    priors: Annotated[
+        TwoColumns | None,
+        Option(
+            "--priors",
+            "CSV with the expected share or area of each label (name,area): the probabilities are adjusted to it. "
+            "Default: all labels are equally probable before the image is seen.",
+            metavar="FILE",
+            panel=MODEL,
+            rows=RESOLVED,
+            parse=read_areas,
+        ),
+    ] = None
     refine: Annotated[
         str | None,
         Option(

@@ -20,6 +20,7 @@ from bimors_cli.options.captions import caption_mode
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
+from bimors_cli.options.priors import priors_of
 from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.caption_use import resolve_captions
@@ -48,8 +49,8 @@ def make_plan(options: ClassifyOptions) -> Plan:
     Raises
     ------
     InputError
-        A scene, the AOI, a size, a band, a CRS or a format cannot be used; the scenes cannot be used in one run; the
-        engine does not support an option.
+        A scene, the AOI, a size, a band, a CRS, the priors or a format cannot be used; the scenes cannot be used in one
+        run; the engine does not support an option.
     BundleError
         The bundle or the adapter cannot be used.
     ReadError
@@ -74,12 +75,13 @@ def make_plan(options: ClassifyOptions) -> Plan:
         base = replace(base, scenes=tuple(viewed))
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
+    priors = () if options.priors is None else priors_of(options.priors, options.labels)
     outside = [scene.info.name if found else None for scene, found in zip(base.scenes, base.outside, strict=True)]
     captions = resolve_captions(
         caption_mode(options.captions), adapter, own=options.adapter is not None, outside=outside
     )
     return Plan(
-        options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells,
+        options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells, priors,
         outside=base.outside, captions=captions,
     )  # fmt: skip
 

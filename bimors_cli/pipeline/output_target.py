@@ -156,6 +156,8 @@ class OutputTarget:
             sources.append(("the area of interest", plan.options.aoi))
         if isinstance(plan.options, ClassifyOptions):
             sources.append(("the labels file", plan.options.labels.source))
+            if plan.options.priors is not None:
+                sources.append(("the table of priors", plan.options.priors.source))
         seen: set[Path] = set()
         for path in outputs:
             for what, source in sources:

@@ -145,13 +145,14 @@ class Plan(InferencePlan):
     """A run of classify.
 
     ``captions`` is what ``--captions`` comes to. ``cells`` are the scenes with the grids of the cells that tiles vote
-    on, restricted to the AOI; None without ``--vote``.
+    on, restricted to the AOI; None without ``--vote``. ``priors`` are those of the labels; empty for equal ones.
     """
 
     options: ClassifyOptions
     adapter: Adapter | None
     captions: CaptionUse = field(kw_only=True)
     cells: tuple[ScenePlan, ...] | None = None
+    priors: tuple[float, ...] = ()
 
     @property
     def votes(self) -> bool:
@@ -202,6 +203,7 @@ class Plan(InferencePlan):
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
             "captions": self.captions.row_key,
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
+            **({"priors": self.priors} if self.priors else {}),
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),
         }

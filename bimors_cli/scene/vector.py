@@ -103,6 +103,11 @@ def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
     raise VectorError(f"{path} {problem}", f"give the layer as {path}:LAYER; available layers: {', '.join(names)}")
 
 
+def has_vector_suffix(spec: str) -> bool:
+    """Tell whether ``file`` or ``file:layer`` is named as a vector file in a supported format."""
+    return os.path.splitext(_split(spec)[0])[1].lower() in _SIGNATURES
+
+
 def check_vector_file(path: str) -> None:
     """Check that a path is a local file in a supported format. Raises VectorError."""
     if not os.path.isfile(path):

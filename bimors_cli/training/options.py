@@ -7,6 +7,7 @@ from typing import Annotated
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
+from bimors_cli.options.class_names import ClassNames, parse_class_names
 from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
 from bimors_cli.options.heads import find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
@@ -22,7 +23,8 @@ TRAINING_BATCH = Option("--batch-size", "Examples per training batch.", metavar=
 class FinetuneOptions(SceneOptions):
     """The options of `bimors finetune`.
 
-    ``sources`` are one folder, one split file or one layer that `bimors classify` wrote; with ``polygons``, scenes.
+    ``sources`` are one folder, one split file or one layer that `bimors classify` wrote; with ``polygons`` or
+    ``examples``, scenes.
     ``output`` None is ``adapters/<name of the source>`` in the current folder.
     """
 
@@ -31,7 +33,7 @@ class FinetuneOptions(SceneOptions):
         Option(
             "",
             "A folder with one subfolder of images per class, a split file (.json), a layer that classify wrote and "
-            "that you corrected, or scenes with --polygons.",
+            "that you corrected, or scenes with --polygons or --examples.",
             metavar="SOURCE",
             required=True,
             reads_scenes=True,
@@ -69,9 +71,32 @@ class FinetuneOptions(SceneOptions):
             panel=EXAMPLES,
         ),
     ] = None
+    examples: Annotated[
+        str | None,
+        Option(
+            "--examples",
+            "Raster of class codes that labels the scenes, such as a land cover map, in any CRS and resolution: a tile "
+            "gets the class of most of its pixels, if that class covers --min-overlap of the tile. A vector file is "
+            "used as with --polygons.",
+            metavar="FILE",
+            panel=EXAMPLES,
+            reads_scenes=True,
+        ),
+    ] = None
     field: Annotated[
         str | None,
-        Option("--field", "Vector field that holds the class name.", metavar="NAME", panel=EXAMPLES),
+        Option("--field", "Vector field that holds the class name or code.", metavar="NAME", panel=EXAMPLES),
+    ] = None
+    class_names: Annotated[
+        ClassNames | None,
+        Option(
+            "--class-names",
+            "CSV with the names of the class codes of --examples or --field (code,name); other codes are skipped. "
+            "Default: the names in the label raster.",
+            metavar="FILE",
+            panel=EXAMPLES,
+            parse=parse_class_names,
+        ),
     ] = None
     min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=EXAMPLES)] = 0.5
     background: Annotated[
@@ -144,13 +169,7 @@ class FinetuneOptions(SceneOptions):
         super().check_combination()
         if not is_head(self.head):
             raise InputError(f"--head {self.head}: unknown head", f"use one of {head_names()}")
-        if len(self.sources) > 1 and self.polygons is None:
-            raise InputError("several sources need --polygons", "give one folder, split file or layer")
-        if (self.polygons is None) != (self.field is None):
-            given, missing = ("--polygons", "--field") if self.field is None else ("--field", "--polygons")
-            raise InputError(
-                f"{given} needs {missing}", "bimors finetune scene.tif --polygons train.gpkg --field class"
-            )
+        self._check_scene_labels()
         if self.rate is not None and not 0 < self.rate < 1000:
             raise InputError(
                 f"--lr {self.rate}: not a learning rate",
@@ -160,6 +179,24 @@ class FinetuneOptions(SceneOptions):
             raise InputError(f"--freeze-caption-projection has no effect with --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
+
+    def _check_scene_labels(self) -> None:
+        labels = self.polygons or self.examples
+        if self.polygons is not None and self.examples is not None:
+            raise InputError("--polygons and --examples both label the scenes", "use one of them")
+        if len(self.sources) > 1 and labels is None:
+            raise InputError("several sources need --polygons or --examples", "give one folder, split file or layer")
+        # Whether --examples needs a field is known when the file is opened.
+        if (self.field is not None and labels is None) or (self.polygons is not None and self.field is None):
+            given, missing = ("--polygons", "--field") if self.field is None else ("--field", "--polygons")
+            raise InputError(
+                f"{given} needs {missing}", "bimors finetune scene.tif --polygons train.gpkg --field class"
+            )
+        if self.class_names is not None and labels is None:
+            raise InputError(
+                "--class-names needs --examples or --polygons",
+                "bimors finetune scene.tif --examples landcover.tif --class-names classes.csv",
+            )
 
     @property
     def head_config(self) -> HeadConfig:

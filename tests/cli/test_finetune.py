@@ -91,6 +91,34 @@ def test_polygons_on_a_scene(scene: Path, polygons: Path, tiny_bundle: Bundle, t
     assert result.exit_code == 0 and "harbour" in result.stderr  # new to the adapter
 
 
+def test_label_raster_on_a_scene(make_raster: Any, scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    codes = np.full((1, 128, 128), 11, np.uint8)
+    codes[:, :, 64:] = 42
+    make_raster(codes, name="map.tif")
+    (tmp_path / "classes.csv").write_text("code;name\n11;beach\n42;forest\n")
+    how = ("--tile-size", 16, "--epochs", 1, "--model", tiny_bundle.folder)
+    args = ("finetune", scene, "--examples", "map.tif", *how)
+    result = bimors(*args, "--class-names", "classes.csv", "-o", "coast", cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = json.loads((tmp_path / "coast" / MANIFEST).read_text())
+    assert manifest["labels"] == ["beach", "forest"] and manifest["training"]["source"] == "label raster"
+    assert manifest["training"]["class names"] == str(tmp_path / "classes.csv")
+    result = bimors(*args, "-o", "codes", cwd=tmp_path)
+    assert result.exit_code == 0 and "class codes without names: give --class-names FILE" in result.stderr
+    assert json.loads((tmp_path / "codes" / MANIFEST).read_text())["labels"] == ["11", "42"]
+
+
+@pytest.mark.parametrize("suffix", ["", ":train"])
+def test_examples_may_be_a_vector_file(
+    scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path, suffix: str
+) -> None:
+    how = ("--tile-size", 16, "--epochs", 1, "--model", tiny_bundle.folder, "-o", "coast")
+    result = bimors("finetune", scene, "--examples", f"{polygons}{suffix}", "--field", "class", *how, cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    training = json.loads((tmp_path / "coast" / MANIFEST).read_text())["training"]
+    assert training["source"] == "polygons" and training["path"] == str(polygons)
+
+
 def test_classify_correct_finetune_classify(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("beach\nforest\nriver\n")
     how = ("--tile-size", 16, "-l", "labels.txt", "--model", tiny_bundle.folder)
@@ -137,6 +165,8 @@ def bad_inputs(tmp_path: Path, scene: Path, polygons: Path) -> dict[str, tuple[l
     )
     mixed.to_file(tmp_path / "mixed.gpkg")
     drawn = [scene, "--tile-size", "16", "--polygons"]
+    labelled = [scene, "--tile-size", "16", "--examples"]
+    (tmp_path / "classes.csv").write_text("11,water\n12\n")
     return {
         "no such source": (["nowhere"], "nowhere"),
         "no kind of source": (["notes.txt"], "notes.txt"),
@@ -150,6 +180,16 @@ def bad_inputs(tmp_path: Path, scene: Path, polygons: Path) -> dict[str, tuple[l
         "mixed geometry": ([*drawn, "mixed.gpkg", "--field", "class"], "mixed.gpkg"),
         "no such polygons": ([*drawn, "no.gpkg", "--field", "class"], "no.gpkg"),
         "labels that are not there": ([scene, *drawn[1:], polygons, "--field", "class", "-l", "labels.txt"], "harbour"),
+        "examples without a field": ([*labelled, polygons], "add --field NAME"),
+        "no such examples": ([*labelled, "no.tif"], "no.tif"),
+        "no such vector examples": ([*labelled, "no.gpkg", "--field", "class"], "no.gpkg"),
+        "examples that are neither": ([*labelled, "notes.txt"], "notes.txt"),
+        "a map of three bands": ([*labelled, scene], "scene.tif has 3 bands"),
+        "a field of a raster": ([*labelled, scene, "--field", "class"], "--field has no effect with a label raster"),
+        "background of a raster": ([*labelled, scene, "--background", "x"], "--background has no effect"),
+        "two kinds of labels": ([*labelled, scene, "--polygons", polygons, "--field", "class"], "use one of them"),
+        "names of nothing": (["empty", "--class-names", "names.csv"], "names.csv"),
+        "broken names": ([*labelled, scene, "--class-names", "classes.csv"], "classes.csv, line 2"),
         "no such head": (["empty", "--head", "maple"], "maple"),
     }
 

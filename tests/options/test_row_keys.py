@@ -18,6 +18,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.options.layer import TilesOptions
 from bimors_cli.options.option import NO_EFFECT, RESOLVED, Options, RowKey, option_fields
+from bimors_cli.options.priors import read_areas
 from bimors_cli.pipeline.make_plan import make_plan
 from tests.bundles import make_bundle, write_adapter
 from tests.conftest import MakeRaster
@@ -51,6 +52,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
     "captions": lambda folder: "none",
+    "priors": lambda folder: read_areas(str(folder / "priors.csv")),
     "refine": lambda folder: "transductive",
     "vote": lambda folder: True,
 }
@@ -102,6 +104,7 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
         make_raster(pixels, name=name)
     make_raster(pixels, name="no_crs.tif", crs=None)
     (tmp_path / "other-bundle").symlink_to(other_bundle)
+    (tmp_path / "priors.csv").write_text("name,area\nforest,70\nriver,10\nport,20\n")
     write_adapter(tmp_path / "other-adapter", tiny_bundle, spread=0.1)
     area = shapely.geometry.mapping(shapely.box(500_000, 4_599_500, 500_500, 4_600_000))
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32618"}}

@@ -28,6 +28,8 @@ def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str])
     values = to_json(redacted)
     # Earlier versions, which can read the journal too, had true and false only.
     values["captions"] = {ALL: True, NONE: False}.get(values["captions"], values["captions"])
+    if options.priors is None:
+        del values["priors"]  # as in journals of versions without this option
     return ShardHeader(shard, values, tuple(map(redact, command)))
 
 

@@ -28,6 +28,7 @@ from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, proba
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import empty_tip_adapter
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.model.priors import apply_priors
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec
@@ -38,13 +39,14 @@ from bimors_cli.pipeline.inference.tile_batch import TileBatch
 class Classifier:
     """Frozen models, the head for the user's labels, and the temperature that calibrates its probabilities.
 
-    ``feature_cache``, if any, is queried before the models.
+    ``feature_cache``, if any, is queried before the models. ``priors`` are those of the labels; empty for equal ones.
     """
 
     models: FrozenModels
     head: Head
     temperature: float
     feature_cache: FeatureCache | None = None
+    priors: Sequence[float] = ()
 
     @torch.no_grad()
     def encode(
@@ -121,7 +123,7 @@ class Classifier:
         batches = self.models.batches.map_batches(
             HEAD, len(features), lambda part: probabilities(self.head.logits(features.part(part)), self.temperature)
         )
-        found: npt.NDArray[np.float32] = torch.cat(batches).cpu().numpy()
+        found = apply_priors(torch.cat(batches).cpu().numpy(), self.priors)
         self.models.count(HEAD, clock)
         return found
 

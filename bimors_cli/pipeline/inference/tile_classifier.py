@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import make_classifier
 from bimors_cli.pipeline.inference.predict import TileClassifier
@@ -18,5 +20,6 @@ def make_tile_classifier(models: FrozenModels, plan: Plan) -> TileClassifier:
         As `make_view_classifier` and `make_classifier`.
     """
     if plan.adapter is not None and plan.adapter.views is not None:
-        return make_view_classifier(models, plan.adapter, plan.options.labels)
-    return make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
+        return replace(make_view_classifier(models, plan.adapter, plan.options.labels), priors=plan.priors)
+    classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
+    return replace(classifier, priors=plan.priors)

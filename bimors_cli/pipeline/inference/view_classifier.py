@@ -19,6 +19,7 @@ from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FrozenModels
+from bimors_cli.model.priors import apply_priors
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
 
@@ -47,12 +48,15 @@ class ViewTileClassifier:
         By view, how unlike the examples a tile is.
     columns : tuple of tuple of int
         For each of the user's labels, its labels of the training.
+    priors : sequence of float
+        Expected fractions of the user's labels; empty for equal ones.
     """
 
     encoder: ViewEncoder
     ensemble: Ensemble
     unlikeness: dict[str, Unlikeness]
     columns: tuple[tuple[int, ...], ...]
+    priors: Sequence[float] = ()
 
     @property
     def models(self) -> FrozenModels:
@@ -92,6 +96,7 @@ class ViewTileClassifier:
             # Statistics of a band without data are NaN, and stand for the median; a network's are failures.
             if name not in ("bands", "bands-around"):
                 found[~np.isfinite(values).all(axis=1)] = np.nan
+        found = apply_priors(found, self.priors)
         self.models.count(HEAD, clock)
         return found
 

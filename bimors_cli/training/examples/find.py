@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import InputError
+from bimors_cli.errors import InputError, SceneError
+from bimors_cli.scene.gdal import allowed_drivers, gdal_env, open_dataset
+from bimors_cli.scene.vector import has_vector_suffix
 from bimors_cli.training.examples.base import Examples, select_classes
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
 from bimors_cli.training.examples.split_file import from_split
 from bimors_cli.training.options import FinetuneOptions
@@ -29,15 +32,23 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
 
 def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
     """Find the examples of all classes; raises as `find_examples`."""
-    if options.polygons is not None and options.field is not None:
+    if options.examples is not None and not _is_vector(options.examples, options):
+        return _from_label_raster(options.examples, options, bundle)
+    features = options.polygons or options.examples
+    if features is not None:
+        if options.field is None:
+            raise InputError(
+                f"{features} holds features: --field is missing", "add --field NAME, the field of the class"
+            )
         return from_polygons(
             options.sources,
-            options.polygons,
+            features,
             options.field,
             image_size=bundle.image_size,
             options=options,
             min_overlap=options.min_overlap,
             background=options.background,
+            names=options.class_names,
         )
     source = Path(options.sources[0])
     if source.is_dir():
@@ -57,5 +68,39 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
         return examples
     raise InputError(
         f"{source} is not a folder, a split file (.json) or a layer of bimors classify (.gpkg)",
-        "for a scene add --polygons FILE --field NAME",
+        "for a scene add --examples FILE, a label raster, or --polygons FILE --field NAME",
     )
+
+
+def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
+    for option, value in (("--field", options.field), ("--background", options.background)):
+        if value is not None:
+            raise InputError(
+                f"{option} has no effect with a label raster, {raster}", "leave it out; name codes with --class-names"
+            )
+    return from_label_raster(
+        options.sources,
+        raster,
+        image_size=bundle.image_size,
+        options=options,
+        min_overlap=options.min_overlap,
+        names=options.class_names,
+    )
+
+
+def _is_vector(path: str, options: FinetuneOptions) -> bool:
+    """Tell whether a file of labels is a vector file: GDAL does not open it as a raster, and its suffix says so.
+
+    Raises
+    ------
+    SceneError
+        It is neither of both.
+    """
+    try:
+        with gdal_env():
+            open_dataset(path, allowed_drivers(options.allow_drivers)).close()
+    except SceneError:
+        if has_vector_suffix(path):
+            return True
+        raise
+    return False

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import InputError
+from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
@@ -31,6 +32,7 @@ def from_polygons(
     options: SceneOptions | None = None,
     min_overlap: float = 0.5,
     background: str | None = None,
+    names: ClassNames | None = None,
 ) -> Examples:
     """Take the tiles that features cover as examples, in the same grid as `classify`.
 
@@ -45,7 +47,7 @@ def from_polygons(
     polygons : str
         A vector file, or ``file:layer``, of polygons, lines or points in any CRS.
     field : str
-        The field that holds the class name.
+        The field that holds the class name or code.
     image_size : int
         Pixels a side of the model's input.
     options : SceneOptions, optional
@@ -54,6 +56,8 @@ def from_polygons(
         The fraction of a tile that a class must cover, 0..1.
     background : str, optional
         The class of tiles without any feature, in scenes with features; by default such tiles are skipped.
+    names : ClassNames, optional
+        The names of the codes in the field; several codes may have one name.
 
     Raises
     ------
@@ -67,9 +71,9 @@ def from_polygons(
         raise InputError(f"--min-overlap {min_overlap}: must be between 0 and 1")
     how = options or SceneOptions()
     plans = plan_scenes(scenes, how)
-    features = read_features(polygons, field, [plan.info for plan in plans])
-    names = sorted({str(name) for classes in features.classes for name in classes})
-    everything = [*names, *([background] if background is not None and background not in names else [])]
+    features = read_features(polygons, field, [plan.info for plan in plans], names)
+    classes = sorted({str(name) for classes in features.classes for name in classes})
+    everything = [*classes, *([background] if background is not None and background not in classes else [])]
     labels = class_labels(
         everything,
         f"{features.path}, {field}",
@@ -82,7 +86,7 @@ def from_polygons(
             log.warning("skipped %s: no feature intersects it", plan.info.name)
             continue
         rest = None if background is None else everything.index(background)
-        tiles += _label(plan, number, features, groups[number], names, min_overlap, rest, image_size, how.min_valid)
+        tiles += _label(plan, number, features, groups[number], classes, min_overlap, rest, image_size, how.min_valid)
     if not tiles:
         raise InputError(
             f"{features.path}: no class covers a fraction of {min_overlap:g} of any tile",

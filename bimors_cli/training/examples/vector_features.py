@@ -14,6 +14,7 @@ import pyogrio
 import shapely
 
 from bimors_cli.errors import VectorError
+from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
@@ -55,7 +56,7 @@ class Features:
     ids: tuple[npt.NDArray[np.int64], ...]
 
 
-def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Features:
+def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: ClassNames | None = None) -> Features:
     """Read the features at scenes, in any CRS; invalid geometries are repaired, features without a class skipped.
 
     Parameters
@@ -63,14 +64,17 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
     spec : str
         A local vector file, or ``file:layer``.
     field : str
-        The field that holds the class name.
+        The field that holds the class name or code.
     scenes : sequence of SceneInfo
         The scenes.
+    names : ClassNames, optional
+        The names of the codes in the field; features with other codes are skipped.
 
     Raises
     ------
     VectorError
-        As `open_features`; no feature intersects a scene or has a class; the features have different geometry types.
+        As `open_features`; no feature intersects a scene or has a class; the features have different geometry types;
+        no code has a name.
     """
     source = open_features(spec, field)
     path, layer = source.path, source.layer
@@ -89,6 +93,12 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo]) -> Feature
         raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
     if without:
         log.warning("%s: skipped %d features with null in field %s", path, without, field)
+    if names is not None:
+        named = _with_names(source, [classes for _, classes, _ in read], names)
+        read = [(geometries, classes, ids) for (geometries, _, ids), classes in zip(read, named, strict=True)]
+        has_class = [classes.astype(np.bool_) for classes in named]
+    elif source.is_numeric:
+        log.warning("%s, %s: class codes without names: give --class-names FILE", path, field)
     return Features(
         path,
         layer,
@@ -111,6 +121,8 @@ class FeatureSource:
         Left, bottom, right, top of all features, in that CRS.
     count : int
         Number of features.
+    is_numeric : bool
+        Whether the field holds numbers.
     """
 
     path: str
@@ -119,6 +131,7 @@ class FeatureSource:
     crs: str
     bounds: tuple[float, float, float, float]
     count: int
+    is_numeric: bool = False
 
 
 def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSource:
@@ -143,7 +156,8 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
         raise VectorError(f"{path} holds no features", "draw some of each class")
     if not info["crs"]:
         raise VectorError(f"{path} has no CRS", f"assign one: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}")
-    return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]))
+    is_numeric = np.dtype(info["dtypes"][fields.index(field)]).kind in "iuf"
+    return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]), is_numeric)
 
 
 def read_around(
@@ -203,6 +217,30 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():  # integers are read as floats if one of them is null
         value = int(value)
     return str(value).strip()
+
+
+def _with_names(
+    source: FeatureSource, classes: Sequence[npt.NDArray[np.object_]], names: ClassNames
+) -> list[npt.NDArray[np.object_]]:
+    """Return the names of codes; empty for a code without one, and a warning.
+
+    Raises
+    ------
+    VectorError
+        No code has a name.
+    """
+    table = names.as_dict()
+    codes = {str(code) for each in classes for code in each if code}
+    unnamed = sorted(code for code in codes if code_text(code) not in table)
+    shown = ", ".join(unnamed[:20])
+    if codes and len(unnamed) == len(codes):
+        raise VectorError(
+            f"{source.path}, {source.field}: none of its codes has a name ({names.source})",
+            f"the codes at the scenes are {shown}",
+        )
+    if unnamed:
+        log.warning("%s, %s: skipped features of codes without a name: %s", source.path, source.field, shown)
+    return [np.array([table.get(code_text(str(code)), "") for code in each], object) for each in classes]
 
 
 def _repair(geometries: Polygons) -> Polygons:

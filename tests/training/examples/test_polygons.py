@@ -16,6 +16,7 @@ from affine import Affine
 from pyproj import Transformer
 
 from bimors_cli.errors import InputError, VectorError
+from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.scene.polygons import tile_polygons
@@ -251,6 +252,48 @@ def test_scenes_of_one_place_share_their_blocks(make_raster: MakeRaster, draw: D
     (plan, far) = plan_scenes([years[0], moon], TILES)
     tiles = [LabelledTile(0, 0, 0), LabelledTile(1, 0, 1)]
     assert tile_examples((plan, far), tiles)[0].spatial_block == "2014/0/0"
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 1.0], [0, 1, 1], ["0", "1.0", "01"], [0.0, 1.0, None]])
+def test_names_of_codes(scene: str, draw: Draw, values: list[Any], caplog: pytest.LogCaptureFixture) -> None:
+    path = draw([box(0, 0), box(3, 2), box(4, 2)], values)
+    names = ClassNames.of({0: "water", 1: "forest", 2: "town"})
+    examples = take(scene, path, names=names)
+    assert examples.labels.names == ("forest", "water") and labelled(examples)["scene/2/3"] == "forest"
+    assert not any("--class-names" in message for message in caplog.messages)
+    numeric = not isinstance(values[0], str)
+    assert not numeric or take(scene, path).labels.names == ("0", "1")
+    assert [m for m in caplog.messages if "--class-names" in m] == (
+        [f"{path}, class: class codes without names: give --class-names FILE"] if numeric else []
+    )
+
+
+def test_codes_without_a_name(scene: str, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
+    path = draw([box(0, 0), box(3, 2), box(5, 5), box(6, 5)], [1, 2, 7, 3])
+    examples = take(scene, path, names=ClassNames.of({1: "water", 2: "forest", 3: "water"}))
+    assert labelled(examples) == {"scene/0/0": "water", "scene/2/3": "forest", "scene/5/6": "water"}
+    assert f"{path}, class: skipped features of codes without a name: 7" in caplog.messages
+    with pytest.raises(VectorError, match=r"none of its codes has a name \(other.csv\)") as caught:
+        take(scene, path, names=ClassNames((("9", "town"),), "other.csv"))
+    assert caught.value.hint == "the codes at the scenes are 1, 2, 3, 7"
+
+
+@pytest.mark.shared
+def test_endmembers_of_rondonia(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Points with classes 0.0 to 3.0."""
+    folder = shared / "scenes" / "labelled" / "rondonia"
+    scene, points = str(folder / "LC08_232066_20190727.tif"), str(folder / "endmembers.shp")
+    options = SceneOptions(tile_size="4", bidx=(3, 2, 1))
+    examples = take(scene, points, options=options)
+    assert examples.labels.names == ("0", "1", "2", "3")
+    assert [m for m in caplog.messages if "--class-names" in m] == [
+        f"{points}, class: class codes without names: give --class-names FILE"
+    ]
+    names = ClassNames.of({0: "water", 1: "town", 2: "forest", 3: "pasture"})
+    named = take(scene, points, options=options, names=names)
+    assert named.labels.names == ("forest", "pasture", "town", "water") and len(named) == len(examples)
+    groups = {example.group for example in named.examples}
+    assert groups <= {f"feature {i}" for i in range(91)} and len(groups) > 20
 
 
 def test_tiles_of_one_feature_are_one_group(scene: str, draw: Draw) -> None:
