@@ -73,7 +73,7 @@ def encode_readable(
     """
     batches, readable = [], []
     for rows in _batches(len(examples)):
-        images = {row: image for row in rows if (image := _read_image(examples, row, side)) is not None}
+        images = {row: image for row in rows if (image := read_example_image(examples, row, side)) is not None}
         if images:
             batches.append(models.encode(torch.stack(list(images.values()))))
             readable += list(images)
@@ -126,7 +126,7 @@ def encode_crops(
     )
     encoded: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in range(views)]
     for rows in _batches(len(examples)):
-        images = {row: image for row in rows if (image := _read_image(examples, row, side)) is not None}
+        images = {row: image for row in rows if (image := read_example_image(examples, row, side)) is not None}
         if len(images) < len(rows):
             raise _no_longer_readable(examples, min(set(rows) - set(images)))
         for view, batches in enumerate(encoded):
@@ -189,8 +189,8 @@ def _batches(count: int) -> list[list[int]]:
     return [list(range(i, min(i + BATCH, count))) for i in range(0, count, BATCH)]
 
 
-def _read_image(examples: Examples, row: int, side: int) -> torch.Tensor | None:
-    """uint8 [3, side, side]; None if the image cannot be read."""
+def read_example_image(examples: Examples, row: int, side: int) -> torch.Tensor | None:
+    """Return the image of an example, resized to uint8 [3, side, side]; None if it cannot be read."""
     array: NDArray[np.uint8] | None = examples.images.read(row)
     if array is None:
         return None

@@ -100,6 +100,15 @@ class _Subset:
         return self.images.read(self.rows[index])
 
 
+def find_images(examples: Examples) -> tuple[ImageReader, list[int]]:
+    """Return the reader of the whole source, and the index there of each example."""
+    images, rows = examples.images, list(range(len(examples)))
+    while isinstance(images, _Subset):
+        rows = [images.rows[row] for row in rows]
+        images = images.images
+    return images, rows
+
+
 def select_classes(examples: Examples, labels: Labels) -> Examples:
     """Select the examples of some classes, with the order, synonyms and colours of these labels.
 

@@ -1,0 +1,1 @@
+"""finetune --head auto: adapters that classify by the views of a tile, chosen and fitted in closed form."""
