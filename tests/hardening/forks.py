@@ -191,7 +191,7 @@ class Forks:
         self.started += 1
         out = out or self.folder / f"{self.started}.out"
         err = err or self.folder / f"{self.started}.err"
-        variables = {name: value for name, value in os.environ.items() if name.startswith("BIMORS_")} | dict(env or {})
+        variables = _variables() | dict(env or {})
         told = (str(cwd), str(out), str(err), tuple(faults), variables, file_limit, tuple(ignored))
         return self._fork(bimors, tuple(map(str, args)), out, err, told)
 
@@ -203,7 +203,7 @@ class Forks:
         """Start a function of a module instead of ``bimors``; what it prints is the standard output."""
         self.started += 1
         out, err = (self.folder / f"{self.started}.{name}" for name in ("out", "err"))
-        return self._fork(function, args, out, err, (os.getcwd(), str(out), str(err), (), {}, file_limit, ()))
+        return self._fork(function, args, out, err, (os.getcwd(), str(out), str(err), (), _variables(), file_limit, ()))
 
     def call(self, function: Callable[..., object], *args: object, file_limit: int | None = None) -> Outcome:
         """Call a function and wait."""
@@ -217,6 +217,10 @@ class Forks:
         process = self.context.Process(target=run_forked, args=(function, args, *told))
         process.start()
         return Run(process, out, err)
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("BIMORS_")}
 
 
 def _read(path: Path) -> str:
