@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
-
-BIMORS = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
+from tests.hardening.forks import Forks, Run
 
 
 @pytest.fixture
@@ -131,41 +130,37 @@ def test_offline_refuses_scenes_elsewhere(labels: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "--offline" in result.stderr and "secret" not in result.stderr
 
 
-def start(scene: Path, labels: Path, bundle: Bundle, folder: Path, *args: object) -> subprocess.Popen[str]:
-    command = [*BIMORS, "classify", scene, "-l", labels, "--model", bundle.folder, "--tile-size", 8, "--batch-size", 4]
-    return subprocess.Popen(
-        [*map(str, command), *map(str, args)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+Start = Callable[..., Run]
 
 
-def wait_for_lines(process: subprocess.Popen[str], journal: Path, lines: int) -> None:
-    end = time.monotonic() + 120
-    while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None and time.monotonic() < end, process.stderr and process.stderr.read()
-        time.sleep(0.01)
+@pytest.fixture
+def start(forks: Forks, scene: Path, labels: Path, tiny_bundle: Bundle) -> Start:
+    """A function that starts a run of 144 tiles in a folder."""
+    command = ["classify", scene, "-l", labels, "--model", tiny_bundle.folder, "--tile-size", 8, "--batch-size", 4]
+    return lambda folder, *args: forks.start([*command, *args], folder)
 
 
-def test_kill_and_resume_give_the_rows_of_an_undisturbed_run(
-    scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
+def wait_for_lines(run: Run, journal: Path, lines: int) -> None:
+    run.when(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= lines, timeout=120)
+
+
+def test_kill_and_resume_give_the_rows_of_an_undisturbed_run(start: Start, tmp_path: Path) -> None:
     (tmp_path / "calm").mkdir()
-    calm = start(scene, labels, tiny_bundle, tmp_path / "calm")
-    assert calm.wait(timeout=300) == 0
+    assert start(tmp_path / "calm").wait().code == 0
     journal = tmp_path / "scene.gpkg.bimors-journal"
     done = 0
     for lines in (10, 30, 50):
-        process = start(scene, labels, tiny_bundle, tmp_path, "--resume")
-        wait_for_lines(process, journal, done + lines)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        run = start(tmp_path, "--resume")
+        wait_for_lines(run, journal, done + lines)
+        run.send(signal.SIGKILL)
+        assert run.wait().code == -signal.SIGKILL
         assert not (tmp_path / "scene.gpkg").exists()
         done = journal.read_bytes().count(b"\n")
-    refused = start(scene, labels, tiny_bundle, tmp_path)
-    assert refused.wait(timeout=120) == 2 and "--resume" in (refused.stderr.read() if refused.stderr else "")
-    other = start(scene, labels, tiny_bundle, tmp_path, "--resume", "--min-valid", 0.1)
-    assert other.wait(timeout=120) == 2 and "min valid (0.5, now 0.1)" in (other.stderr.read() if other.stderr else "")
-    last = start(scene, labels, tiny_bundle, tmp_path, "--resume")
-    assert last.wait(timeout=300) == 0
+    refused = start(tmp_path).wait()
+    assert refused.code == 2 and "--resume" in refused.stderr
+    other = start(tmp_path, "--resume", "--min-valid", 0.1).wait()
+    assert other.code == 2 and "min valid (0.5, now 0.1)" in other.stderr
+    assert start(tmp_path, "--resume").wait().code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["calm", "labels.txt", "scene.gpkg", "scene.tif"]
     resumed, undisturbed = (geopandas.read_file(f / "scene.gpkg", layer="tiles") for f in (tmp_path, tmp_path / "calm"))
     assert len(undisturbed) == 12 * 12
@@ -176,16 +171,16 @@ def test_kill_and_resume_give_the_rows_of_an_undisturbed_run(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
-    scene: Path, labels: Path, tiny_bundle: Bundle, tmp_path: Path, number: signal.Signals, code: int
+    start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    process = start(scene, labels, tiny_bundle, tmp_path)
+    run = start(tmp_path)
     journal = tmp_path / "scene.gpkg.bimors-journal"
-    wait_for_lines(process, journal, 20)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code, stderr
-    assert "--resume" in stderr and "Traceback" not in stderr and journal.exists()
-    assert start(scene, labels, tiny_bundle, tmp_path, "--resume").wait(timeout=300) == 0
+    wait_for_lines(run, journal, 20)
+    run.send(number)
+    ended = run.wait(timeout=60)
+    assert ended.code == code, ended.stderr
+    assert "--resume" in ended.stderr and journal.exists()
+    assert start(tmp_path, "--resume").wait().code == 0
 
 
 @pytest.mark.shared

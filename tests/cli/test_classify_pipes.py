@@ -25,6 +25,7 @@ from typer.testing import CliRunner, Result
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli import classify
 from bimors_cli.cli.main import app
+from tests.hardening.forks import Forks
 
 PROGRAM = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -85,17 +86,16 @@ def test_a_reader_that_has_enough_is_no_error(command: list[str], tmp_path: Path
 
 
 @POSIX
-def test_lines_arrive_while_the_run_goes_on(command: list[str], tmp_path: Path) -> None:
-    run = [*PROGRAM, *command, "--tile-size", "4", "-o", "-"]
-    with (tmp_path / "log.txt").open("w+") as log:
-        process = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, encoding="utf-8")
-        assert process.stdout is not None
-        first = process.stdout.readline()
+def test_lines_arrive_while_the_run_goes_on(command: list[str], tmp_path: Path, forks: Forks) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    run = forks.start([*command, "--tile-size", "4", "-o", "-"], tmp_path, out=fifo)
+    with fifo.open(encoding="utf-8") as stream:
+        first = stream.readline()
         # Were the lines held back to the end, this would come too late to stop anything.
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-        assert process.wait(timeout=120) == 130
-    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+        run.send(signal.SIGINT)
+        rest = stream.read()
+    assert run.wait().code == 130
     tiles = [json.loads(line)["properties"]["tile_id"] for line in (first + rest).splitlines()]
     assert tiles == [f"scene/{i // 24}/{i % 24}" for i in range(len(tiles))] and 4 <= len(tiles) < 24 * 24
 

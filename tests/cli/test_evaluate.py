@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,10 +12,10 @@ from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
+from tests.hardening.forks import GO, Fault, Forks
 from tests.training.test_run import draw_pictures
 
 LEVELS = {"beach": 220, "forest": 60, "meadow": 110, "river": 150}
-BIMORS = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
 
 
 def bimors(*args: object) -> Result:
@@ -98,30 +95,32 @@ def test_fewer_pictures_than_shots_are_used_and_said(tiny_bundle: Bundle, tmp_pa
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX")
-def test_killed_and_resumed_it_repeats_no_finished_trial(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    args = [*BIMORS, "evaluate", *arguments(coast, tiny_bundle, tmp_path / "results"), "--epochs", "40"]
+def test_killed_and_resumed_it_repeats_no_finished_trial(
+    coast: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks
+) -> None:
+    args = ["evaluate", *arguments(coast, tiny_bundle, tmp_path / "results")]
     ledger = tmp_path / "results" / "trials.jsonl"
-    with subprocess.Popen(args, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (ledger.exists() and ledger.read_bytes().count(b"\n") >= 2):
-            time.sleep(0.02)
-        process.kill()
-    finished = ledger.read_bytes().count(b"\n")
-    assert 2 <= finished <= 5
-    again = subprocess.run([*args, "--resume"], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert f"{finished} of them from an earlier run" in again.stderr
+    third = Fault("bimors_cli.evaluation.evaluate:run_trials", nth=3, act="wait")
+    run = forks.start(args, tmp_path, faults=[third])
+    run.when(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") >= 2).send(signal.SIGKILL)
+    assert run.wait().code == -signal.SIGKILL
+    finished = ledger.read_bytes()
+    assert finished.count(b"\n") == 2
+    again = forks.run([*args, "--resume"], tmp_path)
+    assert again.code == 0, again.stderr
+    assert "2 of them from an earlier run" in again.stderr and ledger.read_bytes().startswith(finished)
     assert ledger.read_bytes().count(b"\n") == 5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
-def test_ctrl_c_keeps_what_is_finished(coast: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    args = [*BIMORS, "evaluate", *arguments(coast, tiny_bundle, tmp_path / "results"), "--epochs", "2000"]
-    with subprocess.Popen(args, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        ledger = tmp_path / "results" / "trials.jsonl"
-        while process.poll() is None and not ledger.exists():
-            time.sleep(0.02)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=120)
-    assert process.returncode == 130, told
-    assert out == "" and "--resume" in told and "Traceback" not in told
+def test_ctrl_c_keeps_what_is_finished(coast: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks) -> None:
+    """In the middle of the training of the second trial: zero-shot is finished, coop is not."""
+    args = ["evaluate", *arguments(coast, tiny_bundle, tmp_path / "results"), "--epochs", "4"]
+    ledger = tmp_path / "results" / "trials.jsonl"
+    epoch = Fault("bimors_cli.training.train:_is_best", act="wait")
+    run = forks.start(args, tmp_path, faults=[epoch])
+    run.when(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") == 1).send(signal.SIGINT)
+    (tmp_path / GO).touch()
+    ended = run.wait()
+    assert ended.code == 130, ended.stderr
+    assert ended.stdout == "" and "after 1 of 5 trials" in ended.error and "--resume" in ended.hint

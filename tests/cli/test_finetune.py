@@ -6,9 +6,6 @@ import contextlib
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,7 @@ from typer.testing import CliRunner, Result
 from bimors_cli.bundle.adapter import MANIFEST
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.cli.main import app
-
-BIMORS = [sys.executable, "-c", "from bimors_cli.cli.main import main; main()"]
+from tests.hardening.forks import GO, Fault, Forks
 
 
 def bimors(*args: object, cwd: Path) -> Result:
@@ -205,19 +201,14 @@ def test_bad_input_is_one_line_and_exit_2(scene: Path, polygons: Path, tiny_bund
         assert not (tmp_path / "x").exists() and not (tmp_path / "x.training").exists(), name
 
 
-def test_a_killed_run_goes_on(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on(data: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks) -> None:
     args = ["finetune", str(data), "--shots", "4", "--model", str(tiny_bundle.folder)]
-    long = ["--epochs", "500"]
-    process = subprocess.Popen([*BIMORS, *args, *long, "-o", "coast"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    kept = tmp_path / "coast.training" / "checkpoint.safetensors"
-    deadline = time.monotonic() + 120
-    while not kept.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    begun = kept.exists()
-    process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=60)[1]
-    assert begun, told
-    assert process.returncode == 143 and "--resume" in told
+    second = Fault("bimors_cli.training.checkpoint:TrainingCheckpoint.save", nth=2, act="wait")
+    run = forks.start([*args, "--epochs", "5", "-o", "coast"], tmp_path, faults=[second])
+    run.when((tmp_path / "coast.training" / "checkpoint.safetensors").exists).send(signal.SIGTERM)
+    (tmp_path / GO).touch()
+    ended = run.wait(timeout=60)
+    assert ended.code == 143 and "--resume" in ended.stderr
     assert not (tmp_path / "coast").exists()
     other = bimors(*args, "--epochs", 3, "-o", "coast", "--resume", cwd=tmp_path)
     assert other.exit_code == 1 and "differs in epochs" in other.stderr

@@ -1,7 +1,8 @@
-"""Runs of `bimors` that can be killed by the dozen: one process imports everything, a fork of it is a run.
+"""Runs of `bimors` in a process of their own that start at once: one process imports everything, a fork of it is a run.
 
-A start of the program costs seconds, most of them the import of torch; a fork costs none of it. Faults are planted in
-the fork alone: it kills itself, or is told that the disk is full, at the n-th call of a function.
+A start of the program costs seconds, most of them the import of torch; a fork costs none of it. Tests of any folder use
+the fixture `forks`, except those of what happens at a start: imports, `python -m`, variables that are read once.
+Faults are planted in the fork alone: it kills itself, or is told that the disk is full, at the n-th call of a function.
 """
 
 from __future__ import annotations
@@ -135,15 +136,16 @@ class Run:
         """Send it a signal."""
         os.kill(self.process.pid, number)
 
-    def wait(self, timeout: float = 120) -> Outcome:
-        """Wait until it ends."""
+    def wait(self, timeout: float = 120, *, traceback: bool = False) -> Outcome:
+        """Wait until it ends; ``traceback`` is whether it may show one, as with ``-vv``."""
         self.process.join(timeout)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
             raise AssertionError(f"still there after {timeout} s: {self.err.read_text()}")
         outcome = Outcome(self.process.exitcode, *map(_read, (self.out, self.err)))
-        assert "Traceback" not in outcome.stderr and "should not have happened" not in outcome.stderr, outcome.stderr
+        assert traceback or "Traceback" not in outcome.stderr, outcome.stderr
+        assert "should not have happened" not in outcome.stderr, outcome.stderr
         return outcome
 
     def kill_after(self, seconds: float) -> Outcome:
@@ -189,34 +191,53 @@ class Forks:
         self.started += 1
         out = out or self.folder / f"{self.started}.out"
         err = err or self.folder / f"{self.started}.err"
-        variables = {name: value for name, value in os.environ.items() if name.startswith("BIMORS_")} | dict(env or {})
-        told = (
-            [*map(str, args)],
-            str(cwd),
-            str(out),
-            str(err),
-            tuple(faults),
-            variables,
-            file_limit,
-            tuple(ignored),
-        )
-        for path in (out, err):
-            path.touch()
-        process = self.context.Process(target=run_forked, args=told)
-        process.start()
-        return Run(process, out, err)
+        variables = _variables() | dict(env or {})
+        told = (str(cwd), str(out), str(err), tuple(faults), variables, file_limit, tuple(ignored))
+        return self._fork(bimors, tuple(map(str, args)), out, err, told)
 
     def run(self, args: Sequence[object], cwd: Path, **kw: Any) -> Outcome:
         """Start it and wait."""
         return self.start(args, cwd, **kw).wait()
+
+    def start_call(self, function: Callable[..., object], *args: object, file_limit: int | None = None) -> Run:
+        """Start a function of a module instead of ``bimors``; what it prints is the standard output."""
+        self.started += 1
+        out, err = (self.folder / f"{self.started}.{name}" for name in ("out", "err"))
+        return self._fork(function, args, out, err, (os.getcwd(), str(out), str(err), (), _variables(), file_limit, ()))
+
+    def call(self, function: Callable[..., object], *args: object, file_limit: int | None = None) -> Outcome:
+        """Call a function and wait."""
+        return self.start_call(function, *args, file_limit=file_limit).wait()
+
+    def _fork(
+        self, function: Callable[..., object], args: tuple[object, ...], out: Path, err: Path, told: tuple[Any, ...]
+    ) -> Run:
+        for path in (out, err):
+            path.touch()
+        process = self.context.Process(target=run_forked, args=(function, args, *told))
+        process.start()
+        return Run(process, out, err)
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("BIMORS_")}
 
 
 def _read(path: Path) -> str:
     return path.read_text("utf-8", "replace") if path.is_file() else ""
 
 
+def bimors(*args: str) -> None:
+    """Be the program."""
+    sys.argv = ["bimors", *args]
+    from bimors_cli.cli.main import main
+
+    main()
+
+
 def run_forked(
-    args: list[str],
+    function: Callable[..., object],
+    args: tuple[object, ...],
     cwd: str,
     out: str,
     err: str,
@@ -225,12 +246,11 @@ def run_forked(
     file_limit: int | None,
     ignored: tuple[int, ...],
 ) -> None:
-    """Be the program, in the fork."""
+    """Call a function, in the fork."""
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(cwd)
     os.environ.update(env)
-    sys.argv = ["bimors", *args]
     if file_limit is not None:
         import resource  # not on Windows
 
@@ -239,9 +259,7 @@ def run_forked(
         signal.signal(number, signal.SIG_IGN)
     for fault in faults:
         fault.plant()
-    from bimors_cli.cli.main import main
-
-    main()
+    function(*args)
 
 
 @pytest.fixture(scope="session")

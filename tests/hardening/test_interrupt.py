@@ -13,7 +13,7 @@ import pytest
 
 from bimors_cli.bundle.manifest import Bundle
 from tests.conftest import MakeRaster
-from tests.hardening.forks import Fault, Forks, Outcome, Run
+from tests.hardening.forks import GO, Fault, Forks, Outcome, Run
 from tests.training.test_run import draw_pictures
 
 Start = Callable[..., Run]
@@ -104,11 +104,13 @@ def test_what_a_shell_runs_in_the_background_does_not_hear_ctrl_c(start: Start, 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_training_keeps_whole_epochs(forks: Forks, tiny_bundle: Bundle, tmp_path: Path, number: int, code: int) -> None:
     draw_pictures(tmp_path / "coast", {"beach": 220, "forest": 60})
-    args = ["finetune", "coast", "--shots", 2, "--epochs", 400, "--model", tiny_bundle.folder, "-o", "adapter"]
-    run = forks.start(args, tmp_path).when((tmp_path / "adapter.training" / "checkpoint.safetensors").exists)
-    run.send(number)
+    args = ["finetune", "coast", "--shots", 2, "--epochs", 4, "--model", tiny_bundle.folder, "-o", "adapter"]
+    second = Fault("bimors_cli.training.checkpoint:TrainingCheckpoint.save", nth=2, act="wait")
+    run = forks.start(args, tmp_path, faults=[second])
+    run.when((tmp_path / "adapter.training" / "checkpoint.safetensors").exists).send(number)
+    (tmp_path / GO).touch()
     ended = run.wait()
-    assert ended.code == code and "of 400, checkpoint in" in ended.error and "--resume" in ended.hint
+    assert ended.code == code and "of 4, checkpoint in" in ended.error and "--resume" in ended.hint
 
 
 def stream(run: Run, fifo: Path, read: Callable[[int], bytes]) -> tuple[bytes, Outcome]:

@@ -16,6 +16,7 @@ from bimors_cli.cli.main import app
 from bimors_cli.redact import redact
 from tests.conftest import MakeRaster
 from tests.hardening.conftest import Bimors, Server
+from tests.hardening.forks import Forks
 from tests.scene.reading import rgb
 
 
@@ -48,9 +49,15 @@ def test_redact(text: str, shown: str) -> None:
     ("rule", "verbose"), [("token", "-vv"), ("fail-9999-503", "-vv"), ("good", "-vv"), ("good", "-q")]
 )
 def test_no_run_tells_what_the_address_holds(
-    make_raster: MakeRaster, server: Server, tiny_bundle: Bundle, tmp_path: Path, verbose: str, rule: str
+    make_raster: MakeRaster,
+    server: Server,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    forks: Forks,
+    verbose: str,
+    rule: str,
 ) -> None:
-    """As a program of its own, since a library may write past Python's streams; stdout, stderr and every file."""
+    """In a process of its own, since a library may write past Python's streams; stdout, stderr and every file."""
     make_raster(rgb(96, 96), tiled=True, blockxsize=64, blockysize=64)
     labels = tmp_path / "labels.txt"
     labels.write_text("forest\nriver\n")
@@ -73,12 +80,10 @@ def test_no_run_tells_what_the_address_holds(
         out / "a.gpkg",
         verbose,
     ]
-    code = (
-        f"import sys; sys.argv = ['bimors', *{list(map(str, command))!r}]\nfrom bimors_cli.cli.main import main\nmain()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={
-        **os.environ, "BIMORS_CACHE": str(out / "cache")})  # fmt: skip
-    assert done.returncode == {"token": 0, "fail-9999-503": 3, "good": 2}[rule], done.stderr
+    gdal = {name: value for name, value in os.environ.items() if name.startswith("GDAL_") or name == "no_proxy"}
+    run = forks.start(command, tmp_path, env=gdal | {"BIMORS_CACHE": str(out / "cache")})
+    done = run.wait(traceback=verbose == "-vv")
+    assert done.code == {"token": 0, "fail-9999-503": 3, "good": 2}[rule], done.stderr
     assert "hush" not in done.stdout + done.stderr
     for file in out.rglob("*"):
         assert not file.is_file() or b"hush" not in file.read_bytes(), file

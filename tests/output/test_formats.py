@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import string
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import geopandas
+import numpy as np
 import pytest
+import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
-from bimors_cli.output.classified_schema import ClassifiedSchema
+from bimors_cli.labels import Labels
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
 from bimors_cli.output.formats import (
     FLATGEOBUF,
     FORMATS,
@@ -32,6 +36,7 @@ from bimors_cli.output.formats import (
     write_layer,
 )
 from bimors_cli.output.style import qml
+from tests.hardening.forks import Forks
 from tests.output.conftest import MakeFrame
 
 
@@ -158,37 +163,24 @@ def test_after_an_error_all_is_as_it_was(
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.suffix)
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path: Path, form: Format) -> None:
-    target = tmp_path / f"out{form.suffix}"
-    done = subprocess.run([sys.executable, "-c", WRITER, str(target)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path: Path, form: Format, forks: Forks) -> None:
+    done = forks.call(write_much, tmp_path / f"out{form.suffix}", file_limit=1_000_000)
+    assert done.code == 0, done.stderr
     assert done.stdout.count("\n") == 1 and "hint:" in done.stdout
     assert os.listdir(tmp_path) == []
 
 
-# In a process of its own, which may write files of a megabyte: sixty rows, three megabytes that do not shrink.
-WRITER = """
-import random, resource, sys
-from pathlib import Path
-import numpy as np, shapely
-from bimors_cli.errors import OutputError
-from bimors_cli.labels import Labels
-from bimors_cli.output.formats import guess_format, write_layer
-from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
-spec = ClassifiedSchema("tiles", "EPSG:4326", Labels.of(["a", "b"]))
-text = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ,.", k=3_000_000)
-rows = [
-    TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="".join(text[i * 50_000 : (i + 1) * 50_000]))
-    for i in range(60)
-]
-frame = to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-path = Path(sys.argv[1])
-try:
-    write_layer(path, [frame], guess_format(path), spec, overwrite=True)
-except OutputError as error:
-    print(error, "hint:", error.hint)
-"""
+def write_much(path: Path) -> None:
+    """Write sixty rows, three megabytes that do not shrink."""
+    spec = ClassifiedSchema("tiles", "EPSG:4326", Labels.of(["a", "b"]))
+    letters = random.Random(0).choices(string.ascii_letters + string.digits + ",.", k=3_000_000)
+    texts = ["".join(letters[i * 50_000 : (i + 1) * 50_000]) for i in range(60)]
+    rows = [TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption=text) for i, text in enumerate(texts)]
+    frame = to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)
+    try:
+        write_layer(path, [frame], guess_format(path), spec, overwrite=True)
+    except OutputError as error:
+        print(error, "hint:", error.hint)
 
 
 def test_the_trial_finds_what_would_fail_at_the_end(tmp_path: Path, spec: ClassifiedSchema) -> None:

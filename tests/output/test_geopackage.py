@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -28,9 +27,11 @@ import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Labels
-from bimors_cli.output.classified_schema import ClassifiedSchema
+from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
+from bimors_cli.output.formats import GPKG, write_layer
 from bimors_cli.output.geopackage import read_provenance
 from tests.geopackages import write_geopackage
+from tests.hardening.forks import Forks
 from tests.output.conftest import HARD_NAMES, MakeFrame, with_odd_geometries
 
 MARS = (
@@ -305,42 +306,29 @@ def test_a_later_chunk_that_does_not_fit_is_refused(
     assert os.listdir(target.parent) == []
 
 
-# A writer in a process of its own, for what would be the end of the test's: sixty rows, three megabytes.
-WRITER = """
-import os, resource, signal, sys
-from pathlib import Path
-import numpy as np, shapely
-from bimors_cli.errors import OutputError
-from bimors_cli.labels import Labels
-from bimors_cli.output.formats import GPKG, write_layer
-from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow, to_frame
-spec = ClassifiedSchema("tiles", "EPSG:32633", Labels.of(["a", "b"]))
-rows = [TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="c" * 50_000) for i in range(60)]
-frame = to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)
-def chunks():
-    yield frame
-    if sys.argv[2] == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-if sys.argv[2] == "full":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-try:
-    write_layer(Path(sys.argv[1]), chunks(), GPKG, spec, overwrite=True)
-except OutputError as error:
-    print(error)
-"""
+def write_much(path: Path, fate: str) -> None:
+    """Write sixty rows, three megabytes, and ``die`` before the end, or not."""
+    spec = ClassifiedSchema("tiles", "EPSG:32633", Labels.of(["a", "b"]))
+    rows = [TileRow(f"s/{i}/0", "s.tif", i, 0, label="a", confidence=1.0, caption="c" * 50_000) for i in range(60)]
 
+    def chunks() -> Iterator[geopandas.GeoDataFrame]:
+        yield to_frame(rows, shapely.box(np.arange(60), 0, np.arange(60) + 1, 1), spec)
+        if fate == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def run_writer(target: Path, fate: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WRITER, str(target), fate], capture_output=True, text=True, check=False
-    )
+    try:
+        write_layer(path, chunks(), GPKG, spec, overwrite=True)
+    except OutputError as error:
+        print(error)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_killed_writer_leaves_the_old_file_whole(target: Path, spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
+def test_a_killed_writer_leaves_the_old_file_whole(
+    target: Path, spec: ClassifiedSchema, make_frame: MakeFrame, forks: Forks
+) -> None:
     write(target, [make_frame(spec, 5)], spec)
     before = target.read_bytes()
-    assert run_writer(target, "die").returncode == -signal.SIGKILL
+    assert forks.call(write_much, target, "die").code == -signal.SIGKILL
     assert target.read_bytes() == before
     (left,) = (path for path in target.parent.iterdir() if path != target)
     assert left.name.startswith("out.gpkg.tmp-")
@@ -349,8 +337,8 @@ def test_a_killed_writer_leaves_the_old_file_whole(target: Path, spec: Classifie
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(target: Path) -> None:
-    done = run_writer(target, "full")
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(target: Path, forks: Forks) -> None:
+    done = forks.call(write_much, target, "live", file_limit=1_000_000)
     assert done.stdout.startswith("out.gpkg: ")
     assert done.stdout.count("\n") == 1
     assert os.listdir(target.parent) == []

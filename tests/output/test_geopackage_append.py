@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -19,9 +17,12 @@ import pyogrio
 import pytest
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
+from bimors_cli.labels import Labels
 from bimors_cli.output.classified_schema import ClassifiedSchema
+from bimors_cli.output.formats import GPKG, append_layer
 from bimors_cli.output.geopackage import check_append, choose_layer, read_provenance
 from tests.geopackages import append_geopackage, write_geopackage
+from tests.hardening.forks import Forks
 from tests.output.conftest import HARD_NAMES, MakeFrame
 
 
@@ -204,26 +205,21 @@ def test_a_disk_without_room_for_the_copy(
     assert target.read_bytes() == before and os.listdir(target.parent) == ["out.gpkg"]
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from bimors_cli.labels import Labels
-from bimors_cli.output.formats import GPKG, append_layer
-from bimors_cli.output.classified_schema import ClassifiedSchema
-def chunks():
-    os.kill(os.getpid(), signal.SIGKILL)
-    yield
-schema = ClassifiedSchema("x", "EPSG:3857", Labels.of(["a", "b"]))
-append_layer(Path(sys.argv[1]), chunks(), GPKG, schema, replace=False)
-"""
+def append_and_die(path: Path) -> None:
+    def chunks() -> Iterator[geopandas.GeoDataFrame]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield geopandas.GeoDataFrame()
+
+    schema = ClassifiedSchema("x", "EPSG:3857", Labels.of(["a", "b"]))
+    append_layer(path, chunks(), GPKG, schema, replace=False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_killed_append_leaves_the_file_as_it_was(
-    target: Path, other: ClassifiedSchema, make_frame: MakeFrame
+    target: Path, other: ClassifiedSchema, make_frame: MakeFrame, forks: Forks
 ) -> None:
     before = target.read_bytes()
-    done = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
-    assert done.returncode == -signal.SIGKILL and target.read_bytes() == before
+    assert forks.call(append_and_die, target).code == -signal.SIGKILL
+    assert target.read_bytes() == before
     append(target, [make_frame(other, 3)], other)
     assert len(pyogrio.read_dataframe(target, layer=other.name)) == 3

@@ -21,6 +21,7 @@ from bimors_cli.labels import Label, Labels
 from bimors_cli.output import label_raster
 from bimors_cli.output.label_raster import RasterSpec, check_raster, raster_files, write_raster
 from bimors_cli.output.palette import colours
+from tests.hardening.forks import Forks
 from tests.output.conftest import HARD_NAMES
 
 TRANSFORM = Affine(640, 0, 500_000, 0, -640, 4_600_000)
@@ -144,29 +145,20 @@ def test_after_an_error_all_is_as_it_was(target: Path, raster: RasterSpec) -> No
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(target: Path) -> None:
-    program = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from affine import Affine
-from bimors_cli.errors import OutputError
-from bimors_cli.labels import Labels
-from bimors_cli.output.label_raster import RasterSpec, write_raster
-noise = np.random.default_rng(0).integers(0, 60_000, (1000, 1000), dtype=np.uint16)
-side = np.arange(1000)
-spec = RasterSpec("EPSG:32618", Affine(1, 0, 5e5, 0, -1, 4e6), side, side, Labels.of(["a", "b"]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-try:
-    write_raster(Path(sys.argv[1]), noise, noise, spec, overwrite=False)
-except OutputError as error:
-    print(error)
-"""
-    import sys
-
-    done = subprocess.run([sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=False)
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(target: Path, forks: Forks) -> None:
+    done = forks.call(write_much, target, file_limit=1_000_000)
     assert done.stdout.startswith("out.tif: ") and done.stdout.count("\n") == 1, done.stderr
     assert os.listdir(target.parent) == []
+
+
+def write_much(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 60_000, (1000, 1000), dtype=np.uint16)
+    side = np.arange(1000)
+    spec = RasterSpec("EPSG:32618", Affine(1, 0, 5e5, 0, -1, 4e6), side, side, Labels.of(["a", "b"]))
+    try:
+        write_raster(path, noise, noise, spec, overwrite=False)
+    except OutputError as error:
+        print(error)
 
 
 SCRIPT = """

@@ -105,9 +105,10 @@ def test_nothing_is_pulled_across_a_gap() -> None:
         pytest.param({"shape": (6, 6), "patches": 3, "lone": 0}, id="36 tiles"),
     ],
 )
-def test_tiles_arranged_at_random_keep_their_answers(settings_: dict[str, Any]) -> None:
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(8), marks=pytest.mark.slow)], ids=["few", "more"])
+def test_tiles_arranged_at_random_keep_their_answers(settings_: dict[str, Any], seeds: range) -> None:
     changed = 0
-    for seed in range(8):
+    for seed in seeds:
         features, text, truth, near, _ = made_map(seed, **settings_)
         alone, refined = transductive(features, text), spatial(features, text, anywhere(near, seed))
         changed += not np.array_equal(alone, refined)

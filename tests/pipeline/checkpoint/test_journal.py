@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from bimors_cli.errors import InputError, JournalError
 from bimors_cli.pipeline.checkpoint.journal import Journal
 from bimors_cli.pipeline.tile_result import TileResult
+from tests.hardening.forks import Forks
 
 RUN = {"labels": ["forest", "river"], "tile size": "224"}
 SIZES = [10, 5]
@@ -98,17 +98,21 @@ def test_a_file_that_is_no_journal_is_refused(path: Path, content: bytes) -> Non
     assert path.read_bytes() == content
 
 
-def test_a_second_run_is_refused_and_told_who_holds_it(path: Path) -> None:
-    code = (
-        "from bimors_cli.pipeline.checkpoint.journal import Journal; from pathlib import Path; "
-        f"Journal(Path({str(path)!r}), {RUN!r}, {SIZES!r}, resume=False)"
-    )
+def open_journal(path: Path) -> None:
+    try:
+        Journal(path, RUN, SIZES, resume=False)
+    except JournalError as error:
+        print(error)
+
+
+def test_a_second_run_is_refused_and_told_who_holds_it(path: Path, forks: Forks) -> None:
     with Journal(path, RUN, SIZES, resume=False) as journal:
         journal.append(results((0, 0)))
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert "another run is writing this output (process " in result.stderr
+        refused = forks.call(open_journal, path)
+        assert f"another run is writing this output (process {os.getpid()}" in refused.stdout, refused
         assert journal.count() == 1
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    again = forks.call(open_journal, path)
+    assert (again.code, again.stdout) == (0, "")
 
 
 def test_nothing_is_left_after_the_end(path: Path) -> None:

@@ -7,8 +7,6 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -44,6 +42,7 @@ from bimors_cli.pipeline.inference.load import captioner_id, load_models
 from bimors_cli.pipeline.summary import Summary
 from tests import api
 from tests.bundles import make_bundle
+from tests.hardening.forks import Forks
 
 LIMIT = 10**9
 SOURCE = CaptionerId("tiny", "ab" * 32, "4 beams")
@@ -260,41 +259,31 @@ def test_a_full_disk_is_a_warning(caption_cache: Path, caplog: pytest.LogCapture
         assert ask(cache, random_images(500))[1] == []
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, CaptionerId
-cache = CaptionCacheFile(Path(sys.argv[1]), 10**9)
-assert cache._path is not None
-for i in range(int(sys.argv[2]), int(sys.argv[3])):
-    cache.put(CaptionerId("tiny", sys.argv[2], "4 beams"), {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)})
-    print(i, flush=True)
-"""  # noqa: E501
+def put_captions(path: Path, begin: int, end: int) -> None:
+    cache = CaptionCacheFile(path, 10**9)
+    assert cache._path is not None
+    for i in range(begin, end):
+        captions = {(10 * i + j).to_bytes(32): f"number {10 * i + j}" for j in range(10)}
+        cache.put(CaptionerId("tiny", str(begin), "4 beams"), captions)
+        print(i, flush=True)
 
 
-def start_writer(path: Path, begin: int, end: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(path), str(begin), str(end)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_several_runs_at_once(caption_cache: Path) -> None:
-    writers = [start_writer(caption_cache, begin, begin + 100) for begin in (0, 100, 150)]
+def test_several_runs_at_once(caption_cache: Path, forks: Forks) -> None:
+    writers = [forks.start_call(put_captions, caption_cache, begin, begin + 100) for begin in (0, 100, 150)]
     for writer in writers:
-        _, said = writer.communicate(timeout=120)
-        assert writer.returncode == 0 and said == "", said
+        done = writer.wait()
+        assert done.code == 0 and done.stderr == "", done.stderr
     with open_caption_cache() as cache:
         assert cache.get([i.to_bytes(32) for i in range(2500)]) == {i.to_bytes(32): f"number {i}" for i in range(2500)}
     assert [entries for source, entries, *_ in cache_facts().sources if source.captioner == "0"] == [1000]
 
 
-def test_a_killed_run_leaves_what_it_had_finished(caption_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    writer = start_writer(caption_cache, 0, 10**6)
-    assert writer.stdout is not None and writer.stderr is not None
-    with writer.stdout, writer.stderr:
-        while int(writer.stdout.readline()) < 20:
-            pass
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(timeout=60)
+def test_a_killed_run_leaves_what_it_had_finished(
+    caption_cache: Path, caplog: pytest.LogCaptureFixture, forks: Forks
+) -> None:
+    writer = forks.start_call(put_captions, caption_cache, 0, 10**6)
+    writer.when(lambda: writer.out.read_text().count("\n") > 20).send(signal.SIGKILL)
+    assert writer.wait().code == -signal.SIGKILL
     with open_caption_cache() as cache:
         keys = [i.to_bytes(32) for i in range(200)]
         assert cache.get(keys) == {key: f"number {i}" for i, key in enumerate(keys)}
