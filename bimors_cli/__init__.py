@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bimors_cli.results.search import Hit
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
+    from bimors_cli.training.views.summary import ViewsSummary
 
 __all__ = [
     "AssessOptions",
@@ -179,7 +180,7 @@ def merge(output: StrPath, journals: StrPaths, options: MergeOptions | None = No
 
 def finetune(
     sources: StrPaths, output: StrPath | None = None, options: FinetuneOptions | None = None
-) -> FinetuneSummary:
+) -> FinetuneSummary | ViewsSummary:
     """Train an adapter from a folder of classes, from vector features on scenes, or from a corrected layer.
 
     Parameters

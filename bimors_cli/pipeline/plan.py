@@ -181,7 +181,12 @@ class Plan(InferencePlan):
         return frozenset(caption | ({CLIP} if not inputs - {"caption"} else set()))
 
     def unknown_words(self) -> dict[str, tuple[str, ...]]:
-        """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out."""
+        """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out.
+
+        An adapter of views has learned its labels from examples, whatever their names mean.
+        """
+        if self.adapter is not None and self.adapter.views is not None:
+            return {}
         found = {label.name: self.bundle.unknown_words(" ".join(label.names)) for label in self.options.labels.items}
         return {name: words for name, words in found.items() if words}
 

@@ -9,10 +9,11 @@ from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.class_names import ClassNames, parse_class_names
 from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
-from bimors_cli.options.heads import find_head, head_names, is_head
+from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
 from bimors_cli.options.parse import expand_globs, parse_labels_file
 from bimors_cli.options.scene import SceneOptions
+from bimors_cli.options.views import VIEWS
 from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 EPOCHS = Option("--epochs", "Number of training epochs.", metavar="N", panel=TRAINING, minimum=1)
@@ -121,12 +122,23 @@ class FinetuneOptions(SceneOptions):
         str,
         Option(
             "--head",
-            f"Head to train: {head_names()}.",
+            "auto classifies by the views of a tile that suit the examples best, in seconds. Or the head to train: "
+            f"{head_names()}.",
             metavar="NAME",
             panel=MODEL,
             complete="trained_heads",
         ),
-    ] = "bimors"
+    ] = AUTO
+    views: Annotated[
+        tuple[str, ...],
+        Option(
+            "--views",
+            f"For --head auto: views to choose from, instead of all but captions: {', '.join(VIEWS)}.",
+            metavar="NAME,...",
+            panel=MODEL,
+            commas=True,
+        ),
+    ] = ()
     cache: Annotated[
         bool,
         Option(
@@ -167,18 +179,35 @@ class FinetuneOptions(SceneOptions):
 
     def check_combination(self) -> None:
         super().check_combination()
-        if not is_head(self.head):
-            raise InputError(f"--head {self.head}: unknown head", f"use one of {head_names()}")
+        if self.head == AUTO:
+            self._check_auto()
+        elif not is_head(self.head):
+            raise InputError(f"--head {self.head}: unknown head", f"use auto, {head_names()}")
+        elif self.views:
+            raise InputError(f"--views has no effect with --head {self.head}", "leave it out, or use --head auto")
         self._check_scene_labels()
-        if self.rate is not None and not 0 < self.rate < 1000:
+        if self.head != AUTO and self.rate is not None and not 0 < self.rate < 1000:
             raise InputError(
                 f"--lr {self.rate}: not a learning rate",
                 f"the default of {self.head} is {find_head(self.head).learning_rate}",
             )
-        if self.freeze_caption_projection and "frozen-projection" not in find_head(self.head).changes:
+        trained = None if self.head == AUTO else find_head(self.head)
+        if self.freeze_caption_projection and trained and "frozen-projection" not in trained.changes:
             raise InputError(f"--freeze-caption-projection has no effect with --head {self.head}", "leave it out")
         if self.overwrite and self.resume:
             raise InputError("--overwrite starts from scratch and --resume continues", "use one of them")
+
+    def _check_auto(self) -> None:
+        for given, name in (
+            (self.cache, "--cache"),
+            (self.rate is not None, "--lr"),
+            (self.freeze_caption_projection, "--freeze-caption-projection"),
+        ):
+            if given:
+                raise InputError(f"{name} has no effect with --head auto", "leave it out, or add --head bimors")
+        unknown = [name for name in self.views if name not in VIEWS]
+        if unknown:
+            raise InputError(f"--views {unknown[0]}: unknown view", f"use one of {', '.join(VIEWS)}")
 
     def _check_scene_labels(self) -> None:
         labels = self.polygons or self.examples

@@ -8,8 +8,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 
@@ -20,6 +21,7 @@ from bimors_cli.errors import Interrupted
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
+from bimors_cli.options.heads import AUTO
 from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
@@ -49,6 +51,11 @@ from bimors_cli.training.train import (
     init_training,
     predict_logits,
 )
+from bimors_cli.training.views.run import finetune_views
+from bimors_cli.training.views.summary import ViewsSummary
+
+# The head of labels without examples, which no closed form can answer.
+WITHOUT_EXAMPLES: Final = "bimors"
 
 log = logging.getLogger("bimors")
 
@@ -70,7 +77,7 @@ class _EncodedSplits:
 
 def finetune(
     options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: StopRequest | None = None
-) -> FinetuneSummary:
+) -> FinetuneSummary | ViewsSummary:
     """Train an adapter and write its folder.
 
     Parameters
@@ -100,6 +107,16 @@ def finetune(
     # A resumed run may have started with --overwrite, or may have been killed after its output was written.
     replace = options.overwrite or (options.resume and TrainingCheckpoint.is_unfinished(output))
     check_folder(output, marker=MANIFEST, overwrite=replace)
+    if options.head == AUTO:
+        absent = _labels_without_examples(examples)
+        if not absent:
+            return finetune_views(options, bundle, examples, output, progress, stop)
+        log.warning(
+            "no examples of %s: the head %s is trained, which answers labels by their names too",
+            ", ".join(map(repr, absent[:5])),
+            WITHOUT_EXAMPLES,
+        )
+        options = replace_fields(options, head=WITHOUT_EXAMPLES)
     split = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, split)
     checkpoint = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)
@@ -118,6 +135,11 @@ def finetune(
     finally:
         checkpoint.release()
     return FinetuneSummary.of(str(output), examples, results)
+
+
+def _labels_without_examples(examples: Examples) -> list[str]:
+    present = {example.label for example in examples.examples if example.split != TEST}
+    return [name for label, name in enumerate(examples.labels.names) if label in examples.optional - present]
 
 
 def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: FewShotSplit) -> Mapping[str, Any]:

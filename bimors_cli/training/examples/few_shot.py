@@ -68,10 +68,7 @@ def few_shot(examples: Examples, shots: int, seed: int, max_unreadable: float = 
     InputError
         A number is negative; a class has no examples; too many images cannot be read.
     """
-    if shots < 0:
-        raise InputError(f"--shots {shots}: must be 0 (all) or more")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: must be 0 or more")
+    _check_numbers(shots, seed)
     names = examples.labels.names
     usable = [i for i, example in enumerate(examples.examples) if example.split != TEST]
     drawn = {label: _order(examples, usable, label, seed) for label in range(len(names))}
@@ -104,6 +101,51 @@ def few_shot(examples: Examples, shots: int, seed: int, max_unreadable: float = 
         validation += checked
     reader.check()
     return FewShotSplit(tuple(train), tuple(validation), tuple(reader.skipped), short)
+
+
+def draw_for_training(examples: Examples, shots: int, seed: int) -> FewShotSplit:
+    """Draw examples of each class for a classifier that needs none for validation; nothing is read.
+
+    The order of a class is that of `few_shot`. The source's validation split is used after its training split is
+    exhausted, its test split never. With ``shots`` 0 all are drawn.
+
+    Parameters
+    ----------
+    examples : Examples
+        The source.
+    shots : int
+        Examples per class; 0 for all.
+    seed : int
+        The same seed gives the same sample on every machine. From 0.
+
+    Raises
+    ------
+    InputError
+        A number is negative; a class has no examples.
+    """
+    _check_numbers(shots, seed)
+    usable = [i for i, example in enumerate(examples.examples) if example.split != TEST]
+    train: list[int] = []
+    short: dict[str, int] = {}
+    for label, name in enumerate(examples.labels.names):
+        order = _order(examples, usable, label, seed)
+        order.sort(key=lambda row: examples.examples[row].split == VALIDATION)
+        chosen = order[: shots or None]
+        if not chosen:
+            if label in examples.optional:
+                continue
+            raise InputError(f"class {name!r} has no example to train on", "add examples of this class")
+        if len(chosen) < shots:
+            short[name] = len(chosen)
+        train += chosen
+    return FewShotSplit(tuple(train), (), (), short)
+
+
+def _check_numbers(shots: int, seed: int) -> None:
+    if shots < 0:
+        raise InputError(f"--shots {shots}: must be 0 (all) or more")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more")
 
 
 class _Reader:

@@ -1,0 +1,216 @@
+"""A run of finetune --head auto: examples, their views, the choice, the adapter."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from bimors_cli.bundle.adapter_views import AdapterViews
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP, Bundle
+from bimors_cli.errors import InputError, Interrupted
+from bimors_cli.metrics.scores import Scores, score
+from bimors_cli.options.views import IMAGE_START, SCENE_START, VIEWS
+from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
+from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
+from bimors_cli.pipeline.progress import Progress, StopRequest
+from bimors_cli.pipeline.scene_views import adapter_views, available_views, data_bands
+from bimors_cli.scene.size import ground_pixel_size
+from bimors_cli.scene.statistics import StatisticsSpec
+from bimors_cli.training.examples.base import TEST, Examples
+from bimors_cli.training.examples.few_shot import draw_for_training
+from bimors_cli.training.examples.scene_tiles import TileImages
+from bimors_cli.training.options import FinetuneOptions
+from bimors_cli.training.views.collect import Collected, collect_views, sample_statistics, tiles_of
+from bimors_cli.training.views.learn import Learned, learn
+from bimors_cli.training.views.save import save_views_adapter
+from bimors_cli.training.views.summary import ViewsSummary
+
+# With more examples the views of networks are left out unless --views asks for them: encoding them would take longer
+# than all else, and with so many examples they add nothing that the bands do not say.
+MOST_ENCODED: Final = 5000
+
+log = logging.getLogger("bimors")
+
+
+@dataclass(frozen=True)
+class ViewsRun:
+    """What a run found: the fitted views, the number of examples by class, and the scores on a test split."""
+
+    learned: Learned
+    views: AdapterViews
+    counts: dict[str, int]
+    short: dict[str, int]
+    skipped: int
+    test: Scores | None
+    seconds: dict[str, float]
+
+
+def finetune_views(
+    options: FinetuneOptions, bundle: Bundle, examples: Examples, output: Path, progress: Progress, stop: StopRequest
+) -> ViewsSummary:
+    """Learn an adapter that classifies by views, and write its folder.
+
+    Parameters
+    ----------
+    options : FinetuneOptions
+        Options of the command.
+    bundle : Bundle
+        The frozen models.
+    examples : Examples
+        All examples of the source.
+    output : Path
+        The adapter's folder.
+    progress, stop : Progress, StopRequest
+        Progress, and the request of an early end, which is noticed between the stages.
+
+    Raises
+    ------
+    InputError
+        A class has no examples; a view is not available.
+    BimorsError
+        The models cannot be loaded, or the output cannot be written.
+    """
+    clock = time.perf_counter()
+    drawn = draw_for_training(examples, options.shots, options.seed)
+    train = examples.take(drawn.train)
+    tiles = tiles_of(train)
+    names = _names(options, bundle, tiles, len(train))
+    views = _describe(names, tiles)
+    seconds: dict[str, float] = {}
+    needed = frozenset[str]().union(*(VIEWS[name].inputs for name in names))
+    unused = {CAPTION_ENCODER} if "caption" not in needed else set[str]()
+    unused |= {CLIP} if not needed - {"caption"} else set()
+    with open_caption_cache(keep=options.caption_cache) as cache:
+        models = load_models(
+            bundle, options.device, captions="caption" in needed, caption_cache=cache, unused=frozenset(unused)
+        )
+        encoder = ViewEncoder.create(models, names, examples.labels)
+        seconds["loading the model"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        progress.begin(len(train), stage="examples")
+        collected = collect_views(train, tiles, views, encoder, progress.advance)
+        usual = {} if tiles is None else sample_statistics(tiles, views, options.min_valid)
+        seconds["views"] = time.perf_counter() - clock
+        stop_requested(stop)
+        clock = time.perf_counter()
+        kept = train.take(collected.rows)
+        _check_classes(kept)
+        learned = learn(
+            collected.views,
+            kept.examples,
+            len(examples.labels),
+            _start(names),
+            usual,
+            _band_of_number(tiles, views),
+            options.seed,
+        )
+        seconds["learning"] = time.perf_counter() - clock
+        test = _test(examples, views, encoder, learned, progress)
+    chosen = learned.selection.chosen.views
+    run = ViewsRun(
+        learned,
+        _describe(chosen, tiles),
+        {name: sum(e.label == label for e in kept.examples) for label, name in enumerate(examples.labels.names)},
+        dict(drawn.short),
+        len(train) - len(kept),
+        test,
+        seconds,
+    )
+    save_views_adapter(output, bundle, examples, options, run)
+    return ViewsSummary.of(str(output), examples.labels.names, run)
+
+
+def stop_requested(stop: StopRequest) -> None:
+    """Raise Interrupted if an early end was requested: nothing was written."""
+    if stop.signal_number is not None:
+        raise Interrupted(stop.signal_number, "interrupted", "run the same command again")
+
+
+def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, count: int) -> tuple[str, ...]:
+    """Return the views to compute, in the order of `VIEWS`."""
+    available = {"image"} if tiles is None else set(available_views(tiles.scenes))
+    has_clip = bundle.part(CLIP).is_dir()
+    if not has_clip:
+        available -= {name for name in available if VIEWS[name].inputs}
+        if not available:
+            raise InputError(
+                f"the bundle {bundle.name} has no CLIP, and {'a scene with a palette' if tiles else 'an image file'} "
+                "has no bands to classify by",
+                "use another --model",
+            )
+    elif "image" in available:
+        available.add("names")
+        if bundle.part(CAPTION_ENCODER).is_dir():
+            available.add("captions")
+    if options.views:
+        missing = [name for name in options.views if name not in available]
+        if missing:
+            raise InputError(
+                f"--views {missing[0]}: not available here",
+                f"use one of {', '.join(name for name in VIEWS if name in available)}",
+            )
+        return tuple(name for name in VIEWS if name in options.views)
+    # Captions are made for each tile of a map: only who asks for them gets them.
+    available.discard("captions")
+    networks = {name for name in available if VIEWS[name].inputs}
+    if count > MOST_ENCODED and available - networks:
+        log.info("%d examples: the views of networks are left out; --views computes them", count)
+        available -= networks
+    return tuple(name for name in VIEWS if name in available)
+
+
+def _start(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the views that a choice starts from: those of bands if there are any, else of the image."""
+    wanted = SCENE_START if set(SCENE_START) & set(names) else IMAGE_START
+    return tuple(name for name in wanted if name in names) or names[:1]
+
+
+def _start(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the views that a choice starts from: those of bands if there are any, else of the image."""
+    wanted = SCENE_START if set(SCENE_START) & set(names) else IMAGE_START
+    return tuple(name for name in wanted if name in names) or names[:1]
+
+
+def _describe(names: tuple[str, ...], tiles: TileImages | None) -> AdapterViews:
+    if tiles is None:
+        return AdapterViews(names)
+    ground = ground_pixel_size(tiles.scenes[0].info)
+    return adapter_views(names, tiles.scenes, None if ground is None else (ground[0] * ground[1]) ** 0.5)
+
+
+def _band_of_number(tiles: TileImages | None, views: AdapterViews) -> tuple[str, ...]:
+    if tiles is None or not views.bands or "bands" not in views.names:
+        return ()
+    bands = data_bands(tiles.scenes[0].info)
+    ones, zeros = (1.0,) * len(bands), (0.0,) * len(bands)
+    spec = StatisticsSpec(tuple(b.index for b in bands), tuple(b.name for b in bands), ones, zeros)
+    return spec.band_of_number()
+
+
+def _check_classes(examples: Examples) -> None:
+    present = {example.label for example in examples.examples}
+    if len(present) < 2:
+        raise InputError(
+            f"{examples.name}: examples of one class only can be read", "check the files, or draw another class"
+        )
+
+
+def _test(
+    examples: Examples, views: AdapterViews, encoder: ViewEncoder, learned: Learned, progress: Progress
+) -> Scores | None:
+    rows = [row for row, example in enumerate(examples.examples) if example.split == TEST]
+    if not rows:
+        return None
+    tested = examples.take(rows)
+    progress.begin(len(tested), stage="test images")
+    chosen = AdapterViews(learned.selection.chosen.views, views.bands, views.false_colour)
+    found: Collected = collect_views(tested, tiles_of(tested), chosen, encoder, progress.advance)
+    log_p = learned.ensemble.log_probabilities(found.views)
+    target = torch.tensor([tested.examples[row].label for row in found.rows])
+    return score(torch.from_numpy(log_p).exp().float(), target, examples.labels.names)

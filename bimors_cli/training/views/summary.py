@@ -1,0 +1,117 @@
+"""The summary of finetune --head auto: what was chosen, and what each set of views would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy
+
+if TYPE_CHECKING:
+    from bimors_cli.training.views.run import ViewsRun
+
+# Sets of views shown; `adapters show` shows all.
+_SHOWN = 6
+_CARRIERS = 3
+
+
+@dataclass(frozen=True)
+class ViewsSummary:
+    """What a run found. ``output`` is the adapter's folder."""
+
+    output: str
+    labels: tuple[str, ...]
+    run: ViewsRun
+
+    @classmethod
+    def of(cls, output: str, labels: tuple[str, ...], run: ViewsRun) -> ViewsSummary:
+        """Summarize a run."""
+        return cls(output, labels, run)
+
+    def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
+        """Format the summary as lines of text."""
+        run = self.run
+        classes = sum(map(bool, run.counts.values()))
+        yield f"{sum(run.counts.values()):,} examples of {classes} classes, all of them learned from"
+        for name, count in run.short.items():
+            yield f"  {name}: only {count:,} examples, fewer than requested"
+        if run.skipped:
+            yield f"{run.skipped:,} examples could not be read"
+        figures = figures_of(run)
+        yield from table_lines(figures["candidates"][:_SHOWN], "chosen by left-out examples:")
+        yield from carrier_lines(figures["carriers"])
+        if run.learned.expected is None:
+            yield "expected accuracy: unknown; it needs two separate places (polygons) of a class"
+        else:
+            yield expected_line(run.learned.expected)
+        if run.test is not None:
+            accuracy = run.test.accuracy
+            yield f"accuracy on test ({accuracy.total:,} images): {100 * accuracy.value:.1f} %"
+        yield "time: " + ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in run.seconds.items())
+
+
+def expected_line(expected: ExpectedAccuracy) -> str:
+    """Say what accuracy to expect."""
+    return (
+        f"expected on this scene: {100 * expected.value:.0f} % right ({100 * expected.low:.0f} to "
+        f"{100 * expected.high:.0f}), from {expected.examples:,} examples in {expected.groups:,} separate places"
+    )
+
+
+def figures_of(run: ViewsRun) -> dict[str, Any]:
+    """Return the figures of a run as JSON values, for metrics.json."""
+    learned = run.learned
+    expected, chosen = learned.expected, learned.selection.chosen
+    return {
+        "expected": None
+        if expected is None
+        else {
+            "accuracy": expected.value,
+            "low": expected.low,
+            "high": expected.high,
+            "examples": expected.examples,
+            "places": expected.groups,
+        },
+        "candidates": [
+            {
+                "views": list(candidate.views),
+                "chosen": candidate == chosen,
+                "accuracy": _number(candidate.accuracy),
+                "log_loss": _number(candidate.loss),
+            }
+            for candidate in learned.selection.candidates
+        ],
+        "weights": dict(zip(chosen.views, chosen.weights, strict=True)),
+        "carriers": {
+            name: {
+                "views": {carrier.name: round(carrier.area, 4) for carrier in learned.views_of_class[label]},
+                "bands": {carrier.name: round(carrier.area, 4) for carrier in learned.bands_of_class[label]},
+            }
+            for label, name in enumerate(run.counts)
+        },
+        "seconds": dict(run.seconds),
+        **({} if run.test is None else {"test": {"views": run.test.as_json()}}),
+    }
+
+
+def table_lines(candidates: list[Mapping[str, Any]], title: str) -> Iterator[str]:
+    """Format the sets of views that were tried, with a mark at the chosen one."""
+    yield f"{title} {'right':>{max(1, 52 - len(title))}} {'log loss':>9}"
+    for candidate in candidates:
+        mark = "*" if candidate["chosen"] else " "
+        right = "-" if candidate["accuracy"] is None else f"{100 * candidate['accuracy']:.1f} %"
+        loss = "-" if candidate["log_loss"] is None else f"{candidate['log_loss']:.3f}"
+        yield f" {mark} {' + '.join(candidate['views']):50} {right:>8} {loss:>9}"
+
+
+def carrier_lines(carriers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+    """Format what carries each class: bands alone, or views, with the area under the ROC curve."""
+    for name, found in carriers.items():
+        best = list((found["bands"] or found["views"]).items())[:_CARRIERS]
+        if best:
+            yield f"   {name}: " + ", ".join(f"{what} {100 * area:.0f}" for what, area in best)
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else round(value, 6)
