@@ -82,8 +82,41 @@ def valid_mask(
     bool array [h, w]
         True for valid pixels.
     """
-    flags = [dataset.mask_flag_enums[index - 1] for index in bands.indexes]
-    valid = np.ones(data.shape[1:], np.bool_)
+    valid, values = _masks(dataset, bands, nodata, data.shape[1:], window)
+    if None not in values:
+        empty = np.ones_like(valid)
+        for band, value in zip(data, values, strict=True):
+            empty &= _equals(band, value)  # type: ignore[arg-type]  # None was excluded
+        valid &= ~empty
+    if data.dtype.kind == "f":
+        valid &= np.isfinite(data).all(axis=0)
+    return valid
+
+
+def valid_by_band(
+    dataset: DatasetReader, bands: Bands, nodata: Nodata, data: npt.NDArray[Any], window: Window
+) -> npt.NDArray[np.bool_]:
+    """Return the valid values of each band of a window that was read, bool [bands, h, w]; parameters as `valid_mask`.
+
+    Each band by itself: not masked, not its nodata value, and finite. A pixel without near infrared still has colours.
+    """
+    valid, values = _masks(dataset, bands, nodata, data.shape[1:], window)
+    found = np.repeat(valid[None], len(data), axis=0)
+    for own, band, value in zip(found, data, values, strict=True):
+        if value is not None:
+            own &= ~_equals(band, value)
+    if data.dtype.kind == "f":
+        found &= np.isfinite(data)
+    return found
+
+
+def _masks(
+    dataset: DatasetReader, bands: Bands, nodata: Nodata, shape: tuple[int, ...], window: Window
+) -> tuple[npt.NDArray[np.bool_], list[float | None]]:
+    """Return the pixels that no mask or alpha band masks, bool [h, w], and the nodata value of each band."""
+    all_flags = dataset.mask_flag_enums
+    flags = [all_flags[index - 1] for index in bands.indexes]
+    valid = np.ones(shape, np.bool_)
     alpha = _alpha(dataset, bands)
     if alpha is not None:
         valid &= dataset.read(alpha, window=window, out_shape=valid.shape) > 0
@@ -93,21 +126,16 @@ def valid_mask(
         if MaskFlags.per_dataset in flag and MaskFlags.alpha not in flag and not by_value:
             valid &= dataset.read_masks(index, window=window, out_shape=valid.shape) > 0
             break
+    values: list[float | None]
     if nodata.kind == "file":
+        nodatavals = dataset.nodatavals
         values = [
-            dataset.nodatavals[index - 1] if MaskFlags.nodata in flag else None
+            nodatavals[index - 1] if MaskFlags.nodata in flag else None
             for index, flag in zip(bands.indexes, flags, strict=True)
         ]
     else:
         values = [nodata.value if nodata.kind == "value" else None] * len(bands.indexes)
-    if None not in values:
-        empty = np.ones_like(valid)
-        for band, value in zip(data, values, strict=True):
-            empty &= _equals(band, value)  # type: ignore[arg-type]  # None was excluded
-        valid &= ~empty
-    if data.dtype.kind == "f":
-        valid &= np.isfinite(data).all(axis=0)
-    return valid
+    return valid, values
 
 
 def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:

@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import Nodata, valid_mask
+from bimors_cli.scene.mask import Nodata, valid_by_band
 
 # Of a larger window so many pixels a side are read, evenly spread: enough for its deciles.
 MOST_PIXELS: Final = 128
@@ -67,8 +67,25 @@ class StatisticsSpec:
         return len(OF_BAND) * len(self.indexes) + len(OF_PAIR) * len(self.pairs)
 
 
-def read_statistics(dataset: DatasetReader, spec: StatisticsSpec, nodata: Nodata, window: Window) -> npt.NDArray[Any]:
-    """Read the statistics of a window: float32 [len(spec)], see `tile_statistics`.
+@dataclass(frozen=True)
+class BandValues:
+    """Values of the bands of a window, float64 [B, h, w], and which of them are valid, bool [B, h, w]."""
+
+    values: npt.NDArray[np.float64]
+    valid: npt.NDArray[np.bool_]
+
+    def part(self, x: int, y: int, width: int, height: int) -> BandValues:
+        """Return the pixels of a part of the window."""
+        where = np.s_[:, y : y + height, x : x + width]
+        return BandValues(self.values[where], self.valid[where])
+
+    def statistics(self, spec: StatisticsSpec) -> npt.NDArray[np.float32]:
+        """Return float32 [len(spec)], see `tile_statistics`."""
+        return tile_statistics(self.values, self.valid, spec.pairs)
+
+
+def read_values(dataset: DatasetReader, spec: StatisticsSpec, nodata: Nodata, window: Window) -> BandValues:
+    """Read the values of a window, of a large one at most `MOST_PIXELS` a side.
 
     Raises
     ------
@@ -76,15 +93,19 @@ def read_statistics(dataset: DatasetReader, spec: StatisticsSpec, nodata: Nodata
         GDAL could not read the window.
     """
     shape = min(int(window.height), MOST_PIXELS), min(int(window.width), MOST_PIXELS)
-    dtype = np.result_type(*(dataset.dtypes[index - 1] for index in spec.indexes))
+    dtypes = dataset.dtypes
+    dtype = np.result_type(*(dtypes[index - 1] for index in spec.indexes))
     data = dataset.read(list(spec.indexes), window=window, out_shape=(len(spec.indexes), *shape), out_dtype=dtype)
-    values, valid = np.empty(data.shape, np.float64), np.empty(data.shape, np.bool_)
-    for position, index in enumerate(spec.indexes):
-        # Band by band: a pixel without near infrared still has its colours.
-        band = data[position : position + 1]
-        valid[position] = valid_mask(dataset, Bands((index,)), nodata, band, window)
-        values[position] = band[0] * np.float64(spec.scales[position]) + spec.offsets[position]
-    return tile_statistics(values, valid, spec.pairs)
+    valid = valid_by_band(dataset, Bands(spec.indexes), nodata, data, window)
+    scale, offset = (np.asarray(numbers, np.float64)[:, None, None] for numbers in (spec.scales, spec.offsets))
+    return BandValues(data * scale + offset, valid)
+
+
+def read_statistics(
+    dataset: DatasetReader, spec: StatisticsSpec, nodata: Nodata, window: Window
+) -> npt.NDArray[np.float32]:
+    """Read the statistics of a window: float32 [len(spec)]; raises as `read_values`."""
+    return read_values(dataset, spec, nodata, window).statistics(spec)
 
 
 def tile_statistics(
@@ -106,21 +127,22 @@ def tile_statistics(
     float32 array
         `OF_BAND` for each band, then `OF_PAIR` for each pair; NaN for a band without valid pixels.
     """
-    pixels = np.where(valid & np.isfinite(values), values, np.nan).reshape(len(values), -1)
-    differences = [pixels[:0]]
-    for a, b in pairs:
+    usable = valid & np.isfinite(values)
+    chosen = values if usable.all() else np.where(usable, values, np.nan)
+    pixels = chosen.astype(np.float64, copy=False).reshape(len(values), -1)
+    derived = np.empty((len(pairs), pixels.shape[1]))
+    for row, (a, b) in zip(derived, pairs, strict=True):
         total = np.abs(pixels[a]) + np.abs(pixels[b])
-        difference = np.divide(pixels[a] - pixels[b], total, out=np.zeros_like(total), where=total > 0)
-        differences.append(np.where(np.isnan(total), np.nan, difference)[None])
-    derived = np.concatenate(differences)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a band without valid pixels: NaN
+        row[:] = np.divide(pixels[a] - pixels[b], total, out=np.zeros_like(total), where=total != 0)
+    if usable.all():
         of_bands = np.column_stack((pixels.mean(axis=1), pixels.std(axis=1), _deciles(pixels)))
-        if np.isnan(of_bands).any():
-            of_bands = np.column_stack(
-                (np.nanmean(pixels, axis=1), np.nanstd(pixels, axis=1), np.nanpercentile(pixels, _DECILES, axis=1).T)
-            )
-        of_pairs = np.column_stack((np.nanmean(derived, axis=1), np.nanstd(derived, axis=1)))
+        of_pairs = np.column_stack((derived.mean(axis=1), derived.std(axis=1)))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a band without valid pixels: NaN
+            deciles = np.nanpercentile(pixels, _DECILES, axis=1).T
+            of_bands = np.column_stack((np.nanmean(pixels, axis=1), np.nanstd(pixels, axis=1), deciles))
+            of_pairs = np.column_stack((np.nanmean(derived, axis=1), np.nanstd(derived, axis=1)))
     with np.errstate(over="ignore"):
         return np.concatenate((of_bands.ravel(), of_pairs.ravel())).astype(np.float32)
 

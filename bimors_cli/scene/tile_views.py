@@ -15,7 +15,7 @@ from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, reason_of
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.read import SceneReader, fill_invalid, image_shape
-from bimors_cli.scene.statistics import StatisticsSpec, read_statistics
+from bimors_cli.scene.statistics import StatisticsSpec, read_values
 from bimors_cli.scene.stretch import Stretch
 
 # Tiles a side of the ground around a tile, the tile in the middle.
@@ -97,12 +97,7 @@ def _read(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: int) 
     found = TileViews()
     around = around_window(reader.grid, tile)
     if inputs.statistics is not None and inputs.numbers:
-        own = read_statistics(reader.dataset, inputs.statistics, reader.nodata, tile.window)
-        if BANDS in inputs.numbers:
-            found.numbers[BANDS] = own
-        if BANDS_AROUND in inputs.numbers:
-            outer = read_statistics(reader.dataset, inputs.statistics, reader.nodata, around)
-            found.numbers[BANDS_AROUND] = np.concatenate((own, outer))
+        _read_numbers(reader, tile, around, inputs.statistics, inputs.numbers, found)
     shape = image_shape(reader.grid, size_limit)
     if FALSE_COLOUR in inputs.images and inputs.false_colour is not None:
         bands, stretch = inputs.false_colour
@@ -112,6 +107,24 @@ def _read(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: int) 
         height, width = (min(CONTEXT * side, size_limit) for side in (reader.grid.tile_height, reader.grid.tile_width))
         found.images[AROUND] = _image(reader, reader.bands, reader.stretch, around, (height, width))
     return found
+
+
+def _read_numbers(
+    reader: SceneReader, tile: Tile, around: Window, spec: StatisticsSpec, names: tuple[str, ...], found: TileViews
+) -> None:
+    outer = None
+    if BANDS_AROUND in names:
+        outer = read_values(reader.dataset, spec, reader.nodata, around)
+    if outer is not None and outer.values.shape[1:] == (around.height, around.width):
+        # Not decimated: the tile is a part of what was read.
+        inner = outer.part(tile.x - int(around.col_off), tile.y - int(around.row_off), tile.width, tile.height)
+    else:
+        inner = read_values(reader.dataset, spec, reader.nodata, tile.window)
+    own = inner.statistics(spec)
+    if BANDS in names:
+        found.numbers[BANDS] = own
+    if outer is not None:
+        found.numbers[BANDS_AROUND] = np.concatenate((own, outer.statistics(spec)))
 
 
 def around_window(grid: Grid, tile: Tile) -> Window:

@@ -171,12 +171,6 @@ def _start(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in wanted if name in names) or names[:1]
 
 
-def _start(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the views that a choice starts from: those of bands if there are any, else of the image."""
-    wanted = SCENE_START if set(SCENE_START) & set(names) else IMAGE_START
-    return tuple(name for name in wanted if name in names) or names[:1]
-
-
 def _describe(names: tuple[str, ...], tiles: TileImages | None) -> AdapterViews:
     if tiles is None:
         return AdapterViews(names)
