@@ -53,9 +53,13 @@ def read_metrics(adapter: Adapter) -> Mapping[str, Any]:
 
 
 def accuracies(adapter: Adapter) -> dict[str, float]:
-    """Return the accuracy of the trained head, 0..1, for ``validation`` and ``test`` where it was measured."""
+    """Return the accuracy of the trained head, 0..1, where it was measured: on ``validation`` and ``test`` images, and
+    ``expected`` from left-out examples.
+    """
     metrics = read_metrics(adapter)
     found = {}
+    if metrics.get("expected"):
+        found["expected"] = float(metrics["expected"]["accuracy"])
     for split in ("validation", "test"):
         accuracy = metrics.get(split, {}).get(adapter.head, {}).get("accuracy", {}).get("value")
         if accuracy is not None:

@@ -58,7 +58,7 @@ def list_(
 
 @app.command(epilog="Example: bimors adapters show coast")
 def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Show head, labels, training and accuracy of an adapter."""
+    """Show head, labels, training and accuracy of an adapter, and the views that were tried."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.adapter import read_adapter
     from bimors_cli.bundle.adapter_listing import accuracies, read_metrics
@@ -79,10 +79,22 @@ def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbos
         return
     lines = {key: value for key, value in facts.items() if key not in ("labels", "training")}
     lines |= {"labels": ", ".join(adapter.labels), **adapter.training}
-    lines |= {f"accuracy on {part}": f"{100 * score:.1f} %" for part, score in accuracies(adapter).items()}
+    # The training of an adapter of views tells the expected accuracy with its interval.
+    measured = {part: score for part, score in accuracies(adapter).items() if part != "expected"}
+    lines |= {f"accuracy on {part}": f"{100 * score:.1f} %" for part, score in measured.items()}
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name.replace('_', ' '):{width}}  {value}")
+    metrics = read_metrics(adapter)
+    if "candidates" in metrics:
+        from bimors_cli.bundle.views_table import carrier_lines, table_lines
+
+        print()
+        for line in table_lines(metrics["candidates"], "views"):
+            print(line)
+        print("\nwhat separates a class from the others (area under the ROC curve, 50 is chance)")
+        for line in carrier_lines(metrics["carriers"]):
+            print(line)
 
 
 @app.command(epilog="Example: bimors adapters diff coast inland")

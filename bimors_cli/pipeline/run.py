@@ -12,6 +12,7 @@ from bimors_cli.errors import Interrupted
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.formats import STDOUT
 from bimors_cli.output.sequence import write_sequence
+from bimors_cli.pipeline.band_shift import band_shift_warnings
 from bimors_cli.pipeline.checkpoint.store import TileStore
 from bimors_cli.pipeline.checkpoint.unfinished import merge_command
 from bimors_cli.pipeline.classify import Classification
@@ -63,6 +64,8 @@ def run(
     clock = time.perf_counter()
     plan = make_plan(options)
     warn_of_domain(plan)
+    for warning in band_shift_warnings(plan):
+        log.warning("%s", warning)
     job = Classification.from_plan(plan, command)
     job.summary.seconds["plan"] = time.perf_counter() - clock
     run_job(job, progress, stop)

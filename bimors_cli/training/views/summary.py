@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from bimors_cli.bundle.views_table import carrier_lines, table_lines
 from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy
 
 if TYPE_CHECKING:
     from bimors_cli.training.views.run import ViewsRun
 
 # Sets of views shown; `adapters show` shows all.
-_SHOWN = 6
-_CARRIERS = 3
+_SHOWN: Final = 6
 
 
 @dataclass(frozen=True)
@@ -93,24 +93,6 @@ def figures_of(run: ViewsRun) -> dict[str, Any]:
         "seconds": dict(run.seconds),
         **({} if run.test is None else {"test": {"views": run.test.as_json()}}),
     }
-
-
-def table_lines(candidates: list[Mapping[str, Any]], title: str) -> Iterator[str]:
-    """Format the sets of views that were tried, with a mark at the chosen one."""
-    yield f"{title} {'right':>{max(1, 52 - len(title))}} {'log loss':>9}"
-    for candidate in candidates:
-        mark = "*" if candidate["chosen"] else " "
-        right = "-" if candidate["accuracy"] is None else f"{100 * candidate['accuracy']:.1f} %"
-        loss = "-" if candidate["log_loss"] is None else f"{candidate['log_loss']:.3f}"
-        yield f" {mark} {' + '.join(candidate['views']):50} {right:>8} {loss:>9}"
-
-
-def carrier_lines(carriers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
-    """Format what carries each class: bands alone, or views, with the area under the ROC curve."""
-    for name, found in carriers.items():
-        best = list((found["bands"] or found["views"]).items())[:_CARRIERS]
-        if best:
-            yield f"   {name}: " + ", ".join(f"{what} {100 * area:.0f}" for what, area in best)
 
 
 def _number(value: float) -> float | None:
