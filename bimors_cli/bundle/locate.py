@@ -8,6 +8,8 @@ from pathlib import Path
 from bimors_cli.errors import BundleError, InputError
 
 EMBEDDED = "mini"
+# A bundle without any network, for adapters that classify by the bands of a scene.
+BANDS = "bands"
 
 
 def embedded_bundle() -> Path:
@@ -26,7 +28,7 @@ def embedded_bundle() -> Path:
 
 
 def find_bundle(name: str) -> Path:
-    """Return the folder of the bundle that ``--model`` names: ``mini``, a fetched bundle's name, or a folder.
+    """Return the folder of the bundle that ``--model`` names: ``mini``, ``bands``, one that was fetched, or a folder.
 
     A bundle's name takes precedence over a folder of that name in the current folder; write that as ``./NAME``.
 
@@ -37,6 +39,8 @@ def find_bundle(name: str) -> Path:
     """
     if name == EMBEDDED:
         return embedded_bundle()
+    if name == BANDS:
+        return Path(str(files("bimors_cli.bundle"))) / BANDS
     # Imported here because the embedded bundle needs neither.
     from bimors_cli.bundle.catalog import entries
     from bimors_cli.bundle.store import installed

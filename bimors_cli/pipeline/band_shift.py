@@ -18,8 +18,8 @@ from bimors_cli.scene.statistics import OF_BAND
 from bimors_cli.scene.tile_views import BANDS, BANDS_AROUND
 
 # The median of a band's tile means may differ by so many standard deviations. Measured with tiles of 16 to 64 pixels:
-# naip_2014 against naip_2018, one place, 1.2; halves of one scene against all of it up to 0.7 (naip_2014), 0.8 (zion) and
-# 1.6 (Rondonia, forest on one side).
+# naip_2014 against naip_2018, one place, 1.2; halves of one scene against all of it up to 0.7 (naip_2014), 0.8 (zion)
+# and 1.6 (Rondonia, forest on one side).
 MOST: Final = 1.0
 # Tiles of a scene, evenly spread, that are read; and most pixels of them.
 _TILES: Final = 128
@@ -51,7 +51,7 @@ def band_shift_warnings(plan: Plan) -> tuple[str, ...]:
         if moved:
             found.append(
                 f"{scene.info.name}: its bands differ from those of the scenes that the adapter {adapter.name} learned "
-                f"from ({', '.join(moved)} standard deviations): expect wrong labels; finetune on examples of this scene"
+                f"from ({', '.join(moved)} standard deviations): expect wrong labels; finetune on examples of it"
             )
     return tuple(found)
 

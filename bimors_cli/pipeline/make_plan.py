@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import ADAPTER, Bundle, open_bundle
+from bimors_cli.bundle.manifest import ADAPTER, CLIP, Bundle, open_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.options.captions import caption_mode
 from bimors_cli.options.classify import ClassifyOptions
@@ -63,6 +63,8 @@ def make_plan(options: ClassifyOptions) -> Plan:
     cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
     base = _inference_plan(options, tuple(chosen), output, form)
+    if options.head == "zero-shot":
+        check_has_clip(base.bundle)
     adapter = None if options.head == "zero-shot" else _adapter(options.adapter, base.bundle)
     if options.templates and adapter is not None:
         raise InputError(
@@ -178,8 +180,18 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
         return open_adapter(Path(folder), bundle)
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
+    check_has_clip(bundle)
     log.warning("%s has no adapter: the zero-shot head is used", bundle.name)
     return None
+
+
+def check_has_clip(bundle: Bundle) -> None:
+    """Refuse a bundle without CLIP where labels are found by their names. Raises InputError."""
+    if not bundle.part(CLIP).is_dir() and not any(entry.path.startswith(f"{CLIP}/") for entry in bundle.files):
+        raise InputError(
+            f"the bundle {bundle.name} has no CLIP, which finds labels by their names",
+            f"learn from examples: bimors finetune --model {bundle.name}, and give the adapter with --adapter",
+        )
 
 
 def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnyScene]:
