@@ -57,5 +57,5 @@ class AdapterViews:
             None if pixel is None else float(pixel),
         )
         if not found.names or not all(0 <= position < len(found.bands) for position in found.false_colour):
-            raise ValueError("views: no names, or false colours that are no bands")
+            raise ValueError("views: no names, or false colours of other bands")
         return found

@@ -108,6 +108,8 @@ def finetune(
     replace = options.overwrite or (options.resume and TrainingCheckpoint.is_unfinished(output))
     check_folder(output, marker=MANIFEST, overwrite=replace)
     if options.head == AUTO:
+        if options.epochs != FinetuneOptions.epochs:
+            log.warning("--epochs has no effect with --head auto")
         absent = _labels_without_examples(examples)
         if not absent:
             return finetune_views(options, bundle, examples, output, progress, stop)

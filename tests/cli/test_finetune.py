@@ -64,27 +64,53 @@ def polygons(tmp_path: Path) -> Path:
 
 
 def test_stdout_holds_the_path_alone(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    result = bimors("finetune", data, "--shots", 3, "--epochs", 2, "--model", tiny_bundle.folder, cwd=tmp_path)
+    how = ("--shots", 3, "--head", "bimors", "--model", tiny_bundle.folder)
+    result = bimors("finetune", data, *how, "--epochs", 2, cwd=tmp_path)
     assert (result.exit_code, result.stdout) == (0, "adapters/data\n"), result.stderr
     assert "epoch 2 of 2" in result.stderr and "6 examples of 2 classes" in result.stderr
     assert (tmp_path / "adapters" / "data" / MANIFEST).is_file()
-    quiet = bimors(
-        "finetune", data, "--shots", 3, "--epochs", 1, "--model", tiny_bundle.folder, "-q", "--overwrite", cwd=tmp_path
-    )
+    quiet = bimors("finetune", data, *how, "--epochs", 1, "-q", "--overwrite", cwd=tmp_path)
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "adapters/data\n", "")
 
 
 def test_polygons_on_a_scene(scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     how = ("--tile-size", 16, "--model", tiny_bundle.folder)
-    result = bimors(
-        "finetune", scene, "--polygons", polygons, "--field", "class", "-o", "coast", "--epochs", 1, *how, cwd=tmp_path
-    )
+    examples = ("--polygons", polygons, "--field", "class", "-o", "coast")
+    result = bimors("finetune", scene, *examples, "--head", "bimors", "--epochs", 1, *how, cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     manifest = json.loads((tmp_path / "coast" / MANIFEST).read_text())
     assert manifest["labels"] == ["beach", "forest"]
     (tmp_path / "labels.txt").write_text("beach\nharbour\n")
     result = bimors("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, cwd=tmp_path)
     assert result.exit_code == 0 and "harbour" in result.stderr  # new to the adapter
+
+
+def test_an_adapter_of_views(scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    how = ("--tile-size", 16, "--model", tiny_bundle.folder)
+    examples = ("--polygons", polygons, "--field", "class", "-o", "coast")
+    result = bimors("finetune", scene, *examples, *how, cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "coast\n"), result.stderr
+    assert (
+        "expected on this scene" in result.stderr
+        and "too optimistic" in result.stderr
+        and "* bands + bands-around" in result.stderr
+    )
+    shown = bimors("adapters", "show", "coast", cwd=tmp_path)
+    assert "expected accuracy" in shown.stdout and "bands-around" in shown.stdout and "beach: " in shown.stdout
+    metrics = json.loads(bimors("adapters", "show", "coast", "--json", cwd=tmp_path).stdout)["metrics"]
+    assert {"expected", "candidates", "carriers"} <= set(metrics)
+    assert "expected" in bimors("adapters", "list", ".", cwd=tmp_path).stdout
+    (tmp_path / "labels.txt").write_text("beach\nforest\n")
+    result = bimors("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, cwd=tmp_path)
+    assert result.exit_code == 0 and "does not use them" in result.stderr, result.stderr
+    (tmp_path / "labels.txt").write_text("beach\nharbour\n")
+    result = bimors("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, "--overwrite", cwd=tmp_path)
+    assert result.exit_code == 2 and "not 'harbour'" in result.stderr and "--head bimors" in result.stderr
+
+
+def test_epochs_have_no_effect_on_views(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    result = bimors("finetune", data, "--epochs", 3, "--model", tiny_bundle.folder, cwd=tmp_path)
+    assert result.exit_code == 0 and "--epochs has no effect with --head auto" in result.stderr
 
 
 def test_label_raster_on_a_scene(make_raster: Any, scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -202,7 +228,7 @@ def test_bad_input_is_one_line_and_exit_2(scene: Path, polygons: Path, tiny_bund
 
 
 def test_a_killed_run_goes_on(data: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks) -> None:
-    args = ["finetune", str(data), "--shots", "4", "--model", str(tiny_bundle.folder)]
+    args = ["finetune", str(data), "--head", "bimors", "--shots", "4", "--model", str(tiny_bundle.folder)]
     second = Fault("bimors_cli.training.checkpoint:TrainingCheckpoint.save", nth=2, act="wait")
     run = forks.start([*args, "--epochs", "5", "-o", "coast"], tmp_path, faults=[second])
     run.when((tmp_path / "coast.training" / "checkpoint.safetensors").exists).send(signal.SIGTERM)

@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(data: Path, bundle: Bundle, output: Path, **other: object) -> FinetuneOptions:
-    chosen = {"shots": 4, "epochs": 3, "model": str(bundle.folder), "output": str(output), **other}
+    chosen = {"head": "bimors", "shots": 4, "epochs": 3, "model": str(bundle.folder), "output": str(output), **other}
     return FinetuneOptions(sources=(str(data),), **chosen)  # type: ignore[arg-type]
 
 
@@ -182,7 +182,7 @@ def test_test_pictures_are_measured_and_unreadable_ones_left_out(
 ) -> None:
     folder = next(parts)
     (folder / "test" / "beach" / "beach_0.png").write_bytes(b"no picture")
-    summary = finetune(folder, tmp_path / "coast", shots=3, epochs=2, model=str(tiny_bundle.folder))
+    summary = finetune(folder, tmp_path / "coast", head="bimors", shots=3, epochs=2, model=str(tiny_bundle.folder))
     assert summary.scores["test"]["bimors"].accuracy.total == 9
     assert "Accuracy on test (9 images)" in (tmp_path / "coast" / "README.md").read_text()
 
@@ -191,7 +191,7 @@ def test_a_single_example_leaves_the_confidence_uncalibrated(
     tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = draw_pictures(tmp_path / "few", {"beach": 220, "forest": 60}, count=1)
-    summary = finetune(folder, tmp_path / "coast", shots=1, epochs=1, model=str(tiny_bundle.folder))
+    summary = finetune(folder, tmp_path / "coast", head="bimors", shots=1, epochs=1, model=str(tiny_bundle.folder))
     assert summary.validation == 0 and "not calibrated" in caplog.text
     assert open_adapter(tmp_path / "coast", tiny_bundle).temperature == tiny_bundle.zero_shot_temperature
 
@@ -202,7 +202,11 @@ def test_a_single_example_leaves_the_confidence_uncalibrated(
         ({"head": "maple"}, "--head maple"),
         ({"shots": -1}, "--shots -1"),
         ({"epochs": 0}, "--epochs 0"),
-        ({"rate": 0.0}, "--lr 0"),
+        ({"head": "bimors", "rate": 0.0}, "--lr 0"),
+        ({"rate": 0.1}, "--lr has no effect with --head auto"),
+        ({"cache": True}, "--cache has no effect with --head auto"),
+        ({"views": ("colour",)}, "--views colour"),
+        ({"head": "linear", "views": ("image",)}, "--views has no effect with --head linear"),
         ({"polygons": "a.gpkg"}, "--polygons needs --field"),
         ({"field": "class"}, "--field needs --polygons"),
         ({"head": "coop", "freeze_caption_projection": True}, "no effect with --head coop"),

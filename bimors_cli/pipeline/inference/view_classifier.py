@@ -143,7 +143,8 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
         raise LabelsError(
             f"{labels.source}: the adapter {adapter.name} classifies only into labels that it was trained on, "
             f"not {shown}",
-            f"its labels are {', '.join(adapter.labels[:20])}",
+            "remove these labels, or train with --head bimors, which finds labels by their names too; its own are "
+            + ", ".join(adapter.labels[:20]),
         )
     try:
         ensemble, unlikeness = read_ensemble(load_file(adapter.weights))

@@ -10,10 +10,10 @@ import numpy as np
 from bimors_cli.fewshot.ensemble import Ensemble, Selection, select_views
 from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy, expected_accuracy
 from bimors_cli.fewshot.folds import Folds, leave_groups_out
-from bimors_cli.fewshot.probabilities import class_weights
+from bimors_cli.fewshot.probabilities import Labels, class_weights
 from bimors_cli.fewshot.scaling import Scaling
 from bimors_cli.fewshot.unlikeness import Unlikeness
-from bimors_cli.fewshot.view_classifier import FittedView, fit_view
+from bimors_cli.fewshot.view_classifier import ENOUGH, FittedView, fit_view
 from bimors_cli.options.views import INPUT_PRICES, VIEWS
 from bimors_cli.training.examples.base import Example
 from bimors_cli.training.views.carriers import Carrier, band_carriers, view_carriers
@@ -38,6 +38,9 @@ class Learned:
         By class what carries it, best first.
     folds : Folds
         What was left out together.
+    together : bool
+        Examples that were drawn together were left out separately, as nearly all classes were drawn in one place: the
+        figures are too optimistic.
     """
 
     ensemble: Ensemble
@@ -47,6 +50,7 @@ class Learned:
     views_of_class: list[list[Carrier]]
     bands_of_class: list[list[Carrier]]
     folds: Folds
+    together: bool
 
 
 def learn(
@@ -79,8 +83,7 @@ def learn(
     """
     labels = np.array([example.label for example in examples], np.intp)
     weights = class_weights(labels, np.array([example.weight for example in examples], np.float64), classes)
-    groups = [example.group or f"\0{row}" for row, example in enumerate(examples)]
-    folds = leave_groups_out(groups, labels, seed)
+    groups, folds, together = _leave_out(examples, labels, seed)
     fitted: dict[str, FittedView] = {}
     for name, values in views.items():
         scaling = Scaling.of(usual[name].astype(np.float64)) if name in usual else None
@@ -109,4 +112,24 @@ def learn(
         view_carriers({name: view.left_out for name, view in fitted.items()}, labels, folds, classes),
         bands,
         folds,
+        together,
     )
+
+
+def _leave_out(examples: Sequence[Example], labels: Labels, seed: int) -> tuple[list[str], Folds, bool]:
+    """Return the groups of examples, the folds, and whether they divide what was drawn together.
+
+    Groups are what was drawn together (polygons); if the classes have only one of them each, blocks of neighbouring
+    tiles; if they have only one of these, single examples.
+    """
+    alone = [f"\0{row}" for row in range(len(examples))]
+    drawn = [example.group or own for example, own in zip(examples, alone, strict=True)]
+    blocks = [example.spatial_block or own for example, own in zip(examples, alone, strict=True)]
+    folds = leave_groups_out(drawn, labels, seed)
+    if int(folds.answered.sum()) >= ENOUGH:
+        return drawn, folds, False
+    for groups in (blocks, alone):
+        finer = leave_groups_out(groups, labels, seed)
+        if int(finer.answered.sum()) >= ENOUGH:
+            return groups, finer, True
+    return drawn, folds, False

@@ -43,6 +43,8 @@ def save_views_adapter(
     }
     if learned.expected is not None:
         description["expected accuracy"] = expected_line(learned.expected).removeprefix("expected on this scene: ")
+        if learned.together:
+            description["expected accuracy"] += "; too optimistic, as classes were drawn in one place each"
     if run.short:
         description["fewer examples than asked"] = ", ".join(f"{name} {n}" for name, n in sorted(run.short.items()))
     figures = figures_of(run)

@@ -45,6 +45,8 @@ class ViewsSummary:
             yield "expected accuracy: unknown; it needs two separate places (polygons) of a class"
         else:
             yield expected_line(run.learned.expected)
+        if run.learned.together:
+            yield "  too optimistic: the classes were drawn in one place each; draw each of them in several"
         if run.test is not None:
             accuracy = run.test.accuracy
             yield f"accuracy on test ({accuracy.total:,} images): {100 * accuracy.value:.1f} %"
@@ -72,6 +74,7 @@ def figures_of(run: ViewsRun) -> dict[str, Any]:
             "high": expected.high,
             "examples": expected.examples,
             "places": expected.groups,
+            "too_optimistic": learned.together,
         },
         "candidates": [
             {
