@@ -50,7 +50,10 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     count = min(len(names), MAX_FOLDS)
     # Groups that share a main class are dealt to different folds, so that no fold takes all of a class.
-    largest = np.array([np.bincount(labels[index == group]).argmax() for group in range(len(names))])
+    pairs, counts = np.unique(np.column_stack((index, labels)), axis=0, return_counts=True)
+    by_count = np.lexsort((-pairs[:, 1], counts, pairs[:, 0]))  # the last of a group is its most common label
+    largest = np.empty(len(names), np.intp)
+    largest[pairs[by_count, 0]] = pairs[by_count, 1]
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(largest[order], kind="stable")]
     fold_of_group = np.empty(len(names), np.intp)
