@@ -66,7 +66,8 @@ class Gda:
         projection = width * solved
         bias = -0.5 * np.einsum("kd,dk->k", means, projection)
         bias[np.bincount(labels, minlength=classes) == 0] = _NEVER
-        return cls(projection, bias)
+        # As it is read from a file: another order in memory has other rounding errors.
+        return cls(np.ascontiguousarray(projection), bias)
 
     def scores(self, values: Array) -> Array:
         """Return scores [n, K] of values [n, d]; a class without examples has a lower one than all others."""
