@@ -15,7 +15,8 @@ from bimors_cli.fewshot.probabilities import Array, Labels
 LEVEL: Final = 0.95
 # The variance between few groups is itself uncertain, and 0 where all answers are correct. It is averaged with that of
 # groups whose examples are all alike, which counts as so many groups. In 1,000 draws of 10 to 60 groups of 1 to 5
-# examples (accuracy 0.6 to 0.95, correlation 0 to 0.7) intervals hold the accuracy in 92 to 99 %, without it 88 to 98 %.
+# examples (accuracy 0.6 to 0.95, correlation 0 to 0.7) intervals hold the accuracy in 92 to 99 %, without it in 88
+# to 98 %.
 _ALIKE: Final = 3
 
 

@@ -46,8 +46,8 @@ class Unlikeness:
         """Return conformal p-values [n]: for a tile like the examples P(p <= a) <= a, whatever its distribution.
 
         The tile is of a group of its own, and groups are exchangeable, examples are not: (1 + sum over groups of the
-        fraction with at least the tile's variance) / (1 + number of groups). Lee, Barber and Willett, "Distribution-free
-        inference with hierarchical data", 2023, arXiv 2306.06342.
+        fraction with at least the tile's variance) / (1 + number of groups). Lee, Barber and Willett,
+        "Distribution-free inference with hierarchical data", 2023, arXiv 2306.06342.
         """
         total = np.append(np.cumsum(self._shares[::-1])[::-1], 0.0)
         at_least = total[np.searchsorted(self.scores, variances, side="left")]
