@@ -115,14 +115,20 @@ def tile_statistics(
     derived = np.concatenate(differences)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a band without valid pixels: NaN
-        of_bands = np.column_stack((pixels.mean(axis=1), pixels.std(axis=1), _deciles(pixels)))
+        of_bands = np.column_stack((pixels.mean(axis=1), _deviation(pixels), _deciles(pixels)))
         if np.isnan(of_bands).any():
             of_bands = np.column_stack(
-                (np.nanmean(pixels, axis=1), np.nanstd(pixels, axis=1), np.nanpercentile(pixels, _DECILES, axis=1).T)
+                (np.nanmean(pixels, axis=1), _deviation(pixels), np.nanpercentile(pixels, _DECILES, axis=1).T)
             )
-        of_pairs = np.column_stack((np.nanmean(derived, axis=1), np.nanstd(derived, axis=1)))
+        of_pairs = np.column_stack((np.nanmean(derived, axis=1), _deviation(derived)))
     with np.errstate(over="ignore"):
         return np.concatenate((of_bands.ravel(), of_pairs.ravel())).astype(np.float32)
+
+
+def _deviation(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Standard deviations [B] of pixels [B, n]: of equal ones 0, not a rounding error that scaling would enlarge."""
+    equal = np.nanmin(pixels, axis=1, initial=np.inf) == np.nanmax(pixels, axis=1, initial=-np.inf)
+    return np.where(equal, 0.0, np.nanstd(pixels, axis=1))
 
 
 def _deciles(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
