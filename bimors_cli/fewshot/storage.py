@@ -35,8 +35,10 @@ def ensemble_arrays(ensemble: Ensemble, unlikeness: Mapping[str, Unlikeness]) ->
     return found
 
 
-def read_ensemble(arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Ensemble, dict[str, Unlikeness]]:
-    """Make an ensemble of the arrays of `ensemble_arrays`.
+def read_ensemble(
+    arrays: Mapping[str, npt.NDArray[np.float64]], classes: int | None = None
+) -> tuple[Ensemble, dict[str, Unlikeness]]:
+    """Make an ensemble of the arrays of `ensemble_arrays`, for so many classes if that is known.
 
     Raises
     ------
@@ -49,7 +51,8 @@ def read_ensemble(arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Ensemb
     if not names:
         raise KeyError("no views")
     views = {name: _read_view(_parts(arrays, f"{name}.")) for name in names}
-    if len({width for view in views.values() for width in _classes(view)}) > 1:
+    counts = {count for view in views.values() for count in _classes(view)}
+    if len(counts) > 1 or (classes is not None and counts - {classes}):
         raise ValueError("the classifiers have different numbers of classes")
     unlike = {}
     for name in names:

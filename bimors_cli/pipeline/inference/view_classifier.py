@@ -146,9 +146,11 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
             f"its labels are {', '.join(adapter.labels[:20])}",
         )
     try:
-        ensemble, unlikeness = read_ensemble(load_file(adapter.weights))
+        ensemble, unlikeness = read_ensemble(load_file(adapter.weights), len(adapter.labels))
     except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(f"{adapter.weights}: damaged: {error}") from error
     views = tuple(ensemble.views)
+    if adapter.views is None or not set(views) <= set(adapter.views.names):
+        raise BundleError(f"{adapter.weights}: damaged: other views than those of the manifest")
     encoder = ViewEncoder.create(models, views, Labels.literal(adapter.labels))
     return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))
