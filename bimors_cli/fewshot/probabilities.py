@@ -39,7 +39,7 @@ def class_weights(labels: Labels, weights: Array, classes: int) -> Array:
 
 
 def loss_per_example(log_p: Array, labels: Labels) -> Array:
-    """Return the log loss of each example, [n], with the share of `PSEUDO_EXAMPLES` that are unknown."""
+    """Return the log loss of each example, [n], with the part of `PSEUDO_EXAMPLES` that are unknown."""
     unknown = PSEUDO_EXAMPLES / (len(labels) + PSEUDO_EXAMPLES)
     own = log_p[np.arange(len(labels)), labels]
     return np.asarray(-(1 - unknown) * own - unknown * log_p.mean(axis=1), np.float64)

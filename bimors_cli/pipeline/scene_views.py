@@ -19,7 +19,7 @@ _IMAGES = (IMAGE, FALSE_COLOUR, AROUND)
 
 
 def data_bands(info: SceneInfo) -> tuple[BandIdentity, ...]:
-    """Return the bands of a scene that hold data; empty for one with a palette, whose values are no measurements."""
+    """Return the bands of a scene that hold data; empty for one with a palette, whose values are indices."""
     if info.is_palette:
         return ()
     names = info.band_names or (None,) * info.count
