@@ -27,11 +27,14 @@ class Unlikeness:
         Median squared distance of two of them.
     scores : float64 array [n]
         What each example has when its fold is left out, ascending.
+    shares : float64 array [n], optional
+        1 / number of examples in the group, for each of ``scores``; 1 by default: each example is a group.
     """
 
     centres: Array
     bandwidth: float
     scores: Array
+    shares: Array | None = None
 
     def of(self, values: Array) -> Array:
         """Return the variance of values [n, d]: [n], 0 to 1."""
@@ -42,16 +45,26 @@ class Unlikeness:
     def p_values(self, variances: Array) -> Array:
         """Return conformal p-values [n]: for a tile like the examples P(p <= a) <= a, whatever its distribution.
 
-        (1 + number of examples with at least its variance) / (1 + number of examples); Vovk et al., "Algorithmic
-        Learning in a Random World", 2005.
+        The tile is of a group of its own, and groups are exchangeable, examples are not: (1 + sum over groups of the
+        fraction with at least the tile's variance) / (1 + number of groups). Lee, Barber and Willett,
+        "Distribution-free inference with hierarchical data", 2023, arXiv 2306.06342.
         """
-        at_least = len(self.scores) - np.searchsorted(self.scores, variances, side="left")
-        return np.asarray((1 + at_least) / (1 + len(self.scores)), np.float64)
+        total = np.append(np.cumsum(self._shares[::-1])[::-1], 0.0)
+        at_least = total[np.searchsorted(self.scores, variances, side="left")]
+        return np.asarray((1 + at_least) / (1 + self._groups), np.float64)
 
     @property
     def least_rate(self) -> float:
         """The lowest rate of false alarms at which any tile can be found unlike the examples."""
-        return 1 / (1 + len(self.scores))
+        return 1 / (1 + self._groups)
+
+    @property
+    def _shares(self) -> Array:
+        return np.ones(len(self.scores)) if self.shares is None else self.shares
+
+    @property
+    def _groups(self) -> int:
+        return round(float(self._shares.sum()))
 
     @classmethod
     def fit(cls, values: Array, labels: Labels, folds: Folds, seed: int = 0) -> Unlikeness:
@@ -67,9 +80,13 @@ class Unlikeness:
             if not kept.any():
                 scores[left_out] = 1.0
                 continue
-            inverse = found._inverse(kept)
-            scores[left_out] = found._variance(values[left_out], centres[kept], inverse)
-        return cls(centres, found.bandwidth, np.sort(scores))
+            inverse, own = found._inverse(kept), np.flatnonzero(left_out)
+            for rows in batches(len(own)):
+                scores[own[rows]] = found._variance(values[own[rows]], centres[kept], inverse)
+        order, shares = np.argsort(scores, kind="stable"), np.ones(len(values))
+        if folds.group_of is not None:
+            shares = 1 / np.bincount(folds.group_of)[folds.group_of]
+        return cls(centres, found.bandwidth, scores[order], shares[order])
 
     def _inverse(self, kept: Mask) -> Array:
         some = self.centres[kept]

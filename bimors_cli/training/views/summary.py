@@ -39,7 +39,8 @@ class ViewsSummary:
         if run.skipped:
             yield f"{run.skipped:,} examples could not be read"
         figures = figures_of(run)
-        yield from table_lines(figures["candidates"][:_SHOWN], "chosen by left-out examples:")
+        shown = [c for rank, c in enumerate(figures["candidates"]) if rank < _SHOWN or c["chosen"]]
+        yield from table_lines(shown, "chosen by left-out examples:")
         yield from carrier_lines(figures["carriers"])
         if run.learned.expected is None:
             yield "expected accuracy: unknown; it needs two separate places (polygons) of a class"
