@@ -24,6 +24,16 @@ class ViewsSummary:
     labels: tuple[str, ...]
     run: ViewsRun
 
+    @property
+    def expected(self) -> ExpectedAccuracy | None:
+        """The accuracy to expect; None where no example can be left out."""
+        return self.run.learned.expected
+
+    @property
+    def examples(self) -> Mapping[str, int]:
+        """Number of examples by label."""
+        return self.run.counts
+
     @classmethod
     def of(cls, output: str, labels: tuple[str, ...], run: ViewsRun) -> ViewsSummary:
         """Summarize a run."""
