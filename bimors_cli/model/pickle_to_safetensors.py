@@ -22,9 +22,13 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 # with a learning rate schedule or a numpy score can be read.
 IGNORED_GLOBALS = (
     "builtins.dict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
     "torch.optim.adam.Adam",
     "torch.optim.adamw.AdamW",
     "torch.optim.lr_scheduler.CosineAnnealingLR",
