@@ -19,12 +19,12 @@ from rasterio.errors import CRSError
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
-from bimors_cli.scene.bands import Bands, choose_bands
+from bimors_cli.scene.bands import Bands, choose_bands, natural_colours
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
-from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.stretch import Stretch
+from bimors_cli.scene.raster import Scene, SceneInfo
+from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of
 from bimors_cli.version import __version__
 
@@ -235,7 +235,7 @@ class RecordedScene:
     bands : tuple of int
         From 1.
     stretch, nodata : Stretch, Nodata
-        How pixel values were converted to 8 bits.
+        How pixel values became images.
     size_bytes : int or None
         Size of a local file.
     aoi_sha256 : str or None
@@ -272,7 +272,7 @@ class RecordedScene:
             A value is missing or invalid.
         """
         kind, low, high = key["stretch"]
-        if kind not in ("none", "range", "percentile"):
+        if kind not in ("none", "range", "percentile", "raw"):
             raise ValueError(f"{kind!r} is not a stretch")
         nodata = str(key["nodata"])
         grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in key[name]))
@@ -290,8 +290,21 @@ class RecordedScene:
         )
 
     def bands_of(self, info: SceneInfo) -> Bands:
-        """Return the bands to read from a scene."""
-        return choose_bands(info, self.bands)
+        """Return the bands that were read from a scene."""
+        return Bands(self.bands) if self.stretch.kind == "raw" else choose_bands(info, self.bands)
+
+    def shown(self, scene: Scene) -> tuple[Bands, Stretch]:
+        """Return bands and stretch of an image for display: those of the run, or the colours of a run with more bands.
+
+        Raises
+        ------
+        ReadError
+            The pixels for the stretch cannot be read.
+        """
+        if self.stretch.kind != "raw":
+            return self.bands_of(scene.info), self.stretch
+        bands = natural_colours(scene.info)
+        return bands, compute_stretch(scene.dataset, bands, parse_stretch("auto"), self.nodata)
 
     def find(self, layer_file: Path) -> str | None:
         """Return the path of a local scene: the recorded one, or the file of that name next to the layer, or None."""

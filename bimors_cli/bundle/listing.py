@@ -68,6 +68,7 @@ def bundle_info(name: str) -> dict[str, Any]:
         "templates": list(bundle.templates),
         "image_size": bundle.image_size,
         "training_domain": None if bundle.training_domain is None else bundle.training_domain.as_json(),
+        **({} if bundle.bands is None else bundle.bands.as_json()),
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
     }

@@ -166,7 +166,7 @@ def _encode_query(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
     if unknown:
         listed = ", ".join(map(repr, unknown))
         log.warning("low reliability for this query: the model was not trained on %s", listed)
-    clip = Clip.load(bundle.part(CLIP))
+    clip = Clip.load(bundle.part(CLIP), bundle.bands)
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
     except InputError as error:
