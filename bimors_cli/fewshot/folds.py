@@ -26,12 +26,15 @@ class Folds:
     answered : bool array [n]
         Whether the class of an example still has examples when its fold is left out. Of the others no classifier could
         give the answer, and they say nothing about it.
+    group : int array [n]
+        The number of the group of each example, from 0.
     groups : int
         Number of groups.
     """
 
     masks: tuple[Mask, ...]
     answered: Mask
+    group: npt.NDArray[np.intp]
     groups: int
 
 
@@ -60,4 +63,4 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
     answered = np.ones(len(labels), np.bool_)
     for mask in masks:
         answered[mask] = np.isin(labels[mask], labels[~mask])
-    return Folds(masks, answered, len(names))
+    return Folds(masks, answered, index.astype(np.intp), len(names))

@@ -30,6 +30,7 @@ def ensemble_arrays(ensemble: Ensemble, unlikeness: Mapping[str, Unlikeness]) ->
         found[f"{name}.unlikeness.centres"] = unlike.centres
         found[f"{name}.unlikeness.bandwidth"] = np.asarray(unlike.bandwidth, np.float64)
         found[f"{name}.unlikeness.scores"] = unlike.scores
+        found[f"{name}.unlikeness.weights"] = unlike.weights
     return found
 
 
@@ -50,7 +51,7 @@ def read_ensemble(arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Ensemb
     for name in names:
         parts = _parts(arrays, f"{name}.unlikeness.")
         if parts:
-            unlike[name] = Unlikeness(parts["centres"], float(parts["bandwidth"]), parts["scores"])
+            unlike[name] = _read_unlikeness(parts)
     return Ensemble(views, {name: float(arrays[f"{name}.weight"]) for name in names}), unlike
 
 
@@ -97,6 +98,13 @@ def _read_view(parts: Mapping[str, npt.NDArray[np.float64]]) -> ViewClassifier:
     if not members:
         raise KeyError("a view without a classifier")
     return ViewClassifier(scaling, tuple(members), float(parts["temperature"]))
+
+
+def _read_unlikeness(parts: Mapping[str, npt.NDArray[np.float64]]) -> Unlikeness:
+    scores, weights = parts["scores"], parts["weights"]
+    if scores.shape != weights.shape:
+        raise ValueError("the unlikeness has arrays of different sizes")
+    return Unlikeness(parts["centres"], float(parts["bandwidth"]), scores, weights)
 
 
 def _parts(arrays: Mapping[str, npt.NDArray[np.float64]], prefix: str) -> dict[str, npt.NDArray[np.float64]]:

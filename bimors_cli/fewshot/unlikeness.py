@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -27,40 +28,51 @@ class Unlikeness:
         Median squared distance of two of them.
     scores : float64 array [n]
         What each example has when its fold is left out, ascending.
+    weights : float64 array [n]
+        Of each of these one divided by the size of its group: a group counts as one example.
     """
 
     centres: Array
     bandwidth: float
     scores: Array
+    weights: Array
 
     def of(self, values: Array) -> Array:
         """Return the variance of values [n, d]: [n], 0 to 1."""
-        inverse = self._inverse(np.ones(len(self.centres), np.bool_))
-        parts = [self._variance(values[rows], self.centres, inverse) for rows in batches(len(values))]
+        parts = [self._variance(values[rows], self.centres, self._inverse_of_all) for rows in batches(len(values))]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def p_values(self, variances: Array) -> Array:
         """Return conformal p-values [n]: for a tile like the examples P(p <= a) <= a, whatever its distribution.
 
-        (1 + number of examples with at least its variance) / (1 + number of examples); Vovk et al., "Algorithmic
-        Learning in a Random World", 2005.
+        (1 + weight of the examples with at least its variance) / (1 + number of groups). The examples of a group are
+        alike: counted one by one, a few polygons would promise more than they show. Vovk et al., "Algorithmic Learning
+        in a Random World", 2005; with groups Lee, Barber and Willett, "Distribution-free inference with hierarchical
+        data", 2023, arXiv 2306.06342.
         """
-        at_least = len(self.scores) - np.searchsorted(self.scores, variances, side="left")
-        return np.asarray((1 + at_least) / (1 + len(self.scores)), np.float64)
+        at_least = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
+        found = at_least[np.searchsorted(self.scores, variances, side="left")]
+        return np.asarray((1 + found) / (1 + self.groups), np.float64)
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of examples."""
+        return round(float(self.weights.sum()))
 
     @property
     def least_rate(self) -> float:
         """The lowest rate of false alarms at which any tile can be found unlike the examples."""
-        return 1 / (1 + len(self.scores))
+        return least_rate(self.groups)
 
     @classmethod
     def fit(cls, values: Array, labels: Labels, folds: Folds, seed: int = 0) -> Unlikeness:
         """Fit to the values [n, d] of examples; of more than `MAX_EXACT` a part are centres, all are scored."""
+        weights = 1 / np.bincount(folds.group)[folds.group]
         chosen = np.arange(len(values))
         if len(values) > MAX_EXACT:
             chosen = choose_centres(labels, MAX_EXACT, seed)
         centres = values[chosen]
-        found = cls(centres, median_distance("gaussian", centres), np.zeros(0))
+        found = cls(centres, median_distance("gaussian", centres), np.zeros(0), np.zeros(0))
         scores = np.zeros(len(values))
         for left_out in folds.masks:
             kept = ~left_out[chosen]
@@ -69,7 +81,12 @@ class Unlikeness:
                 continue
             inverse = found._inverse(kept)
             scores[left_out] = found._variance(values[left_out], centres[kept], inverse)
-        return cls(centres, found.bandwidth, np.sort(scores))
+        order = np.argsort(scores, kind="stable")
+        return cls(centres, found.bandwidth, scores[order], weights[order])
+
+    @cached_property
+    def _inverse_of_all(self) -> Array:
+        return self._inverse(np.ones(len(self.centres), np.bool_))
 
     def _inverse(self, kept: Mask) -> Array:
         some = self.centres[kept]
@@ -79,3 +96,8 @@ class Unlikeness:
     def _variance(self, values: Array, centres: Array, inverse: Array) -> Array:
         near = similarities("gaussian", values, centres, self.bandwidth)
         return np.asarray(np.clip(1 - np.einsum("nm,nm->n", near @ inverse, near), 0.0, 1.0), np.float64)
+
+
+def least_rate(groups: int) -> float:
+    """Return the lowest rate of false alarms that so many groups of examples can tell."""
+    return 1 / (1 + groups)
