@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bimors_cli.options.views import VIEWS
+
 
 @dataclass(frozen=True)
 class BandIdentity:
@@ -57,5 +59,9 @@ class AdapterViews:
             None if pixel is None else float(pixel),
         )
         if not found.names or not all(0 <= position < len(found.bands) for position in found.false_colour):
-            raise ValueError("views: no names, or false colours of other bands")
+            raise ValueError("views: no names, or false colours of bands that are missing")
+        if len(found.false_colour) != (3 if "false-colour" in found.names else 0):
+            raise ValueError("views: false colours are not of three bands")
+        if not found.bands and any(VIEWS[name].kind == "statistics" for name in found.names if name in VIEWS):
+            raise ValueError("views: statistics of no bands")
         return found

@@ -39,9 +39,10 @@ class Ensemble:
 
     def log_probabilities(self, values: Mapping[str, npt.NDArray[np.floating]]) -> Array:
         """Return log probabilities [n, K] of the values [n, d] of each view."""
+        names = sorted(self.views)  # the same sum in the same order, however they were stored
         return _weighted(
-            [self.views[name].log_probabilities(values[name]) for name in self.views],
-            [self.weights[name] for name in self.views],
+            [self.views[name].log_probabilities(values[name]) for name in names],
+            [self.weights[name] for name in names],
         )
 
 

@@ -13,6 +13,11 @@ from bimors_cli.fewshot.folds import Folds
 from bimors_cli.fewshot.probabilities import Array, Labels
 
 LEVEL: Final = 0.95
+# The variance between few groups is itself uncertain, and 0 where all answers are correct. It is averaged with that of
+# groups whose examples are all alike, which counts as so many groups. In 1,000 draws of 10 to 60 groups of 1 to 5
+# examples (accuracy 0.6 to 0.95, correlation 0 to 0.7) intervals hold the accuracy in 92 to 99 %, without it in 88
+# to 98 %.
+_ALIKE: Final = 3
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ def expected_accuracy(
     """Estimate the accuracy from log probabilities [n, K] of left-out examples.
 
     The examples of a group are alike: the variance is that between groups (the linearised ratio estimator of a cluster
-    sample). It is turned into an effective number of examples, and that into Wilson's interval (Wilson 1927) with
-    Student's t for the number of groups.
+    sample), see `_ALIKE`. It is turned into an effective number of examples, and that into Wilson's interval (Wilson
+    1927) with Student's t for the number of groups.
 
     Returns
     -------
@@ -50,13 +55,17 @@ def expected_accuracy(
         return None
     correct = (log_p[rows].argmax(axis=1) == labels[rows]).astype(np.float64)
     share = weights[rows] / weights[rows].sum()
-    mean = float((share * correct).sum())
+    # Without rounding where all are correct.
+    mean = 1.0 if correct.all() else float((share * correct).sum())
     sums = np.bincount(index, share * (correct - mean))
-    variance = float((sums**2).sum()) * count / (count - 1)
-    # Where all answers are correct, or wrong, the variance says nothing: each group counts as one example.
-    largest = 1 / float((share**2).sum())
-    effective = min(mean * (1 - mean) / variance, largest) if variance > 0 else float(count)
+    alone = mean * (1 - mean)  # the variance of one answer
+    largest, least = (1 / float((part**2).sum()) for part in (share, np.bincount(index, share)))
+    between = float((sums**2).sum()) * count / (count - 1)
+    variance = ((count - 1) * between + _ALIKE * alone / least) / (count - 1 + _ALIKE)
+    effective = min(alone / variance, largest) if alone > 0 else least
     z2 = float(t.ppf((1 + LEVEL) / 2, count - 1)) ** 2
     middle = (mean + z2 / (2 * effective)) / (1 + z2 / effective)
-    half = np.sqrt(z2 * (mean * (1 - mean) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
-    return ExpectedAccuracy(mean, float(max(middle - half, 0.0)), float(min(middle + half, 1.0)), len(rows), count)
+    half = np.sqrt(z2 * (alone / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    return ExpectedAccuracy(
+        mean, float(np.clip(middle - half, 0.0, mean)), float(np.clip(middle + half, mean, 1.0)), len(rows), count
+    )

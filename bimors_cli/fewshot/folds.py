@@ -26,16 +26,16 @@ class Folds:
     answered : bool array [n]
         Whether the class of an example still has examples when its fold is left out. Of the others no classifier could
         give the answer, and they say nothing about it.
-    group : int array [n]
-        The number of the group of each example, from 0.
     groups : int
         Number of groups.
+    group_of : int array [n], optional
+        The group of each example, from 0; None where each example is one.
     """
 
     masks: tuple[Mask, ...]
     answered: Mask
-    group: npt.NDArray[np.intp]
     groups: int
+    group_of: npt.NDArray[np.intp] | None = None
 
 
 def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: int) -> Folds:
@@ -49,11 +49,19 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
         Their labels.
     seed : int
         Draws which groups are left out together, where there are more than `MAX_FOLDS`.
+
+    Returns
+    -------
+    Folds
+        They depend on the names of the groups, not on the order of the examples.
     """
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     count = min(len(names), MAX_FOLDS)
     # Groups that share a main class are dealt to different folds, so that no fold takes all of a class.
-    largest = np.array([np.bincount(labels[index == group]).argmax() for group in range(len(names))])
+    pairs, counts = np.unique(np.column_stack((index, labels)), axis=0, return_counts=True)
+    by_count = np.lexsort((-pairs[:, 1], counts, pairs[:, 0]))  # the last of a group is its most common label
+    largest = np.empty(len(names), np.intp)
+    largest[pairs[by_count, 0]] = pairs[by_count, 1]
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(largest[order], kind="stable")]
     fold_of_group = np.empty(len(names), np.intp)
@@ -63,4 +71,4 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
     answered = np.ones(len(labels), np.bool_)
     for mask in masks:
         answered[mask] = np.isin(labels[mask], labels[~mask])
-    return Folds(masks, answered, index.astype(np.intp), len(names))
+    return Folds(masks, answered, len(names), index)

@@ -6,14 +6,17 @@ Wang et al., "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation", 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from bimors_cli.fewshot.folds import Folds
 from bimors_cli.fewshot.probabilities import Array, Labels
 
-# Score of a class without examples: never chosen, and still a number.
-_NEVER = -1e4
+# Bias that marks a class without examples; its weights are 0.
+_NEVER: Final = -1e4
+# Squared deviations below this share of the squared values are rounding errors.
+_ROUNDING: Final = 1e-24
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class Gda:
             means[label] = np.average(values[rows], axis=0, weights=weights[rows])
         centred = (values - means[labels]) * np.sqrt(weights)[:, None]
         shrinkage = float((centred**2).sum()) / max(count - 1, 1)
-        if shrinkage <= 0:  # one example a class, or equal ones: distances to the means
-            shrinkage = 1.0
+        if shrinkage <= _ROUNDING * float((values**2).sum()):  # one example a class, or equal ones: nearest mean
+            centred, shrinkage = np.zeros_like(centred), 1.0
         if count < width:
             # The Woodbury identity: an n x n system instead of d x d.
             inner = centred @ centred.T + shrinkage * np.eye(count)
@@ -63,11 +66,17 @@ class Gda:
         projection = width * solved
         bias = -0.5 * np.einsum("kd,dk->k", means, projection)
         bias[np.bincount(labels, minlength=classes) == 0] = _NEVER
-        return cls(projection, bias)
+        # As it is read from a file: another order in memory has other rounding errors.
+        return cls(np.ascontiguousarray(projection), bias)
 
     def scores(self, values: Array) -> Array:
-        """Return scores [n, K] of values [n, d]."""
-        return values @ self.weights + self.bias
+        """Return scores [n, K] of values [n, d]; a class without examples has a lower one than all others."""
+        found = values @ self.weights + self.bias
+        absent = (self.bias == _NEVER) & ~self.weights.any(axis=0)
+        if absent.any() and not absent.all():
+            lowest = found[:, ~absent].min(axis=1, keepdims=True)
+            found[:, absent] = lowest - np.maximum(1.0, 1e-9 * np.abs(lowest))
+        return found
 
     @classmethod
     def scores_left_out(cls, values: Array, labels: Labels, weights: Array, classes: int, folds: Folds) -> Array:

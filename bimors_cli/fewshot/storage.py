@@ -30,12 +30,15 @@ def ensemble_arrays(ensemble: Ensemble, unlikeness: Mapping[str, Unlikeness]) ->
         found[f"{name}.unlikeness.centres"] = unlike.centres
         found[f"{name}.unlikeness.bandwidth"] = np.asarray(unlike.bandwidth, np.float64)
         found[f"{name}.unlikeness.scores"] = unlike.scores
-        found[f"{name}.unlikeness.weights"] = unlike.weights
+        if unlike.shares is not None:
+            found[f"{name}.unlikeness.shares"] = unlike.shares
     return found
 
 
-def read_ensemble(arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Ensemble, dict[str, Unlikeness]]:
-    """Make an ensemble of the arrays of `ensemble_arrays`.
+def read_ensemble(
+    arrays: Mapping[str, npt.NDArray[np.float64]], classes: int | None = None
+) -> tuple[Ensemble, dict[str, Unlikeness]]:
+    """Make an ensemble of the arrays of `ensemble_arrays`, for so many classes if that is known.
 
     Raises
     ------
@@ -44,15 +47,23 @@ def read_ensemble(arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Ensemb
     ValueError
         The arrays of a view do not fit together.
     """
-    names = [name.removesuffix(".weight") for name in arrays if name.endswith(".weight")]
-    names.sort()
+    names = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))
+    if not names:
+        raise KeyError("no views")
     views = {name: _read_view(_parts(arrays, f"{name}.")) for name in names}
+    counts = {count for view in views.values() for count in _classes(view)}
+    if len(counts) > 1 or (classes is not None and counts - {classes}):
+        raise ValueError("the classifiers have different numbers of classes")
     unlike = {}
     for name in names:
         parts = _parts(arrays, f"{name}.unlikeness.")
         if parts:
-            unlike[name] = _read_unlikeness(parts)
-    return Ensemble(views, {name: float(arrays[f"{name}.weight"]) for name in names}), unlike
+            scores, centres = _array(parts["scores"], 1), _array(parts["centres"], 2)
+            if {centres.shape[1]} != _widths(views[name]):
+                raise ValueError("the unlikeness of a view has another number of values")
+            shares = _array(parts["shares"], 1, *scores.shape) if "shares" in parts else None
+            unlike[name] = Unlikeness(centres, _positive(parts["bandwidth"]), scores, shares)
+    return Ensemble(views, {name: _number(arrays[f"{name}.weight"]) for name in names}), unlike
 
 
 def _view_arrays(view: ViewClassifier) -> Iterator[tuple[str, npt.NDArray[np.float64] | float]]:
@@ -79,32 +90,62 @@ def _view_arrays(view: ViewClassifier) -> Iterator[tuple[str, npt.NDArray[np.flo
 def _read_view(parts: Mapping[str, npt.NDArray[np.float64]]) -> ViewClassifier:
     scaling = None
     if "scaling.centre" in parts:
-        scaling = Scaling(parts["scaling.centre"], parts["scaling.scale"])
+        centre = _array(parts["scaling.centre"], 1)
+        scaling = Scaling(centre, _array(parts["scaling.scale"], 1, *centre.shape))
+        if (scaling.scale <= 0).any():
+            raise ValueError("a scale is not positive")
     members: list[Member] = []
     if f"{_ANSWERS}.temperature" in parts:
-        members.append(Member(None, float(parts[f"{_ANSWERS}.temperature"])))
+        members.append(Member(None, _positive(parts[f"{_ANSWERS}.temperature"])))
     if f"{_GDA}.weights" in parts:
-        gda = Gda(parts[f"{_GDA}.weights"], parts[f"{_GDA}.bias"])
-        if gda.weights.ndim != 2 or gda.bias.shape != gda.weights.shape[1:]:
-            raise ValueError("the discriminant analysis has arrays of different sizes")
-        members.append(Member(gda, float(parts[f"{_GDA}.temperature"])))
+        weights = _array(parts[f"{_GDA}.weights"], 2)
+        gda = Gda(weights, _array(parts[f"{_GDA}.bias"], 1, weights.shape[1]))
+        members.append(Member(gda, _positive(parts[f"{_GDA}.temperature"])))
     for kernel in _KERNELS:
         if f"{kernel}.coefficients" in parts:
-            coefficients, centres = parts[f"{kernel}.coefficients"], parts["centres"]
-            if len(coefficients) != len(centres):
-                raise ValueError("the kernel ridge has arrays of different sizes")
-            ridge = KernelRidge(kernel, centres, coefficients, float(parts[f"{kernel}.bandwidth"]))
-            members.append(Member(ridge, float(parts[f"{kernel}.temperature"])))
+            centres = _array(parts["centres"], 2)
+            coefficients = _array(parts[f"{kernel}.coefficients"], 2, len(centres))
+            ridge = KernelRidge(kernel, centres, coefficients, _positive(parts[f"{kernel}.bandwidth"]))
+            members.append(Member(ridge, _positive(parts[f"{kernel}.temperature"])))
     if not members:
         raise KeyError("a view without a classifier")
-    return ViewClassifier(scaling, tuple(members), float(parts["temperature"]))
+    view = ViewClassifier(scaling, tuple(members), _positive(parts["temperature"]))
+    if len(_widths(view)) > 1:
+        raise ValueError("the classifiers of a view have different numbers of values")
+    return view
 
 
-def _read_unlikeness(parts: Mapping[str, npt.NDArray[np.float64]]) -> Unlikeness:
-    scores, weights = parts["scores"], parts["weights"]
-    if scores.shape != weights.shape:
-        raise ValueError("the unlikeness has arrays of different sizes")
-    return Unlikeness(parts["centres"], float(parts["bandwidth"]), scores, weights)
+def _widths(view: ViewClassifier) -> set[int]:
+    heads = [member.head for member in view.members]
+    found = {len(head.weights) for head in heads if isinstance(head, Gda)}
+    found |= {head.centres.shape[1] for head in heads if isinstance(head, KernelRidge)}
+    return found if view.scaling is None else {*found, len(view.scaling.centre)}
+
+
+def _classes(view: ViewClassifier) -> Iterator[int]:
+    for member in view.members:
+        if member.head is not None:
+            yield (member.head.weights if isinstance(member.head, Gda) else member.head.coefficients).shape[1]
+
+
+def _array(value: npt.NDArray[np.float64], dimensions: int, *shape: int) -> npt.NDArray[np.float64]:
+    """Return an array whose shape starts so."""
+    if value.ndim != dimensions or value.shape[: len(shape)] != shape:
+        raise ValueError(f"an array has the shape {value.shape}")
+    if not np.isfinite(value).all():
+        raise ValueError("an array has infinite or NaN numbers")
+    return value
+
+
+def _number(value: npt.NDArray[np.float64]) -> float:
+    return float(_array(value, 0))
+
+
+def _positive(value: npt.NDArray[np.float64]) -> float:
+    number = _number(value)
+    if number <= 0:
+        raise ValueError(f"{number} is not positive")
+    return number
 
 
 def _parts(arrays: Mapping[str, npt.NDArray[np.float64]], prefix: str) -> dict[str, npt.NDArray[np.float64]]:

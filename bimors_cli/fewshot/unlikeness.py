@@ -28,14 +28,14 @@ class Unlikeness:
         Median squared distance of two of them.
     scores : float64 array [n]
         What each example has when its fold is left out, ascending.
-    weights : float64 array [n]
-        Of each of these one divided by the size of its group: a group counts as one example.
+    shares : float64 array [n], optional
+        1 / number of examples in the group, for each of ``scores``; 1 by default: each example is a group.
     """
 
     centres: Array
     bandwidth: float
     scores: Array
-    weights: Array
+    shares: Array | None = None
 
     def of(self, values: Array) -> Array:
         """Return the variance of values [n, d]: [n], 0 to 1."""
@@ -45,44 +45,49 @@ class Unlikeness:
     def p_values(self, variances: Array) -> Array:
         """Return conformal p-values [n]: for a tile like the examples P(p <= a) <= a, whatever its distribution.
 
-        (1 + weight of the examples with at least its variance) / (1 + number of groups). The examples of a group are
-        alike: counted one by one, a few polygons would promise more than they show. Vovk et al., "Algorithmic Learning
-        in a Random World", 2005; with groups Lee, Barber and Willett, "Distribution-free inference with hierarchical
-        data", 2023, arXiv 2306.06342.
+        The tile is of a group of its own, and groups are exchangeable, examples are not: (1 + sum over groups of the
+        fraction with at least the tile's variance) / (1 + number of groups). Lee, Barber and Willett,
+        "Distribution-free inference with hierarchical data", 2023, arXiv 2306.06342.
         """
-        at_least = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
-        found = at_least[np.searchsorted(self.scores, variances, side="left")]
-        return np.asarray((1 + found) / (1 + self.groups), np.float64)
-
-    @property
-    def groups(self) -> int:
-        """Number of groups of examples."""
-        return round(float(self.weights.sum()))
+        total = np.append(np.cumsum(self._shares[::-1])[::-1], 0.0)
+        at_least = total[np.searchsorted(self.scores, variances, side="left")]
+        return np.asarray((1 + at_least) / (1 + self.groups), np.float64)
 
     @property
     def least_rate(self) -> float:
         """The lowest rate of false alarms at which any tile can be found unlike the examples."""
-        return least_rate(self.groups)
+        return 1 / (1 + self.groups)
+
+    @property
+    def _shares(self) -> Array:
+        return np.ones(len(self.scores)) if self.shares is None else self.shares
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of examples."""
+        return round(float(self._shares.sum()))
 
     @classmethod
     def fit(cls, values: Array, labels: Labels, folds: Folds, seed: int = 0) -> Unlikeness:
         """Fit to the values [n, d] of examples; of more than `MAX_EXACT` a part are centres, all are scored."""
-        weights = 1 / np.bincount(folds.group)[folds.group]
         chosen = np.arange(len(values))
         if len(values) > MAX_EXACT:
             chosen = choose_centres(labels, MAX_EXACT, seed)
         centres = values[chosen]
-        found = cls(centres, median_distance("gaussian", centres), np.zeros(0), np.zeros(0))
+        found = cls(centres, median_distance("gaussian", centres), np.zeros(0))
         scores = np.zeros(len(values))
         for left_out in folds.masks:
             kept = ~left_out[chosen]
             if not kept.any():
                 scores[left_out] = 1.0
                 continue
-            inverse = found._inverse(kept)
-            scores[left_out] = found._variance(values[left_out], centres[kept], inverse)
-        order = np.argsort(scores, kind="stable")
-        return cls(centres, found.bandwidth, scores[order], weights[order])
+            inverse, own = found._inverse(kept), np.flatnonzero(left_out)
+            for rows in batches(len(own)):
+                scores[own[rows]] = found._variance(values[own[rows]], centres[kept], inverse)
+        order, shares = np.argsort(scores, kind="stable"), np.ones(len(values))
+        if folds.group_of is not None:
+            shares = 1 / np.bincount(folds.group_of)[folds.group_of]
+        return cls(centres, found.bandwidth, scores[order], shares[order])
 
     @cached_property
     def _inverse_of_all(self) -> Array:
@@ -96,8 +101,3 @@ class Unlikeness:
     def _variance(self, values: Array, centres: Array, inverse: Array) -> Array:
         near = similarities("gaussian", values, centres, self.bandwidth)
         return np.asarray(np.clip(1 - np.einsum("nm,nm->n", near @ inverse, near), 0.0, 1.0), np.float64)
-
-
-def least_rate(groups: int) -> float:
-    """Return the lowest rate of false alarms that so many groups of examples can tell."""
-    return 1 / (1 + groups)

@@ -52,6 +52,7 @@ class Classification(Job):
                 unknown_words=plan.unknown_words(),
                 adapter=None if plan.adapter is None else plan.adapter.name,
                 new_labels=plan.new_labels(),
+                answers_new_labels=plan.adapter is None or plan.adapter.views is None,
                 caption_note=plan.captions.reason,
                 unlike_above=unlike_above(plan),
             ),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
-from bimors_cli.fewshot.unlikeness import least_rate
+from bimors_cli.fewshot.storage import read_ensemble
+from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.pipeline.plan import Plan
 
@@ -18,8 +20,6 @@ from bimors_cli.pipeline.plan import Plan
 # and next to 1 far from all of them.
 UNLIKE_TRAINING: Final = 0.9
 UNLIKE_EXAMPLES: Final = 0.99
-
-_GROUPS: Final = ".unlikeness.weights"
 
 
 def check_novelty(options: ClassifyOptions, bundle: Bundle, adapter: Adapter | None) -> None:
@@ -42,7 +42,7 @@ def check_novelty(options: ClassifyOptions, bundle: Bundle, adapter: Adapter | N
     if not options.novelty and options.unlike_examples is None:
         return
     if adapter is not None and adapter.views is not None:
-        if not groups_of_examples(adapter):
+        if not _unlikeness(adapter):
             option = "--novelty" if options.novelty else "--unlike-examples"
             raise InputError(
                 f"{option}: the adapter {adapter.name} does not store how unlike each other its examples are",
@@ -69,28 +69,20 @@ def rate_warning(plan: Plan) -> str | None:
     rate, adapter = plan.options.unlike_examples, plan.adapter
     if rate is None or adapter is None:
         return None
-    groups = groups_of_examples(adapter)
+    views = _unlikeness(adapter)
     # Each of several views may give a false alarm, see `ViewTileClassifier.unlike`.
-    if any(least_rate(count) * len(groups) <= rate for count in groups):
+    if any(view.least_rate * len(views) <= rate for view in views):
         return None
-    needed = math.ceil(len(groups) / rate) - 1
+    groups, needed = max(view.groups for view in views), math.ceil(len(views) / rate) - 1
     return (
         f"--unlike-examples {rate:g}: no tile can be left without a label at this rate: the adapter {adapter.name} has "
-        f"{max(groups):,} groups of examples (polygons, or blocks of tiles), and {needed:,} are needed"
+        f"{groups:,} groups of examples (polygons, or blocks of tiles), and {needed:,} are needed"
     )
 
 
-def groups_of_examples(adapter: Adapter) -> tuple[int, ...]:
-    """Return the number of groups of examples, for each view by which tiles are compared with them.
-
-    Raises
-    ------
-    BundleError
-        The weights are damaged.
-    """
+def _unlikeness(adapter: Adapter) -> tuple[Unlikeness, ...]:
+    """Return the views by which tiles are compared with examples. Raises BundleError for damaged weights."""
     try:
-        with safe_open(adapter.weights, framework="numpy") as file:
-            names = [name for name in file.keys() if name.endswith(_GROUPS)]  # noqa: SIM118 (not a dict)
-            return tuple(round(float(file.get_tensor(name).sum())) for name in names)
-    except SafetensorError as error:
+        return tuple(read_ensemble(load_file(adapter.weights))[1].values())
+    except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(f"{adapter.weights}: damaged: {error}") from error

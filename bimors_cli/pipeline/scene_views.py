@@ -19,7 +19,7 @@ _IMAGES = (IMAGE, FALSE_COLOUR, AROUND)
 
 
 def data_bands(info: SceneInfo) -> tuple[BandIdentity, ...]:
-    """Return the bands of a scene that hold data; empty for one with a palette, whose values are not measured."""
+    """Return the bands of a scene that hold data; empty for one with a palette, whose values are indices."""
     if info.is_palette:
         return ()
     names = info.band_names or (None,) * info.count
@@ -66,7 +66,7 @@ def adapter_views(names: Sequence[str], scenes: Sequence[ScenePlan], pixel_size_
     bands = data_bands(first.info) if set(names) & {*_NUMBERS, FALSE_COLOUR} else ()
     false = false_colour_bands(bands, first.bands.indexes) if FALSE_COLOUR in names else ()
     found = AdapterViews(tuple(names), bands, false, pixel_size_m)
-    for scene in scenes[1:]:
+    for scene in scenes[1:] if bands else ():
         match_bands(scene.info, found, f"{first.info.name}")
     return found
 
@@ -129,12 +129,12 @@ def match_bands(info: SceneInfo, views: AdapterViews, owner: str) -> tuple[int, 
     """Return the number of each band of the views in a scene.
 
     Bands are found by what they are, where both sides know that of every band; else by their order, which needs the
-    same number of bands.
+    same number of bands, and no band that is known to be another one.
 
     Raises
     ------
     InputError
-        A band is missing, or the scene has another number of bands.
+        A band is missing, the scene has another number of bands, or they are in another order.
     """
     own = data_bands(info)
     at = {band.name: band.index for band in own if band.name is not None}
@@ -153,4 +153,10 @@ def match_bands(info: SceneInfo, views: AdapterViews, owner: str) -> tuple[int, 
             f"{', '.join(str(band) for band in views.bands)}",
             "give a scene with these bands in this order: gdal_translate -b N -b N ... selects bands",
         )
+    for mine, trained in zip(own, views.bands, strict=True):
+        if mine.name is not None and trained.name is not None and mine.name != trained.name:
+            raise InputError(
+                f"band {mine.index} of {info.name} is {mine.name}, but {owner} was trained on {trained.name} there",
+                "give a scene with the bands in the same order, or describe all of its bands",
+            )
     return tuple(band.index for band in own)

@@ -102,7 +102,8 @@ class Summary(RunSummary):
     """Counts of a run of classify; ``raster`` is the label raster, None without ``--raster``.
 
     ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not
-    trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on. ``refined`` is the
+    trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on, which only some
+    heads answer (``answers_new_labels``). ``refined`` is the
     number of labels that refining changed and the number of tiles, ``voters`` the number of tiles that voted, and
     ``failed_tiles`` the number that could not be read or computed, if the rows are cells. ``caption_note`` says why
     the column ``caption`` is null. ``unlike_above`` is what tiles are compared with, and the novelty above
@@ -116,6 +117,7 @@ class Summary(RunSummary):
     unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     adapter: str | None = None
     new_labels: tuple[str, ...] = ()
+    answers_new_labels: bool = True
     refined: tuple[int, int] | None = None
     voters: int | None = None
     failed_tiles: int | None = None
@@ -161,16 +163,19 @@ class Summary(RunSummary):
         if self.caption_note is not None:
             yield self.caption_note
         if self.new_labels:
-            yield _new_labels(self.new_labels, self.adapter)
+            yield _new_labels(self.new_labels, self.adapter, self.answers_new_labels)
         for name, words in self.unknown_words.items():
             yield _unknown_words(name, words)
 
 
-def _new_labels(names: tuple[str, ...], adapter: str | None) -> str:
+def _new_labels(names: tuple[str, ...], adapter: str | None, answered: bool) -> str:
     """Report the labels that an adapter was not trained on; a long list is cut."""
     shown = ", ".join(names[:NEW_LABELS_SHOWN])
     more = f" and {len(names) - NEW_LABELS_SHOWN:,} more" if len(names) > NEW_LABELS_SHOWN else ""
     counted = "1 label is" if len(names) == 1 else f"{len(names):,} labels are"
+    if not answered:
+        counted = "1 label has" if len(names) == 1 else f"{len(names):,} labels have"
+        return f"{counted} no examples in the adapter {adapter}, so that no tile gets them: {shown}{more}"
     return f"{counted} new to the adapter {adapter}: {shown}{more}"
 
 

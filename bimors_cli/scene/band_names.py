@@ -83,6 +83,9 @@ def band_names(
         by_words = next((name for name, words in _WORDS.items() if text and re.fullmatch(words, text)), None)
         by_wavelength = None if wavelength is None else _by_wavelength(wavelength)
         found.append(by_words or code or by_wavelength or (colour if colour in _COLOURS else None))
+    if "nir" not in found:
+        # One near infrared is one name: that of Landsat 8 is "nir" by its code and narrow by its wavelength.
+        found = ["nir" if name == "nir narrow" else name for name in found]
     return tuple(name if found.count(name) == 1 else None for name in found)
 
 

@@ -17,6 +17,9 @@ from bimors_cli.scene.mask import Nodata, valid_by_band
 
 # Of a larger window so many pixels a side are read, evenly spread: enough for its deciles.
 MOST_PIXELS: Final = 128
+# Windows of up to so many pixels are read in full: GDAL reduces from overviews, which are averages: the deviation of
+# white noise would be 2.5 instead of 10.
+FULL_READ: Final = 1024**2
 _DECILES: Final = tuple(range(10, 100, 10))
 OF_BAND: Final = ("mean", "deviation", *(f"{decile} %" for decile in _DECILES))
 OF_PAIR: Final = ("mean", "deviation")
@@ -92,11 +95,15 @@ def read_values(dataset: DatasetReader, spec: StatisticsSpec, nodata: Nodata, wi
     rasterio.errors.RasterioError
         GDAL could not read the window.
     """
-    shape = min(int(window.height), MOST_PIXELS), min(int(window.width), MOST_PIXELS)
+    height, width = int(window.height), int(window.width)
+    shape = (height, width) if height * width <= FULL_READ else (min(height, MOST_PIXELS), min(width, MOST_PIXELS))
     dtypes = dataset.dtypes
     dtype = np.result_type(*(dtypes[index - 1] for index in spec.indexes))
     data = dataset.read(list(spec.indexes), window=window, out_shape=(len(spec.indexes), *shape), out_dtype=dtype)
     valid = valid_by_band(dataset, Bands(spec.indexes), nodata, data, window)
+    if max(shape) > MOST_PIXELS:
+        rows, cols = (np.linspace(0, side - 1, min(side, MOST_PIXELS)).round().astype(int) for side in shape)
+        data, valid = data[:, rows[:, None], cols], valid[:, rows[:, None], cols]
     scale, offset = (np.asarray(numbers, np.float64)[:, None, None] for numbers in (spec.scales, spec.offsets))
     return BandValues(data * scale + offset, valid)
 
@@ -135,16 +142,22 @@ def tile_statistics(
         total = np.abs(pixels[a]) + np.abs(pixels[b])
         row[:] = np.divide(pixels[a] - pixels[b], total, out=np.zeros_like(total), where=total != 0)
     if usable.all():
-        of_bands = np.column_stack((pixels.mean(axis=1), pixels.std(axis=1), _deciles(pixels)))
-        of_pairs = np.column_stack((derived.mean(axis=1), derived.std(axis=1)))
+        of_bands = np.column_stack((pixels.mean(axis=1), _deviation(pixels), _deciles(pixels)))
+        of_pairs = np.column_stack((derived.mean(axis=1), _deviation(derived)))
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a band without valid pixels: NaN
             deciles = np.nanpercentile(pixels, _DECILES, axis=1).T
-            of_bands = np.column_stack((np.nanmean(pixels, axis=1), np.nanstd(pixels, axis=1), deciles))
-            of_pairs = np.column_stack((np.nanmean(derived, axis=1), np.nanstd(derived, axis=1)))
+            of_bands = np.column_stack((np.nanmean(pixels, axis=1), _deviation(pixels), deciles))
+            of_pairs = np.column_stack((np.nanmean(derived, axis=1), _deviation(derived)))
     with np.errstate(over="ignore"):
         return np.concatenate((of_bands.ravel(), of_pairs.ravel())).astype(np.float32)
+
+
+def _deviation(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Standard deviations [B] of pixels [B, n]: of equal ones 0, not a rounding error that scaling would enlarge."""
+    equal = np.nanmin(pixels, axis=1, initial=np.inf) == np.nanmax(pixels, axis=1, initial=-np.inf)
+    return np.where(equal, 0.0, np.nanstd(pixels, axis=1))
 
 
 def _deciles(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from bimors_cli.errors import ReadError
+from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, reason_of
 from bimors_cli.scene.grid import Grid, Tile
@@ -84,13 +84,19 @@ def read_views(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: 
     ReadError
         GDAL cannot read the pixels.
     """
-    try:
-        return _read(reader, tile, inputs, size_limit)
-    except GDAL_ERRORS as error:
-        name = display_name(reader.info.path)
-        message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
-        reader.reopen()
-        raise ReadError(message) from error
+    for last in (False, True) if reader.is_remote else (True,):
+        try:
+            return _read(reader, tile, inputs, size_limit)
+        except GDAL_ERRORS as error:
+            name = display_name(reader.info.path)
+            message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
+            try:
+                reader.reopen()
+            except SceneError as closed:
+                raise ReadError(message, closed.message) from error
+            if last:
+                raise ReadError(message) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _read(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: int) -> TileViews:
@@ -101,11 +107,11 @@ def _read(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: int) 
     shape = image_shape(reader.grid, size_limit)
     if FALSE_COLOUR in inputs.images and inputs.false_colour is not None:
         bands, stretch = inputs.false_colour
-        found.images[FALSE_COLOUR] = _image(reader, bands, stretch, tile.window, shape)
+        found.images[FALSE_COLOUR] = _image(reader, bands, stretch, tile.window, 1, shape)
     if AROUND in inputs.images:
         # As many pixels as the model takes: three times those of the tile, if it has fewer.
         height, width = (min(CONTEXT * side, size_limit) for side in (reader.grid.tile_height, reader.grid.tile_width))
-        found.images[AROUND] = _image(reader, reader.bands, reader.stretch, around, (height, width))
+        found.images[AROUND] = _image(reader, reader.bands, reader.stretch, around, CONTEXT, (height, width))
     return found
 
 
@@ -140,9 +146,11 @@ def around_window(grid: Grid, tile: Tile) -> Window:
 
 
 def _image(
-    reader: SceneReader, bands: Bands, stretch: Stretch, window: Window, shape: tuple[int, int]
+    reader: SceneReader, bands: Bands, stretch: Stretch, window: Window, tiles: int, shape: tuple[int, int]
 ) -> npt.NDArray[Any]:
-    rows, cols = min(shape[0], int(window.height)), min(shape[1], int(window.width))
+    """Read a window at the scale at which so many whole tiles a side have this shape, as `read_tile` does."""
+    rows = max(1, round(window.height * shape[0] / (tiles * reader.grid.tile_height)))
+    cols = max(1, round(window.width * shape[1] / (tiles * reader.grid.tile_width)))
     data, valid_fraction = average_window(reader.dataset, bands, reader.nodata, window, (rows, cols))
     image = fill_invalid(stretch.apply(data), valid_fraction > 0)
     return np.pad(image, ((0, 0), (0, shape[0] - rows), (0, shape[1] - cols)), mode="symmetric")

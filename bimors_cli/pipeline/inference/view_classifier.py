@@ -91,7 +91,9 @@ class ViewTileClassifier:
         """Return probabilities of the user's K labels, float32 [B, K]; NaN for a tile without finite features."""
         clock = time.perf_counter()
         log_p = self.ensemble.log_probabilities(features.views)
-        mine = np.column_stack([logsumexp(log_p[:, list(some)], axis=1) for some in self.columns])
+        # A label without examples is never the answer; the summary of the run says which these are.
+        never = np.full(len(log_p), -np.inf)
+        mine = np.column_stack([logsumexp(log_p[:, list(some)], axis=1) if some else never for some in self.columns])
         mine -= logsumexp(mine, axis=1, keepdims=True)
         found: Values = np.exp(mine).astype(np.float32)
         for name, values in features.views.items():
@@ -134,24 +136,22 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
     Raises
     ------
     LabelsError
-        The adapter was not trained on some of the labels; the message names them.
+        The adapter was trained on none of the labels.
     BundleError
         The weights are damaged.
     """
     columns = match_labels(labels, adapter.labels)
-    unknown = [repr(name) for name, some in zip(labels.names, columns, strict=True) if not some]
-    if unknown:
-        shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+    if not any(columns):
         raise LabelsError(
-            f"{labels.source}: the adapter {adapter.name} classifies only into labels that it was trained on, "
-            f"not {shown}",
-            "remove these labels, or train with --head bimors, which finds labels by their names too; its own are "
-            + ", ".join(adapter.labels[:20]),
+            f"{labels.source}: the adapter {adapter.name} was trained on none of the labels",
+            f"its labels are {', '.join(adapter.labels[:20])}; one of --head bimors finds labels by their names too",
         )
     try:
-        ensemble, unlikeness = read_ensemble(load_file(adapter.weights))
+        ensemble, unlikeness = read_ensemble(load_file(adapter.weights), len(adapter.labels))
     except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(f"{adapter.weights}: damaged: {error}") from error
     views = tuple(ensemble.views)
+    if adapter.views is None or not set(views) <= set(adapter.views.names):
+        raise BundleError(f"{adapter.weights}: damaged: other views than those of the manifest")
     encoder = ViewEncoder.create(models, views, Labels.literal(adapter.labels))
     return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from bimors_cli.bundle.manifest import CLIP
 from bimors_cli.labels import Labels
-from bimors_cli.model.batching import IMAGE_TOWER
+from bimors_cli.model.batching import CAPTION_ENCODER, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FeatureStore, FrozenModels
 from bimors_cli.model.heads.base import HeadFeatures, feature_width
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
@@ -122,8 +122,10 @@ class ViewEncoder:
                 found[view] = numbers[view]
                 continue
             if entry.inputs == {CAPTION}:
-                embedding = torch.nn.functional.normalize(self.models.caption_encoder.embed(captions), dim=-1)
-                found[view] = embedding.cpu().numpy()
+                parts = self.models.batches.map_batches(
+                    CAPTION_ENCODER, len(captions), lambda part: self.models.caption_encoder.embed(captions[part])
+                )
+                found[view] = torch.nn.functional.normalize(torch.cat(parts), dim=-1).cpu().numpy()
                 continue
             (source,) = entry.inputs
             if source not in features:
@@ -133,7 +135,10 @@ class ViewEncoder:
 
     def _answers(self, features: torch.Tensor) -> Values:
         assert self.names is not None  # made by `create` for this view
-        logits = self.names.logits(HeadFeatures(features)) / self.models.bundle.zero_shot_temperature
+        # From the cache they come to the CPU.
+        logits = (
+            self.names.logits(HeadFeatures(features.to(self.models.device))) / self.models.bundle.zero_shot_temperature
+        )
         return np.asarray(log_softmax(logits.float().cpu().numpy(), axis=1), np.float32)
 
     def _image_features(self, images: torch.Tensor) -> torch.Tensor:

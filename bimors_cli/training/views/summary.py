@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,16 @@ class ViewsSummary:
     labels: tuple[str, ...]
     run: ViewsRun
 
+    @property
+    def expected(self) -> ExpectedAccuracy | None:
+        """The accuracy to expect; None where no example can be left out."""
+        return self.run.learned.expected
+
+    @property
+    def examples(self) -> Mapping[str, int]:
+        """Number of examples by label."""
+        return self.run.counts
+
     @classmethod
     def of(cls, output: str, labels: tuple[str, ...], run: ViewsRun) -> ViewsSummary:
         """Summarize a run."""
@@ -39,7 +49,8 @@ class ViewsSummary:
         if run.skipped:
             yield f"{run.skipped:,} examples could not be read"
         figures = figures_of(run)
-        yield from table_lines(figures["candidates"][:_SHOWN], "chosen by left-out examples:")
+        shown = [c for rank, c in enumerate(figures["candidates"]) if rank < _SHOWN or c["chosen"]]
+        yield from table_lines(shown, "chosen by left-out examples:")
         yield from carrier_lines(figures["carriers"])
         if run.learned.expected is None:
             yield "expected accuracy: unknown; it needs two separate places (polygons) of a class"

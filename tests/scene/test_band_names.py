@@ -1,0 +1,96 @@
+"""What bands are, by their descriptions, codes, wavelengths and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import rasterio
+
+from bimors_cli.scene.band_names import band_names
+from bimors_cli.scene.raster import scene_info
+from tests.conftest import MakeRaster
+
+
+def named(*descriptions: str | None, colours: Sequence[str] | None = None) -> tuple[str | None, ...]:
+    count = len(descriptions)
+    return band_names(descriptions, [None] * count, colours or ["undefined"] * count)
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("Red", "red"), ("GREEN", "green"), ("Blu", "blue"), ("NIR", "nir"), ("Near Infrared", "nir"),
+        ("near-infrared", "nir"), ("SWIR 1", "swir1"), ("swir_2", "swir2"), ("SWIR22", "swir2"), ("nir08", "nir"),
+        ("Coastal aerosol", "coastal"), ("Red Edge 1", "rededge1"), ("vegetation red edge 3", "rededge3"),
+        ("Narrow NIR", "nir"), ("Water vapour", "water vapour"), ("cirrus", "cirrus"), ("reduced", None),
+        ("infrared thermal", None), ("", None), (None, None), ("Band 4", None), ("B4", None),
+    ],
+)  # fmt: skip
+def test_words(text: str | None, name: str | None) -> None:
+    assert named(text) == (name,)
+
+
+def test_sentinel_2_codes() -> None:
+    codes = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "SCL"]
+    expected = (
+        *("coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir narrow"),
+        *("water vapour", "cirrus", "swir1", "swir2", None),
+    )
+    assert named(*codes) == expected
+    assert named("b4", "b8a") == ("red", "nir")
+    assert named("B4", "B3", "B2") == (None,) * 3  # of Landsat they would be others
+
+
+def test_landsat_8_codes() -> None:
+    codes = [f"SR_B{number}" for number in range(1, 8)]
+    assert named(*codes, "QA_PIXEL") == ("coastal", "blue", "green", "red", "nir", "swir1", "swir2", None)
+    assert named("SR_B3", "SR_B4") == (None, None)  # Landsat 7's are red and near infrared
+
+
+def test_two_bands_that_say_the_same_say_nothing() -> None:
+    assert named("red", "nir", "Red") == (None, "nir", None)
+
+
+def test_colours_are_the_last_resort() -> None:
+    assert named(None, "nir", None, colours=["red", "green", "alpha"]) == ("red", "nir", None)
+    assert band_names([None], [850.0], ["red"]) == ("nir",)
+    assert band_names(["nir"], [665.0], ["undefined"]) == ("nir",)
+
+
+@pytest.mark.parametrize(
+    "nanometres, name",
+    [(443, "coastal"), (490, "blue"), (560, "green"), (665, "red"), (842, "nir"), (865, "nir"), (610, None),
+     (1610, "swir1"), (2190, "swir2"), (10_900, None), (0.0, None), (-1.0, None), (float("nan"), None)],
+)  # fmt: skip
+def test_wavelengths(nanometres: float, name: str | None) -> None:
+    assert band_names([None], [nanometres], ["undefined"]) == (name,)
+
+
+@pytest.mark.parametrize(
+    "tags, domain",
+    [
+        ({"wavelength": "{}", "wavelength_units": "Nanometers"}, None),
+        ({"WAVELENGTH": "{}", "WAVELENGTH_UNIT": "nm"}, None),
+        ({"wavelength": "{um}", "wavelength_units": "Micrometers"}, None),
+        ({"wavelength": "{um}", "wavelength_units": "um"}, None),
+        ({"CENTRAL_WAVELENGTH_UM": "{um}"}, "IMAGERY"),
+    ],
+)
+def test_tags_of_a_file(make_raster: MakeRaster, tags: dict[str, str], domain: str | None) -> None:
+    path = make_raster(np.ones((4, 4, 4), np.uint16))
+    with rasterio.open(path, "r+") as dataset:
+        for index, value in enumerate((560, 665, 842), 1):
+            texts = {key: text.format(value, um=value / 1000) for key, text in tags.items()}
+            dataset.update_tags(index, **({} if domain is None else {"ns": domain}), **texts)
+        dataset.update_tags(4, wavelength="unknown")
+    assert scene_info(path).band_names == ("green", "red", "nir", None)
+
+
+def test_descriptions_of_a_file(make_raster: MakeRaster) -> None:
+    path = make_raster(np.ones((3, 4, 4), np.uint16))
+    assert scene_info(path).band_names == (None, None, None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("B8A", "B04", "quality")
+    assert scene_info(path).band_names == ("nir", "red", None)
