@@ -32,7 +32,6 @@ BANNED: Final = {
     r"settl(e|es|ed|ing)": "refine",
     r"pupils?|lessons?|workshops?|ledgers?|contestants?": "training, variant, log",
     r"shel(f|ves)": "listing",
-    r"novelty": "unexplained variance",
     r"look-?alikes?": "nearest neighbours",
     r"look(s|ed|ing)? at (the |its |all |these )?(tiles?|scenes?|pictures?|images?)": "process, classify",
     r"(?<!``)pictures?(?!/)": "image",

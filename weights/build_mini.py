@@ -19,7 +19,7 @@ import torch
 from recipe import captioner_stage, clip_stage, data, encoder_stage, vocab
 from recipe.common import Settings
 
-STAGES = ("tokenizers", "clip", "captioner", "caption-encoder", "bundle", "adapter", "card")
+STAGES = ("tokenizers", "clip", "captioner", "caption-encoder", "bundle", "novelty", "adapter", "card")
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
@@ -108,6 +108,10 @@ def main(given: list[str] | None = None) -> None:
             from recipe import bundle_stage
 
             bundle_stage.build(settings, args.lender)
+        elif stage == "novelty":
+            from recipe import novelty_stage
+
+            novelty_stage.build(settings)
         elif stage == "adapter":
             from recipe import adapter_stage  # needs models of the program, which the training stages do not
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,16 @@ def bundle_info(name: str) -> dict[str, Any]:
         "context": bundle.context,
         "templates": list(bundle.templates),
         "image_size": bundle.image_size,
-        "training_domain": None if bundle.training_domain is None else bundle.training_domain.as_json(),
+        "training_domain": _domain(bundle),
         **({} if bundle.bands is None else bundle.bands.as_json()),
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
     }
+
+
+def _domain(bundle: Bundle) -> dict[str, Any] | None:
+    """Return the training domain without its thousands of numbers."""
+    return None if bundle.training_domain is None else replace(bundle.training_domain, image_feature=None).as_json()
 
 
 def _row_of_entry(entry: CatalogEntry, folder: Path | None) -> dict[str, Any]:

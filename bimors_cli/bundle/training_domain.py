@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bimors_cli.bundle.training_features import TrainingFeatures, parse_training_features
 from bimors_cli.errors import InputError
 
 Range = tuple[float, float]
@@ -28,16 +29,28 @@ class TrainingDomain:
         Names of the bands, ``("red", "green", "blue")``; empty if not stated.
     sensors : tuple of str
         Kinds of imagery, for display; may be empty.
+    image_feature : TrainingFeatures or None
+        Where their image features are; None if not stated.
     """
 
     pixel_size_m: Range
     tile_size_m: Range
     bands: tuple[str, ...] = ()
     sensors: tuple[str, ...] = ()
+    image_feature: TrainingFeatures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the object as it is written to a manifest; `parse_training_domain` is its inverse."""
-        return {key: list(value) for key, value in asdict(self).items() if value}
+        lists = {
+            "pixel_size_m": self.pixel_size_m,
+            "tile_size_m": self.tile_size_m,
+            "bands": self.bands,
+            "sensors": self.sensors,
+        }
+        return {
+            **{key: list(value) for key, value in lists.items() if value},
+            **({} if self.image_feature is None else {"image_feature": self.image_feature.as_json()}),
+        }
 
 
 def parse_training_domain(content: Mapping[str, Any]) -> TrainingDomain:
@@ -53,6 +66,7 @@ def parse_training_domain(content: Mapping[str, Any]) -> TrainingDomain:
         tile_size_m=_range(content["tile_size_m"], "tile_size_m"),
         bands=_names(content.get("bands", []), "bands"),
         sensors=_names(content.get("sensors", []), "sensors"),
+        image_feature=parse_training_features(content["image_feature"]) if "image_feature" in content else None,
     )
 
 

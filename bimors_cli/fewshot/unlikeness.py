@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -38,8 +39,7 @@ class Unlikeness:
 
     def of(self, values: Array) -> Array:
         """Return the variance of values [n, d]: [n], 0 to 1."""
-        inverse = self._inverse(np.ones(len(self.centres), np.bool_))
-        parts = [self._variance(values[rows], self.centres, inverse) for rows in batches(len(values))]
+        parts = [self._variance(values[rows], self.centres, self._inverse_of_all) for rows in batches(len(values))]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def p_values(self, variances: Array) -> Array:
@@ -51,19 +51,20 @@ class Unlikeness:
         """
         total = np.append(np.cumsum(self._shares[::-1])[::-1], 0.0)
         at_least = total[np.searchsorted(self.scores, variances, side="left")]
-        return np.asarray((1 + at_least) / (1 + self._groups), np.float64)
+        return np.asarray((1 + at_least) / (1 + self.groups), np.float64)
 
     @property
     def least_rate(self) -> float:
         """The lowest rate of false alarms at which any tile can be found unlike the examples."""
-        return 1 / (1 + self._groups)
+        return 1 / (1 + self.groups)
 
     @property
     def _shares(self) -> Array:
         return np.ones(len(self.scores)) if self.shares is None else self.shares
 
     @property
-    def _groups(self) -> int:
+    def groups(self) -> int:
+        """Number of groups of examples."""
         return round(float(self._shares.sum()))
 
     @classmethod
@@ -87,6 +88,10 @@ class Unlikeness:
         if folds.group_of is not None:
             shares = 1 / np.bincount(folds.group_of)[folds.group_of]
         return cls(centres, found.bandwidth, scores[order], shares[order])
+
+    @cached_property
+    def _inverse_of_all(self) -> Array:
+        return self._inverse(np.ones(len(self.centres), np.bool_))
 
     def _inverse(self, kept: Mask) -> Array:
         some = self.centres[kept]

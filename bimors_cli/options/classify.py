@@ -97,6 +97,28 @@ class ClassifyOptions(InferenceOptions):
             rows=RowKey("features", only_if_changed=True),
         ),
     ] = False
+    novelty: Annotated[
+        bool,
+        Option(
+            "--novelty",
+            "Add a column novelty: 0 is a tile like the examples of the adapter, or like the training images of the "
+            "model; 1 is unlike all of them.",
+            panel=OUTPUT,
+            rows=RowKey("novelty", only_if_changed=True),
+        ),
+    ] = False
+    unlike_examples: Annotated[
+        float | None,
+        Option(
+            "--unlike-examples",
+            "Leave tiles that are unlike all examples without a label, such as those of a class without examples. RATE "
+            "is the largest fraction of the tiles that are like the examples that this may be: 0.05 is one in twenty. "
+            "Needs an adapter that classifies by views.",
+            metavar="RATE",
+            panel=OUTPUT,
+            rows=RowKey("unlike examples", only_if_changed=True),
+        ),
+    ] = None
     adapter: Annotated[
         str | None,
         Option(
@@ -193,6 +215,11 @@ class ClassifyOptions(InferenceOptions):
                 "--keep-features stores features of tiles, but --vote writes cells instead of tiles",
                 "leave one of them out",
             )
+        if self.unlike_examples is not None and not 0 < self.unlike_examples < 1:
+            raise InputError(f"--unlike-examples {self.unlike_examples:g}: must be above 0 and below 1", "try 0.05")
+        if self.vote and (self.novelty or self.unlike_examples is not None):
+            option = "--novelty" if self.novelty else "--unlike-examples"
+            raise InputError(f"{option} is of tiles, but --vote writes cells instead of tiles", "leave one of them out")
         if self.output == STDOUT and (self.refine or self.vote):
             option = "--refine" if self.refine else "--vote"
             raise InputError(f"{option} needs all tiles before the first row can be written", "add -o FILE")

@@ -17,7 +17,7 @@ from bimors_cli.output.style import Style, confidence_qml, qml
 if TYPE_CHECKING:
     import geopandas
 
-REASONS: Final = ("nodata", "outside_aoi", "low_confidence", "read_error", "model_error")
+REASONS: Final = ("nodata", "outside_aoi", "low_confidence", "unlike_examples", "read_error", "model_error")
 
 TEXT: Final = np.dtype(object)
 INTEGER: Final = np.dtype(np.int32)
@@ -39,7 +39,8 @@ class TileRow:
     """The values of one tile. ``label`` is None exactly when ``reason`` (one of `REASONS`) is given.
 
     ``row`` and ``col`` start at 0 at the first pixel of the scene. ``confidence`` and ``probabilities`` are 0..1, the
-    latter in the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first.
+    latter in the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first. ``novelty`` is
+    how unlike the examples or training images the tile is, 0..1.
     """
 
     tile_id: str
@@ -52,6 +53,7 @@ class TileRow:
     runners_up: tuple[tuple[str, float], ...] = ()
     caption: str | None = None
     probabilities: tuple[float, ...] | None = None
+    novelty: float | None = None
 
     def __post_init__(self) -> None:
         if self.reason is not None and self.reason not in REASONS:
@@ -105,6 +107,8 @@ class ClassifiedSchema:
         Number of labels per row, the best one included; at least 2.
     probabilities : bool
         Whether each class has a column ``p_<label>``.
+    novelty : bool
+        Whether there is a column ``novelty``.
     metadata : mapping of str to str
         Provenance. Keys are ASCII identifiers.
     multipart : bool
@@ -124,6 +128,7 @@ class ClassifiedSchema:
     labels: Labels
     top_k: int = 2
     probabilities: bool = False
+    novelty: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
 
@@ -134,7 +139,7 @@ class ClassifiedSchema:
         for key in self.metadata:
             if not _METADATA_KEY.fullmatch(key):
                 raise ValueError(f"{key!r} is not a metadata key")
-        count = 8 + 2 * (self.top_k - 1) + (len(self.labels) if self.probabilities else 0)
+        count = 8 + self.novelty + 2 * (self.top_k - 1) + (len(self.labels) if self.probabilities else 0)
         if count > MAX_COLUMNS:
             raise InputError(
                 f"the layer would have {count} columns; a GeoPackage holds at most {MAX_COLUMNS}",
@@ -155,6 +160,8 @@ class ClassifiedSchema:
         for rank in range(2, self.top_k + 1):
             result |= {f"label_{rank}": TEXT, f"confidence_{rank}": REAL}
         result["caption"] = TEXT
+        if self.novelty:
+            result["novelty"] = REAL
         if self.probabilities:
             result |= dict.fromkeys(_probability_names(self.labels), REAL)
         return result
@@ -206,6 +213,8 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], schema: Classifi
         data[f"label_{index + 2}"] = [pair[0] for pair in pairs]
         data[f"confidence_{index + 2}"] = [pair[1] for pair in pairs]
     data["caption"] = [row.caption for row in rows]
+    if schema.novelty:
+        data["novelty"] = [row.novelty for row in rows]
     if schema.probabilities:
         table = _probability_table(rows, len(schema.labels))
         data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(schema.labels))}

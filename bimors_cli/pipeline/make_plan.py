@@ -25,6 +25,7 @@ from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
+from bimors_cli.pipeline.novelty import check_novelty
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
 from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
@@ -74,6 +75,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
         owner = f"the adapter {adapter.name}"
         viewed = [with_views(scene, adapter.views, owner, options.stretch) for scene in base.scenes]
         base = replace(base, scenes=tuple(viewed))
+    check_novelty(options, base.bundle, adapter)
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
     priors = () if options.priors is None else priors_of(options.priors, options.labels)

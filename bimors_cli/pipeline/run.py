@@ -19,6 +19,7 @@ from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.make_plan import make_plan
+from bimors_cli.pipeline.novelty import rate_warning
 from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.plan import InferencePlan, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
@@ -64,6 +65,8 @@ def run(
     clock = time.perf_counter()
     plan = make_plan(options)
     warn_of_domain(plan)
+    if (warning := rate_warning(plan)) is not None:
+        log.warning("%s", warning)
     for warning in band_shift_warnings(plan):
         log.warning("%s", warning)
     job = Classification.from_plan(plan, command)

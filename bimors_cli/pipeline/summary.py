@@ -106,7 +106,9 @@ class Summary(RunSummary):
     heads answer (``answers_new_labels``). ``refined`` is the
     number of labels that refining changed and the number of tiles, ``voters`` the number of tiles that voted, and
     ``failed_tiles`` the number that could not be read or computed, if the rows are cells. ``caption_note`` says why
-    the column ``caption`` is null.
+    the column ``caption`` is null. ``unlike_above`` is what tiles are compared with, and the novelty above
+    which they are unlike, None without ``--novelty``; ``compared`` is the number of tiles that have a novelty,
+    ``unlike`` that of those above it.
     """
 
     names: tuple[str, ...] = ()
@@ -120,6 +122,9 @@ class Summary(RunSummary):
     voters: int | None = None
     failed_tiles: int | None = None
     caption_note: str | None = None
+    unlike_above: tuple[str, float] | None = None
+    compared: int = 0
+    unlike: int = 0
 
     @property
     def failed(self) -> int:
@@ -131,6 +136,9 @@ class Summary(RunSummary):
         for result in super().count(results):
             if result.reason is None:
                 self.labels[self.names[result.ranking[0][0]]] += 1
+            if self.unlike_above is not None and result.novelty is not None:
+                self.compared += 1
+                self.unlike += result.novelty > self.unlike_above[1]
             yield result
 
     @property
@@ -146,6 +154,10 @@ class Summary(RunSummary):
             yield "refined: {:,} of {:,} labels changed".format(*self.refined)
         if self.voters is not None:
             yield f"voted: {self.voters:,} tiles on {self.answered + self.reasons.total():,} cells"
+        if self.unlike_above is not None and self.unlike > self.compared / 2:
+            what, above = self.unlike_above
+            counts = f"{self.unlike:,} of {self.compared:,}"
+            yield f"most tiles are unlike the {what}: {counts} have a novelty above {above:g}"
         if self.raster is not None:
             yield f"label raster: {self.raster}"
         if self.caption_note is not None:

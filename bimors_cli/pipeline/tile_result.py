@@ -14,6 +14,7 @@ from bimors_cli.options.classify import ClassifyOptions
 
 # Confidence has four decimals and a class's probability six: less than float noise of another batch or machine.
 CONFIDENCE_DECIMALS = 4
+NOVELTY_DECIMALS = 4
 PROBABILITY_DECIMALS = 6
 
 # Data type of `TileResult.probability_bytes`. The byte order is that of the file, not of the machine.
@@ -38,6 +39,8 @@ class TileResult:
     ``probability_bytes`` of a labelled tile are the probabilities of all labels as `PROBABILITIES`, not rounded.
     ``valid_cells`` of a tile that was read are packed bits, row by row, one per cell of the tile: whether the cell has
     enough valid data; None if all have.
+
+    ``novelty`` is how unlike the examples or training images the tile is, 0 to 1, if the options ask for it.
     """
 
     scene: int
@@ -49,20 +52,25 @@ class TileResult:
     feature: bytes | None = None
     probability_bytes: bytes | None = None
     valid_cells: bytes | None = None
+    novelty: float | None = None
 
     def to_json(self) -> list[Any]:
         """Make a JSON array."""
         value = [self.scene, self.index, self.reason, self.ranking, self.caption, self.probabilities]
         binary = (self.feature, self.probability_bytes, self.valid_cells)
         encoded = [None if data is None else base64.b64encode(data).decode() for data in binary]
-        while encoded and encoded[-1] is None:
-            encoded.pop()
-        return [*value, *encoded]
+        added: list[Any] = [*encoded, self.novelty]
+        while added and added[-1] is None:
+            added.pop()
+        return [*value, *added]
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> TileResult:
         """Parse the result of `to_json`. Raises ValueError or TypeError for anything else."""
-        scene, index, reason, ranking, caption, probabilities, *encoded = value
+        scene, index, reason, ranking, caption, probabilities, *added = value
+        # Fields are added at the end, and left out there if they are None.
+        missing: list[Any] = [None] * (4 - len(added))
+        feature, probability_bytes, valid_cells, novelty = [*added, *missing]
         return cls(
             int(scene),
             int(index),
@@ -70,8 +78,15 @@ class TileResult:
             tuple((int(label), float(p)) for label, p in ranking),
             caption,
             None if probabilities is None else tuple(map(float, probabilities)),
-            *(None if data is None else base64.b64decode(data) for data in encoded),
+            _decoded(feature),
+            _decoded(probability_bytes),
+            _decoded(valid_cells),
+            None if novelty is None else float(novelty),
         )
+
+
+def _decoded(data: Any) -> bytes | None:
+    return None if data is None else base64.b64decode(data)
 
 
 def rank_labels(result: TileResult, probabilities: npt.NDArray[np.floating], options: ClassifyOptions) -> TileResult:

@@ -36,6 +36,7 @@ def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
         labels=options.labels,
         top_k=options.top_k,
         probabilities=options.probabilities,
+        novelty=options.novelty,
         multipart=is_multipart(plan),
         metadata=replace(provenance(plan, command), labels=colours).to_metadata(),
     )
@@ -117,6 +118,7 @@ def _row(plan: Plan, result: TileResult) -> TileRow:
         runners_up=tuple((names[label], probability) for label, probability in others),
         caption=result.caption,
         probabilities=result.probabilities,
+        novelty=result.novelty,
     )
 
 

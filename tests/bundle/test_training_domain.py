@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def test_the_embedded_manifest_says_what_its_recipe_writes(monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "weights"))
     from recipe.bundle_stage import DOMAIN as of_recipe  # type: ignore[import-not-found, unused-ignore]
 
-    assert of_recipe == read_bundle(embedded_bundle()).training_domain
+    domain = read_bundle(embedded_bundle()).training_domain
+    assert domain is not None and of_recipe == replace(domain, image_feature=None)
 
 
 def test_the_hash_is_that_of_the_files(copy: Path, tiny_bundle: Bundle) -> None:

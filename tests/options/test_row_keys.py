@@ -22,6 +22,7 @@ from bimors_cli.options.priors import read_areas
 from bimors_cli.pipeline.make_plan import make_plan
 from tests.bundles import make_bundle, write_adapter
 from tests.conftest import MakeRaster
+from tests.pipeline.image_adapters import write_image_adapter
 
 LABELS: Final = Labels.of(["forest", "river", "port"])
 CLASSES: Final = (ClassifyOptions, CaptionOptions, TilesOptions)
@@ -48,6 +49,8 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "top_k": lambda folder: 3,
     "probabilities": lambda folder: True,
     "keep_features": lambda folder: True,
+    "novelty": lambda folder: True,
+    "unlike_examples": lambda folder: 0.1,
     "adapter": lambda folder: str(folder / "other-adapter"),
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
@@ -60,6 +63,8 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
 NEEDS: Final[dict[str, dict[str, Any]]] = {
     "templates": {"head": "zero-shot"},
     "vote": {"overlap": "50%"},
+    "novelty": {"adapter": "views-adapter"},
+    "unlike_examples": {"adapter": "views-adapter"},
     "aoi_rule": {"aoi": "aoi.geojson"},
     "assume_crs": {"scenes": ("no_crs.tif",), "assume_crs": "EPSG:32618"},
 }
@@ -106,6 +111,7 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
     (tmp_path / "other-bundle").symlink_to(other_bundle)
     (tmp_path / "priors.csv").write_text("name,area\nforest,70\nriver,10\nport,20\n")
     write_adapter(tmp_path / "other-adapter", tiny_bundle, spread=0.1)
+    write_image_adapter(tmp_path / "views-adapter", tiny_bundle, LABELS.names)
     area = shapely.geometry.mapping(shapely.box(500_000, 4_599_500, 500_500, 4_600_000))
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32618"}}
     content = {

@@ -30,6 +30,7 @@ def test_columns_are_those_of_the_contract(spec: ClassifiedSchema) -> None:
     classes = [f"p_{name}" for name in spec.labels.names]
     assert list(spec.columns()) == [*fixed, "label_3", "confidence_3", "caption", *classes]
     assert list(replace(spec, top_k=2, probabilities=False).columns()) == [*fixed, "caption"]
+    assert list(replace(spec, top_k=2, probabilities=False, novelty=True).columns()) == [*fixed, "caption", "novelty"]
 
 
 def test_a_frame_has_exactly_these_columns_and_dtypes(spec: ClassifiedSchema, make_frame: MakeFrame) -> None:

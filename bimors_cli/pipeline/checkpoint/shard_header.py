@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from bimors_cli.errors import InputError
 from bimors_cli.options.captions import ALL, NONE
@@ -15,6 +15,9 @@ from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
 from bimors_cli.redact import redact
 from bimors_cli.scene.gdal import is_local
+
+# Left out at their defaults, as in journals of versions without these options.
+_NEW: Final = {"priors": None, "novelty": False, "unlike_examples": None}
 
 
 def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str]) -> ShardHeader:
@@ -28,8 +31,9 @@ def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str])
     values = to_json(redacted)
     # Earlier versions, which can read the journal too, had true and false only.
     values["captions"] = {ALL: True, NONE: False}.get(values["captions"], values["captions"])
-    if options.priors is None:
-        del values["priors"]  # as in journals of versions without this option
+    for name, default in _NEW.items():
+        if values[name] == default:
+            del values[name]
     return ShardHeader(shard, values, tuple(map(redact, command)))
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
+from bimors_cli.bundle.training_features import TrainingFeatures
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
@@ -41,6 +42,7 @@ class Classifier:
     """Frozen models, the head for the user's labels, and the temperature that calibrates its probabilities.
 
     ``feature_cache``, if any, is queried before the models. ``priors`` are those of the labels; empty for equal ones.
+    ``training_features`` are those of the training images of the bundle, for `unlike`.
     """
 
     models: FrozenModels
@@ -48,6 +50,7 @@ class Classifier:
     temperature: float
     feature_cache: FeatureCache | None = None
     priors: Sequence[float] = ()
+    training_features: TrainingFeatures | None = None
 
     @torch.no_grad()
     def encode(
@@ -98,6 +101,20 @@ class Classifier:
         """Return the image features of B tiles, float32 [B, E]."""
         found: npt.NDArray[np.float32] = features.image_feature.cpu().numpy()
         return found
+
+    def unlike(self, features: HeadFeatures) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return how unlike the training images B tiles are, 0 to 1, and the fraction of these that are more unlike.
+
+        Raises
+        ------
+        BundleError
+            The manifest does not state the features of the training images, or has those of other models.
+        """
+        known, vectors, bundle = self.training_features, self.vectors(features), self.models.bundle
+        if known is None or known.width != vectors.shape[1]:
+            raise BundleError(f"the manifest of {bundle.name} does not state the image features of its training images")
+        novelty = known.novelty(vectors)
+        return novelty, 1 - novelty
 
     def _encode(
         self, images: torch.Tensor, cache_keys: Sequence[bytes] | None

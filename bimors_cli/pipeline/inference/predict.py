@@ -26,7 +26,7 @@ from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
 from bimors_cli.pipeline.plan import InferencePlan, Plan, TileIndices
-from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult, rank_labels
+from bimors_cli.pipeline.tile_result import NOVELTY_DECIMALS, PROBABILITIES, TileResult, rank_labels
 from bimors_cli.pipeline.vote import pack_cells
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
@@ -55,6 +55,9 @@ class TileClassifier(Protocol):
 
     def probabilities(self, features: Any) -> npt.NDArray[np.float32]:
         """Return float32 [B, K]; NaN for a tile that no model could process."""
+
+    def unlike(self, features: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return how unlike the examples or training images tiles are, 0 to 1, and p-values, float64 [B] each."""
 
     def vectors(self, features: Any) -> npt.NDArray[np.float32]:
         """Return vectors of length 1 by which tiles are compared, float32 [B, d]."""
@@ -244,22 +247,42 @@ def _classify(plan: Plan, classifier: TileClassifier, number: int, batch: TileBa
     saved: list[bytes | None] = [None] * len(captions)
     if plan.options.keep_features or plan.options.refine:
         saved = [row.tobytes() for row in classifier.vectors(features).astype(FEATURE_DTYPE)]
+    unlike: list[tuple[float, float] | None] = [None] * len(captions)
+    if plan.options.novelty or plan.options.unlike_examples is not None:
+        novelty, p_values = classifier.unlike(features)
+        unlike = list(zip(novelty.tolist(), p_values.tolist(), strict=True))
     return [
-        _with_labels(plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), row)
-        for index, caption, feature, cells, row in zip(
+        _with_labels(
+            plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), *scores
+        )
+        for index, caption, feature, cells, *scores in zip(
             batch.indices,
             captions if plan.captions.written[number] else [None] * len(captions),
             saved,
             batch.cells,
             probabilities,
+            unlike,
             strict=True,
         )
     ]
 
 
-def _with_labels(options: ClassifyOptions, result: TileResult, probabilities: npt.NDArray[np.float32]) -> TileResult:
+def _with_labels(
+    options: ClassifyOptions,
+    result: TileResult,
+    probabilities: npt.NDArray[np.float32],
+    unlike: tuple[float, float] | None,
+) -> TileResult:
+    """Return a result with labels, or the reason why it has none; ``unlike`` are its novelty and p-value."""
     if not np.isfinite(probabilities).all():
         return replace(result, reason="model_error", feature=None)
+    if unlike is not None:
+        novelty, p_value = unlike
+        if options.novelty:
+            result = replace(result, novelty=round(novelty, NOVELTY_DECIMALS))
+        if options.unlike_examples is not None and p_value <= options.unlike_examples:
+            # Without probabilities to refine: it does not take part.
+            return replace(rank_labels(result, probabilities, options), reason="unlike_examples", ranking=())
     if options.refine or options.vote:
         result = replace(result, probability_bytes=probabilities.astype(PROBABILITIES).tobytes())
     return rank_labels(result, probabilities, options)

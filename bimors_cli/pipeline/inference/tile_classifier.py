@@ -22,4 +22,5 @@ def make_tile_classifier(models: FrozenModels, plan: Plan) -> TileClassifier:
     if plan.adapter is not None and plan.adapter.views is not None:
         return replace(make_view_classifier(models, plan.adapter, plan.options.labels), priors=plan.priors)
     classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)
-    return replace(classifier, priors=plan.priors)
+    domain = plan.bundle.training_domain
+    return replace(classifier, priors=plan.priors, training_features=None if domain is None else domain.image_feature)

@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.errors import BundleError, LabelsError
 from bimors_cli.fewshot.ensemble import Ensemble
+from bimors_cli.fewshot.probabilities import Array
 from bimors_cli.fewshot.storage import read_ensemble
 from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.labels import Labels, match_labels
@@ -103,10 +104,11 @@ class ViewTileClassifier:
         self.models.count(HEAD, clock)
         return found
 
-    def unlike(self, features: ViewFeatures) -> tuple[Values, Values]:
-        """Return how unlike the examples tiles are, 0 to 1, and the p-value of that: float32 [B] each.
+    def unlike(self, features: ViewFeatures) -> tuple[Array, Array]:
+        """Return how unlike the examples tiles are, 0 to 1, and the p-value of that: float64 [B] each.
 
-        With several views, those of the view that finds a tile most unlike.
+        With several views, those of the view that finds a tile most unlike; its p-value is multiplied by the number of
+        views (Bonferroni), so that the rate of false alarms holds for all of them together.
         """
         variances, p_values = [], []
         for name, unlike in self.unlikeness.items():
@@ -114,8 +116,8 @@ class ViewTileClassifier:
             variances.append(variance)
             p_values.append(unlike.p_values(variance))
         least, rows = np.argmin(p_values, axis=0), np.arange(len(features))
-        both = np.array((variances, p_values), np.float32)
-        return both[0, least, rows], both[1, least, rows]
+        both = np.array((variances, p_values))
+        return both[0, least, rows], np.minimum(both[1, least, rows] * len(p_values), 1.0)
 
     def vectors(self, features: ViewFeatures) -> npt.NDArray[np.float32]:
         """Return one vector of length 1 for each tile, float32 [B, d], by which tiles are compared."""
