@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.options.views import IMAGE_FEATURES, compared_view
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
 from bimors_cli.scene.bands import Bands, choose_bands, natural_colours
@@ -49,11 +50,13 @@ class RunProvenance:
     labels : mapping of str to (str or None), or None
         Colour of each label, ``#rrggbb``; None for a label without a colour of its own.
     query : str or None
-        What `search` was asked for.
+        The text that `search` was asked for.
+    like : tuple of str or None
+        The tiles that `search` was asked for the like of, by their ids.
     warnings : tuple of str, or None
         What the run warned of, such as a scene unlike the training images of the bundle.
     query_bundle : mapping or None
-        Name and SHA-256 of the bundle that encoded the query.
+        Name and SHA-256 of the bundle that encoded the query, or the tiles.
     """
 
     version: str | None = None
@@ -64,6 +67,7 @@ class RunProvenance:
     labels: Mapping[str, str | None] | None = None
     warnings: tuple[str, ...] | None = None
     query: str | None = None
+    like: tuple[str, ...] | None = None
     query_bundle: Mapping[str, Any] | None = None
 
     @classmethod
@@ -90,6 +94,7 @@ class RunProvenance:
             scene_paths=None if (paths := _parse(metadata, "scenes", list)) is None else tuple(map(str, paths)),
             labels=_parse(metadata, "labels", dict),
             warnings=None if (texts := _parse(metadata, "warnings", list)) is None else tuple(map(str, texts)),
+            like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
             query_bundle=_parse(metadata, "model", dict),
         )
 
@@ -104,6 +109,7 @@ class RunProvenance:
             "labels": self.labels,
             "warnings": self.warnings or None,
             "query": self.query,
+            "like": self.like,
             "model": self.query_bundle,
         }
         return {
@@ -117,6 +123,12 @@ class RunProvenance:
         """Name and SHA-256 of the bundle that classified the tiles, under ``name`` and ``sha256``."""
         bundle: Mapping[str, Any] = (self.run_key or {})["model"]
         return bundle
+
+    @property
+    def compares_texts(self) -> bool:
+        """Whether the features of the tiles can be compared with a text: those of views need not be CLIP's."""
+        views = (self.run_key or {}).get("views")
+        return views is None or compared_view(views) in IMAGE_FEATURES
 
     @property
     def synonyms(self) -> Mapping[str, Sequence[str]]:

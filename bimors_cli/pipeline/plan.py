@@ -214,6 +214,8 @@ class Plan(InferencePlan):
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
             "captions": self.captions.row_key,
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
+            # Which of them the features of --keep-features are follows from the views.
+            **({"views": self.adapter.views.names} if self.adapter is not None and self.adapter.views else {}),
             **({"priors": self.priors} if self.priors else {}),
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),
