@@ -269,8 +269,10 @@ def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessO
     return run(replace(chosen, layer_file=str(layer_file), reference=str(reference), field=field))
 
 
-def search(layer_file: StrPath, query: str, options: SearchOptions | None = None) -> list[Hit]:
-    """Find the tiles that match a text best, in a layer written with ``keep_features``; best first.
+def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:
+    """Find the tiles that match a text, or other tiles, best, in a layer written with ``keep_features``; best first.
+
+    Without ``query``, ``options.like`` gives the tiles.
 
     Raises
     ------

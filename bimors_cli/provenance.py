@@ -17,14 +17,15 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.options.views import IMAGE_FEATURES, compared_view
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
-from bimors_cli.scene.bands import Bands, choose_bands
+from bimors_cli.scene.bands import Bands, choose_bands, natural_colours
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
-from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.stretch import Stretch
+from bimors_cli.scene.raster import Scene, SceneInfo
+from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of
 from bimors_cli.version import __version__
 
@@ -49,11 +50,13 @@ class RunProvenance:
     labels : mapping of str to (str or None), or None
         Colour of each label, ``#rrggbb``; None for a label without a colour of its own.
     query : str or None
-        What `search` was asked for.
+        The text that `search` was asked for.
+    like : tuple of str or None
+        The tiles that `search` was asked for the like of, by their ids.
     warnings : tuple of str, or None
         What the run warned of, such as a scene unlike the training images of the bundle.
     query_bundle : mapping or None
-        Name and SHA-256 of the bundle that encoded the query.
+        Name and SHA-256 of the bundle that encoded the query, or the tiles.
     """
 
     version: str | None = None
@@ -64,6 +67,7 @@ class RunProvenance:
     labels: Mapping[str, str | None] | None = None
     warnings: tuple[str, ...] | None = None
     query: str | None = None
+    like: tuple[str, ...] | None = None
     query_bundle: Mapping[str, Any] | None = None
 
     @classmethod
@@ -90,6 +94,7 @@ class RunProvenance:
             scene_paths=None if (paths := _parse(metadata, "scenes", list)) is None else tuple(map(str, paths)),
             labels=_parse(metadata, "labels", dict),
             warnings=None if (texts := _parse(metadata, "warnings", list)) is None else tuple(map(str, texts)),
+            like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
             query_bundle=_parse(metadata, "model", dict),
         )
 
@@ -104,6 +109,7 @@ class RunProvenance:
             "labels": self.labels,
             "warnings": self.warnings or None,
             "query": self.query,
+            "like": self.like,
             "model": self.query_bundle,
         }
         return {
@@ -117,6 +123,12 @@ class RunProvenance:
         """Name and SHA-256 of the bundle that classified the tiles, under ``name`` and ``sha256``."""
         bundle: Mapping[str, Any] = (self.run_key or {})["model"]
         return bundle
+
+    @property
+    def compares_texts(self) -> bool:
+        """Whether the features of the tiles can be compared with a text: those of views need not be CLIP's."""
+        views = (self.run_key or {}).get("views")
+        return views is None or compared_view(views) in IMAGE_FEATURES
 
     @property
     def synonyms(self) -> Mapping[str, Sequence[str]]:
@@ -235,7 +247,7 @@ class RecordedScene:
     bands : tuple of int
         From 1.
     stretch, nodata : Stretch, Nodata
-        How pixel values were converted to 8 bits.
+        How pixel values became images.
     size_bytes : int or None
         Size of a local file.
     aoi_sha256 : str or None
@@ -272,7 +284,7 @@ class RecordedScene:
             A value is missing or invalid.
         """
         kind, low, high = key["stretch"]
-        if kind not in ("none", "range", "percentile"):
+        if kind not in ("none", "range", "percentile", "raw"):
             raise ValueError(f"{kind!r} is not a stretch")
         nodata = str(key["nodata"])
         grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in key[name]))
@@ -290,8 +302,21 @@ class RecordedScene:
         )
 
     def bands_of(self, info: SceneInfo) -> Bands:
-        """Return the bands to read from a scene."""
-        return choose_bands(info, self.bands)
+        """Return the bands that were read from a scene."""
+        return Bands(self.bands) if self.stretch.kind == "raw" else choose_bands(info, self.bands)
+
+    def shown(self, scene: Scene) -> tuple[Bands, Stretch]:
+        """Return bands and stretch of an image for display: those of the run, or the colours of a run with more bands.
+
+        Raises
+        ------
+        ReadError
+            The pixels for the stretch cannot be read.
+        """
+        if self.stretch.kind != "raw":
+            return self.bands_of(scene.info), self.stretch
+        bands = natural_colours(scene.info)
+        return bands, compute_stretch(scene.dataset, bands, parse_stretch("auto"), self.nodata)
 
     def find(self, layer_file: Path) -> str | None:
         """Return the path of a local scene: the recorded one, or the file of that name next to the layer, or None."""

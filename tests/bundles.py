@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,8 +24,9 @@ from transformers import (
 )
 
 from bimors_cli.bundle.adapter import WEIGHTS, Adapter, write_adapter_manifest
+from bimors_cli.bundle.input_bands import InputBand, InputBands
 from bimors_cli.bundle.manifest import ADAPTER, CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, write_bundle_manifest
-from bimors_cli.model.clip import build_clip
+from bimors_cli.model.clip import build_clip, replace_input
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.bimors import PromptLearner
 from bimors_cli.model.heads.registry import make_learner
@@ -121,11 +123,48 @@ def save_adapter(
     )
 
 
-def _clip(folder: Path) -> None:
+BANDS = InputBands(
+    tuple(
+        InputBand(name, mean, std)
+        for name, mean, std in (
+            ("blue", 925.161, 1205.586),
+            ("green", 1183.128, 1223.713),
+            ("red", 1338.041, 1399.638),
+            ("rededge1", 1667.254, 1403.298),
+            ("rededge2", 2233.633, 1378.513),
+            ("rededge3", 2460.96, 1434.924),
+            ("nir", 2555.569, 1491.141),
+            ("nir narrow", 2619.542, 1454.089),
+            ("swir1", 2406.497, 1473.248),
+            ("swir2", 1841.645, 1365.08),
+        )
+    ),
+    "Sentinel-2 L2A digital numbers",
+)
+
+
+def make_band_bundle(folder: Path, *, bands: InputBands = BANDS, seed: int = 0) -> Bundle:
+    """Write a bundle whose CLIP takes bands; it has no other part."""
+    torch.manual_seed(seed)
+    _clip(folder / CLIP, len(bands))
+    return write_bundle_manifest(
+        folder,
+        name="ms",
+        description="random weights, for tests",
+        context=CONTEXT,
+        image_size=IMAGE_SIZE,
+        zero_shot_temperature=1.0,
+        vocabulary=None,
+        licences={"weights": "none: random numbers"},
+        bands=bands,
+    )
+
+
+def _clip(folder: Path, channels: int | None = None) -> None:
     folder.mkdir(parents=True)
     words = tokenizer("<start>", "<end>")
     words.save_pretrained(folder)
-    config = {
+    config: dict[str, Any] = {
         "model_cfg": {
             "embed_dim": 32,
             "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 2, "width": 48, "head_width": 16, "patch_size": 8},
@@ -142,8 +181,11 @@ def _clip(folder: Path) -> None:
         },
         "preprocess_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]},
     }
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
     model = build_clip(config["model_cfg"])
+    if channels is not None:
+        replace_input(model, channels)
+        config["in_chans"] = channels
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
     save_file(
         {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
     )
@@ -220,3 +262,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def tiny_models(tiny_bundle: Bundle) -> FrozenModels:
     """Its frozen models, on the CPU."""
     return load_models(tiny_bundle, "cpu")
+
+
+@pytest.fixture(scope="session")
+def band_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of ten bands of Sentinel-2 with random weights."""
+    return make_band_bundle(tmp_path_factory.mktemp("bundle") / "ms")

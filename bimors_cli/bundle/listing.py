@@ -69,6 +69,7 @@ def bundle_info(name: str) -> dict[str, Any]:
         "templates": list(bundle.templates),
         "image_size": bundle.image_size,
         "training_domain": _domain(bundle),
+        **({} if bundle.bands is None else bundle.bands.as_json()),
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from bimors_cli.bundle.files import (
     sha256_of_files,
     verify_files,
 )
+from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
 from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.bundle.training_domain import TrainingDomain, parse_training_domain
 from bimors_cli.errors import BundleError, InputError
@@ -41,7 +43,8 @@ class Bundle:
     Parameters
     ----------
     folder : Path
-        Its folder, with the parts ``clip``, ``captioner``, ``caption_encoder`` and ``adapter`` as subfolders.
+        Its folder, with the parts ``clip``, ``captioner``, ``caption_encoder`` and ``adapter`` as subfolders. All but
+        ``clip`` may be missing.
     name, description : str
         Name and description, for display.
     context : str
@@ -60,6 +63,8 @@ class Bundle:
         Templates of the zero-shot head from the manifest; may be empty.
     training_domain : TrainingDomain or None
         Pixel and image sizes of the training images; None if the manifest does not state them.
+    bands : InputBands or None
+        The bands that CLIP takes; None if it takes red, green and blue, stretched to 8 bits.
     """
 
     folder: Path
@@ -73,6 +78,7 @@ class Bundle:
     files: tuple[FileEntry, ...]
     own_templates: tuple[str, ...] = ()
     training_domain: TrainingDomain | None = None
+    bands: InputBands | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -87,15 +93,30 @@ class Bundle:
     @property
     def sha256(self) -> str:
         """Hash that identifies the frozen parts."""
-        return sha256_of_files(self.files)
+        return self._with_bands(sha256_of_files(self.files))
 
     def part(self, name: str) -> Path:
         """Return the folder of a part."""
         return self.folder / name
 
     def part_sha256(self, name: str) -> str:
-        """Return the hash of the files of a part."""
-        return sha256_of_files(entry for entry in self.files if entry.path.startswith(f"{name}/"))
+        """Return the hash of the files of a part; that of ``clip`` includes the bands."""
+        found = sha256_of_files(self._files_of(name))
+        return self._with_bands(found) if name == CLIP else found
+
+    def has_part(self, name: str) -> bool:
+        """Tell whether the bundle has a part."""
+        return bool(self._files_of(name))
+
+    def _files_of(self, part: str) -> tuple[FileEntry, ...]:
+        return tuple(entry for entry in self.files if entry.path.startswith(f"{part}/"))
+
+    def _with_bands(self, sha256: str) -> str:
+        """Add the bands, which decide the features as the weights do, to a hash."""
+        if self.bands is None:
+            return sha256
+        bands = [asdict(band) for band in self.bands.bands]
+        return hashlib.sha256(f"{sha256}\n{json.dumps(bands, sort_keys=True)}".encode()).hexdigest()
 
     def unknown_words(self, label: str) -> tuple[str, ...]:
         """Return the words of a label that the bundle was not trained on, in order; empty for an open vocabulary."""
@@ -159,6 +180,7 @@ def bundle_of(folder: Path, content: Mapping[str, Any]) -> Bundle:
             files=parse_files(path, content),
             own_templates=_templates(content["templates"]) if "templates" in content else (),
             training_domain=parse_training_domain(content["training_domain"]) if "training_domain" in content else None,
+            bands=parse_input_bands(content) if "bands" in content else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         check_schema(path, content, "manifest")  # its message has the JSON path
@@ -191,11 +213,12 @@ def write_bundle_manifest(
     licences: Mapping[str, str],
     templates: Sequence[str] = (),
     training_domain: TrainingDomain | None = None,
+    bands: InputBands | None = None,
 ) -> Bundle:
     """Hash the files of the parts in ``folder``, write the manifest, and return the bundle without verifying it.
 
     Without ``templates`` the manifest has none, and the zero-shot head uses those for remote sensing. Without
-    ``training_domain`` no scene is reported as outside of it.
+    ``training_domain`` no scene is reported as outside of it. Without ``bands`` CLIP takes red, green and blue.
 
     Raises
     ------
@@ -213,6 +236,7 @@ def write_bundle_manifest(
         "zero_shot_temperature": zero_shot_temperature,
         **({"templates": list(templates)} if templates else {}),
         **({"training_domain": training_domain.as_json()} if training_domain else {}),
+        **(bands.as_json() if bands else {}),
         "licences": dict(licences),
         "files": [asdict(entry) for entry in list_files(folder, paths)],
         "vocabulary": None if vocabulary is None else sorted(vocabulary),

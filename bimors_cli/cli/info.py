@@ -22,11 +22,12 @@ def info(options: InfoOptions, json_output: Json = False) -> None:
     """
     from bimors_cli.bundle.locate import find_bundle
     from bimors_cli.bundle.manifest import read_bundle
+    from bimors_cli.pipeline.scene_pixels import choose_pixels
     from bimors_cli.pipeline.training_domain import domain_facts
     from bimors_cli.scene.describe import describe
 
     bundle = read_bundle(find_bundle(options.model))
-    info, grid, facts = describe(options)
+    info, grid, facts = describe(options, lambda scene: choose_pixels(scene, options, bundle))
     of_domain, warning = domain_facts(info, grid, bundle)
     facts |= of_domain
     if warning is not None:

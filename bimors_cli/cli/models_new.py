@@ -24,7 +24,8 @@ ClipSource = Annotated[
         "--clip",
         metavar="FOLDER|FILE",
         rich_help_panel=_PARTS,
-        help="Folder with open_clip_config.json and open_clip_model.safetensors, or a safetensors file.",
+        help="Folder with open_clip_config.json and open_clip_model.safetensors, or a safetensors file. With --bands "
+        "also a PyTorch checkpoint.",
     ),
 ]
 ClipConfig = Annotated[
@@ -33,20 +34,20 @@ ClipConfig = Annotated[
         "--clip-config",
         metavar="NAME|FILE",
         rich_help_panel=_PARTS,
-        help="For a safetensors file: its architecture in open_clip, such as ViT-B-32, or an open_clip_config.json.",
+        help="For a file: its architecture in open_clip, such as ViT-B-32, or an open_clip_config.json.",
     ),
 ]
 CaptionerSource = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--captioner",
         metavar="FOLDER",
         rich_help_panel=_PARTS,
-        help="Folder of a BLIP-2 or BLIP model of transformers.",
+        help="Folder of a BLIP-2 or BLIP model of transformers. Without it, tiles get no captions.",
     ),
 ]
 CaptionEncoderSource = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--caption-encoder", metavar="FOLDER", rich_help_panel=_PARTS, help="Folder of a BERT model of transformers."
     ),
@@ -91,6 +92,16 @@ Domain = Annotated[
         "[300, 4800]}. bimors then warns about scenes far outside of them.",
     ),
 ]
+BandsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--bands",
+        metavar="FILE",
+        rich_help_panel=_MANIFEST,
+        help='JSON file with the bands that CLIP takes, in its order: {"bands": [{"name": "blue", "mean": 925.2, '
+        '"std": 1205.6}, ...], "bands_unit": "..."}. Default: red, green and blue.',
+    ),
+]
 Licences = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,8 +116,8 @@ Licences = Annotated[
 def new(
     output: Target,
     clip: ClipSource,
-    captioner: CaptionerSource,
-    caption_encoder: CaptionEncoderSource,
+    captioner: CaptionerSource = None,
+    caption_encoder: CaptionEncoderSource = None,
     clip_config: ClipConfig = None,
     link: Link = False,
     name: Name = None,
@@ -115,6 +126,7 @@ def new(
     template: Templates = None,
     temperature: Temperature = 1.0,
     training_domain: Domain = None,
+    bands: BandsFile = None,
     licence: Licences = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -123,14 +135,15 @@ def new(
 ) -> None:
     """Make a bundle from your own open_clip and transformers weights.
 
-    Only safetensors are accepted. Each part is loaded and tested on one random image before the bundle is written. The
-    bundle classifies zero-shot until an adapter is trained for it. The path of the bundle is written to standard
-    output.
+    Only safetensors are accepted, except for a checkpoint with --bands, which is converted in a separate process. Each
+    part is loaded and tested on one random image before the bundle is written. The bundle classifies zero-shot until an
+    adapter is trained for it. The path of the bundle is written to standard output.
     """
     set_verbosity(verbose, quiet)
     stay_off_the_network()
     terms = dict(_part_and_terms(text) for text in licence or ())
 
+    from bimors_cli.bundle.input_bands import read_input_bands
     from bimors_cli.bundle.training_domain import read_training_domain
     from bimors_cli.pipeline.bundles.make import Sources, new_bundle
 
@@ -142,6 +155,7 @@ def new(
         context=context,
         templates=tuple(template or ()),
         training_domain=None if training_domain is None else read_training_domain(training_domain),
+        bands=None if bands is None else read_input_bands(bands),
         licences=terms,
         temperature=temperature,
         device=device,

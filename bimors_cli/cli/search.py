@@ -1,4 +1,4 @@
-"""`bimors search`: find tiles by a text, without classifying again."""
+"""`bimors search`: find tiles by a text or by tiles like them, without classifying again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ EXAMPLE = 'Example: bimors search out.gpkg "a road next to a field" --top 20 -o 
 
 @command(SearchOptions)
 def search(options: SearchOptions, as_json: Json = False) -> None:
-    """Find the tiles that match a text best, in a layer written with classify --keep-features.
+    """Find the tiles that match a text or other tiles best, in a layer written with classify --keep-features.
 
     Without -o a tab-separated table is written to standard output: rank, score, tile_id, label and caption. The score
-    is the cosine similarity of text and image. It ranks tiles and is not a probability: the best tiles have a rank even
-    where the scene shows nothing of the kind.
+    is the cosine similarity of text and image, or with --like of the tiles and the mean of the given ones. It ranks
+    tiles and is not a probability: the best tiles have a rank even where the scene shows nothing of the kind.
+
+    --like needs no model, and works for every adapter, also for those of --model bands.
     """
     if as_json and options.output is not None:
         raise InputError("--json writes a table and -o a layer", "use one of them")

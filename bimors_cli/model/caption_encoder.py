@@ -69,7 +69,15 @@ class CaptionEncoder(nn.Module):
 
 
 class NullCaptionEncoder(CaptionEncoder):
-    """Stands in for a caption encoder that no view of the run needs: using it is an internal error."""
+    """Stands in for a caption encoder that the bundle lacks, or that no view of the run needs: embeddings are empty."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+
+    @property
+    def width(self) -> int:
+        return 0
+
+    def embed(self, captions: Sequence[str | None]) -> torch.Tensor:
+        """Return float32 [B, 0]."""
+        return torch.zeros(len(captions), 0)

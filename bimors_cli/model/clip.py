@@ -18,12 +18,14 @@ from bimors_cli.errors import BundleError, InputError, LabelsError
 from bimors_cli.labels import Labels, display_text
 from bimors_cli.model.fusion import feature_map
 from bimors_cli.model.loading import freeze, load_into, read_json, skip_init
-from bimors_cli.model.preprocessing import Preprocessing, prepare
+from bimors_cli.model.preprocessing import BandStatistics, Preprocessing, prepare
 from bimors_cli.model.text_encoder import NameTokens, TextTower
 
 Tokenize = Callable[..., torch.Tensor]
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+# Key of the configuration: the number of bands that the image tower takes; missing for red, green and blue.
+CHANNELS = "in_chans"
 # Model settings that OpenAI's files store as tensors.
 UNUSED = ("input_resolution", "context_length", "vocab_size")
 
@@ -57,19 +59,32 @@ class Clip(nn.Module):
         self._features = feature_map(model.visual.trunk) if isinstance(model.visual, TimmModel) else None
 
     @classmethod
-    def load(cls, folder: Path) -> Clip:
+    def load(cls, folder: Path, bands: BandStatistics | None = None) -> Clip:
         """Load a folder in the ``local-dir:`` layout of open_clip, from safetensors only.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder.
+        bands : BandStatistics, optional
+            The bands that the model takes, if it does not take red, green and blue.
 
         Raises
         ------
         BundleError
-            A file is missing or damaged, or the weights do not match the configuration.
+            A file is missing or damaged, the weights do not match the configuration, or that does not match the bands.
         """
         path = folder / CONFIG
         config = read_json(path)
+        channels = config.get(CHANNELS)
+        if channels != (None if bands is None else len(bands.mean)):
+            stated = "no bands" if bands is None else f"{len(bands.mean)} bands"
+            raise BundleError(f"{path}: {CHANNELS} is {channels}, but the manifest of the bundle has {stated}")
         try:
             with skip_init():
                 model = build_clip(config["model_cfg"])
+                if channels is not None:
+                    replace_input(model, channels)
             tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
         except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
             raise BundleError(f"{path}: open_clip cannot build this CLIP: {error!r}".splitlines()[0]) from error
@@ -77,7 +92,7 @@ class Clip(nn.Module):
         load_into(model, folder / WEIGHTS, unused=UNUSED)
         image = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
         image |= config.get("preprocess_cfg") or {}
-        preprocessing = Preprocessing.read(path, model.visual.image_size, image)
+        preprocessing = Preprocessing.read(path, model.visual.image_size, image, bands)
         return cls(freeze(model, folder / WEIGHTS), tokenize, preprocessing)
 
     @property
@@ -102,7 +117,7 @@ class Clip(nn.Module):
         Parameters
         ----------
         images : torch.Tensor
-            uint8 [B, 3, h, w]
+            uint8 [B, 3, h, w], or float32 [B, N, h, w] if the model takes N bands.
 
         Returns
         -------
@@ -259,6 +274,21 @@ def build_clip(config: Mapping[str, Any]) -> Any:
     rest = {key: value for key, value in config.items() if key not in ("vision_cfg", "text_cfg", "custom_text")}
     kind = open_clip.CustomTextCLIP if config.get("custom_text") or "hf_model_name" in text else open_clip.CLIP
     return kind(vision_cfg=open_clip.CLIPVisionCfg(**vision), text_cfg=open_clip.CLIPTextCfg(**text), **rest)
+
+
+def replace_input(model: Any, channels: int) -> None:
+    """Replace the first convolution of a model from `build_clip` by one of so many channels, with random weights.
+
+    Raises
+    ------
+    BundleError
+        The image tower is not a ViT of open_clip.
+    """
+    visual = model.visual
+    if not isinstance(visual, VisionTransformer):
+        raise BundleError(f"bands are not supported for a CLIP image tower {type(visual).__name__} (supported: ViT)")
+    old = visual.conv1
+    visual.conv1 = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, bias=False)
 
 
 class NullClip(Clip):

@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -88,8 +87,8 @@ class BundleInfo(Protocol):
 class CaptionCache(Protocol):
     """A cache of captions, queried before the captioner."""
 
-    def cache_key(self, image: npt.NDArray[np.uint8]) -> bytes:
-        """Return the cache key of an image, uint8 [3, h, w]; may be called by any thread."""
+    def cache_key(self, image: npt.NDArray[Any]) -> bytes:
+        """Return the cache key of an image [channels, h, w]; may be called by any thread."""
 
     def caption(
         self,
@@ -97,7 +96,7 @@ class CaptionCache(Protocol):
         captioner: Callable[[torch.Tensor], list[str | None]],
         cache_keys: Sequence[bytes] | None = None,
     ) -> list[str | None]:
-        """Caption B images, uint8 [B, 3, h, w], with these keys; ``captioner`` captions those not in the cache."""
+        """Caption B images [B, channels, h, w] with these keys; ``captioner`` captions those not in the cache."""
 
 
 class FeatureStore(Protocol):
@@ -161,7 +160,7 @@ class FrozenModels:
         Parameters
         ----------
         images : torch.Tensor
-            uint8 [B, 3, h, w], on the CPU.
+            uint8 [B, 3, h, w], or float32 [B, N, h, w] for a CLIP of N bands, on the CPU.
         cache_keys : sequence of bytes, optional
             The images' keys in the caption cache, if they were computed before.
 
@@ -180,7 +179,9 @@ class FrozenModels:
             IMAGE_TOWER, len(images), lambda part: self.clip.encode_image(self._upload(images[part]))
         )
         features, tokens = zip(*encoded, strict=True)
-        outputs = EncoderOutputs(_joined(features), _joined(tokens), tuple(captions), _joined(embedding))
+        outputs = EncoderOutputs(
+            _joined(features), _joined(tokens), tuple(captions), _joined(embedding).to(self.device)
+        )
         self.count(IMAGE_TOWER, clock)
         return outputs
 

@@ -32,6 +32,13 @@ IGNORED_GLOBALS = (
     "torch.optim.lr_scheduler.StepLR",
     "torch.optim.sgd.SGD",
 )
+# Dictionaries of PyTorch Lightning, for its hyperparameters. Each is replaced by a plain one.
+IGNORED_DICTS = (
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
 # Exit code for a checkpoint that cannot be used; the last line of stderr has the reason. Other codes are crashes.
 _UNUSABLE = 3
 
@@ -106,6 +113,13 @@ class _Ignored:
     def __setitem__(self, _key: object, _value: object) -> None: ...
 
 
+class _PlainDict:
+    """Placeholder of a class of dictionaries; torch fills exact dictionaries only."""
+
+    def __new__(cls, *_arguments: object) -> Any:
+        return {}
+
+
 def _empty_dict(*_arguments: object) -> dict[Any, Any]:
     return {}
 
@@ -118,6 +132,7 @@ def _load(source: Path) -> Any:
     from torch.serialization import safe_globals
 
     placeholders: list[Any] = [(_Ignored, name) for name in IGNORED_GLOBALS]
+    placeholders += [(_PlainDict, name) for name in IGNORED_DICTS]
     try:
         with safe_globals([*placeholders, (_empty_dict, "collections.defaultdict")]):
             # Files of the old format are not zip files and cannot be mapped.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -16,16 +16,37 @@ from bimors_cli.errors import BundleError
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "random": "bicubic"}
 
 
+class BandStatistics(Protocol):
+    """Mean and standard deviation of each band, see `bimors_cli.bundle.input_bands.InputBands`."""
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """``size`` of the square input in pixels, ``mean`` and ``std`` of its three channels (values 0..1), and the
-    ``interpolation``, ``bicubic`` or ``bilinear``.
+    """How images become the input of a model.
+
+    Attributes
+    ----------
+    size : int
+        Side of the square input, in pixels.
+    mean, std : tuple of float
+        Of each channel: of values 0..1 for an 8-bit image, else of the values themselves.
+    interpolation : {"bicubic", "bilinear"}
+        How images are resized.
+    eight_bit : bool
+        Whether images are red, green and blue in 8 bits; otherwise they are float32 bands.
     """
 
     size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     interpolation: str = "bicubic"
+    eight_bit: bool = True
 
     @classmethod
     def of(
@@ -34,7 +55,13 @@ class Preprocessing:
         return cls(int(size), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), _INTERPOLATIONS[interpolation])
 
     @classmethod
-    def read(cls, where: Path, size: int | Sequence[int], content: Mapping[str, Any]) -> Preprocessing:
+    def read(
+        cls,
+        where: Path,
+        size: int | Sequence[int],
+        content: Mapping[str, Any],
+        bands: BandStatistics | None = None,
+    ) -> Preprocessing:
         """Read the configuration of open_clip (``preprocess_cfg``) or of a transformers image processor.
 
         Tiles are square, so the methods for other images (cropping, padding, squeezing) are equivalent: see `prepare`.
@@ -47,6 +74,8 @@ class Preprocessing:
             Input size of the model.
         content : mapping
             ``mean``, ``std`` and ``interpolation``, or ``image_mean``, ``image_std``, ``resample``, ``rescale_factor``.
+        bands : BandStatistics, optional
+            For a model of bands: their mean and standard deviation, in place of those in ``content``.
 
         Raises
         ------
@@ -59,6 +88,8 @@ class Preprocessing:
         resample = content.get("interpolation", content.get("resample", "bicubic"))
         if resample not in _INTERPOLATIONS:
             raise BundleError(f"{where}: unsupported interpolation {resample!r} (supported: bicubic, bilinear)")
+        if bands is not None:
+            return cls(sides.pop(), bands.mean, bands.std, _INTERPOLATIONS[resample], eight_bit=False)
         factor = content.get("rescale_factor", 1 / 255)
         try:
             if abs(float(factor) * 255 - 1) > 1e-3:
@@ -82,7 +113,7 @@ def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> tor
     Parameters
     ----------
     images : torch.Tensor
-        uint8 [B, 3, h, w], on the device that computes.
+        uint8 [B, 3, h, w], or float32 [B, N, h, w] for a model of N bands, on the device that computes.
     how : Preprocessing
         Preprocessing of the model.
     dtype : torch.dtype
@@ -91,13 +122,32 @@ def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> tor
     Returns
     -------
     torch.Tensor
-        [B, 3, size, size]
+        [B, 3 or N, size, size]
+
+    Raises
+    ------
+    BundleError
+        The model takes another number of bands.
     """
-    pixels = images.to(torch.float32) / 255
+    if images.shape[1] != len(how.mean) or (images.dtype == torch.uint8) != how.eight_bit:
+        raise BundleError(
+            f"the model takes {_input(len(how.mean), how.eight_bit)}, not "
+            f"{_input(images.shape[1], images.dtype == torch.uint8)}",
+            "use --model with the bundle that the bands were chosen for",
+        )
+    pixels = images.to(torch.float32)
+    if how.eight_bit:
+        pixels = pixels / 255
     if pixels.shape[-2:] != (how.size, how.size):
         pixels = functional.interpolate(
             pixels, (how.size, how.size), mode=how.interpolation, align_corners=False, antialias=True
-        ).clamp(0, 1)
+        )
+        if how.eight_bit:
+            pixels = pixels.clamp(0, 1)
     mean = pixels.new_tensor(how.mean)[:, None, None]
     std = pixels.new_tensor(how.std)[:, None, None]
     return ((pixels - mean) / std).to(dtype)
+
+
+def _input(channels: int, eight_bit: bool) -> str:
+    return f"{channels} channels of 8 bits" if eight_bit else f"{channels} bands"

@@ -34,7 +34,7 @@ class PixelOptions(OpenOptions):
         Option(
             "-b --bidx --band",
             "Bands for red, green and blue, counted from 1: -b 4,3,2. Default: by colour interpretation, else the "
-            "first three.",
+            "first three. For a model of other bands: all of these, in its order; default: by name or wavelength.",
             metavar="N",
             panel=INPUT,
             rows=RESOLVED,

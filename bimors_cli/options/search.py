@@ -20,13 +20,21 @@ class SearchOptions(Options):
     """The options of `bimors search`.
 
     ``layer`` is the layer to search in, ``output_layer`` the name of the layer that is written. Without ``output``
-    nothing is written. ``model`` None is the bundle that computed the features, by its name.
+    nothing is written. ``model`` None is the bundle that computed the features, by its name. Either ``query`` is given,
+    a text, or ``like``, ids of tiles.
     """
 
     file: Annotated[Path, LAYER_FILE] = Path()
-    query: Annotated[
-        str, Option("", "What the tiles should show, in a few words.", metavar="TEXT", required=True)
-    ] = ""  # fmt: skip
+    query: Annotated[str | None, Option("", "What the tiles should show, in a few words.", metavar="TEXT")] = None
+    like: Annotated[
+        tuple[str, ...],
+        Option(
+            "--like",
+            "Instead of TEXT: find the tiles most like these, given by their tile_id. They are left out of the result.",
+            metavar="TILE_ID,...",
+            commas=True,
+        ),
+    ] = ()
     top: Annotated[
         int, Option("--top", "Number of tiles, best first.", metavar="N", minimum=1, maximum=MOST_TILES)
     ] = 50  # fmt: skip
@@ -35,7 +43,7 @@ class SearchOptions(Options):
         str | None,
         Option(
             "--model",
-            "The bundle that computed the features, if its name or folder differs now.",
+            "For TEXT: the bundle that computed the features, if its name or folder differs now.",
             metavar="NAME|DIR",
             complete="bundles",
         ),
@@ -54,6 +62,10 @@ class SearchOptions(Options):
 
     def check_combination(self) -> None:
         super().check_combination()
+        if self.like and self.query is not None:
+            raise InputError("TEXT and --like are two ways to search", "use one of them")
+        if self.like and self.model is not None:
+            raise InputError("--like loads no model", "leave out --model")
         if self.format is not None and self.output is None:
             raise InputError("--format needs --output", "add -o FILE")
         if self.output not in (None, STDOUT) and Path(str(self.output)).resolve() == self.file.resolve():
@@ -61,5 +73,9 @@ class SearchOptions(Options):
 
     def check_required(self) -> None:
         super().check_required()
-        if not self.query.strip():
+        if self.query is None and not self.like:
+            raise InputError(
+                "nothing to search for", "write what the tiles should show, or give tiles of that kind: --like TILE_ID"
+            )
+        if self.query is not None and not self.query.strip():
             raise InputError("the search text is empty", 'write what the tiles should show: "a bridge over a river"')

@@ -6,6 +6,7 @@ To add a view, add a row here, and compute it in `bimors_cli.pipeline.inference.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -48,6 +49,15 @@ VIEWS: Final[dict[str, ViewEntry]] = {
         ViewEntry("captions", "the embedding of the caption", "features", frozenset({"caption"})),
     )
 }
+
+# The views that are CLIP's features of an image: a text can be compared with them.
+IMAGE_FEATURES: Final = ("image", "false-colour", "around")
+
+
+def compared_view(names: Collection[str]) -> str:
+    """Return the view by which tiles are compared, of an adapter's: CLIP's feature of an image if there is one."""
+    return next((name for name in IMAGE_FEATURES if name in names), min(names))
+
 
 # What a choice starts from: of scenes, and of images without further bands.
 SCENE_START: Final = ("bands", "bands-around")

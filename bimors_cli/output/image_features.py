@@ -1,4 +1,4 @@
-"""Image features of tiles, stored in the GeoPackage next to its layers, for search by text."""
+"""Image features of tiles, stored in the GeoPackage next to its layers, for search."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bimors_cli.bundle.adapter import Adapter
+from bimors_cli.errors import InputError
 from bimors_cli.options.captions import ALL, AUTO, NONE
 
 
@@ -43,7 +44,14 @@ class CaptionUse:
         return AUTO if self.made and not all(self.written) else ALL if self.made else NONE
 
 
-def resolve_captions(mode: str, adapter: Adapter | None, *, own: bool, outside: Sequence[str | None]) -> CaptionUse:
+def resolve_captions(
+    mode: str,
+    adapter: Adapter | None,
+    *,
+    own: bool,
+    outside: Sequence[str | None],
+    without_captioner: str | None = None,
+) -> CaptionUse:
     """Decide which captions a run needs or shows.
 
     Parameters
@@ -56,7 +64,22 @@ def resolve_captions(mode: str, adapter: Adapter | None, *, own: bool, outside: 
         Whether the user gave it.
     outside : sequence of str or None
         By scene its name if it is outside the training domain, where captions describe nothing.
+    without_captioner : str, optional
+        Name of the bundle, if it has no captioner.
+
+    Raises
+    ------
+    InputError
+        Captions are requested of a bundle without captioner.
     """
+    if without_captioner is not None and mode != NONE:
+        if mode == ALL:
+            raise InputError(
+                f"--captions all: {without_captioner} has no captioner",
+                "leave out --captions, or use --model with another bundle",
+            )
+        reason = f"no captions were made: {without_captioner} has no captioner"
+        return CaptionUse(False, (False,) * len(outside), reason)
     if mode != AUTO:
         return CaptionUse(mode == ALL, (mode == ALL,) * len(outside))
     needed = adapter is not None and adapter.captions

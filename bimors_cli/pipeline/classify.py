@@ -62,7 +62,7 @@ class Classification(Job):
             shard=None if options.shard is None else Shard.parse(options.shard),
             command=tuple(command),
             unused=plan.unused_parts,
-            caches_features=plan.adapter is not None and plan.adapter.views is not None,
+            caches_features=plan.caches_features,
         )
 
     def load(self, models: FrozenModels) -> TileFn:

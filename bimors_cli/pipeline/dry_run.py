@@ -81,7 +81,7 @@ def estimate(options: ClassifyOptions) -> Estimate:
     from bimors_cli.pipeline.inference.tile_classifier import make_tile_classifier
 
     device = device_names(options.device)[0]
-    models = load_models(plan.bundle, device, captions=plan.captions.made, unused=plan.unused_parts)
+    models = load_models(plan.bundle, device, captions=plan.captions.made, unused=plan.unused_parts, reads_bands=True)
     classifier = make_tile_classifier(models, plan)
 
     def timed(chosen: TileIndices) -> tuple[int, int, float]:

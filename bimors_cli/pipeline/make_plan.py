@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import ADAPTER, CLIP, Bundle, open_bundle
+from bimors_cli.bundle.manifest import ADAPTER, CAPTIONER, CLIP, Bundle, open_bundle, read_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.options.captions import caption_mode
 from bimors_cli.options.classify import ClassifyOptions
@@ -27,16 +27,15 @@ from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
 from bimors_cli.pipeline.novelty import check_novelty
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
+from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.aoi import read_aoi, tile_mask
-from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
-from bimors_cli.scene.stretch import compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
 
 log = logging.getLogger("bimors")
@@ -60,7 +59,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     options.check_required()
     get_engine(options.engine).check(options)
     output, form = _output(options)
-    scenes = plan_scenes(options.scenes, options)
+    scenes = plan_scenes(options.scenes, options, read_bundle(find_bundle(options.model)))
     cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
     base = _inference_plan(options, tuple(chosen), output, form)
@@ -82,7 +81,11 @@ def make_plan(options: ClassifyOptions) -> Plan:
     priors = () if options.priors is None else priors_of(options.priors, options.labels)
     outside = [scene.info.name if found else None for scene, found in zip(base.scenes, base.outside, strict=True)]
     captions = resolve_captions(
-        caption_mode(options.captions), adapter, own=options.adapter is not None, outside=outside
+        caption_mode(options.captions),
+        adapter,
+        own=options.adapter is not None,
+        outside=outside,
+        without_captioner=None if base.bundle.has_part(CAPTIONER) else base.bundle.name,
     )
     return Plan(
         options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells, priors,
@@ -95,6 +98,9 @@ def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     options.check_required()
     get_engine(options.engine).check(options)
     output, form = _output(options)
+    bundle = read_bundle(find_bundle(options.model))
+    if not bundle.has_part(CAPTIONER):
+        raise InputError(f"{bundle.name} has no captioner", "use --model with another bundle: bimors models list")
     return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
 
@@ -114,8 +120,10 @@ def make_layer_plan(options: LayerOptions) -> LayerPlan:
     return LayerPlan(options, scenes, output, form, _layer_crs(scenes, options, form))
 
 
-def plan_scenes(paths: Sequence[str], options: SceneOptions) -> tuple[ScenePlan, ...]:
+def plan_scenes(paths: Sequence[str], options: SceneOptions, bundle: Bundle | None = None) -> tuple[ScenePlan, ...]:
     """Open scenes, check that they can be used in one run, and choose grid, bands and stretch of each.
+
+    With a bundle that takes bands, these are chosen.
 
     Raises
     ------
@@ -124,7 +132,7 @@ def plan_scenes(paths: Sequence[str], options: SceneOptions) -> tuple[ScenePlan,
     ReadError
         The pixels for the stretch cannot be read.
     """
-    scenes = tuple(_plan_scene(path, options) for path in paths)
+    scenes = tuple(_plan_scene(path, options, bundle) for path in paths)
     _check_unique_names(scenes)
     return scenes
 
@@ -155,12 +163,11 @@ def _output(options: LayerOptions) -> tuple[Path, Format]:
     return path, form
 
 
-def _plan_scene(path: str, options: SceneOptions) -> ScenePlan:
-    nodata = parse_nodata(options.nodata)
+def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> ScenePlan:
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         gridded = _grid(scene.info, options)
-        bands = choose_bands(scene.info, options.bidx or None)
-        stretch = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), nodata)
+        bands, stretch = choose_pixels(scene, options, bundle)
+    nodata = parse_nodata(options.nodata)
     return ScenePlan(gridded.info, gridded.grid, bands=bands, stretch=stretch, nodata=nodata)
 
 
@@ -189,7 +196,7 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
 
 def check_has_clip(bundle: Bundle) -> None:
     """Refuse a bundle without CLIP where labels are found by their names. Raises InputError."""
-    if not bundle.part(CLIP).is_dir() and not any(entry.path.startswith(f"{CLIP}/") for entry in bundle.files):
+    if not bundle.has_part(CLIP):
         raise InputError(
             f"the bundle {bundle.name} has no CLIP, which finds labels by their names",
             f"learn from examples: bimors finetune --model {bundle.name}, and give the adapter with --adapter",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP, Bundle
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.labels import new_labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
@@ -180,6 +180,12 @@ class Plan(InferencePlan):
         caption = {CAPTION_ENCODER} if "caption" not in inputs else set()
         return frozenset(caption | ({CLIP} if not inputs - {"caption"} else set()))
 
+    @property
+    def caches_features(self) -> bool:
+        """Whether image features are cached even without captions: if there is no captioner, and by views."""
+        by_views = self.adapter is not None and self.adapter.views is not None
+        return by_views or not self.bundle.has_part(CAPTIONER)
+
     def unknown_words(self) -> dict[str, tuple[str, ...]]:
         """Return by label the words, of synonyms too, that the bundle was not trained on; other labels are left out.
 
@@ -208,6 +214,8 @@ class Plan(InferencePlan):
             "adapter": None if self.adapter is None else {"name": self.adapter.name, "sha256": self.adapter.sha256},
             "captions": self.captions.row_key,
             "head": "zero-shot" if self.adapter is None else self.adapter.head,
+            # Which of them the features of --keep-features are follows from the views.
+            **({"views": self.adapter.views.names} if self.adapter is not None and self.adapter.views else {}),
             **({"priors": self.priors} if self.priors else {}),
             # What ran before there were templates had this one, and did not say so.
             **({"templates": self.templates} if self.templates not in ((), (self.bundle.one_template,)) else {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from bimors_cli.bundle.adapter_views import AdapterViews, BandIdentity
 from bimors_cli.errors import InputError
@@ -28,6 +29,33 @@ def data_bands(info: SceneInfo) -> tuple[BandIdentity, ...]:
         for index, (name, colour) in enumerate(zip(names, info.colorinterp, strict=True), 1)
         if colour != "alpha"
     )
+
+
+def raise_missing_bands(
+    info: SceneInfo, own: Sequence[BandIdentity], missing: Sequence[str], needed: str, advice: str = ""
+) -> NoReturn:
+    """Raise an error about bands that a scene lacks.
+
+    Parameters
+    ----------
+    info : SceneInfo
+        The scene.
+    own : sequence of BandIdentity
+        Its bands.
+    missing : sequence of str
+        Names of bands.
+    needed : str
+        What needs them: ``the adapter NAME was trained on``.
+    advice : str
+        Appended to the hint.
+
+    Raises
+    ------
+    InputError
+        Always.
+    """
+    listed = ", ".join(map(str, own)) or "colours of a palette"
+    raise InputError(f"{info.name} has no band {', '.join(missing)}, which {needed}", f"its bands are {listed}{advice}")
 
 
 def false_colour_bands(bands: Sequence[BandIdentity], shown: Sequence[int]) -> tuple[int, ...]:
@@ -141,10 +169,7 @@ def match_bands(info: SceneInfo, views: AdapterViews, owner: str) -> tuple[int, 
     if at and all(band.name is not None for band in views.bands):
         missing = [str(band) for band in views.bands if band.name not in at]
         if missing and (len(at) == len(own) or len(own) != len(views.bands)):
-            raise InputError(
-                f"{info.name} has no band {', '.join(missing)}, which {owner} was trained on",
-                f"its bands are {', '.join(str(band) for band in own)}",
-            )
+            raise_missing_bands(info, own, missing, f"{owner} was trained on")
         if not missing:
             return tuple(at[band.name] for band in views.bands if band.name is not None)
     if len(own) != len(views.bands):

@@ -131,7 +131,7 @@ class Overview:
         return np.stack([x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)], axis=1)
 
     def pieces(self, scene: Scene, recorded: RecordedScene) -> Iterator[Piece]:
-        """Read the overview piece by piece, with the bands and the stretch of the run.
+        """Read the overview piece by piece, with the bands and the stretch of the run, or in its colours.
 
         Parts that cannot be read are grey, with a warning.
         """
@@ -153,7 +153,7 @@ class _Reader:
 
     def __init__(self, scene: Scene, recorded: RecordedScene) -> None:
         self._dataset, self._recorded = scene.dataset, recorded
-        self._bands = recorded.bands_of(scene.info)
+        self._bands, self._stretch = recorded.shown(scene)
         self.reason: str | None = None
 
     def read(self, left: int, top: int, width: int, height: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -172,7 +172,7 @@ class _Reader:
             return np.concatenate(
                 [np.concatenate([self.read(x, y, w, h, (r, c)) for x, w, c in xs], axis=1) for y, h, r in ys]
             )
-        image = np.where(valid > 0, self._recorded.stretch.apply(data), EMPTY).astype(np.uint8)
+        image = np.where(valid > 0, self._stretch.apply(data), EMPTY).astype(np.uint8)
         return image.transpose(1, 2, 0)
 
 

@@ -1,10 +1,10 @@
-"""Search for tiles by text: cosine similarity of a query and the image features that a run saved."""
+"""Search for tiles by text or by tiles like them: cosine similarity of a query and the features that a run saved."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 SCORE_DECIMALS: Final = 4
 # So many ids stay far below SQLite's limit on the length of a statement.
 IDS_PER_STATEMENT: Final = 500
+_LIKE: Final = "search by tiles instead of by a text: --like TILE_ID"
 
 log = logging.getLogger("bimors")
+
+# The ids of n tiles, and their features, any float [n, E].
+Block = tuple[list[str], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,12 @@ class Hit:
 
 
 def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search",)) -> list[Hit]:
-    """Find the tiles of a layer that are most similar to a text, and write them as a layer if an output is given.
+    """Find the tiles of a layer most similar to a text or to tiles, and write them as a layer if an output is given.
 
-    The score is the cosine similarity of CLIP's text feature of "a photo of a QUERY." (with the bundle's own context
-    words) and the tile's image feature. Of equal scores the earlier tile comes first. Tiles that were deleted from the
-    layer are left out. Scenes are not opened: polygons come from the recorded grid and transform.
+    The score is the cosine similarity of a query and the tile's feature. The query of a text is CLIP's text feature of
+    "a photo of a QUERY." (with the bundle's own context words); that of tiles is the mean of their features, and these
+    tiles are left out. Of equal scores the earlier tile comes first. Tiles that were deleted from the layer are left
+    out. Scenes are not opened: polygons come from the recorded grid and transform.
 
     Returns
     -------
@@ -72,13 +77,14 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     Raises
     ------
     InputError
-        The file was not written by `classify`, holds no features, or the bundle that encoded them is not found; the
-        query is too long; the output exists.
+        The file was not written by `classify`, or holds no features (of the given tiles); its features cannot be
+        compared with a text, or the bundle that encoded them is not found; the query is too long; the output exists.
     BundleError
         The bundle is damaged.
     OutputError
         The output cannot be written.
     """
+    options.check_required()
     layer = read_classified_layer(options.file, options.layer)
     output = None if options.output is None else _Output(layer, options, command)
     if output is not None:
@@ -90,16 +96,12 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
 
 
 def _find_hits(layer: ClassifiedLayer, options: SearchOptions) -> list[Hit]:
-    """Rank the tiles of a layer by their image features."""
-    blocks = read_features(options.file, layer.name)
-    first = next(blocks)  # raises for a layer without features before a model is loaded
-    bundle = _open_bundle(layer, options.model)
-    query = _encode_query(bundle, options.query)
-    if first[1].shape[1] != len(query):
-        raise InputError(
-            f"{options.file}: its image features do not match the bundle {bundle.name}", "run bimors classify again"
-        )
-    ids, scores = best_tiles(chain([first], blocks), query, options.top)
+    """Rank the tiles of a layer by their features."""
+    if options.query is None:
+        blocks, query = _like(layer, options.like)
+    else:
+        blocks, query = _matching(layer, options.query, options.model)
+    ids, scores = best_tiles(blocks, query, options.top)
     rows = _read_rows(layer, ids)
     found = [(score, tile_id) for score, tile_id in zip(scores.tolist(), ids, strict=True) if tile_id in rows]
     return [
@@ -108,8 +110,50 @@ def _find_hits(layer: ClassifiedLayer, options: SearchOptions) -> list[Hit]:
     ]
 
 
+def _matching(layer: ClassifiedLayer, text: str, model: str | None) -> tuple[Iterator[Block], npt.NDArray[np.float32]]:
+    """Return the features of all tiles, and that of a text."""
+    blocks = read_features(layer.path, layer.name)
+    first = next(blocks)  # raises for a layer without features before a model is loaded
+    if not layer.run.compares_texts:
+        raise InputError(f"{layer.path}: its tiles were classified without CLIP's image features", _LIKE)
+    bundle = _open_bundle(layer, model)
+    query = _encode_query(bundle, text)
+    if first[1].shape[1] != len(query):
+        raise InputError(f"{layer.path}: its features do not match the bundle {bundle.name}", _LIKE)
+    return chain([first], blocks), query
+
+
+def _like(layer: ClassifiedLayer, tile_ids: Sequence[str]) -> tuple[Iterator[Block], npt.NDArray[np.float32]]:
+    """Return the features of all tiles but some, of length 1, and the mean of those of these tiles, of length 1."""
+    wanted = frozenset(tile_ids)
+    given: dict[str, npt.NDArray[np.float32]] = {}
+    for ids, vectors in read_features(layer.path, layer.name):
+        given |= {tile_id: _unit(vectors[row]) for row, tile_id in enumerate(ids) if tile_id in wanted}
+    unknown = [tile_id for tile_id in tile_ids if tile_id not in given]
+    if unknown:
+        raise InputError(
+            f"{layer.path}: layer {layer.name!r} has no features of a tile {unknown[0]!r}",
+            "give the tile_id of tiles that have a label, separated by commas",
+        )
+    return _others(layer, wanted), _unit(np.mean(list(given.values()), axis=0))
+
+
+def _others(layer: ClassifiedLayer, tile_ids: frozenset[str]) -> Iterator[Block]:
+    """Yield the features of all tiles but some, of length 1."""
+    for ids, vectors in read_features(layer.path, layer.name):
+        rows = [row for row, tile_id in enumerate(ids) if tile_id not in tile_ids]
+        yield [ids[row] for row in rows], _unit(vectors[rows])
+
+
+def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return vectors [..., E] with a length of 1, which half precision loses; a vector of zeros stays one."""
+    numbers = vectors.astype(np.float32)
+    found: npt.NDArray[np.float32] = numbers / np.maximum(np.linalg.norm(numbers, axis=-1, keepdims=True), 1e-12)
+    return found
+
+
 def best_tiles(
-    blocks: Iterable[tuple[list[str], npt.NDArray[Any]]], query: npt.NDArray[np.float32], count: int
+    blocks: Iterable[Block], query: npt.NDArray[np.float32], count: int
 ) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Find the tiles whose features have the largest dot product with a query, one block in memory at a time.
 
@@ -166,7 +210,7 @@ def _encode_query(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
     if unknown:
         listed = ", ".join(map(repr, unknown))
         log.warning("low reliability for this query: the model was not trained on %s", listed)
-    clip = Clip.load(bundle.part(CLIP))
+    clip = Clip.load(bundle.part(CLIP), bundle.bands)
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
     except InputError as error:
@@ -216,6 +260,7 @@ class _Output:
         run = replace(
             RunProvenance.of_command(self._command),
             query=self._options.query,
+            like=self._options.like or None,
             query_bundle=self._layer.run.bundle,
         )
         crs = CRS.from_user_input(WGS84 if self._format.wgs84 else self._layer.run_key["crs"])

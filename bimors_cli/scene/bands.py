@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.raster import SceneInfo
+
+_COLOURS: Final = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Bands:
     Attributes
     ----------
     indexes : tuple of int
-        One band (grey, or with a palette) or three (red, green, blue), numbered from 1.
+        One band (grey, or with a palette), three (red, green, blue), or those that a model takes, numbered from 1.
     palette : bytes or None
         RGBA of each value, 4 bytes per value, if the band has a colour table.
     """
@@ -28,7 +31,7 @@ class Bands:
 
     @property
     def channels(self) -> int:
-        """Number of channels after applying the palette: 1 or 3."""
+        """Number of channels after applying the palette."""
         return 3 if self.palette is not None else len(self.indexes)
 
     def lut(self) -> npt.NDArray[np.uint8]:
@@ -57,17 +60,29 @@ def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
     indexes = _default(info) if bidx is None else bidx
     if len(indexes) not in (1, 3):
         raise InputError(f"{len(indexes)} bands were given", "give one band (grey) or three (red, green, blue)")
+    check_indexes(info, indexes)
+    return Bands(indexes, info.palette if indexes == (1,) else None)
+
+
+def check_indexes(info: SceneInfo, indexes: tuple[int, ...]) -> None:
+    """Check that a scene has these bands. Raises InputError for the first that it does not have."""
     for index in indexes:
         if not 1 <= index <= info.count:
             bands = "one band" if info.count == 1 else f"bands 1 to {info.count}"
             raise InputError(f"{info.name} has no band {index}", f"it has {bands}")
-    return Bands(indexes, info.palette if indexes == (1,) else None)
+
+
+def natural_colours(info: SceneInfo) -> Bands:
+    """Return red, green and blue by the names of the bands, else as `choose_bands` does."""
+    if all(colour in info.band_names for colour in _COLOURS):
+        return Bands(tuple(info.band_names.index(colour) + 1 for colour in _COLOURS))
+    return choose_bands(info)
 
 
 def _default(info: SceneInfo) -> tuple[int, ...]:
     colours = info.colorinterp
-    if all(colour in colours for colour in ("red", "green", "blue")):
-        return tuple(colours.index(colour) + 1 for colour in ("red", "green", "blue"))
+    if all(colour in colours for colour in _COLOURS):
+        return tuple(colours.index(colour) + 1 for colour in _COLOURS)
     if info.is_palette:
         return (1,)
     data = tuple(i for i, colour in enumerate(colours, 1) if colour != "alpha") or (1,)

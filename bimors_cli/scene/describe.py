@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bimors_cli.options.scene import InfoOptions
-from bimors_cli.scene.bands import choose_bands
+from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import parse_nodata
-from bimors_cli.scene.raster import SceneInfo, open_scene
+from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
 from bimors_cli.scene.sample import sample_scene
 from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
-from bimors_cli.scene.stretch import compute_stretch, parse_stretch
+from bimors_cli.scene.stretch import Stretch
+
+# Chooses what is read of a scene.
+ChoosePixels = Callable[[Scene], tuple[Bands, Stretch]]
 
 
-def describe(options: InfoOptions) -> tuple[SceneInfo, Grid, dict[str, Any]]:
+def describe(options: InfoOptions, choose: ChoosePixels) -> tuple[SceneInfo, Grid, dict[str, Any]]:
     """Return a scene, its grid, and the facts about both as JSON values.
+
+    Parameters
+    ----------
+    options : InfoOptions
+        The scene, and its grid.
+    choose : callable
+        Chooses the bands and their stretch.
 
     Raises
     ------
@@ -28,9 +39,8 @@ def describe(options: InfoOptions) -> tuple[SceneInfo, Grid, dict[str, Any]]:
     rule = parse_nodata(options.nodata)
     with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         info = scene.info
-        bands = choose_bands(info, options.bidx or None)
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
-        applied = compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), rule)
+        bands, applied = choose(scene)
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
     georeference = (info.transform, info.crs, info.width, info.height)
     pixel = pixel_size_metres(*georeference)

@@ -40,8 +40,8 @@ class TilePixels:
 
     Attributes
     ----------
-    image : uint8 array [3, h, w]
-        Red, green, blue; (h, w) is the same for all tiles of a grid.
+    image : uint8 array [3, h, w], or float32 array [N, h, w]
+        Red, green, blue, or the N bands of the model; (h, w) is the same for all tiles of a grid.
     valid_fraction : float
         Fraction of valid pixels of the tile, without padding, 0..1.
     cells : float array, optional
@@ -49,7 +49,7 @@ class TilePixels:
         if not requested, and if all pixels are valid.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[Any]
     valid_fraction: float
     cells: npt.NDArray[np.float64] | None = None
 
@@ -64,7 +64,7 @@ class SceneReader:
     grid : Grid
         Its tiles.
     bands, stretch, nodata : Bands, Stretch, Nodata
-        Bands to read, stretch to 8 bits, and nodata rule.
+        Bands to read, stretch, and nodata rule.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool =
     Returns
     -------
     TilePixels
-        uint8 [3, *image_shape(reader.grid, size_limit)] and the fraction of valid pixels.
+        An image [channels, *image_shape(reader.grid, size_limit)] and the fraction of valid pixels.
 
     Raises
     ------
@@ -200,9 +200,11 @@ def _read_window(
     raise AssertionError("the last attempt returns or raises")
 
 
-def fill_invalid(image: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+def fill_invalid(image: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """Return the image with invalid pixels in the mean colour of the valid ones."""
     if valid.all():
         return image
-    colour = np.rint(image[:, valid].mean(axis=1)) if valid.any() else np.zeros(3)
-    return np.where(valid, image, colour.astype(np.uint8)[:, None, None])
+    colour = image[:, valid].mean(axis=1, dtype=np.float64) if valid.any() else np.zeros(len(image))
+    if image.dtype.kind == "u":
+        colour = np.rint(colour)
+    return np.where(valid, image, colour.astype(image.dtype)[:, None, None])

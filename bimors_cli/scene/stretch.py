@@ -40,13 +40,13 @@ class Stretch:
 
     Attributes
     ----------
-    kind : {"none", "range", "percentile"}
-        "none" leaves 8-bit values unchanged.
+    kind : {"none", "range", "percentile", "raw"}
+        "none" leaves 8-bit values unchanged; "raw" leaves any values unchanged, as float32, for a model of bands.
     low, high : tuple of float
-        Values mapped to 0 and 255, one per channel; empty for "none".
+        Values mapped to 0 and 255, one per channel; empty for "none" and "raw".
     """
 
-    kind: Literal["none", "range", "percentile"]
+    kind: Literal["none", "range", "percentile", "raw"]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
 
@@ -54,20 +54,22 @@ class Stretch:
         pairs = (f"{low:.6g}..{high:.6g}" for low, high in zip(self.low, self.high, strict=True))
         return " ".join((self.kind, *pairs))
 
-    def apply(self, data: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def apply(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Stretch values to 8 bits.
 
         Parameters
         ----------
-        data : array [1 or 3, h, w]
+        data : array [1 or 3, h, w]; [N, h, w] for "raw"
             Any real dtype. NaN and values below `low` become 0, values above `high` 255; if `low` equals `high`, that
             value becomes 127.
 
         Returns
         -------
-        uint8 array [3, h, w]
+        uint8 array [3, h, w]; float32 array [N, h, w] for "raw"
             One channel is repeated.
         """
+        if self.kind == "raw":
+            return data.astype(np.float32)
         if data.dtype == np.uint8 and self.kind == "none":
             return np.repeat(data, 3, axis=0) if len(data) == 1 else data
         values = data.astype(np.result_type(data.dtype, np.float32), copy=True)

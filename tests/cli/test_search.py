@@ -7,6 +7,8 @@ import json
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from bimors_cli.model.clip import Clip
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.run import run
+from bimors_cli.provenance import read_run
 from tests.bundles import make_bundle
 from tests.cli.test_caption import StopAfter
 from tests.conftest import MakeRaster
@@ -276,3 +279,70 @@ def test_the_best_tiles_of_a_word_are_likely_of_that_class(example: Path, query:
     assert len(hits) == 10 and best.mean() > rest and (best > rest).mean() >= 0.8
     found = layer["label"].loc[[hit["tile_id"] for hit in hits]]
     assert (found == query).mean() >= max(0.6, (layer["label"] == query).mean())
+
+
+LIKE_ERROR = "layer 'tiles' has no features of a tile 'scene/0/1'"
+
+
+def test_tiles_like_others(folder: Path) -> None:
+    """The score is the cosine with the mean of the given tiles, which are left out, and no model is given or loaded."""
+    features = kept(folder / "out.gpkg")
+    units = {name: row.astype(float) / np.linalg.norm(row.astype(float)) for name, row in features.items()}
+    for given in (["scene/0/0"], ["scene/1/0", "scene/2/3"]):
+        result = bimors("search", "out.gpkg", "--like", ",".join(given), "--json", cwd=folder)
+        assert result.exit_code == 0, result.stderr
+        mean = np.mean([units[name] for name in given], axis=0)
+        wanted = {name: row @ mean / np.linalg.norm(mean) for name, row in units.items() if name not in given}
+        hits = json.loads(result.stdout)
+        assert {hit["tile_id"] for hit in hits} == set(wanted)
+        np.testing.assert_allclose([hit["score"] for hit in hits], sorted(wanted.values(), reverse=True), atol=1e-4)
+    first, *_ = json.loads(bimors("search", "out.gpkg", "--like", "scene/0/0", "--json", cwd=folder).stdout)
+    assert (first["tile_id"], first["score"]) == ("scene/3/3", 1.0)  # an equal tile
+
+
+def test_tiles_like_others_become_a_layer(folder: Path) -> None:
+    asked = ["--like", "scene/0/0, scene/2/3", "--top", 3, "-o", "like.gpkg"]
+    result = bimors("search", "out.gpkg", *asked, cwd=folder)
+    assert (result.exit_code, result.stdout) == (0, "like.gpkg\n"), result.stderr
+    found = geopandas.read_file(folder / "like.gpkg", layer="found")
+    assert found["rank"].tolist() == [1, 2, 3]
+    run = read_run(folder / "like.gpkg", "found")
+    assert (run.query, run.like) == (None, ("scene/0/0", "scene/2/3"))
+    assert run.query_bundle is not None and run.query_bundle["name"] == "tiny"
+
+
+def test_like_imports_no_torch(folder: Path) -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from bimors_cli.cli.main import app;"
+        "result = CliRunner().invoke(app, ['search', 'out.gpkg', '--like', 'scene/0/0']);"
+        "assert result.exit_code == 0, result.stderr;"
+        "heavy = {'torch', 'transformers', 'open_clip'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "problem", "hint"),
+    [
+        ([], "nothing to search for", "--like TILE_ID"),
+        (["river", "--like", "scene/0/0"], "TEXT and --like", "use one of them"),
+        (["--like", "scene/0/0", "--model", "mini"], "--like loads no model", "--model"),
+        (["--like", "scene/0/0,scene/0/1"], LIKE_ERROR, "tile_id"),  # the tile without data
+        (["--like", "scene/9/9"], "no features of a tile 'scene/9/9'", "tile_id"),
+    ],
+)
+def test_mistakes_with_like(folder: Path, args: list[str], problem: str, hint: str) -> None:
+    result = bimors("search", "out.gpkg", *args, cwd=folder)
+    assert result.exit_code == 2 and result.stdout == ""
+    error, advice = result.stderr.strip().splitlines()
+    assert error.startswith("error: ") and problem in error and advice.startswith("hint: ") and hint in advice
+
+
+def test_like_needs_features(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("forest\nriver\n")
+    plain = ["-l", "labels.txt", "--model", tiny_bundle.folder, "--tile-size", 64, "-o", "out.gpkg"]
+    assert bimors("classify", scene, *plain, cwd=tmp_path).exit_code == 0
+    result = bimors("search", "out.gpkg", "--like", "scene/0/0", cwd=tmp_path)
+    assert result.exit_code == 2 and "has no image features" in result.stderr and "--keep-features" in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,14 @@ def test_waiting_needs_no_torch() -> None:
     modules = "'torch' not in sys.modules and 'numpy' not in sys.modules"
     code = f"import sys, bimors_cli.model.pickle_to_safetensors; assert {modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_settings_that_lightning_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dict of a class of its own, which is read as nothing."""
+    lightning = types.ModuleType("lightning_fabric.utilities.data")
+    lightning.AttributeDict = type("AttributeDict", (dict,), {"__module__": lightning.__name__})
+    for name in ("lightning_fabric", "lightning_fabric.utilities", lightning.__name__):
+        monkeypatch.setitem(sys.modules, name, lightning)
+    settings = lightning.AttributeDict(channels=10)
+    content = {"state_dict": dict(WEIGHTS), "hyper_parameters": settings, "pytorch-lightning_version": "2.4"}
+    assert converted(content, tmp_path).keys() == WEIGHTS.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +13,23 @@ from typing import Any, TypeVar
 
 import open_clip
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
+from bimors_cli.bundle.input_bands import InputBands
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, MANIFEST, Bundle, write_bundle_manifest
 from bimors_cli.bundle.training_domain import TrainingDomain
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.clip import CONFIG, WEIGHTS, Clip
+from bimors_cli.model.clip import CHANNELS, CONFIG, WEIGHTS, Clip
+from bimors_cli.model.clip_checkpoint import clip_weights
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.loading import INDEX, read_json, weight_files
+from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.options.templates import check_templates
 from bimors_cli.output.atomic import replacing_folder
 
@@ -49,13 +55,13 @@ class Sources:
 
     ``clip`` is a folder in open_clip's ``local-dir:`` layout, or a safetensors file with ``clip_config``: an
     architecture of open_clip by its name, or a JSON file. ``captioner`` and ``caption_encoder`` are folders in the
-    layout of transformers.
+    layout of transformers; None for a bundle without.
     """
 
     clip: Path
     clip_config: str | None
-    captioner: Path
-    caption_encoder: Path
+    captioner: Path | None = None
+    caption_encoder: Path | None = None
 
 
 def new_bundle(
@@ -69,6 +75,7 @@ def new_bundle(
     temperature: float = 1.0,
     templates: Sequence[str] = (),
     training_domain: TrainingDomain | None = None,
+    bands: InputBands | None = None,
     device: str = "auto",
     link: bool = False,
     overwrite: bool = False,
@@ -91,6 +98,9 @@ def new_bundle(
         Templates of the zero-shot head; by default those for remote sensing.
     training_domain : TrainingDomain, optional
         What the models were trained on, if it is known.
+    bands : InputBands, optional
+        The bands that CLIP takes, if it does not take red, green and blue. Then the file of its weights may be a
+        pickle, in which CLIP is a part of a larger module, see `bimors_cli.model.clip_checkpoint.clip_weights`.
     device : str
         The device of the test, see `choose_device`.
     link : bool
@@ -108,12 +118,16 @@ def new_bundle(
     if not temperature > 0:
         raise InputError(f"--temperature {temperature:g}: must be more than 0")
     check_templates(templates, "--template")
+    if bands is not None and sources.captioner is not None:
+        raise InputError("--captioner is not supported with --bands: captioners need colours", "leave out --captioner")
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         copy = _link if link else shutil.copyfile
-        _copy_clip(sources, built / CLIP, copy)
-        for source, part in ((sources.captioner, CAPTIONER), (sources.caption_encoder, CAPTION_ENCODER)):
+        _copy_clip(sources, built / CLIP, copy, bands)
+        parts = {CAPTIONER: sources.captioner, CAPTION_ENCODER: sources.caption_encoder}
+        copied = {part: source for part, source in parts.items() if source is not None}
+        for part, source in copied.items():
             _copy(source, built / part, _transformers_files(source), copy)
-        side = _test_parts(built, templates or [f"{context} {{}}."], choose_device(device))
+        side = _test_parts(built, templates or [f"{context} {{}}."], bands, choose_device(device))
         bundle = write_bundle_manifest(
             built,
             name=name,
@@ -122,14 +136,15 @@ def new_bundle(
             image_size=side,
             zero_shot_temperature=temperature,
             vocabulary=None,
-            licences=dict.fromkeys((CLIP, CAPTIONER, CAPTION_ENCODER), "not stated") | dict(licences),
+            licences=dict.fromkeys((CLIP, *copied), "not stated") | dict(licences),
             templates=templates,
             training_domain=training_domain,
+            bands=bands,
         )
     return replace(bundle, folder=path)
 
 
-def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], object]) -> None:
+def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], object], bands: InputBands | None) -> None:
     source = sources.clip
     if source.is_dir():
         if sources.clip_config is not None:
@@ -140,10 +155,14 @@ def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], obje
                 raise _pickle_error(source / pickles[0])
             raise BundleError(f"{source / WEIGHTS}: file not found", "use a folder in open_clip's layout")
         _copy(source, target, [CONFIG, WEIGHTS, *_existing(source, TOKENIZER)], copy)
+        if bands is not None:
+            config = read_json(target / CONFIG)
+            (target / CONFIG).unlink()  # it may be a link to the source
+            _write_config(target, config, bands)
         return
     if not source.is_file():
         raise InputError(f"--clip {source}: not found")
-    if source.suffix != ".safetensors":
+    if source.suffix != ".safetensors" and bands is None:
         raise _pickle_error(source)
     if sources.clip_config is None:
         raise InputError(
@@ -151,12 +170,35 @@ def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], obje
             "add --clip-config with a name such as ViT-B-32, or a JSON file",
         )
     target.mkdir()
-    copy(source.resolve(), target / WEIGHTS)
-    (target / CONFIG).write_text(json.dumps(_clip_config(sources.clip_config), indent=1) + "\n", encoding="utf-8")
+    if bands is None:
+        copy(source.resolve(), target / WEIGHTS)
+    else:
+        _extract_clip(source, target / WEIGHTS)
+    _write_config(target, _clip_config(sources.clip_config), bands)
     if sources.clip_config.endswith(".json"):
         folder = Path(sources.clip_config).parent
         for file in _existing(folder, TOKENIZER):
             copy((folder / file).resolve(), target / file)
+
+
+def _extract_clip(source: Path, target: Path) -> None:
+    """Write the weights of the open_clip model in a checkpoint, a pickle or safetensors."""
+    with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
+        path = source
+        if source.suffix != ".safetensors":
+            path = Path(folder) / "checkpoint.safetensors"
+            pickle_to_safetensors(source, path)
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"{source}: not a safetensors file, or damaged: {error}") from error
+        save_file(clip_weights(source, tensors), target)
+    target.chmod(0o644)  # safetensors writes files for their owner alone
+
+
+def _write_config(folder: Path, config: Mapping[str, Any], bands: InputBands | None) -> None:
+    content = config if bands is None else {**config, CHANNELS: len(bands)}
+    (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _clip_config(given: str) -> dict[str, Any]:
@@ -208,24 +250,35 @@ def _pickle_error(path: Path) -> BundleError:
     )
 
 
-def _test_parts(folder: Path, templates: Sequence[str], device: torch.device) -> int:
+def _test_parts(folder: Path, templates: Sequence[str], bands: InputBands | None, device: torch.device) -> int:
     """Run each part on a random image, one part in memory at a time; return the side of the largest input."""
     dtype = choose_dtype(device)
-    clip = _to_device(Clip.load(folder / CLIP), device, dtype)
+    clip = _to_device(Clip.load(folder / CLIP, bands), device, dtype)
     side = clip.preprocessing.size
-    image = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    image = _random_image(side, bands)
     feature, tokens = clip.encode_image(image.to(device))
     outputs = EncoderOutputs(feature, tokens, ("",), torch.zeros(1, 0))
     logits = ZeroShotHead(clip, Labels.of(["forest", "river"]), templates).forward(outputs)
     _check_finite(folder / CLIP, tokens, logits)
     del clip
-    captioner = _to_device(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
-    side = max(side, captioner.preprocessing.size)
-    captions = captioner.caption(image.to(device))
-    del captioner
-    encoder = _to_device(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
-    _check_finite(folder / CAPTION_ENCODER, encoder.embed(captions))
+    captions: list[str | None] = ["a river"]
+    if (folder / CAPTIONER).is_dir():
+        captioner = _to_device(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
+        side = max(side, captioner.preprocessing.size)
+        captions = captioner.caption(image.to(device))
+        del captioner
+    if (folder / CAPTION_ENCODER).is_dir():
+        encoder = _to_device(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
+        _check_finite(folder / CAPTION_ENCODER, encoder.embed(captions))
     return side
+
+
+def _random_image(side: int, bands: InputBands | None) -> torch.Tensor:
+    random = torch.Generator().manual_seed(0)
+    if bands is None:
+        return torch.randint(0, 256, (1, 3, side, side), generator=random, dtype=torch.uint8)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (bands.mean, bands.std))
+    return mean + std * torch.randn(1, len(bands), side, side, generator=random)
 
 
 def _to_device(part: _Part, device: torch.device, dtype: torch.dtype) -> _Part:

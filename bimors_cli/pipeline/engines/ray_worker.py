@@ -141,7 +141,9 @@ class _Model:
         self._known = self._described = 0
         self._seconds: dict[str, float] = {}
         self._cache = open_caption_cache(keep=plan.options.caption_cache and (job.captions or job.caches_features))
-        models = load_models(plan.bundle, device, captions=job.captions, caption_cache=self._cache, unused=job.unused)
+        models = load_models(
+            plan.bundle, device, captions=job.captions, caption_cache=self._cache, unused=job.unused, reads_bands=True
+        )
         models.seconds = self._seconds
         with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
             if spec.adapter is not None:

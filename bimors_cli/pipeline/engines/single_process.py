@@ -39,7 +39,9 @@ def predict_job(job: Job, tiles: TileIndices) -> Iterator[list[TileResult]]:
 
     plan, options, summary = job.plan, job.plan.options, job.summary
     with open_caption_cache(keep=options.caption_cache and (job.captions or job.caches_features)) as cache:
-        models = load_models(plan.bundle, options.device, captions=job.captions, caption_cache=cache, unused=job.unused)
+        models = load_models(
+            plan.bundle, options.device, captions=job.captions, caption_cache=cache, unused=job.unused, reads_bands=True
+        )
         predict = job.load(models)
         summary.seconds["loading the model"] = time.perf_counter() - clock
         models.seconds = summary.seconds

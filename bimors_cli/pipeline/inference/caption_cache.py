@@ -8,7 +8,6 @@ never a run: the run continues without it, with a warning.
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 import re
@@ -19,9 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
@@ -38,6 +36,7 @@ from bimors_cli.pipeline.inference.cache_db import (
     put_captions,
     put_features,
 )
+from bimors_cli.pipeline.inference.image_keys import image_hash
 
 if TYPE_CHECKING:
     import torch
@@ -148,7 +147,7 @@ class CachedCaptioner:
     def caption(
         self, images: torch.Tensor, captioner: Describe, cache_keys: Sequence[bytes] | None = None
     ) -> list[str | None]:
-        """Caption B images, uint8 [B, 3, h, w]: one lookup, and ``captioner`` for those not in the cache, each once.
+        """Caption B images [B, channels, h, w]: one lookup, and ``captioner`` for those not in the cache, each once.
 
         ``cache_keys`` are the images' keys, if they were computed before: see `cache_key`. An image without a caption
         is not saved.
@@ -166,11 +165,9 @@ class CachedCaptioner:
         self.cache.count_hits(len(keys) - len(missing), len(missing))
         return [captions[key] for key in keys]
 
-    def cache_key(self, image: npt.NDArray[np.uint8]) -> bytes:
-        """Return the key of an image, uint8 [3, h, w]. May be called from any thread."""
-        content = hashlib.sha256(self.source.id + repr(image.shape).encode())
-        content.update(np.ascontiguousarray(image).data)
-        return content.digest()
+    def cache_key(self, image: npt.NDArray[Any]) -> bytes:
+        """Return the key of an image [channels, h, w]. May be called from any thread."""
+        return image_hash(image, self.source.id)
 
 
 def open_caption_cache(keep: bool = True) -> CaptionCacheFile:

@@ -40,11 +40,15 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features of a head, by the cache keys of the images' captions. All heads of a CLIP share its image features."""
+    """Features of a head, by the cache keys of the images' captions. All heads of a CLIP share its image features.
+
+    Without ``captions`` the keys are those of the images, and every caption is empty.
+    """
 
     cache: CaptionCacheFile
     feature: FeatureSpec
     context: FeatureSpec | None
+    captions: bool = True
 
     def get(
         self, image_keys: Sequence[bytes], device: torch.device
@@ -56,7 +60,7 @@ class FeatureCache:
         tuple
             Indices in ``image_keys`` of the images found, their captions, and their features; None if none was found.
         """
-        captions = self.cache.get(set(image_keys))
+        captions = self.cache.get(set(image_keys)) if self.captions else dict.fromkeys(image_keys, "")
         values = self.cache.get_features({spec.cache_key(key) for spec in self._specs for key in captions})
         found: list[int] = []
         rows: list[list[bytes]] = []
@@ -67,7 +71,8 @@ class FeatureCache:
                 rows.append(row)
         if not found:
             return [], [], None
-        self.cache.count_hits(len(found))
+        if self.captions:
+            self.cache.count_hits(len(found))
         columns = zip(*rows, strict=True)
         tensors = [spec.decode(column).to(device) for spec, column in zip(self._specs, columns, strict=True)]
         return found, [captions[image_keys[index]] for index in found], HeadFeatures(*tensors)

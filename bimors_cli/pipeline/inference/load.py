@@ -17,7 +17,7 @@ from torch import nn
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.bundle.training_features import TrainingFeatures
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD
 from bimors_cli.model.caption_encoder import CaptionEncoder, NullCaptionEncoder
@@ -33,6 +33,7 @@ from bimors_cli.model.priors import apply_priors
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec
+from bimors_cli.pipeline.inference.image_keys import ImageKeys
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 
 
@@ -55,7 +56,7 @@ class Classifier:
     def encode(
         self, images: torch.Tensor, cache_keys: Sequence[bytes] | None = None
     ) -> tuple[list[str | None], HeadFeatures]:
-        """Encode images, uint8 [B, 3, h, w] on the CPU; ``cache_keys`` are their keys in the caches.
+        """Encode images [B, channels, h, w] on the CPU; ``cache_keys`` are their keys in the caches.
 
         Returns
         -------
@@ -152,30 +153,45 @@ def load_models(
     captions: bool = True,
     caption_cache: CaptionCacheFile | None = None,
     unused: frozenset[str] = frozenset(),
+    reads_bands: bool = False,
 ) -> FrozenModels:
     """Load a bundle's frozen models onto a device; without captions the captioner is not loaded.
 
     With a caption cache, images whose captions are in it are not captioned again. ``unused`` are parts of the bundle
-    that the run does not need, of `CLIP` and `CAPTION_ENCODER`: they are not loaded.
+    that the run does not need, of `CLIP` and `CAPTION_ENCODER`: they are not loaded. ``reads_bands`` says that the
+    images have the bands of a bundle that takes bands.
 
     Raises
     ------
+    InputError
+        The bundle has no captioner, or takes bands.
     BundleError
         A part of the bundle cannot be loaded.
     DeviceError
         See `choose_device`.
     """
+    if bundle.bands is not None and not reads_bands:
+        raise InputError(
+            f"{bundle.name} takes {len(bundle.bands)} bands of a scene, which only bimors classify supports",
+            "use --model with a bundle that takes colour images: bimors models list",
+        )
+    if captions and not bundle.has_part(CAPTIONER):
+        raise InputError(f"{bundle.name} has no captioner", "use --no-captions, or --model with another bundle")
+    if not bundle.has_part(CAPTION_ENCODER):
+        unused |= {CAPTION_ENCODER}
     device = choose_device(device_name)
     dtype = choose_dtype(device)
     models = FrozenModels(
         bundle,
-        NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP)),
+        NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP), bundle.bands),
         Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
         NullCaptionEncoder() if CAPTION_ENCODER in unused else CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
         device,
     )
     if caption_cache and isinstance(models.captioner, Captioner):
         models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
+    elif caption_cache and not bundle.has_part(CAPTIONER):
+        models.caption_cache = ImageKeys(caption_cache)
     models.feature_store = caption_cache
     return models.place(device, dtype)
 
@@ -237,16 +253,17 @@ def make_classifier(
 
 def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) -> FeatureCache | None:
     """Return the cache of features: that of captions, if it outlasts the run."""
-    captions = models.caption_cache
-    if not isinstance(captions, CachedCaptioner) or not captions.cache.is_persistent:
+    keys = models.caption_cache
+    if not isinstance(keys, CachedCaptioner | ImageKeys) or not keys.cache.is_persistent:
         return None
+    captions = isinstance(keys, CachedCaptioner)
     clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
     precision = next(models.clip.parameters()).dtype
     feature = FeatureSpec(_hashed("image feature", clip, precision), (feature_width(models),))
     if adapter is None or head.context_shape is None:
-        return FeatureCache(captions.cache, feature, None)
+        return FeatureCache(keys.cache, feature, None, captions)
     context = _hashed("context", clip, encoder, adapter.sha256, precision)
-    return FeatureCache(captions.cache, feature, FeatureSpec(context, head.context_shape))
+    return FeatureCache(keys.cache, feature, FeatureSpec(context, head.context_shape), captions)
 
 
 def _hashed(*parts: object) -> bytes:

@@ -35,6 +35,8 @@ from bimors_cli.scene.read import TilePixels, image_shape
 RESULTS_AT_ONCE = 1000
 # Memory of images in batches: one batch is being read, two are ready, and each worker has one.
 WAITING_BYTES = 256 * 1024**2
+# Size of a pixel: three colours, or each band in float32.
+COLOUR_BYTES, BAND_BYTES = 3, 4
 
 log = logging.getLogger("bimors")
 
@@ -157,7 +159,13 @@ def _read_batches(
     """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set."""
     scene, side = plan.scenes[number], plan.bundle.image_size
     images = 1 if scene.view_inputs is None else 1 + len(scene.view_inputs.images)
-    size = tile_batch_size(models.batches.max_size, image_shape(scene.grid, side), models.workers * images)
+    bands = plan.bundle.bands
+    size = tile_batch_size(
+        models.batches.max_size,
+        image_shape(scene.grid, side),
+        models.workers * images,
+        COLOUR_BYTES if bands is None else BAND_BYTES * len(bands),
+    )
     cache_key = None if models.caption_cache is None else models.caption_cache.cache_key
     results: list[TileResult] = []
     valid: list[ReadTile] = []
@@ -179,9 +187,9 @@ def _read_batches(
         yield _make_batch(plan, results, valid, models.device)
 
 
-def tile_batch_size(largest: int, shape: tuple[int, int], num_workers: int = 1) -> int:
+def tile_batch_size(largest: int, shape: tuple[int, int], num_workers: int = 1, pixel_bytes: int = COLOUR_BYTES) -> int:
     """Return how many images of a shape (h, w) go into a `TileBatch`; no stage takes more than ``largest`` at once."""
-    return max(1, min(largest, WAITING_BYTES // ((3 + num_workers) * 3 * math.prod(shape))))
+    return max(1, min(largest, WAITING_BYTES // ((3 + num_workers) * pixel_bytes * math.prod(shape))))
 
 
 def _cells(plan: InferencePlan, pixels: TilePixels) -> bytes | None:
@@ -208,10 +216,11 @@ def _make_batch(
     )
 
 
-def _stack_images(arrays: list[npt.NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
+def _stack_images(arrays: list[npt.NDArray[Any]], device: torch.device) -> torch.Tensor:
     shape = arrays[0].shape if arrays else (3, 0, 0)
+    dtype = torch.float32 if arrays and arrays[0].dtype == np.float32 else torch.uint8
     # CUDA copies from pinned memory asynchronously.
-    images = torch.empty((len(arrays), *shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    images = torch.empty((len(arrays), *shape), dtype=dtype, pin_memory=device.type == "cuda")
     if arrays:
         np.stack(arrays, out=images.numpy())
     return images

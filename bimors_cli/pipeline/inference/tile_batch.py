@@ -15,9 +15,9 @@ from bimors_cli.pipeline.tile_result import TileResult
 class TileBatch:
     """Tiles that were read, as many as the stages of the models can use at once.
 
-    ``results`` are of tiles that need no model. ``images`` uint8 [B, 3, h, w], ``cells`` of a result and ``cache_keys``
-    are in the order of ``indices``; so are the inputs of views besides the image, by name: ``view_images`` uint8
-    [B, 3, h, w], and ``numbers`` float32 [B, n].
+    ``results`` are of tiles that need no model. ``images`` [B, channels, h, w] (uint8 colours, or the bands of the
+    bundle in float32), ``cells`` of a result and ``cache_keys`` are in the order of ``indices``; so are the inputs of
+    views besides the image, by name: ``view_images`` uint8 [B, 3, h, w], and ``numbers`` float32 [B, n].
     """
 
     results: list[TileResult]

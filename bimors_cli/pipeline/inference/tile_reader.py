@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,8 @@ TWICE_IN: Final = 4
 # Least and largest size of GDAL's block cache, for all threads together.
 CACHE_BYTES: Final = (64 * 1024**2, 512 * 1024**2)
 
-# Returns the cache key of an image, uint8 [3, h, w].
-CacheKeyFn = Callable[[npt.NDArray[np.uint8]], bytes]
+# Returns the cache key of an image [channels, h, w].
+CacheKeyFn = Callable[[npt.NDArray[Any]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_ahead(
     ahead : int
         Number of images in memory.
     cache_key : callable, optional
-        Called with each image, uint8 [3, h, w], in the thread that read it.
+        Called with each image [channels, h, w], in the thread that read it.
     cells : bool
         As in `read_tile`.
 

@@ -22,6 +22,7 @@ from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.priors import apply_priors
+from bimors_cli.options.views import IMAGE_FEATURES, compared_view
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
 
@@ -121,11 +122,10 @@ class ViewTileClassifier:
 
     def vectors(self, features: ViewFeatures) -> npt.NDArray[np.float32]:
         """Return one vector of length 1 for each tile, float32 [B, d], by which tiles are compared."""
-        for name in ("image", "false-colour", "around"):
-            if name in features.views:
-                return features.views[name]
-        name, statistics = next(iter(features.views.items()))
-        values = self.ensemble.views[name].scaled(statistics)
+        name = compared_view(features.views)
+        if name in IMAGE_FEATURES:
+            return features.views[name]
+        values = self.ensemble.views[name].scaled(features.views[name])
         length = np.linalg.norm(values, axis=1, keepdims=True)
         return np.asarray(values / np.maximum(length, 1e-12), np.float32)
 

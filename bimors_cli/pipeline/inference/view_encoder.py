@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from bimors_cli.model.heads.base import HeadFeatures, feature_width
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.options.views import VIEWS
 from bimors_cli.pipeline.inference.feature_cache import FeatureSpec
+from bimors_cli.pipeline.inference.image_keys import image_hash
 
 Values = npt.NDArray[np.float32]
 
@@ -32,11 +34,9 @@ class ImageFeatureCache:
     cache: FeatureStore
     spec: FeatureSpec
 
-    def key(self, image: npt.NDArray[np.uint8]) -> bytes:
-        """Return the key of the feature of an image, uint8 [3, h, w]."""
-        content = hashlib.sha256(repr(image.shape).encode())
-        content.update(np.ascontiguousarray(image).data)
-        return self.spec.cache_key(content.digest())
+    def key(self, image: npt.NDArray[Any]) -> bytes:
+        """Return the key of the feature of an image [channels, h, w]."""
+        return self.spec.cache_key(image_hash(image))
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def stop_requested(stop: StopRequest) -> None:
 def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, count: int) -> tuple[str, ...]:
     """Return the views to compute, in the order of `VIEWS`."""
     available = {"image"} if tiles is None else set(available_views(tiles.scenes))
-    has_clip = bundle.part(CLIP).is_dir()
+    has_clip = bundle.has_part(CLIP)
     if not has_clip:
         available -= {name for name in available if VIEWS[name].inputs}
         if not available:
@@ -146,7 +146,7 @@ def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, c
             )
     elif "image" in available:
         available.add("names")
-        if bundle.part(CAPTION_ENCODER).is_dir():
+        if bundle.has_part(CAPTION_ENCODER):
             available.add("captions")
     if options.views:
         missing = [name for name in options.views if name not in available]

@@ -1,0 +1,21 @@
+"""Names of the bands of the spectrum, for scenes and bundles."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BAND_NAMES: Final = (
+    "coastal",
+    "blue",
+    "green",
+    "red",
+    "rededge1",
+    "rededge2",
+    "rededge3",
+    "nir",
+    "nir narrow",
+    "water vapour",
+    "cirrus",
+    "swir1",
+    "swir2",
+)
