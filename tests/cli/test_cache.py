@@ -118,7 +118,7 @@ def test_finetune_takes_captions_from_it(tiny_bundle: Bundle, tmp_path: Path, mo
         for i in range(4):
             pixels = np.random.default_rng(ord(name[0]) + i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / name / f"{i}.png")
-    command = ("finetune", "data", "--shots", 2, "--epochs", 1, "--model", tiny_bundle.folder)
+    command = ("finetune", "data", "--head", "bimors", "--shots", 2, "--epochs", 1, "--model", tiny_bundle.folder)
     result = bimors(*command, "-o", "first", cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert facts()["entries"] == 8

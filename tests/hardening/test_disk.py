@@ -40,7 +40,7 @@ class Program:
 
     def finetune(self, output: Path, *args: object, **kw: object) -> Outcome:
         how = ["--shots", 2, "--epochs", 2, "--model", self.bundle.folder, "-o", output]
-        return self.forks.run(["finetune", self._pictures(), *how, *args], self.folder, **kw)
+        return self.forks.run(["finetune", self._pictures(), "--head", "bimors", *how, *args], self.folder, **kw)
 
     def evaluate(self, output: Path, *args: object, **kw: object) -> Outcome:
         how = ["--shots", 2, "--epochs", 1, "--seeds", 1, "--heads", "zero-shot,coop", "--model", self.bundle.folder]

@@ -184,7 +184,7 @@ def test_an_output_that_is_an_input(start: Start, tmp_path: Path, option: str) -
 def test_two_trainings_of_one_output(forks: Forks, tiny_bundle: Bundle, tmp_path: Path, command: str) -> None:
     draw_pictures(tmp_path / "coast", {"beach": 220, "forest": 60, "river": 150, "meadow": 100}, count=10)
     how = ["--shots", 2, "--epochs", 1, "--model", tiny_bundle.folder, "-o", "results"]
-    more = [] if command == "finetune" else ["--seeds", 1, "--heads", "zero-shot,coop"]
+    more = ["--head", "bimors"] if command == "finetune" else ["--seeds", 1, "--heads", "zero-shot,coop"]
     args = [command, "coast", *how, *more]
     target = "bimors_cli.training.run:_train" if command == "finetune" else "bimors_cli.evaluation.evaluate:run_trials"
     first = forks.start(args, tmp_path, faults=[Fault(target, act="wait")])
