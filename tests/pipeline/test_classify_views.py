@@ -176,7 +176,7 @@ def test_labels_of_the_training_only(adapter: Callable[..., Path], write: Write,
         classify(scene, folder, labels=["ship", "port"])
     found = read(
         classify(scene, folder, "port.gpkg", labels=["port", "water", "land | forest | soil"])
-    )  # no tile gets the first
+    )
     assert found["label"].tolist() == ["water" if label == 1 else "land" for label in labels]
     found = read(classify(scene, folder, labels=["land | forest | soil", "water"]))
     assert found["label"].tolist() == ["water" if label == 1 else "land" for label in labels]
