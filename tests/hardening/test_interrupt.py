@@ -104,20 +104,8 @@ def test_what_a_shell_runs_in_the_background_does_not_hear_ctrl_c(start: Start, 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_training_keeps_whole_epochs(forks: Forks, tiny_bundle: Bundle, tmp_path: Path, number: int, code: int) -> None:
     draw_pictures(tmp_path / "coast", {"beach": 220, "forest": 60})
-    args = [
-        "finetune",
-        "coast",
-        "--head",
-        "bimors",
-        "--shots",
-        2,
-        "--epochs",
-        4,
-        "--model",
-        tiny_bundle.folder,
-        "-o",
-        "adapter",
-    ]
+    how = ["--head", "bimors", "--shots", 2, "--epochs", 4, "--model", tiny_bundle.folder]
+    args = ["finetune", "coast", *how, "-o", "adapter"]
     second = Fault("bimors_cli.training.checkpoint:TrainingCheckpoint.save", nth=2, act="wait")
     run = forks.start(args, tmp_path, faults=[second])
     run.when((tmp_path / "adapter.training" / "checkpoint.safetensors").exists).send(number)

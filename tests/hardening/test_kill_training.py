@@ -43,19 +43,8 @@ class Lessons:
         self.findings = findings(self.calm)
 
     def finetune_args(self) -> list[object]:
-        return [
-            "finetune",
-            self.pictures,
-            "--head",
-            "bimors",
-            "--shots",
-            2,
-            "--epochs",
-            EPOCHS,
-            *self.model(),
-            "-o",
-            "adapter",
-        ]
+        how = ["--head", "bimors", "--shots", 2, "--epochs", EPOCHS]
+        return ["finetune", self.pictures, *how, *self.model(), "-o", "adapter"]
 
     def evaluate_args(self) -> list[object]:
         how = ["--epochs", 1, "--shots", 2, "--seeds", "1,2", "--heads", "zero-shot,coop,cache"]

@@ -174,9 +174,7 @@ def test_labels_of_the_training_only(adapter: Callable[..., Path], write: Write,
     scene = write(pixels)
     with pytest.raises(LabelsError, match="trained on none of the labels"):
         classify(scene, folder, labels=["ship", "port"])
-    found = read(
-        classify(scene, folder, "port.gpkg", labels=["port", "water", "land | forest | soil"])
-    )
+    found = read(classify(scene, folder, "port.gpkg", labels=["port", "water", "land | forest | soil"]))
     assert found["label"].tolist() == ["water" if label == 1 else "land" for label in labels]
     found = read(classify(scene, folder, labels=["land | forest | soil", "water"]))
     assert found["label"].tolist() == ["water" if label == 1 else "land" for label in labels]
