@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from bimors_cli.bundle.adapter_views import AdapterViews, BandIdentity
 from bimors_cli.errors import InputError
-from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.raster import SceneInfo, open_scene
 from bimors_cli.scene.statistics import StatisticsSpec
 from bimors_cli.scene.stretch import compute_stretch, parse_stretch
 from bimors_cli.scene.tile_views import AROUND, BANDS, BANDS_AROUND, FALSE_COLOUR, IMAGE, ViewInputs
+
+if TYPE_CHECKING:  # the plan imports geopandas, which `bimors info` does without
+    from bimors_cli.pipeline.plan import ScenePlan
 
 _NUMBERS = (BANDS, BANDS_AROUND)
 _IMAGES = (IMAGE, FALSE_COLOUR, AROUND)
