@@ -15,7 +15,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.heads import VIEWS_HEAD, find_head, is_head
-from bimors_cli.options.views import VIEWS
+from bimors_cli.options.views import CAPTION, VIEWS
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
@@ -47,7 +47,7 @@ class Adapter:
     @property
     def captions(self) -> bool:
         """Whether it needs captions."""
-        return "captions" in self.views.names if self.views is not None else find_head(self.head).captions
+        return find_head(self.head).captions if self.views is None else CAPTION in self.views.inputs
 
     @property
     def sha256(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bimors_cli.options.views import VIEWS
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP
+from bimors_cli.options.views import CAPTION, VIEWS
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class AdapterViews:
     bands: tuple[BandIdentity, ...] = ()
     false_colour: tuple[int, ...] = ()
     pixel_size_m: float | None = None
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What networks have to process of each tile, of `bimors_cli.options.views.INPUT_PRICES`."""
+        return frozenset[str]().union(*(VIEWS[name].inputs for name in self.names))
+
+    @property
+    def unused_parts(self) -> frozenset[str]:
+        """Parts of a bundle, besides the captioner, that no view needs."""
+        needed = {CAPTION_ENCODER if name == CAPTION else CLIP for name in self.inputs}
+        return frozenset({CLIP, CAPTION_ENCODER} - needed)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -10,9 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
+CAPTION: Final = "caption"
 # Inputs that a network has to process for each tile. The loss has to fall by its price before a view that needs it is
 # used: an image costs some milliseconds of a processor, a caption ten of them.
-INPUT_PRICES: Final = {"image": 0.02, "false-colour": 0.02, "around": 0.02, "caption": 0.05}
+INPUT_PRICES: Final = {"image": 0.02, "false-colour": 0.02, "around": 0.02, CAPTION: 0.05}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ VIEWS: Final[dict[str, ViewEntry]] = {
         ViewEntry("false-colour", "CLIP's image feature in false colours", "features", frozenset({"false-colour"})),
         ViewEntry("around", "CLIP's image feature of the ground around it", "features", frozenset({"around"})),
         ViewEntry("names", "CLIP's zero-shot answer for the class names", "answers", frozenset({"image"})),
-        ViewEntry("captions", "the embedding of the caption", "features", frozenset({"caption"})),
+        ViewEntry("captions", "the embedding of the caption", "features", frozenset({CAPTION})),
     )
 }
 

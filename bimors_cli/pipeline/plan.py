@@ -12,12 +12,11 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
+from bimors_cli.bundle.manifest import CAPTIONER, Bundle
 from bimors_cli.labels import new_labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
-from bimors_cli.options.views import VIEWS
 from bimors_cli.output.formats import Format
 from bimors_cli.pipeline.caption_use import CaptionUse
 from bimors_cli.pipeline.training_domain import EXAMPLES, DomainWarning, domain_message
@@ -174,11 +173,8 @@ class Plan(InferencePlan):
     @property
     def unused_parts(self) -> frozenset[str]:
         """Parts of the bundle that the adapter's views do not need."""
-        if self.adapter is None or self.adapter.views is None:
-            return frozenset()
-        inputs = frozenset[str]().union(*(VIEWS[name].inputs for name in self.adapter.views.names))
-        caption = {CAPTION_ENCODER} if "caption" not in inputs else set()
-        return frozenset(caption | ({CLIP} if not inputs - {"caption"} else set()))
+        views = None if self.adapter is None else self.adapter.views
+        return frozenset() if views is None else views.unused_parts
 
     @property
     def caches_features(self) -> bool:

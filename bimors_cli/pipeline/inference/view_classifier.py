@@ -22,7 +22,7 @@ from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.priors import apply_priors
-from bimors_cli.options.views import IMAGE_FEATURES, compared_view
+from bimors_cli.options.views import IMAGE_FEATURES, VIEWS, compared_view
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
 
@@ -99,7 +99,7 @@ class ViewTileClassifier:
         found: Values = np.exp(mine).astype(np.float32)
         for name, values in features.views.items():
             # Statistics of a band without data are NaN, and stand for the median; a network's are failures.
-            if name not in ("bands", "bands-around"):
+            if VIEWS[name].kind != "statistics":
                 found[~np.isfinite(values).all(axis=1)] = np.nan
         found = apply_priors(found, self.priors)
         self.models.count(HEAD, clock)

@@ -18,13 +18,11 @@ from bimors_cli.model.batching import CAPTION_ENCODER, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FeatureStore, FrozenModels
 from bimors_cli.model.heads.base import HeadFeatures, feature_width
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
-from bimors_cli.options.views import VIEWS
+from bimors_cli.options.views import CAPTION, VIEWS
 from bimors_cli.pipeline.inference.feature_cache import FeatureSpec
 from bimors_cli.pipeline.inference.image_keys import image_hash
 
 Values = npt.NDArray[np.float32]
-
-CAPTION = "caption"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 
 from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.errors import InputError, ReadError
-from bimors_cli.options.views import VIEWS
+from bimors_cli.options.views import CAPTION, VIEWS
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.plan import ScenePlan
@@ -78,7 +78,7 @@ def collect_views(
     InputError
         No example can be read, or a scene lacks a band.
     """
-    inputs = frozenset[str]().union(*(VIEWS[name].inputs for name in views.names))
+    inputs = views.inputs
     read = _read_images(examples, encoder) if tiles is None else _read_tiles(tiles, views)
     rows: list[int] = []
     parts: list[dict[str, Values]] = []
@@ -86,13 +86,13 @@ def collect_views(
         valid = [(row, image, found) for row, image, found in batch if image is not None]
         if valid:
             images = {}
-            if inputs & {"image", "caption"}:
+            if inputs & {"image", CAPTION}:
                 images["image"] = torch.from_numpy(np.stack([image for _, image, _ in valid]))
-            for name in inputs - {"image", "caption"}:
+            for name in inputs - {"image", CAPTION}:
                 images[name] = torch.from_numpy(np.stack([found.images[name] for _, _, found in valid]))
             names = valid[0][2].numbers
             numbers = {name: np.stack([found.numbers[name] for _, _, found in valid]) for name in names}
-            captions = encoder.models.caption(images["image"]) if "caption" in inputs else ()
+            captions = encoder.models.caption(images["image"]) if CAPTION in inputs else ()
             parts.append(encoder.encode(views.names, images, numbers, captions))
             rows += [row for row, _, _ in valid]
         advance(len(batch))

@@ -14,7 +14,7 @@ from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP, Bundle
 from bimors_cli.errors import InputError, Interrupted
 from bimors_cli.metrics.scores import Scores, score
-from bimors_cli.options.views import IMAGE_START, SCENE_START, VIEWS
+from bimors_cli.options.views import CAPTION, IMAGE_START, SCENE_START, VIEWS
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
@@ -83,12 +83,9 @@ def finetune_views(
     names = _names(options, bundle, tiles, len(train))
     views = _describe(names, tiles)
     seconds: dict[str, float] = {}
-    needed = frozenset[str]().union(*(VIEWS[name].inputs for name in names))
-    unused = {CAPTION_ENCODER} if "caption" not in needed else set[str]()
-    unused |= {CLIP} if not needed - {"caption"} else set()
     with open_caption_cache(keep=options.caption_cache) as cache:
         models = load_models(
-            bundle, options.device, captions="caption" in needed, caption_cache=cache, unused=frozenset(unused)
+            bundle, options.device, captions=CAPTION in views.inputs, caption_cache=cache, unused=views.unused_parts
         )
         encoder = ViewEncoder.create(models, names, examples.labels)
         seconds["loading the model"] = time.perf_counter() - clock
