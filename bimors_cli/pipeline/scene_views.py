@@ -11,7 +11,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.raster import SceneInfo, open_scene
 from bimors_cli.scene.statistics import StatisticsSpec
-from bimors_cli.scene.stretch import compute_stretch, parse_stretch
+from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.tile_views import AROUND, BANDS, BANDS_AROUND, FALSE_COLOUR, IMAGE, ViewInputs
 
 if TYPE_CHECKING:  # the plan imports geopandas, which `bimors info` does without
@@ -135,24 +135,29 @@ def with_views(scene: ScenePlan, views: AdapterViews, owner: str, false_colour_s
     images = tuple(name for name in views.names if name in _IMAGES and name != IMAGE)
     if not numbers and not images:
         return scene
-    statistics, false_colour = None, None
-    if numbers or FALSE_COLOUR in images:
-        indexes = match_bands(scene.info, views, owner)
-        info = scene.info
-        if numbers:
-            scales, offsets = info.scales or (1.0,) * info.count, info.offsets or (0.0,) * info.count
-            statistics = StatisticsSpec(
-                indexes,
-                tuple(band.name for band in views.bands),
-                tuple(scales[index - 1] for index in indexes),
-                tuple(offsets[index - 1] for index in indexes),
-            )
-        if FALSE_COLOUR in images:
-            bands = Bands(tuple(indexes[position] for position in views.false_colour))
-            with open_scene(info.path, assume_crs=info.crs.to_wkt(), allow_drivers=info.allowed) as opened:
-                stretch = compute_stretch(opened.dataset, bands, parse_stretch(false_colour_stretch), scene.nodata)
-            false_colour = (bands, stretch)
+    statistics = statistics_spec(scene.info, views, owner) if numbers else None
+    false_colour = _false_colour(scene, views, owner, false_colour_stretch) if FALSE_COLOUR in images else None
     return replace(scene, view_inputs=ViewInputs(statistics, numbers, images, false_colour))
+
+
+def statistics_spec(info: SceneInfo, views: AdapterViews, owner: str) -> StatisticsSpec:
+    """Return the bands of a scene whose statistics views need; raises as `match_bands`."""
+    indexes = match_bands(info, views, owner)
+    scales, offsets = info.scales or (1.0,) * info.count, info.offsets or (0.0,) * info.count
+    return StatisticsSpec(
+        indexes,
+        tuple(band.name for band in views.bands),
+        tuple(scales[index - 1] for index in indexes),
+        tuple(offsets[index - 1] for index in indexes),
+    )
+
+
+def _false_colour(scene: ScenePlan, views: AdapterViews, owner: str, stretch: str) -> tuple[Bands, Stretch]:
+    """Return bands and stretch of a false-colour image."""
+    info, indexes = scene.info, match_bands(scene.info, views, owner)
+    bands = Bands(tuple(indexes[position] for position in views.false_colour))
+    with open_scene(info.path, assume_crs=info.crs.to_wkt(), allow_drivers=info.allowed) as opened:
+        return bands, compute_stretch(opened.dataset, bands, parse_stretch(stretch), scene.nodata)
 
 
 def match_bands(info: SceneInfo, views: AdapterViews, owner: str) -> tuple[int, ...]:

@@ -19,9 +19,8 @@ from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.progress import Progress, StopRequest
-from bimors_cli.pipeline.scene_views import adapter_views, available_views, data_bands
+from bimors_cli.pipeline.scene_views import adapter_views, available_views, statistics_spec
 from bimors_cli.scene.size import ground_pixel_size
-from bimors_cli.scene.statistics import StatisticsSpec
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import draw_for_training
 from bimors_cli.training.examples.scene_tiles import TileImages
@@ -178,10 +177,8 @@ def _describe(names: tuple[str, ...], tiles: TileImages | None) -> AdapterViews:
 def _band_of_number(tiles: TileImages | None, views: AdapterViews) -> tuple[str, ...]:
     if tiles is None or not views.bands or "bands" not in views.names:
         return ()
-    bands = data_bands(tiles.scenes[0].info)
-    ones, zeros = (1.0,) * len(bands), (0.0,) * len(bands)
-    spec = StatisticsSpec(tuple(b.index for b in bands), tuple(b.name for b in bands), ones, zeros)
-    return spec.band_of_number()
+    info = tiles.scenes[0].info
+    return statistics_spec(info, views, info.name).band_of_number()
 
 
 def _check_classes(examples: Examples) -> None:
