@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.stretch import Stretch
 from bimors_cli.scene.vote_cells import cell_valid_fractions
+
+T = TypeVar("T")
 
 log = logging.getLogger("bimors")
 
@@ -165,7 +168,11 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool =
     height, width = image_shape(reader.grid, size_limit)
     rows = max(1, round(tile.height * height / reader.grid.tile_height))
     cols = max(1, round(tile.width * width / reader.grid.tile_width))
-    data, valid_fraction = _read_window(reader, tile, (rows, cols))
+    data, valid_fraction = read_again(
+        reader,
+        tile,
+        lambda: average_window(reader.dataset, reader.bands, reader.nodata, tile.window, (rows, cols)),
+    )
     image = fill_invalid(reader.stretch.apply(data), valid_fraction > 0)
     image = np.pad(image, ((0, 0), (0, height - rows), (0, width - cols)), mode="symmetric")
     per_cell = None
@@ -174,10 +181,14 @@ def read_tile(reader: SceneReader, tile: Tile, size_limit: int, *, cells: bool =
     return TilePixels(image, float(valid_fraction.mean(dtype=np.float64)), per_cell)
 
 
-def _read_window(
-    reader: SceneReader, tile: Tile, shape: tuple[int, int]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.floating[Any]]]:
-    """Read the pixels of a tile and the valid fraction of each; a failed read from a server is repeated once."""
+def read_again(reader: SceneReader, tile: Tile, read: Callable[[], T]) -> T:
+    """Read something of a tile, and reopen the scene after a failure; from a server it is read once again.
+
+    Raises
+    ------
+    ReadError
+        GDAL cannot read it.
+    """
     name = display_name(reader.info.path)
     for last in (False, True) if reader.is_remote else (True,):
         if reader.dataset.closed:  # it could not be reopened after an earlier tile
@@ -186,7 +197,7 @@ def _read_window(
             except SceneError as error:
                 raise ReadError(f"cannot read row {tile.row}, col {tile.col}: {error.message}", error.hint) from error
         try:
-            return average_window(reader.dataset, reader.bands, reader.nodata, tile.window, shape)
+            return read()
         except GDAL_ERRORS as error:
             message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
             try:

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, reason_of
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.pixels import average_window
-from bimors_cli.scene.read import SceneReader, fill_invalid, image_shape
+from bimors_cli.scene.read import SceneReader, fill_invalid, image_shape, read_again
 from bimors_cli.scene.statistics import StatisticsSpec, read_values
 from bimors_cli.scene.stretch import Stretch
 
@@ -84,19 +82,7 @@ def read_views(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: 
     ReadError
         GDAL cannot read the pixels.
     """
-    for last in (False, True) if reader.is_remote else (True,):
-        try:
-            return _read(reader, tile, inputs, size_limit)
-        except GDAL_ERRORS as error:
-            name = display_name(reader.info.path)
-            message = f"cannot read row {tile.row}, col {tile.col} of {name}: {reason_of(error)}"
-            try:
-                reader.reopen()
-            except SceneError as closed:
-                raise ReadError(message, closed.message) from error
-            if last:
-                raise ReadError(message) from error
-    raise AssertionError("the last attempt returns or raises")
+    return read_again(reader, tile, lambda: _read(reader, tile, inputs, size_limit))
 
 
 def _read(reader: SceneReader, tile: Tile, inputs: ViewInputs, size_limit: int) -> TileViews:
