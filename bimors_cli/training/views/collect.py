@@ -56,7 +56,12 @@ def tiles_of(examples: Examples) -> TileImages | None:
 
 
 def collect_views(
-    examples: Examples, tiles: TileImages | None, views: AdapterViews, encoder: ViewEncoder, advance: Advance
+    examples: Examples,
+    tiles: TileImages | None,
+    views: AdapterViews,
+    encoder: ViewEncoder,
+    advance: Advance,
+    false_colour_stretch: str = "auto",
 ) -> Collected:
     """Compute views of examples.
 
@@ -72,6 +77,8 @@ def collect_views(
         Computes those of networks.
     advance : callable
         Called with the number of examples after each batch.
+    false_colour_stretch : str
+        As for `with_views`.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def collect_views(
         No example can be read, or a scene lacks a band.
     """
     inputs = views.inputs
-    read = _read_images(examples, encoder) if tiles is None else _read_tiles(tiles, views)
+    read = _read_images(examples, encoder) if tiles is None else _read_tiles(tiles, views, false_colour_stretch)
     rows: list[int] = []
     parts: list[dict[str, Values]] = []
     for batch in _batches(read):
@@ -130,9 +137,9 @@ def sample_statistics(tiles: TileImages, views: AdapterViews, min_valid: float) 
 _Read = tuple[int, npt.NDArray[np.uint8] | None, TileViews]
 
 
-def _read_tiles(tiles: TileImages, views: AdapterViews) -> Iterator[_Read]:
+def _read_tiles(tiles: TileImages, views: AdapterViews, stretch: str) -> Iterator[_Read]:
     first = tiles.scenes[0].info.name
-    viewed = [with_views(scene, views, first) for scene in tiles.scenes]
+    viewed = [with_views(scene, views, first, stretch) for scene in tiles.scenes]
     return chain.from_iterable(_read_scene(tiles, number, scene) for number, scene in enumerate(viewed))
 
 

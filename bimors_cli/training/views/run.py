@@ -90,7 +90,7 @@ def finetune_views(
         seconds["loading the model"] = time.perf_counter() - clock
         clock = time.perf_counter()
         progress.begin(len(train), stage="examples")
-        collected = collect_views(train, tiles, views, encoder, progress.advance)
+        collected = collect_views(train, tiles, views, encoder, progress.advance, options.stretch)
         usual = {} if tiles is None else sample_statistics(tiles, views, options.min_valid)
         seconds["views"] = time.perf_counter() - clock
         stop_requested(stop)
@@ -107,7 +107,7 @@ def finetune_views(
             options.seed,
         )
         seconds["learning"] = time.perf_counter() - clock
-        test = _test(examples, views, encoder, learned, progress)
+        test = _test(options, examples, views, encoder, learned, progress)
     chosen = learned.selection.chosen.views
     run = ViewsRun(
         learned,
@@ -190,7 +190,12 @@ def _check_classes(examples: Examples) -> None:
 
 
 def _test(
-    examples: Examples, views: AdapterViews, encoder: ViewEncoder, learned: Learned, progress: Progress
+    options: FinetuneOptions,
+    examples: Examples,
+    views: AdapterViews,
+    encoder: ViewEncoder,
+    learned: Learned,
+    progress: Progress,
 ) -> Scores | None:
     rows = [row for row, example in enumerate(examples.examples) if example.split == TEST]
     if not rows:
@@ -198,7 +203,7 @@ def _test(
     tested = examples.take(rows)
     progress.begin(len(tested), stage="test images")
     chosen = AdapterViews(learned.selection.chosen.views, views.bands, views.false_colour)
-    found: Collected = collect_views(tested, tiles_of(tested), chosen, encoder, progress.advance)
+    found: Collected = collect_views(tested, tiles_of(tested), chosen, encoder, progress.advance, options.stretch)
     log_p = learned.ensemble.log_probabilities(found.views)
     target = torch.tensor([tested.examples[row].label for row in found.rows])
     return score(torch.from_numpy(log_p).exp().float(), target, examples.labels.names)
