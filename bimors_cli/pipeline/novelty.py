@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import BundleError, InputError
-from bimors_cli.fewshot.storage import read_ensemble
-from bimors_cli.fewshot.unlikeness import Unlikeness
+from bimors_cli.errors import InputError
 from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.pipeline.adapter_ensemble import read_adapter_ensemble
 from bimors_cli.pipeline.plan import Plan
 
 # Tiles with more novelty than this are unlike: of the training images a tenth has more. For examples it is a variance,
@@ -42,7 +38,7 @@ def check_novelty(options: ClassifyOptions, bundle: Bundle, adapter: Adapter | N
     if not options.novelty and options.unlike_examples is None:
         return
     if adapter is not None and adapter.views is not None:
-        if not _unlikeness(adapter):
+        if not read_adapter_ensemble(adapter)[1]:
             option = "--novelty" if options.novelty else "--unlike-examples"
             raise InputError(
                 f"{option}: the adapter {adapter.name} does not store how unlike each other its examples are",
@@ -69,7 +65,7 @@ def rate_warning(plan: Plan) -> str | None:
     rate, adapter = plan.options.unlike_examples, plan.adapter
     if rate is None or adapter is None:
         return None
-    views = _unlikeness(adapter)
+    views = read_adapter_ensemble(adapter)[1].values()
     # Each of several views may give a false alarm, see `ViewTileClassifier.unlike`.
     if any(view.least_rate * len(views) <= rate for view in views):
         return None
@@ -78,11 +74,3 @@ def rate_warning(plan: Plan) -> str | None:
         f"--unlike-examples {rate:g}: no tile can be left without a label at this rate: the adapter {adapter.name} has "
         f"{groups:,} groups of examples (polygons, or blocks of tiles), and {needed:,} are needed"
     )
-
-
-def _unlikeness(adapter: Adapter) -> tuple[Unlikeness, ...]:
-    """Return the views by which tiles are compared with examples. Raises BundleError for damaged weights."""
-    try:
-        return tuple(read_ensemble(load_file(adapter.weights))[1].values())
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise BundleError(f"{adapter.weights}: damaged: {error}") from error

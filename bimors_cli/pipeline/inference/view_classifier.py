@@ -8,21 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from scipy.special import logsumexp
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.errors import BundleError, LabelsError
+from bimors_cli.errors import LabelsError
 from bimors_cli.fewshot.ensemble import Ensemble
 from bimors_cli.fewshot.probabilities import Array
-from bimors_cli.fewshot.storage import read_ensemble
 from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.priors import apply_priors
 from bimors_cli.options.views import IMAGE_FEATURES, VIEWS, compared_view
+from bimors_cli.pipeline.adapter_ensemble import read_adapter_ensemble
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
 
@@ -146,12 +144,6 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
             f"{labels.source}: the adapter {adapter.name} was trained on none of the labels",
             f"its labels are {', '.join(adapter.labels[:20])}; one of --head bimors finds labels by their names too",
         )
-    try:
-        ensemble, unlikeness = read_ensemble(load_file(adapter.weights), len(adapter.labels))
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise BundleError(f"{adapter.weights}: damaged: {error}") from error
-    views = tuple(ensemble.views)
-    if adapter.views is None or not set(views) <= set(adapter.views.names):
-        raise BundleError(f"{adapter.weights}: damaged: other views than those of the manifest")
-    encoder = ViewEncoder.create(models, views, Labels.literal(adapter.labels))
+    ensemble, unlikeness = read_adapter_ensemble(adapter)
+    encoder = ViewEncoder.create(models, tuple(ensemble.views), Labels.literal(adapter.labels))
     return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))

@@ -18,8 +18,8 @@ from bimors_cli.options.views import CAPTION, VIEWS
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.pipeline.sample_numbers import sample_numbers
 from bimors_cli.pipeline.scene_views import with_views
-from bimors_cli.scene.read import TilePixels
 from bimors_cli.scene.tile_views import TileViews
 from bimors_cli.training.examples.base import Examples, find_images
 from bimors_cli.training.examples.scene_tiles import TileImages
@@ -121,17 +121,13 @@ def sample_statistics(tiles: TileImages, views: AdapterViews, min_valid: float) 
     numbers = AdapterViews(tuple(name for name in views.names if VIEWS[name].kind == "statistics"), views.bands)
     if not numbers.names:
         return {}
-    found: dict[str, list[Values]] = {name: [] for name in numbers.names}
+    parts = []
     for scene in tiles.scenes:
         pixels = scene.grid.tile_width * scene.grid.tile_height
         count = int(max(64, min(SAMPLE_TILES, _SAMPLE_PIXELS // (9 * pixels)))) // len(tiles.scenes) + 1
-        some = np.unique(np.linspace(0, len(scene.grid) - 1, min(count, len(scene.grid))).astype(int))
-        viewed = with_views(scene, numbers, tiles.scenes[0].info.name)
-        for tile in read_ahead(viewed, ((int(i), scene.grid[int(i)]) for i in some), 1, BATCH):
-            if isinstance(tile.pixels, TilePixels) and tile.views and tile.pixels.valid_fraction >= min_valid:
-                for name in numbers.names:
-                    found[name].append(tile.views.numbers[name])
-    return {name: np.stack(rows) for name, rows in found.items() if rows}
+        parts.append(sample_numbers(with_views(scene, numbers, tiles.scenes[0].info.name), count, min_valid))
+    used = [part for part in parts if part]
+    return {name: np.concatenate([part[name] for part in used]) for name in (numbers.names if used else ())}
 
 
 _Read = tuple[int, npt.NDArray[np.uint8] | None, TileViews]
