@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bimors_cli.model.heads.base import HeadFeatures
+from bimors_cli.bundle.manifest import CLIP
+from bimors_cli.model.frozen_models import FrozenModels
+from bimors_cli.model.heads.base import HeadFeatures, feature_width
 from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile
 
 
@@ -36,6 +38,19 @@ class FeatureSpec:
     def has_size_of(self, value: bytes) -> bool:
         """Tell whether a value has as many bytes as the shape needs."""
         return len(value) == 4 * math.prod(self.shape)
+
+
+def image_feature_spec(models: FrozenModels) -> FeatureSpec:
+    """Return the spec of CLIP's image features: they depend on its files and its precision."""
+    return FeatureSpec(
+        hash_of("image feature", models.bundle.part_sha256(CLIP), next(models.clip.parameters()).dtype),
+        (feature_width(models),),
+    )
+
+
+def hash_of(*parts: object) -> bytes:
+    """Hash the texts of some values."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
 
 
 @dataclass(frozen=True)

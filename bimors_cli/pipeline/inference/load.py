@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +24,14 @@ from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip, NullClip
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.frozen_models import BundleInfo, FrozenModels
-from bimors_cli.model.heads.base import Head, HeadFeatures, feature_width, probabilities
+from bimors_cli.model.heads.base import Head, HeadFeatures, probabilities
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import empty_tip_adapter
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.priors import apply_priors
 from bimors_cli.pipeline.inference.cache_db import CaptionerId
 from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, CaptionCacheFile
-from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec
+from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec, hash_of, image_feature_spec
 from bimors_cli.pipeline.inference.image_keys import ImageKeys
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 
@@ -257,14 +256,10 @@ def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) ->
     if not isinstance(keys, CachedCaptioner | ImageKeys) or not keys.cache.is_persistent:
         return None
     captions = isinstance(keys, CachedCaptioner)
-    clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
-    precision = next(models.clip.parameters()).dtype
-    feature = FeatureSpec(_hashed("image feature", clip, precision), (feature_width(models),))
+    feature = image_feature_spec(models)
     if adapter is None or head.context_shape is None:
         return FeatureCache(keys.cache, feature, None, captions)
-    context = _hashed("context", clip, encoder, adapter.sha256, precision)
+    clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
+    precision = next(models.clip.parameters()).dtype
+    context = hash_of("context", clip, encoder, adapter.sha256, precision)
     return FeatureCache(keys.cache, feature, FeatureSpec(context, head.context_shape), captions)
-
-
-def _hashed(*parts: object) -> bytes:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).digest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,13 @@ import numpy.typing as npt
 import torch
 from scipy.special import log_softmax
 
-from bimors_cli.bundle.manifest import CLIP
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FeatureStore, FrozenModels
-from bimors_cli.model.heads.base import HeadFeatures, feature_width
+from bimors_cli.model.heads.base import HeadFeatures
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.options.views import CAPTION, VIEWS
-from bimors_cli.pipeline.inference.feature_cache import FeatureSpec
+from bimors_cli.pipeline.inference.feature_cache import FeatureSpec, image_feature_spec
 from bimors_cli.pipeline.inference.image_keys import image_hash
 
 Values = npt.NDArray[np.float32]
@@ -76,9 +74,7 @@ class ViewEncoder:
         names = ZeroShotHead(models.clip, labels, models.bundle.templates) if "names" in views else None
         features, cache = None, models.feature_store
         if cache is not None and cache.is_persistent and any(VIEWS[view].inputs - {CAPTION} for view in views):
-            precision = next(models.clip.parameters()).dtype
-            source = hashlib.sha256(f"view feature\n{models.bundle.part_sha256(CLIP)}\n{precision}".encode()).digest()
-            features = ImageFeatureCache(cache, FeatureSpec(source, (feature_width(models),)))
+            features = ImageFeatureCache(cache, image_feature_spec(models))
         return cls(models, names, features)
 
     @torch.no_grad()
