@@ -23,6 +23,7 @@ def table_lines(candidates: Sequence[Mapping[str, Any]], title: str) -> Iterator
 
 def carrier_lines(carriers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
     """Format what carries each class: bands alone, or views, with the area under the ROC curve."""
+    yield "what separates a class from the others (area under the ROC curve, 50 is chance):"
     for name, found in carriers.items():
         best = list((found["bands"] or found["views"]).items())[:_CARRIERS]
         if best:

@@ -92,7 +92,7 @@ def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbos
         print()
         for line in table_lines(metrics["candidates"], "views"):
             print(line)
-        print("\nwhat separates a class from the others (area under the ROC curve, 50 is chance)")
+        print()
         for line in carrier_lines(metrics["carriers"]):
             print(line)
 

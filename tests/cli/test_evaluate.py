@@ -99,27 +99,27 @@ def test_killed_and_resumed_it_repeats_no_finished_trial(
     coast: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks
 ) -> None:
     args = ["evaluate", *arguments(coast, tiny_bundle, tmp_path / "results")]
-    ledger = tmp_path / "results" / "trials.jsonl"
+    trials = tmp_path / "results" / "trials.jsonl"
     third = Fault("bimors_cli.evaluation.evaluate:run_trials", nth=3, act="wait")
     run = forks.start(args, tmp_path, faults=[third])
-    run.when(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") >= 2).send(signal.SIGKILL)
+    run.when(lambda: trials.exists() and trials.read_bytes().count(b"\n") >= 2).send(signal.SIGKILL)
     assert run.wait().code == -signal.SIGKILL
-    finished = ledger.read_bytes()
+    finished = trials.read_bytes()
     assert finished.count(b"\n") == 2
     again = forks.run([*args, "--resume"], tmp_path)
     assert again.code == 0, again.stderr
-    assert "2 of them from an earlier run" in again.stderr and ledger.read_bytes().startswith(finished)
-    assert ledger.read_bytes().count(b"\n") == 5
+    assert "2 of them from an earlier run" in again.stderr and trials.read_bytes().startswith(finished)
+    assert trials.read_bytes().count(b"\n") == 5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
 def test_ctrl_c_keeps_what_is_finished(coast: Path, tiny_bundle: Bundle, tmp_path: Path, forks: Forks) -> None:
     """In the middle of the training of the second trial: zero-shot is finished, coop is not."""
     args = ["evaluate", *arguments(coast, tiny_bundle, tmp_path / "results"), "--epochs", "4"]
-    ledger = tmp_path / "results" / "trials.jsonl"
+    trials = tmp_path / "results" / "trials.jsonl"
     epoch = Fault("bimors_cli.training.train:_is_best", act="wait")
     run = forks.start(args, tmp_path, faults=[epoch])
-    run.when(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") == 1).send(signal.SIGINT)
+    run.when(lambda: trials.exists() and trials.read_bytes().count(b"\n") == 1).send(signal.SIGINT)
     (tmp_path / GO).touch()
     ended = run.wait()
     assert ended.code == 130, ended.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,26 +27,13 @@ from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.views.collect import Collected, collect_views, sample_statistics, tiles_of
 from bimors_cli.training.views.learn import Learned, learn
 from bimors_cli.training.views.save import save_views_adapter
-from bimors_cli.training.views.summary import ViewsSummary
+from bimors_cli.training.views.summary import ViewsRun, ViewsSummary
 
 # With more examples the views of networks are left out unless --views asks for them: encoding them would take longer
 # than all else, and with so many examples they add nothing that the bands do not say.
 MOST_ENCODED: Final = 5000
 
 log = logging.getLogger("bimors")
-
-
-@dataclass(frozen=True)
-class ViewsRun:
-    """What a run found: the fitted views, the number of examples by class, and the scores on a test split."""
-
-    learned: Learned
-    views: AdapterViews
-    counts: dict[str, int]
-    short: dict[str, int]
-    skipped: int
-    test: Scores | None
-    seconds: dict[str, float]
 
 
 def finetune_views(
@@ -117,9 +103,10 @@ def finetune_views(
         len(train) - len(kept),
         test,
         seconds,
+        "such images" if tiles is None else "this scene",
     )
     save_views_adapter(output, bundle, examples, options, run)
-    return ViewsSummary.of(str(output), examples.labels.names, run)
+    return ViewsSummary(str(output), run)
 
 
 def stop_requested(stop: StopRequest) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.numpy import save_file
 
@@ -15,10 +14,7 @@ from bimors_cli.options.heads import VIEWS_HEAD
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.views.summary import expected_line, figures_of
-
-if TYPE_CHECKING:
-    from bimors_cli.training.views.run import ViewsRun
+from bimors_cli.training.views.summary import ViewsRun, expected_text, figures_of
 
 
 def save_views_adapter(
@@ -42,7 +38,7 @@ def save_views_adapter(
         "seed": str(options.seed),
     }
     if learned.expected is not None:
-        description["expected accuracy"] = expected_line(learned.expected).removeprefix("expected on this scene: ")
+        description["expected accuracy"] = expected_text(learned.expected)
         if learned.together:
             description["expected accuracy"] += "; too optimistic, as classes were drawn in one place each"
     if run.short:

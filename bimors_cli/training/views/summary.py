@@ -4,16 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.bundle.views_table import carrier_lines, table_lines
 from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy
-
-if TYPE_CHECKING:
-    from bimors_cli.training.views.run import ViewsRun
+from bimors_cli.metrics.scores import Scores
+from bimors_cli.training.views.learn import Learned
 
 # Sets of views shown; `adapters show` shows all.
 _SHOWN: Final = 6
+
+
+@dataclass(frozen=True)
+class ViewsRun:
+    """What a run found.
+
+    Attributes
+    ----------
+    learned : Learned
+        The fitted views.
+    views : AdapterViews
+        Description of the chosen ones.
+    counts, short : dict of str to int
+        Number of examples by label, and of those with fewer than requested.
+    skipped : int
+        Number of examples that could not be read.
+    test : Scores or None
+        Scores on the test split of the source.
+    seconds : dict of str to float
+        Time of each stage.
+    place : str
+        What the expected accuracy is of: ``this scene``.
+    """
+
+    learned: Learned
+    views: AdapterViews
+    counts: dict[str, int]
+    short: dict[str, int]
+    skipped: int
+    test: Scores | None
+    seconds: dict[str, float]
+    place: str
 
 
 @dataclass(frozen=True)
@@ -21,8 +53,12 @@ class ViewsSummary:
     """What a run found. ``output`` is the adapter's folder."""
 
     output: str
-    labels: tuple[str, ...]
     run: ViewsRun
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in their order."""
+        return tuple(self.run.counts)
 
     @property
     def expected(self) -> ExpectedAccuracy | None:
@@ -33,11 +69,6 @@ class ViewsSummary:
     def examples(self) -> Mapping[str, int]:
         """Number of examples by label."""
         return self.run.counts
-
-    @classmethod
-    def of(cls, output: str, labels: tuple[str, ...], run: ViewsRun) -> ViewsSummary:
-        """Summarize a run."""
-        return cls(output, labels, run)
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Format the summary as lines of text."""
@@ -55,7 +86,7 @@ class ViewsSummary:
         if run.learned.expected is None:
             yield "expected accuracy: unknown; it needs two separate places (polygons) of a class"
         else:
-            yield expected_line(run.learned.expected)
+            yield f"expected on {run.place}: {expected_text(run.learned.expected)}"
         if run.learned.together:
             yield "  too optimistic: the classes were drawn in one place each; draw each of them in several"
         if run.test is not None:
@@ -64,10 +95,10 @@ class ViewsSummary:
         yield "time: " + ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in run.seconds.items())
 
 
-def expected_line(expected: ExpectedAccuracy) -> str:
-    """Say what accuracy to expect."""
+def expected_text(expected: ExpectedAccuracy) -> str:
+    """Say what accuracy to expect: ``84 % right (77 to 90), from 63 examples in 21 separate places``."""
     return (
-        f"expected on this scene: {100 * expected.value:.0f} % right ({100 * expected.low:.0f} to "
+        f"{100 * expected.value:.0f} % right ({100 * expected.low:.0f} to "
         f"{100 * expected.high:.0f}), from {expected.examples:,} examples in {expected.groups:,} separate places"
     )
 
