@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -109,6 +111,35 @@ def test_an_adapter_of_views(scene: Path, polygons: Path, tiny_bundle: Bundle, t
     (tmp_path / "labels.txt").write_text("pier\nharbour\n")
     result = bimors("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, "--overwrite", cwd=tmp_path)
     assert result.exit_code == 2 and "none of the labels" in result.stderr and "--head bimors" in result.stderr
+
+
+def test_false_colours_are_stretched_as_in_classify(
+    scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches: list[str] = []
+    for module in ("bimors_cli.training.views.collect", "bimors_cli.pipeline.make_plan"):
+        real = importlib.import_module(module).with_views
+
+        def spy(*args: Any, real: Any = real) -> Any:
+            found = real(*args)
+            if found.view_inputs is not None and found.view_inputs.false_colour is not None:
+                stretches.append(str(found.view_inputs.false_colour[1]))
+            return found
+
+        monkeypatch.setattr(f"{module}.with_views", spy)
+    how = ("--tile-size", 16, "--model", tiny_bundle.folder, "--stretch", "0,200")
+    with (
+        rasterio.open(scene) as three,
+        rasterio.open(tmp_path / "four.tif", "w", **{**three.profile, "count": 4}) as four,
+    ):
+        four.write(np.concatenate((three.read(), three.read(1)[None])))
+    examples = ("--polygons", polygons, "--field", "class", "--views", "false-colour", "-o", "coast")
+    result = bimors("finetune", "four.tif", *examples, *how, cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    (tmp_path / "labels.txt").write_text("beach\nforest\n")
+    result = bimors("classify", "four.tif", "-l", "labels.txt", "--adapter", "coast", *how, cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert len(stretches) == 2 and len(set(stretches)) == 1 and "200" in stretches[0]
 
 
 def test_epochs_have_no_effect_on_views(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
