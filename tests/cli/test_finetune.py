@@ -128,11 +128,11 @@ def test_false_colours_are_stretched_as_in_classify(
 
         monkeypatch.setattr(f"{module}.with_views", spy)
     how = ("--tile-size", 16, "--model", tiny_bundle.folder, "--stretch", "0,200")
-    with (
-        rasterio.open(scene) as three,
-        rasterio.open(tmp_path / "four.tif", "w", **{**three.profile, "count": 4}) as four,
-    ):
-        four.write(np.concatenate((three.read(), three.read(1)[None])))
+    with rasterio.open(scene) as three:
+        pixels = np.concatenate((three.read(), three.read(1)[None]))
+        profile = {**three.profile, "count": 4, "alpha": "no"}
+    with rasterio.open(tmp_path / "four.tif", "w", **profile) as four:
+        four.write(pixels)
     examples = ("--polygons", polygons, "--field", "class", "--views", "false-colour", "-o", "coast")
     result = bimors("finetune", "four.tif", *examples, *how, cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
