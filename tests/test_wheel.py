@@ -24,4 +24,4 @@ def test_the_wheel_carries_the_bundle(tmp_path: Path) -> None:
         for p in (ROOT / "weights/mini").rglob("*")
         if p.is_file()
     }
-    assert here <= names and "bimors_cli/py.typed" in names
+    assert here <= names and {"bimors_cli/py.typed", "bimors_cli/bundle/bands/manifest.json"} <= names

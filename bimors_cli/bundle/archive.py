@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from bimors_cli.bundle.adapter import MANIFEST as ADAPTER_MANIFEST
 from bimors_cli.bundle.adapter import WEIGHTS as ADAPTER_WEIGHTS
 from bimors_cli.bundle.files import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, is_plain_name, parse_manifest
-from bimors_cli.bundle.locate import EMBEDDED
+from bimors_cli.bundle.locate import BANDS, EMBEDDED
 from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, bundle_of
 from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.bundle.store import (
@@ -83,8 +83,10 @@ def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = F
         bundle = bundle_of(path, content)
         _check_members(path, bundle, members)
         if target is None:
-            if bundle.name == EMBEDDED:
-                raise BundleError(f"{path}: contains {EMBEDDED}, which is part of bimors", "choose a folder with --to")
+            if bundle.name in (EMBEDDED, BANDS):
+                raise BundleError(
+                    f"{path}: contains {bundle.name}, which is part of bimors", "choose a folder with --to"
+                )
             target = bundle_folder(bundle.name)
         with locked(target), disk_errors(target):
             if target.exists() and not overwrite:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle.catalog import CatalogEntry, entries
-from bimors_cli.bundle.locate import EMBEDDED, embedded_bundle, find_bundle
+from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
 from bimors_cli.bundle.store import installed, record_of
 from bimors_cli.errors import BundleError
@@ -17,8 +17,9 @@ from bimors_cli.errors import BundleError
 def list_bundles() -> list[dict[str, Any]]:
     """Return a row per bundle.
 
-    A row has ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length`` and ``installed``. The
-    embedded bundle comes first, then the catalog, then other installed bundles. Files are not verified.
+    A row has ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length`` (None without CLIP) and
+    ``installed``. The bundles that are part of bimors come first, then the catalog, then other installed bundles. Files
+    are not verified.
 
     Raises
     ------
@@ -26,7 +27,7 @@ def list_bundles() -> list[dict[str, Any]]:
         The manifest of an installed bundle is damaged.
     """
     folders = installed()
-    rows = [_row_of_bundle(EMBEDDED, read_bundle(embedded_bundle()))]
+    rows = [_row_of_bundle(name, read_bundle(find_bundle(name))) for name in (EMBEDDED, BANDS)]
     rows += [_row_of_entry(entry, folders.get(entry.name)) for entry in entries()]
     known = {row["name"] for row in rows}
     rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in folders.items() if name not in known]
@@ -65,9 +66,7 @@ def bundle_info(name: str) -> dict[str, Any]:
     return {
         **_row_of_bundle(name, bundle),
         "folder": str(bundle.folder),
-        "context": bundle.context,
-        "templates": list(bundle.templates),
-        "image_size": bundle.image_size,
+        **_prompts(bundle),
         "training_domain": _domain(bundle),
         **({} if bundle.bands is None else bundle.bands.as_json()),
         "licences": dict(bundle.licences),
@@ -78,6 +77,13 @@ def bundle_info(name: str) -> dict[str, Any]:
 def _domain(bundle: Bundle) -> dict[str, Any] | None:
     """Return the training domain without its thousands of numbers."""
     return None if bundle.training_domain is None else replace(bundle.training_domain, image_feature=None).as_json()
+
+
+def _prompts(bundle: Bundle) -> dict[str, Any]:
+    """Return what concerns CLIP; nothing without it."""
+    if not bundle.has_part(CLIP):
+        return {}
+    return {"context": bundle.context, "templates": list(bundle.templates), "image_size": bundle.image_size}
 
 
 def _row_of_entry(entry: CatalogEntry, folder: Path | None) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
         "size": sum(entry.size for entry in bundle.files),
         "size_is_known": True,
         "licence": _in_short([next(iter(bundle.licences.values()), "not stated")]),
-        "context_length": _context_length(bundle.part(CLIP) / "open_clip_config.json"),
+        "context_length": _context_length(bundle),
         "installed": True,
     }
 
@@ -110,7 +116,10 @@ def _in_short(licences: list[str]) -> str:
     return ", ".join(dict.fromkeys(short))
 
 
-def _context_length(path: Path) -> int:
+def _context_length(bundle: Bundle) -> int | None:
+    if not bundle.has_part(CLIP):
+        return None
+    path = bundle.part(CLIP) / "open_clip_config.json"
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"].get("context_length", 77))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

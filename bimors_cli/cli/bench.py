@@ -24,6 +24,11 @@ def bench(options: BenchOptions, json_output: Json = False) -> None:
     The best rate is measured in the same run, by a large matrix product in the same precision. Reading a scene is not
     measured: classify reads ahead while the model computes.
     """
+    from bimors_cli.bundle.manifest import CLIP
+    from bimors_cli.bundle.needed_parts import need_part_of
+
+    need_part_of(options.model, CLIP, "bimors bench")  # before torch is imported
+
     from bimors_cli.pipeline.bundles.benchmark import bench as measure
 
     say("measuring; close other programs for exact figures")

@@ -26,14 +26,15 @@ def of_option(option: Option) -> Completion | None:
 
 
 def bundles(incomplete: str) -> list[tuple[str, str]]:
-    """Bundles by name: the embedded one, those of the catalogue, others that are here."""
+    """Bundles by name: those that are part of bimors, those of the catalogue, others that are here."""
     from bimors_cli.bundle.catalog import entries
-    from bimors_cli.bundle.locate import EMBEDDED
+    from bimors_cli.bundle.locate import BANDS, EMBEDDED
     from bimors_cli.bundle.store import installed
 
     there = installed()
-    names = dict.fromkeys((EMBEDDED, *(entry.name for entry in entries()), *there))
-    return [(name, "here" if name == EMBEDDED or name in there else "to be fetched first") for name in names]
+    here = (EMBEDDED, BANDS, *there)
+    names = dict.fromkeys((EMBEDDED, BANDS, *(entry.name for entry in entries()), *there))
+    return [(name, "here" if name in here else "to be fetched first") for name in names]
 
 
 def fetchable(incomplete: str) -> list[str]:

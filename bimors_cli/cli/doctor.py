@@ -125,14 +125,14 @@ def _caches() -> dict[str, Any]:
 
 
 def _bundles(problems: list[str]) -> dict[str, Any]:
-    from bimors_cli.bundle.locate import EMBEDDED, embedded_bundle
+    from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
     from bimors_cli.bundle.manifest import open_bundle
     from bimors_cli.bundle.store import installed
 
     found: dict[str, Any] = {}
-    for name, folder in {EMBEDDED: None, **installed()}.items():
+    for name, folder in {EMBEDDED: None, BANDS: None, **installed()}.items():
         try:
-            bundle = open_bundle(folder or embedded_bundle())
+            bundle = open_bundle(folder or find_bundle(name))
             size = sum(entry.size for entry in bundle.files)
             found[name] = f"verified, {size / 1e6:.1f} MB, sha256 {bundle.sha256[:12]}, {bundle.folder}"
         except BimorsError as error:

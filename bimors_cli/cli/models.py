@@ -38,7 +38,7 @@ PackOutput = Annotated[
 
 @app.command("list", epilog="Example: bimors models list --json")
 def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """List the bundle that is part of bimors, those that can be fetched, and those that are installed."""
+    """List the bundles that are part of bimors, those that can be fetched, and those that are installed."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import list_bundles
 

@@ -52,10 +52,14 @@ def import_(
     names = parse_labels_file(labels)
 
     from bimors_cli.bundle.locate import find_bundle
-    from bimors_cli.bundle.manifest import open_bundle
-    from bimors_cli.pipeline.bundles.import_official import import_official
+    from bimors_cli.bundle.manifest import CLIP, open_bundle
+    from bimors_cli.bundle.needed_parts import need_part
 
     bundle = open_bundle(find_bundle(model))
+    need_part(bundle, CLIP, "bimors models import")
+
+    from bimors_cli.pipeline.bundles.import_official import import_official
+
     adapter = import_official(checkpoint, bundle, names, output, seed=official_seed, overwrite=overwrite)
     say(f"caption projection: {adapter.training['caption projection']}")
     print(output)

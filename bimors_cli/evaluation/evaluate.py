@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import Bundle, open_bundle
+from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
+from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
 from bimors_cli.evaluation.feature_store import FeatureStore
@@ -84,6 +85,7 @@ def evaluate(
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
+    need_part(bundle, CLIP, "bimors evaluate")
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}
     tasks = tuple(task for protocol in options.protocols for task in tasks_of(protocol, classes))

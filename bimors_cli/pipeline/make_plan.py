@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from bimors_cli.bundle.adapter import Adapter, open_adapter
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, CAPTIONER, CLIP, Bundle, open_bundle, read_bundle
+from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.errors import InputError
 from bimors_cli.options.captions import caption_mode
 from bimors_cli.options.classify import ClassifyOptions
@@ -64,7 +65,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
     base = _inference_plan(options, tuple(chosen), output, form)
     if options.head == "zero-shot":
-        check_has_clip(base.bundle)
+        _need_clip(base.bundle)
     adapter = None if options.head == "zero-shot" else _adapter(options.adapter, base.bundle)
     if options.templates and adapter is not None:
         raise InputError(
@@ -99,8 +100,7 @@ def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     get_engine(options.engine).check(options)
     output, form = _output(options)
     bundle = read_bundle(find_bundle(options.model))
-    if not bundle.has_part(CAPTIONER):
-        raise InputError(f"{bundle.name} has no captioner", "use --model with another bundle: bimors models list")
+    need_part(bundle, CAPTIONER, "bimors caption")
     return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
 
@@ -189,18 +189,15 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
         return open_adapter(Path(folder), bundle)
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
-    check_has_clip(bundle)
+    _need_clip(bundle)
     log.warning("%s has no adapter: the zero-shot head is used", bundle.name)
     return None
 
 
-def check_has_clip(bundle: Bundle) -> None:
+def _need_clip(bundle: Bundle) -> None:
     """Refuse a bundle without CLIP where labels are found by their names. Raises InputError."""
-    if not bundle.has_part(CLIP):
-        raise InputError(
-            f"the bundle {bundle.name} has no CLIP, which finds labels by their names",
-            f"learn from examples: bimors finetune --model {bundle.name}, and give the adapter with --adapter",
-        )
+    hint = f"learn from examples: bimors finetune --model {bundle.name}, and give the adapter with --adapter"
+    need_part(bundle, CLIP, "classifying by names of labels", hint)
 
 
 def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnyScene]:

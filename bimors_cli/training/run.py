@@ -16,7 +16,8 @@ import torch
 
 from bimors_cli.bundle.adapter import MANIFEST
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import Bundle, open_bundle
+from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
+from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.errors import Interrupted
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
@@ -119,6 +120,7 @@ def finetune(
             WITHOUT_EXAMPLES,
         )
         options = replace_fields(options, head=WITHOUT_EXAMPLES)
+    need_part(bundle, CLIP, f"the head {options.head}")
     split = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, split)
     checkpoint = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)

@@ -50,7 +50,7 @@ def test_commands_and_options() -> None:
 
 def test_bundles(home: Path) -> None:
     catalogue = [entry.name for entry in entries()]
-    assert offered("bimors classify --model ") == ["mini", *catalogue]
+    assert offered("bimors classify --model ") == ["mini", "bands", *catalogue]
     assert offered("bimors models fetch ") == catalogue and offered("bimors models remove ") == []
     (home / "bundles" / "coastal").mkdir(parents=True)
     (home / "bundles" / "coastal" / "manifest.json").write_text("{}")

@@ -56,13 +56,14 @@ def test_list_names_all_that_there_is(there: Path) -> None:
     result = models("list")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert len(lines) == 1 + 1 + len(entries()) + 1
+    assert len(lines) == 1 + 2 + len(entries()) + 1
     assert lines[1].startswith("mini") and " installed " in lines[1]
-    assert lines[2].startswith("bimors-b16 ") and "16.8 GB" in lines[2] and "installed" not in lines[2]
+    assert lines[2].startswith("bands") and " installed " in lines[2] and "No network" in lines[2]
+    assert lines[3].startswith("bimors-b16 ") and "16.8 GB" in lines[3] and "installed" not in lines[3]
     assert any(line.startswith("skyclip-b32") and "> 16.2 GB" in line for line in lines)
     assert lines[-1].startswith("tiny ") and " installed " in lines[-1]
     rows = {row["name"]: row for row in json.loads(models("list", "--json").stdout)}
-    assert set(rows) == {"mini", "tiny", *(entry.name for entry in entries())}
+    assert set(rows) == {"mini", "bands", "tiny", *(entry.name for entry in entries())}
     assert rows["georsclip-h14"] == {
         "name": "georsclip-h14",
         "description": "GeoRSCLIP ViT-H/14, the strongest of the list; BLIP-2 FLAN-T5 XL, BERT",
@@ -76,7 +77,7 @@ def test_list_names_all_that_there_is(there: Path) -> None:
 
 def test_list_without_any_fetched_bundle(home: Path) -> None:
     result = models("list", "-q")
-    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 2 + len(entries()) and result.stderr == ""
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 3 + len(entries()) and result.stderr == ""
     assert not home.exists()  # looking makes no folders
 
 

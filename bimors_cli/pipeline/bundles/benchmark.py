@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bimors_cli.bundle.adapter import open_adapter
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import ADAPTER, open_bundle
+from bimors_cli.bundle.manifest import ADAPTER, CLIP, open_bundle
+from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
 from bimors_cli.model.captioner import Captioner
@@ -145,6 +146,7 @@ def bench(options: BenchOptions) -> Figures:
     """
     clock = time.perf_counter()
     bundle = open_bundle(find_bundle(options.model))
+    need_part(bundle, CLIP, "bimors bench")
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
     labels = Labels.of(_names(options.labels))

@@ -118,8 +118,7 @@ def stop_requested(stop: StopRequest) -> None:
 def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, count: int) -> tuple[str, ...]:
     """Return the views to compute, in the order of `VIEWS`."""
     available = {"image"} if tiles is None else set(available_views(tiles.scenes))
-    has_clip = bundle.has_part(CLIP)
-    if not has_clip:
+    if not bundle.has_part(CLIP):
         available -= {name for name in available if VIEWS[name].inputs}
         if not available:
             raise InputError(
