@@ -38,7 +38,7 @@ class Folds:
     group_of: npt.NDArray[np.intp] | None = None
 
 
-def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: int) -> Folds:
+def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: int, most: int = MAX_FOLDS) -> Folds:
     """Divide examples into folds of whole groups.
 
     Parameters
@@ -48,7 +48,9 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
     labels : int array [n]
         Their labels.
     seed : int
-        Draws which groups are left out together, where there are more than `MAX_FOLDS`.
+        Draws which groups are left out together, where there are more than ``most``.
+    most : int
+        Most folds.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def leave_groups_out(groups: Sequence[str], labels: npt.NDArray[np.intp], seed: 
         They depend on the names of the groups, not on the order of the examples.
     """
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    count = min(len(names), MAX_FOLDS)
+    count = min(len(names), most)
     # Groups that share a main class are dealt to different folds, so that no fold takes all of a class.
     pairs, counts = np.unique(np.column_stack((index, labels)), axis=0, return_counts=True)
     by_count = np.lexsort((-pairs[:, 1], counts, pairs[:, 0]))  # the last of a group is its most common label

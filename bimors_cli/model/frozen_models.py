@@ -169,7 +169,10 @@ class FrozenModels:
         DeviceError
             The device is out of memory with a batch of one image.
         """
-        captions = self.caption(images, cache_keys)
+        return self.encode_captioned(images, self.caption(images, cache_keys))
+
+    def encode_captioned(self, images: torch.Tensor, captions: Sequence[str | None]) -> EncoderOutputs:
+        """Encode images that were captioned; ``images`` and errors are those of `encode`."""
         clock = time.perf_counter()
         embedding = self.batches.map_batches(
             CAPTION_ENCODER, len(captions), lambda part: self.caption_encoder.embed(captions[part])

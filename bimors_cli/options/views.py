@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 CAPTION: Final = "caption"
+PROMPTS: Final = "prompts"
 # Inputs that a network has to process for each tile. The loss has to fall by its price before a view that needs it is
 # used: an image costs some milliseconds of a processor, a caption ten of them.
 INPUT_PRICES: Final = {"image": 0.02, "false-colour": 0.02, "around": 0.02, CAPTION: 0.05}
@@ -48,6 +49,9 @@ VIEWS: Final[dict[str, ViewEntry]] = {
         ViewEntry("around", "CLIP's image feature of the ground around it", "features", frozenset({"around"})),
         ViewEntry("names", "CLIP's zero-shot answer for the class names", "answers", frozenset({"image"})),
         ViewEntry("captions", "the embedding of the caption", "features", frozenset({CAPTION})),
+        ViewEntry(
+            PROMPTS, "the answer of BiMoRS prompts trained on the examples", "answers", frozenset({"image", CAPTION})
+        ),
     )
 }
 

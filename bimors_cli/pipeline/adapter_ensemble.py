@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -10,6 +12,9 @@ from bimors_cli.errors import BundleError
 from bimors_cli.fewshot.ensemble import Ensemble
 from bimors_cli.fewshot.storage import read_ensemble
 from bimors_cli.fewshot.unlikeness import Unlikeness
+
+# Prefix of the arrays of a prompt learner, see `bimors_cli.pipeline.inference.view_prompts`.
+LEARNER: Final = "learner/"
 
 
 def read_adapter_ensemble(adapter: Adapter) -> tuple[Ensemble, dict[str, Unlikeness]]:
@@ -21,7 +26,8 @@ def read_adapter_ensemble(adapter: Adapter) -> tuple[Ensemble, dict[str, Unliken
         The weights are damaged, or of other views than the manifest says.
     """
     try:
-        ensemble, unlikeness = read_ensemble(load_file(adapter.weights), len(adapter.labels))
+        arrays = {name: array for name, array in load_file(adapter.weights).items() if not name.startswith(LEARNER)}
+        ensemble, unlikeness = read_ensemble(arrays, len(adapter.labels))
     except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(f"{adapter.weights}: damaged: {error}") from error
     if adapter.views is None or not set(ensemble.views) <= set(adapter.views.names):

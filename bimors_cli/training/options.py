@@ -13,7 +13,7 @@ from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
 from bimors_cli.options.parse import expand_globs, parse_labels_file
 from bimors_cli.options.scene import SceneOptions
-from bimors_cli.options.views import VIEWS
+from bimors_cli.options.views import PROMPTS, VIEWS
 from bimors_cli.training.hyperparameters import HeadConfig, TrainConfig
 
 EPOCHS = Option("--epochs", "Number of training epochs.", metavar="N", panel=TRAINING, minimum=1)
@@ -133,7 +133,8 @@ class FinetuneOptions(SceneOptions):
         tuple[str, ...],
         Option(
             "--views",
-            f"For --head auto: views to choose from, instead of all but captions: {', '.join(VIEWS)}.",
+            f"For --head auto: views to choose from, of {', '.join(VIEWS)}. Default: all but captions; prompts only "
+            "where the class names alone tell something.",
             metavar="NAME,...",
             panel=MODEL,
             commas=True,
@@ -208,6 +209,10 @@ class FinetuneOptions(SceneOptions):
         unknown = [name for name in self.views if name not in VIEWS]
         if unknown:
             raise InputError(f"--views {unknown[0]}: unknown view", f"use one of {', '.join(VIEWS)}")
+        if self.views == (PROMPTS,):
+            raise InputError("--views prompts: there is nothing to compare them with", "use --head bimors")
+        if PROMPTS in self.views and not self.captions:
+            raise InputError("--views prompts needs captions", "leave out --no-captions")
 
     def _check_scene_labels(self) -> None:
         labels = self.polygons or self.examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,11 @@ from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.priors import apply_priors
-from bimors_cli.options.views import IMAGE_FEATURES, VIEWS, compared_view
+from bimors_cli.options.views import IMAGE_FEATURES, PROMPTS, VIEWS, compared_view
 from bimors_cli.pipeline.adapter_ensemble import read_adapter_ensemble
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.view_encoder import Values, ViewEncoder
+from bimors_cli.pipeline.inference.view_prompts import load_prompts
 
 
 @dataclass(frozen=True)
@@ -145,5 +146,8 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
             f"its labels are {', '.join(adapter.labels[:20])}; one of --head bimors finds labels by their names too",
         )
     ensemble, unlikeness = read_adapter_ensemble(adapter)
-    encoder = ViewEncoder.create(models, tuple(ensemble.views), Labels.literal(adapter.labels))
+    trained = Labels.literal(adapter.labels)
+    encoder = ViewEncoder.create(models, tuple(ensemble.views), trained)
+    if PROMPTS in ensemble.views:
+        encoder = replace(encoder, prompts=load_prompts(adapter, models, trained))
     return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))

@@ -12,11 +12,11 @@ import torch
 from scipy.special import log_softmax
 
 from bimors_cli.labels import Labels
-from bimors_cli.model.batching import CAPTION_ENCODER, IMAGE_TOWER
-from bimors_cli.model.frozen_models import FeatureStore, FrozenModels
-from bimors_cli.model.heads.base import HeadFeatures
+from bimors_cli.model.batching import CAPTION_ENCODER, HEAD, IMAGE_TOWER
+from bimors_cli.model.frozen_models import EncoderOutputs, FeatureStore, FrozenModels
+from bimors_cli.model.heads.base import Head, HeadFeatures
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
-from bimors_cli.options.views import CAPTION, VIEWS
+from bimors_cli.options.views import CAPTION, PROMPTS, VIEWS
 from bimors_cli.pipeline.inference.feature_cache import FeatureSpec, image_feature_spec
 from bimors_cli.pipeline.inference.image_keys import image_hash
 
@@ -45,12 +45,15 @@ class ViewEncoder:
         Only those that the views need are used.
     names : ZeroShotHead or None
         The head of the view ``names``.
+    prompts : Head or None
+        That of the view ``prompts``.
     cache : ImageFeatureCache or None
         Queried before CLIP.
     """
 
     models: FrozenModels
     names: ZeroShotHead | None = None
+    prompts: Head | None = None
     cache: ImageFeatureCache | None = None
 
     @classmethod
@@ -75,7 +78,7 @@ class ViewEncoder:
         features, cache = None, models.feature_store
         if cache is not None and cache.is_persistent and any(VIEWS[view].inputs - {CAPTION} for view in views):
             features = ImageFeatureCache(cache, image_feature_spec(models))
-        return cls(models, names, features)
+        return cls(models, names, cache=features)
 
     @torch.no_grad()
     def encode(
@@ -96,7 +99,7 @@ class ViewEncoder:
         numbers : mapping of str to array
             By view of pixels, float32 [B, n].
         captions : sequence of str or None
-            B captions for the view ``captions``.
+            B captions for the views ``captions`` and ``prompts``.
 
         Returns
         -------
@@ -110,8 +113,14 @@ class ViewEncoder:
         """
         features: dict[str, torch.Tensor] = {}
         found: dict[str, Values] = {}
+        if PROMPTS in views:
+            outputs = self.models.encode_captioned(images["image"], captions)
+            features["image"] = outputs.image_feature.float()
+            found[PROMPTS] = self.prompt_answers(outputs)
         for view in views:
             entry = VIEWS[view]
+            if view == PROMPTS:
+                continue
             if entry.kind == "statistics":
                 found[view] = numbers[view]
                 continue
@@ -124,16 +133,27 @@ class ViewEncoder:
             (source,) = entry.inputs
             if source not in features:
                 features[source] = self._image_features(images[source])
-            found[view] = self._answers(features[source]) if view == "names" else features[source].cpu().numpy()
+            found[view] = self._name_answers(features[source]) if view == "names" else features[source].cpu().numpy()
         return found
 
-    def _answers(self, features: torch.Tensor) -> Values:
+    @torch.no_grad()
+    def prompt_answers(self, outputs: EncoderOutputs) -> Values:
+        """Return the view ``prompts`` of the encoder outputs of B tiles: log probabilities of K labels, [B, K]."""
+        assert self.prompts is not None  # given by who asks for this view
+        prompts = self.prompts
+        logits = self.models.batches.map_batches(
+            HEAD, len(outputs), lambda part: prompts.forward(outputs.part(part)).float()
+        )
+        return self._log_probabilities(torch.cat(logits))
+
+    def _name_answers(self, features: torch.Tensor) -> Values:
         assert self.names is not None  # made by `create` for this view
         # From the cache they come to the CPU.
-        logits = (
-            self.names.logits(HeadFeatures(features.to(self.models.device))) / self.models.bundle.zero_shot_temperature
-        )
-        return np.asarray(log_softmax(logits.float().cpu().numpy(), axis=1), np.float32)
+        return self._log_probabilities(self.names.logits(HeadFeatures(features.to(self.models.device))))
+
+    def _log_probabilities(self, logits: torch.Tensor) -> Values:
+        scaled = logits / self.models.bundle.zero_shot_temperature
+        return np.asarray(log_softmax(scaled.float().cpu().numpy(), axis=1), np.float32)
 
     def _image_features(self, images: torch.Tensor) -> torch.Tensor:
         if self.cache is None:

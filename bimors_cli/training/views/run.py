@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from bimors_cli.bundle.adapter_views import AdapterViews
-from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP, Bundle
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.errors import InputError, Interrupted
+from bimors_cli.labels import Labels
 from bimors_cli.metrics.scores import Scores, score
-from bimors_cli.options.views import CAPTION, IMAGE_START, SCENE_START, VIEWS
-from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
+from bimors_cli.options.views import CAPTION, IMAGE_START, PROMPTS, SCENE_START, VIEWS
+from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.scene_views import adapter_views, available_views, statistics_spec
+from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.size import ground_pixel_size
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import draw_for_training
@@ -26,6 +29,7 @@ from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.views.collect import Collected, collect_views, sample_statistics, tiles_of
 from bimors_cli.training.views.learn import Learned, learn
+from bimors_cli.training.views.prompts import prompts_may_help, train_prompts
 from bimors_cli.training.views.save import save_views_adapter
 from bimors_cli.training.views.summary import ViewsRun, ViewsSummary
 
@@ -67,12 +71,11 @@ def finetune_views(
     tiles = tiles_of(train)
     names = _names(options, bundle, tiles, len(train))
     views = _describe(names, tiles)
+    trained = Labels.literal(examples.labels.names)
     seconds: dict[str, float] = {}
     with open_caption_cache(keep=options.caption_cache) as cache:
-        models = load_models(
-            bundle, options.device, captions=CAPTION in views.inputs, caption_cache=cache, unused=views.unused_parts
-        )
-        encoder = ViewEncoder.create(models, names, examples.labels)
+        asked, with_prompts = PROMPTS in options.views, _describe((*names, PROMPTS), tiles)
+        encoder = _make_encoder(options, bundle, with_prompts if asked else views, trained, cache)
         seconds["loading the model"] = time.perf_counter() - clock
         clock = time.perf_counter()
         progress.begin(len(train), stage="examples")
@@ -83,16 +86,30 @@ def finetune_views(
         clock = time.perf_counter()
         kept = train.take(collected.rows)
         _check_classes(kept)
-        learned = learn(
-            collected.views,
-            kept.examples,
-            len(examples.labels),
-            _start(names),
-            usual,
-            _band_of_number(tiles, views),
-            options.seed,
+        learn_from = partial(
+            learn,
+            examples=kept.examples,
+            classes=len(trained),
+            start=_start(names),
+            usual=usual,
+            band_of_number=_band_of_number(tiles, views),
+            seed=options.seed,
         )
+        learned, arrays = learn_from(collected.views), {}
         seconds["learning"] = time.perf_counter() - clock
+        if asked or (
+            not options.views
+            and _can_caption(options, bundle, tiles)
+            and prompts_may_help(learned, len(kept), len(trained))
+        ):
+            clock = time.perf_counter()
+            if not encoder.models.captions:
+                encoder = _make_encoder(options, bundle, with_prompts, trained, cache)
+            prompts = train_prompts(encoder, kept, learned.folds, options.seed, progress, lambda: stop_requested(stop))
+            learned = learn_from({**collected.views, PROMPTS: prompts.left_out})
+            if PROMPTS in learned.selection.chosen.views:
+                encoder, arrays = prompts.encoder, dict(prompts.arrays)
+            seconds["prompts"] = time.perf_counter() - clock
         test = _test(options, examples, views, encoder, learned, progress)
     chosen = learned.selection.chosen.views
     run = ViewsRun(
@@ -104,9 +121,19 @@ def finetune_views(
         test,
         seconds,
         "such images" if tiles is None else "this scene",
+        arrays,
     )
     save_views_adapter(output, bundle, examples, options, run)
     return ViewsSummary(str(output), run)
+
+
+def _make_encoder(
+    options: FinetuneOptions, bundle: Bundle, views: AdapterViews, labels: Labels, cache: CaptionCacheFile | None
+) -> ViewEncoder:
+    models = load_models(
+        bundle, options.device, captions=CAPTION in views.inputs, caption_cache=cache, unused=views.unused_parts
+    )
+    return ViewEncoder.create(models, views.names, labels)
 
 
 def stop_requested(stop: StopRequest) -> None:
@@ -116,7 +143,7 @@ def stop_requested(stop: StopRequest) -> None:
 
 
 def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, count: int) -> tuple[str, ...]:
-    """Return the views to compute, in the order of `VIEWS`."""
+    """Return the views to compute, in the order of `VIEWS`; prompts are not computed but trained."""
     available = {"image"} if tiles is None else set(available_views(tiles.scenes))
     if not bundle.has_part(CLIP):
         available -= {name for name in available if VIEWS[name].inputs}
@@ -130,6 +157,8 @@ def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, c
         available.add("names")
         if bundle.has_part(CAPTION_ENCODER):
             available.add("captions")
+            if bundle.has_part(CAPTIONER):
+                available.add(PROMPTS)
     if options.views:
         missing = [name for name in options.views if name not in available]
         if missing:
@@ -137,14 +166,25 @@ def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, c
                 f"--views {missing[0]}: not available here",
                 f"use one of {', '.join(name for name in VIEWS if name in available)}",
             )
-        return tuple(name for name in VIEWS if name in options.views)
-    # Captions are made for each tile of a map: only who asks for them gets them.
-    available.discard("captions")
+        return tuple(name for name in VIEWS if name in options.views and name != PROMPTS)
+    # Captions are made for each tile of a map: only who asks for them gets them. Prompts are trained where the other
+    # views let expect something of them, see `prompts_may_help`.
+    available -= {"captions", PROMPTS}
     networks = {name for name in available if VIEWS[name].inputs}
     if count > MOST_ENCODED and available - networks:
         log.info("%d examples: the views of networks are left out; --views computes them", count)
         available -= networks
     return tuple(name for name in VIEWS if name in available)
+
+
+def _can_caption(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None) -> bool:
+    """Whether captions would describe the examples: of scenes that the captioner was not trained for they do not."""
+    if not (options.captions and bundle.has_part(CAPTIONER) and bundle.has_part(CAPTION_ENCODER)):
+        return False
+    domain = bundle.training_domain
+    if tiles is None or domain is None:
+        return True
+    return not any(check_domain(scene.info, scene.grid, domain, bundle.image_size) for scene in tiles.scenes)
 
 
 def _start(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def save_views_adapter(
         description["fewer examples than asked"] = ", ".join(f"{name} {n}" for name, n in sorted(run.short.items()))
     figures = figures_of(run)
     with replacing_folder(output, marker=MANIFEST, overwrite=options.overwrite) as folder:
-        save_file(ensemble_arrays(learned.ensemble, learned.unlikeness), folder / WEIGHTS)
+        save_file({**ensemble_arrays(learned.ensemble, learned.unlikeness), **run.prompts}, folder / WEIGHTS)
         write_adapter_manifest(
             folder,
             bundle,

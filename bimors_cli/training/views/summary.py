@@ -10,6 +10,7 @@ from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.bundle.views_table import carrier_lines, table_lines
 from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy
 from bimors_cli.metrics.scores import Scores
+from bimors_cli.training.views.collect import Values
 from bimors_cli.training.views.learn import Learned
 
 # Sets of views shown; `adapters show` shows all.
@@ -36,6 +37,8 @@ class ViewsRun:
         Time of each stage.
     place : str
         What the expected accuracy is of: ``this scene``.
+    prompts : mapping of str to array
+        Parameters of the prompt learner, if its answer is one of the chosen views.
     """
 
     learned: Learned
@@ -46,6 +49,7 @@ class ViewsRun:
     test: Scores | None
     seconds: dict[str, float]
     place: str
+    prompts: Mapping[str, Values]
 
 
 @dataclass(frozen=True)
