@@ -48,6 +48,11 @@ class AdapterViews:
         return frozenset[str]().union(*(VIEWS[name].inputs for name in self.names))
 
     @property
+    def around(self) -> bool:
+        """Whether a view shows the ground around a tile."""
+        return any(VIEWS[name].around for name in self.names)
+
+    @property
     def unused_parts(self) -> frozenset[str]:
         """Parts of a bundle, besides the captioner, that no view needs."""
         needed = {CAPTION_ENCODER if name == CAPTION else CLIP for name in self.inputs}

@@ -31,22 +31,25 @@ class ViewEntry:
         What its values are, see `bimors_cli.fewshot.view_classifier.Kind`.
     inputs : frozenset of str
         Inputs of a network that it needs, of `INPUT_PRICES`.
+    around : bool
+        Whether it shows the ground around a tile: then the tiles nearby are known.
     """
 
     name: str
     help: str
     kind: Literal["statistics", "features", "answers"]
     inputs: frozenset[str] = frozenset()
+    around: bool = False
 
 
 VIEWS: Final[dict[str, ViewEntry]] = {
     entry.name: entry
     for entry in (
         ViewEntry("bands", "statistics of all bands of a tile", "statistics"),
-        ViewEntry("bands-around", "these, and those of the ground around it", "statistics"),
+        ViewEntry("bands-around", "these, and those of the ground around it", "statistics", around=True),
         ViewEntry("image", "CLIP's image feature", "features", frozenset({"image"})),
         ViewEntry("false-colour", "CLIP's image feature in false colours", "features", frozenset({"false-colour"})),
-        ViewEntry("around", "CLIP's image feature of the ground around it", "features", frozenset({"around"})),
+        ViewEntry("around", "CLIP's image feature of the ground around it", "features", frozenset({"around"}), True),
         ViewEntry("names", "CLIP's zero-shot answer for the class names", "answers", frozenset({"image"})),
         ViewEntry("captions", "the embedding of the caption", "features", frozenset({CAPTION})),
         ViewEntry(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import OutputError
+from bimors_cli.labels import Labels, match_labels
 from bimors_cli.output.atomic import scratch
 from bimors_cli.pipeline.plan import Plan, all_tiles
 from bimors_cli.pipeline.probability_store import ProbabilityStore, write_arrays
@@ -74,7 +76,17 @@ def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check)
     after = before
     log.info("refining the labels of %s tiles together", f"{count:,}")
     try:
-        if count and plan.options.refine == "spatial":
+        if count and plan.adapter is not None and plan.adapter.views is not None:
+            from bimors_cli.refine.from_examples import from_examples
+
+            after = from_examples(
+                before,
+                store.neighbours if len(store.neighbours) and not plan.adapter.views.around else None,
+                learned=_learned_frequency(plan.options.labels, plan.adapter.labels),
+                frequencies=not plan.priors,
+                check=check,
+            )
+        elif count and plan.options.refine == "spatial":
             from bimors_cli.refine.spatial import spatial
 
             after = spatial(store.features, before, store.neighbours, check)
@@ -88,6 +100,12 @@ def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check)
     changed = sum(int((before[part].argmax(axis=1) != after[part].argmax(axis=1)).sum()) for part in parts)
     summary.refined = (changed, count)
     return after
+
+
+def _learned_frequency(labels: Labels, trained: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the class frequencies that an adapter of views assumes: the same for each label of its training."""
+    found = np.array([len(columns) for columns in match_labels(labels, trained)], np.float64)
+    return np.asarray(found / found.sum(), np.float64)
 
 
 def _refined(plan: Plan, results: Iterable[TileResult], probabilities: npt.NDArray[Any]) -> Iterator[TileResult]:

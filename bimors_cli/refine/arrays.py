@@ -60,9 +60,17 @@ def check_arrays(rows: NDArray[Any], text: NDArray[Any]) -> None:
     """Raise ValueError unless these are features [N, D] and probabilities [N, K], with D and K at least 1."""
     if rows.ndim != 2 or text.ndim != 2 or len(rows) != len(text) or not rows.shape[1] or not text.shape[1]:
         raise ValueError(f"image features {rows.shape} and text probabilities {text.shape} must be [N, D] and [N, K]")
-    for name, values in (("image features", rows), ("text probabilities", text)):
-        if values.dtype.kind != "f":
-            raise ValueError(f"{name} must be floating point, not {values.dtype}")
+    if rows.dtype.kind != "f":
+        raise ValueError(f"image features must be floating point, not {rows.dtype}")
+    check_probabilities(text)
+
+
+def check_probabilities(text: NDArray[Any]) -> None:
+    """Raise ValueError unless these are probabilities [N, K], with K at least 1."""
+    if text.ndim != 2 or not text.shape[1]:
+        raise ValueError(f"text probabilities {text.shape} must be [N, K]")
+    if text.dtype.kind != "f":
+        raise ValueError(f"text probabilities must be floating point, not {text.dtype}")
     for part in parts(len(text)):
         block = np.asarray(text[part], np.float64)
         if not np.isfinite(block).all():

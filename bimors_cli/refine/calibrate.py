@@ -52,9 +52,16 @@ def sharpen_to_calibration(refined: NDArray[np.float32], evidence: Iterable[Evid
     .. [1] Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599.
     """
     target = _target_confidence(refined, evidence)
-    if _confidence(refined, 1.0) >= target:
-        return refined
-    low, high = 1.0, _MAX_POWER
+    return refined if _confidence(refined, 1.0) >= target else _with_confidence(refined, target, 1.0, _MAX_POWER)
+
+
+def set_confidence(refined: NDArray[np.float32], target: float) -> NDArray[np.float32]:
+    """Raise probabilities [N, K] to the power, from 1/64 to 64, that gives a mean confidence; no label changes."""
+    return _with_confidence(refined, target, 1 / _MAX_POWER, _MAX_POWER)
+
+
+def _with_confidence(refined: NDArray[np.float32], target: float, low: float, high: float) -> NDArray[np.float32]:
+    """Return the probabilities raised to the power between two that gives a mean confidence."""
     for _ in range(_HALVINGS):
         power = (low * high) ** 0.5
         low, high = (power, high) if _confidence(refined, power) < target else (low, power)
