@@ -23,12 +23,12 @@ def from_examples(
 ) -> NDArray[np.float32]:
     """Refine calibrated probabilities by the class frequencies of the map, and by neighbouring tiles.
 
-    The clusters of the features, by which `bimors_cli.refine.transductive` corrects an answer that only knows the names
-    of the classes, do not know the classes better than examples do: on zion they cost 4 points of accuracy. What the
-    examples do not know is how common the classes are: how many were drawn is the choice of the user.
+    The clusters of the features, with which `bimors_cli.refine.transductive` corrects a zero-shot answer, are less
+    reliable than examples: on zion they reduce the accuracy by 4 points. But the number of examples of a class is the
+    choice of the user and does not tell how common the class is. This is estimated from the map.
 
-    Neighbours are weighted as in `bimors_cli.refine.spatial.spatial`, without the cosines of features. The confidence
-    stays the same on average: errors of neighbouring tiles have common causes, so their agreement is no new evidence.
+    Neighbours are weighted as in `bimors_cli.refine.spatial.spatial`, without the cosines of features. The mean
+    confidence is kept: errors of neighbouring tiles have common causes, so their agreement is weak evidence.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The prompts among the views of an adapter: a prompt learner, stored beside the classifiers of the views."""
+"""The prompts among the views of an adapter: a prompt learner, stored with the classifiers of the views."""
 
 from __future__ import annotations
 

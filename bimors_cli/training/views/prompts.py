@@ -52,7 +52,7 @@ class TrainedPrompts:
 
 
 def prompts_may_help(learned: Learned, count: int, classes: int) -> bool:
-    """Whether to train prompts beside the other views.
+    """Whether to train prompts in addition to the other views.
 
     They start from the class names, and need captions, for which the loss has to fall by their price.
 
