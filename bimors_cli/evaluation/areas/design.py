@@ -66,7 +66,8 @@ class SampleDesign:
     mapped : tuple of MappedClass
         The classes of the map.
     excluded : int
-        Number of tiles that were examples of the adapter: no sample may contain them, so they are not in the population.
+        Number of tiles that were examples of the adapter: no sample may contain them, so they are not part of the
+        population.
     seed : int
         Seed of the draw.
     min_distance_m : float
