@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-# Reference of a tile whose class cannot be told: it is counted, and left out of the estimates.
+# Reference of a tile whose class is unclear: the tile is counted, and left out of the estimates.
 CANNOT_TELL: Final = "cannot tell"
 
 Method = Literal["stratified", "random", "systematic"]
