@@ -35,8 +35,8 @@ import shutil, sys, time
 show = lambda text: print(text, file=sys.stderr, flush=True)
 show("2 of 4 tiles (50 %), 1 tiles/s")
 if "wait" in sys.argv[sys.argv.index("--labels") + 1]:
-    show("waiting")
     try:
+        show("waiting")  # inside: the interrupt may come before the next line runs
         time.sleep(100)
     except KeyboardInterrupt:
         show("error: interrupted; 2 finished tiles are kept")
