@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bimors_cli.evaluation.areas.estimators import estimate_areas, estimate_ratio
+from bimors_cli.evaluation.areas.estimators import estimate_areas
 
 # Olofsson et al. 2014, Table 8: rows are map classes (deforestation, forest gain, stable forest, stable non-forest).
 OLOFSSON = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
