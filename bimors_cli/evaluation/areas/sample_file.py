@@ -182,6 +182,17 @@ def write_sample(
             database.executemany(f"INSERT INTO {TABLE} VALUES ('{LAYER}', ?, ?, ?, ?)", hidden)
 
 
+def is_sample(path: Path) -> bool:
+    """Whether a file is a GeoPackage with the record of a sample, whatever else is wrong with it."""
+    if path.suffix.lower() != ".gpkg" or not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).fetchone())
+    except sqlite3.Error:
+        return False
+
+
 def read_sample(path: Path) -> Sample:
     """Read a sample and the references that it has by now.
 
