@@ -35,6 +35,6 @@ def sample(options: SampleOptions) -> None:
     if options.exclude is not None:
         say(f"{summary.design.excluded:,} tiles excluded by {options.exclude}")
     elif summary.adapter:
-        say("the examples of the adapter cannot be told apart: exclude them with --exclude FILE")
+        say("the layer does not record which tiles were examples of the adapter: exclude them with --exclude FILE")
     say(f"fill in the column reference in QGIS, then: bimors evaluate {summary.path}")
     print(summary.path)

@@ -16,7 +16,7 @@ def lines(found: SampleAssessment) -> Iterator[str]:
         f"{count:,} {what}"
         for count, what in (
             (found.unfinished, "without a reference"),
-            (found.cannot_tell, "that cannot be told"),
+            (found.cannot_tell, "of unclear class"),
             (found.deleted, "deleted from the layer"),
         )
         if count

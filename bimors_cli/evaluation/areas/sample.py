@@ -201,7 +201,7 @@ def _name(value: Any, column: str) -> str:
         return value.strip()
     # A column of whole numbers with a null is read as floats.
     if not isinstance(value, int | float) or value != int(value):
-        raise InputError(f"--by {column}: {value!r} is no text or whole number", "choose a column of classes")
+        raise InputError(f"--by {column}: {value!r} has neither texts nor whole numbers", "choose a column of classes")
     return str(int(value))
 
 
