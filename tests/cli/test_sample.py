@@ -87,7 +87,7 @@ def test_excluded_tiles_and_distances(layer: Path, tmp_path: Path) -> None:
     ("args", "message"),
     [
         (["--by", "colour"], "no column colour"),
-        (["--by", "confidence"], "no text or whole number"),
+        (["--by", "confidence"], "neither texts nor whole numbers"),
         (["--size", "lake=3"], "no stratum has this name"),
         (["--size", "lake"], "not a stratum and a number"),
         (["-n", 3, "--per-class", 2], "all say how many tiles"),
