@@ -57,6 +57,8 @@ class RunProvenance:
         What the run warned of, such as a scene unlike the training images of the bundle.
     query_bundle : mapping or None
         Name and SHA-256 of the bundle that encoded the query, or the tiles.
+    sample : mapping or None
+        The design of the probability sample that the layer holds, see `SampleDesign.to_json`.
     """
 
     version: str | None = None
@@ -69,6 +71,7 @@ class RunProvenance:
     query: str | None = None
     like: tuple[str, ...] | None = None
     query_bundle: Mapping[str, Any] | None = None
+    sample: Mapping[str, Any] | None = None
 
     @classmethod
     def of_command(cls, command: Sequence[str]) -> RunProvenance:
@@ -96,6 +99,7 @@ class RunProvenance:
             warnings=None if (texts := _parse(metadata, "warnings", list)) is None else tuple(map(str, texts)),
             like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
             query_bundle=_parse(metadata, "model", dict),
+            sample=_parse(metadata, "sample", dict),
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -111,6 +115,7 @@ class RunProvenance:
             "query": self.query,
             "like": self.like,
             "model": self.query_bundle,
+            "sample": self.sample,
         }
         return {
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -20,6 +20,9 @@ EXAMPLE = "Example: bimors evaluate out.gpkg --reference train.gpkg --field clas
 def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = False) -> None:
     """Compare heads on data sets of labelled images, or assess the accuracy of a classified layer.
 
+    A sample that bimors sample drew, with its references filled in, gives the accuracy and the area of each class with
+    95 % intervals (Stehman 2014).
+
     On data sets every head is trained on a few examples, once per seed, and is then tested on test images, as the
     protocol says. Any head may end in :transductive: then its predictions for all test images of a question are refined
     together. zero-shot uses all templates of the bundle, zero-shot:one-template uses one. The tables show accuracy, and
@@ -43,9 +46,18 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
         return
     if any(name.lower().endswith(".gpkg") for name in options.sources):
+        from bimors_cli.evaluation.areas.sample_file import is_sample
+
+        if len(options.sources) == 1 and is_sample(Path(options.sources[0])):
+            from bimors_cli.cli.evaluate_sample import evaluate_sample
+
+            if options.output is not None:
+                raise InputError("-o has no effect on a sample", "use --json > figures.json")
+            evaluate_sample(Path(options.sources[0]), json=json)
+            return
         raise InputError(
             f"{options.sources[0]}: a layer needs a reference to be assessed",
-            "add --reference truth.gpkg --field class",
+            "add --reference truth.gpkg --field class, or draw a sample of it with bimors sample",
         )
 
     from bimors_cli.bundle.manifest import CLIP

@@ -24,6 +24,7 @@ from bimors_cli.cli import (
     models,
     preview,
     report,
+    sample,
     search,
     tiles,
 )
@@ -107,6 +108,7 @@ app.command("merge", epilog=merge.EXAMPLE)(merge.merge)
 app.command("tiles", epilog=tiles.EXAMPLE)(tiles.tiles)
 app.command("caption", epilog=caption.EXAMPLE)(caption.caption)
 app.command("search", epilog=search.EXAMPLE)(search.search)
+app.command("sample", epilog=sample.EXAMPLE)(sample.sample)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)

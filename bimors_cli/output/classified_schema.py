@@ -28,7 +28,9 @@ MAX_COLUMNS: Final = 1998
 # Long enough for a class name, short enough for the attribute table of any GIS.
 MAX_COLUMN_NAME: Final = 100
 
-_RESERVED_LAYER = re.compile(r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_(predictions|features))$", re.IGNORECASE)
+_RESERVED_LAYER = re.compile(
+    r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_(predictions|features|sample))$", re.IGNORECASE
+)
 # What neither XML 1.0 nor UTF-8 can hold: control characters, lone surrogates, the two non-characters of the plane.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

@@ -53,7 +53,8 @@ class SampleDesign:
     """What the estimates of a sample need to know of how it was drawn.
 
     The population are the tiles of the layer with data: those without a label because of ``min_confidence`` or
-    ``unlike_examples`` belong to it, as map class None; tiles of nodata and outside the AOI do not.
+    ``unlike_examples`` belong to it, as map class None; tiles of nodata, outside the AOI and those that could not be
+    read do not.
 
     Attributes
     ----------
@@ -66,8 +67,8 @@ class SampleDesign:
     mapped : tuple of MappedClass
         The classes of the map.
     excluded : int
-        Number of tiles that were examples of the adapter: no sample may contain them, so they are not part of the
-        population.
+        Number of tiles that were examples of the adapter, or that the user left out: no sample may contain them, so
+        they are not in the population.
     seed : int
         Seed of the draw.
     min_distance_m : float

@@ -1,0 +1,136 @@
+"""The options of `bimors sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from bimors_cli.errors import InputError
+from bimors_cli.options.common import OVERWRITE
+from bimors_cli.options.option import Option, Options
+from bimors_cli.options.view import LAYER_FILE, LAYER_NAME
+
+STRATIFIED: Final = "stratified"
+DESIGNS: Final = {
+    STRATIFIED: "by chance from each class of the map",
+    "random": "by chance from all tiles",
+    "systematic": "a regular grid of tiles from a random start",
+}
+DEFAULT_SE: Final = 0.02
+
+
+def parse_sizes(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Parse the values of a repeatable option, NAME=N. Raises InputError."""
+    found: dict[str, int] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")
+        if not name.strip() or not (number.isascii() and number.isdigit()):
+            raise InputError(f"--size {word}: not a stratum and a number", "write --size forest=80")
+        if found.setdefault(name.strip(), int(number)) != int(number):
+            raise InputError(f"--size {name.strip()} is given twice", "give one size per stratum")
+    return tuple(found.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(Options):
+    """The options of `bimors sample`. ``output`` None is the stem of the file with ``_sample.gpkg``, next to it."""
+
+    file: Annotated[Path, LAYER_FILE] = Path()
+    output: Annotated[
+        Path | None,
+        Option("-o --output", "Output file. Default: the layer's name with _sample.gpkg.", metavar="FILE"),
+    ] = None
+    layer: Annotated[str | None, LAYER_NAME] = None
+    design: Annotated[str, Option("--design", "How tiles are drawn.", choices=DESIGNS)] = STRATIFIED
+    by: Annotated[
+        str, Option("--by", "Column of the strata, with texts or whole numbers.", metavar="COLUMN")
+    ] = "label"  # fmt: skip
+    target_se: Annotated[
+        float | None,
+        Option(
+            "--target-se",
+            f"Draw as many tiles as this standard error of the overall accuracy needs. Default: {DEFAULT_SE}.",
+            metavar="SE",
+            minimum=0.001,
+            maximum=0.5,
+        ),
+    ] = None
+    expect: Annotated[
+        float,
+        Option(
+            "--expect",
+            "For --target-se: the user's accuracy to expect.",
+            metavar="FRACTION",
+            minimum=0.01,
+            maximum=0.99,
+        ),
+    ] = 0.8
+    tiles: Annotated[
+        int | None,
+        Option("-n --tiles", "Draw so many tiles, of each stratum in proportion to its size.", metavar="N", minimum=1),
+    ] = None
+    per_class: Annotated[
+        int | None, Option("--per-class", "Draw so many tiles of each stratum.", metavar="N", minimum=1)
+    ] = None
+    least: Annotated[
+        int,
+        Option(
+            "--least",
+            "With --target-se and --tiles: smallest number of tiles of a stratum, as far as it has so many.",
+            metavar="N",
+            minimum=1,
+        ),
+    ] = 50
+    size: Annotated[
+        tuple[tuple[str, int], ...],
+        Option(
+            "--size",
+            "Number of tiles of one stratum. Repeat the option for several.",
+            metavar="NAME=N",
+            parse=parse_sizes,
+        ),
+    ] = ()
+    min_distance: Annotated[
+        float,
+        Option("--min-distance", "Least distance between the centres of drawn tiles.", metavar="METRES", minimum=0),
+    ] = 0.0
+    exclude: Annotated[
+        str | None,
+        Option(
+            "--exclude",
+            "Draw no tile that intersects a feature of this file, such as the training polygons.",
+            metavar="FILE[:LAYER]",
+        ),
+    ] = None
+    seed: Annotated[int, Option("--seed", "Seed of the draw.", metavar="N", minimum=0)] = 1
+    show_label: Annotated[
+        bool, Option("--show-label", "Show the label of the map in the sample, which biases whoever labels.")
+    ] = False
+    overwrite: Annotated[bool, OVERWRITE] = False
+
+    def check_combination(self) -> None:
+        super().check_combination()
+        given = {"--target-se": self.target_se, "--tiles": self.tiles, "--per-class": self.per_class}
+        used = [name for name, value in given.items() if value is not None]
+        if len(used) > 1:
+            raise InputError(f"{' and '.join(used)} all say how many tiles to draw", "use one of them")
+        if self.design != STRATIFIED:
+            strata = {"--by": self.by != "label", "--per-class": self.per_class is not None, "--size": bool(self.size)}
+            for name, is_given in strata.items():
+                if is_given:
+                    raise InputError(f"--design {self.design} has no strata, and {name} needs them", "use one of them")
+        if self.design == "systematic" and self.min_distance:
+            raise InputError("--design systematic has a distance of its own", "leave out --min-distance")
+        if self.path.resolve() == self.file.resolve():
+            raise InputError(f"{self.path} is the layer itself", "use another -o")
+
+    @property
+    def path(self) -> Path:
+        """The output file."""
+        return self.output or self.file.with_name(f"{self.file.stem}_sample.gpkg")
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return the given size of each stratum that has one."""
+        return dict(self.size)
