@@ -301,18 +301,21 @@ def preview(layer_file: StrPath, output: StrPath | None = None, options: Preview
 
 
 def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOptions | None = None) -> Path:
-    """Write an HTML page that shows a layer, and return its path.
+    """Write an HTML page that shows a layer, or to label the tiles of a sample, and return its path.
 
     Raises
     ------
     bimors_cli.errors.BimorsError
         As the command.
     """
+    from bimors_cli.evaluation.areas.label_sample import label_sample
+    from bimors_cli.evaluation.areas.sample_file import is_sample
     from bimors_cli.options.view import ReportOptions
     from bimors_cli.results.report import report as run
 
     target = None if output is None else Path(output)
-    return run(replace(options or ReportOptions(), layer_file=Path(layer_file), output=target))
+    chosen = replace(options or ReportOptions(), layer_file=Path(layer_file), output=target)
+    return label_sample(chosen) if is_sample(chosen.layer_file) else run(chosen)
 
 
 def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:

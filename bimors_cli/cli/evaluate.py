@@ -31,6 +31,8 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     The results are written to a folder, whose path is written to standard output, everything else to standard error. A
     finished trial is never repeated: continue with --resume, also with more heads, shots or seeds.
     """
+    if accuracy.answers and (accuracy.reference is not None or not all(map(_is_sample, options.sources))):
+        raise InputError("--answers is for a sample that bimors sample drew", "bimors evaluate sample.gpkg --answers …")
     if accuracy.reference is not None:
         if len(options.sources) > 1:
             raise InputError(
@@ -46,14 +48,12 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
         return
     if any(name.lower().endswith(".gpkg") for name in options.sources):
-        from bimors_cli.evaluation.areas.sample_file import is_sample
-
-        if len(options.sources) == 1 and is_sample(Path(options.sources[0])):
+        if len(options.sources) == 1 and _is_sample(options.sources[0]):
             from bimors_cli.cli.evaluate_sample import evaluate_sample
 
             if options.output is not None:
                 raise InputError("-o has no effect on a sample", "use --json > figures.json")
-            evaluate_sample(Path(options.sources[0]), json=json)
+            evaluate_sample(Path(options.sources[0]), tuple(map(Path, accuracy.answers)), json=json)
             return
         raise InputError(
             f"{options.sources[0]}: a layer needs a reference to be assessed",
@@ -77,3 +77,9 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         print((found.folder / "results.json").read_text(encoding="utf-8"), end="")
     else:
         print(found.folder)
+
+
+def _is_sample(name: str) -> bool:
+    from bimors_cli.evaluation.areas.sample_file import is_sample
+
+    return is_sample(Path(name))

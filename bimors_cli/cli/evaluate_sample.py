@@ -8,8 +8,10 @@ from pathlib import Path
 from bimors_cli.cli.console import say
 
 
-def evaluate_sample(path: Path, *, json: bool) -> None:
+def evaluate_sample(path: Path, answers: tuple[Path, ...] = (), *, json: bool) -> None:
     """Report what a sample says of its map on standard error, and as JSON on standard output if that is asked for.
+
+    ``answers`` are files of references, see `bimors_cli.evaluation.areas.answers.with_answers`.
 
     Raises
     ------
@@ -19,7 +21,7 @@ def evaluate_sample(path: Path, *, json: bool) -> None:
     from bimors_cli.evaluation.areas.assess_sample import assess_sample
     from bimors_cli.evaluation.areas.report import lines
 
-    found = assess_sample(path)
+    found = assess_sample(path, answers)
     for line in lines(found):
         say(line)
     if json:

@@ -31,6 +31,16 @@ class AssessOptions(Options):
         str | None,
         Option("--layer", "Layer to assess, if the file has several.", metavar="NAME", panel=ACCURACY),
     ] = None
+    answers: Annotated[
+        tuple[str, ...],
+        Option(
+            "--answers",
+            "For a sample: a CSV file of references, as the page of bimors report saves it. Repeat it for several "
+            "interpreters.",
+            metavar="FILE",
+            panel=ACCURACY,
+        ),
+    ] = ()
     min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=ACCURACY)] = 0.5
 
     def samples(self) -> tuple[str, str]:

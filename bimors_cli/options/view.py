@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +42,9 @@ class PreviewOptions(ViewOptions):
 class ReportOptions(ViewOptions):
     """The options of `bimors report`."""
 
+    layer_file: Annotated[
+        Path, replace(LAYER_FILE, help="A GeoPackage that bimors classify or bimors sample wrote.")
+    ] = Path()
     output: Annotated[
         Path | None,
         Option("-o --output", "Output page, an HTML file. Default: the layer's name with .html.", metavar="FILE"),

@@ -135,7 +135,7 @@ class Overview:
 
         Parts that cannot be read are grey, with a warning.
         """
-        reader = _Reader(scene, recorded)
+        reader = SceneReader(scene, recorded)
         for top in range(0, self.info.height, self.step):
             for left in range(0, self.info.width, self.step):
                 width, height = min(self.step, self.info.width - left), min(self.step, self.info.height - top)
@@ -144,17 +144,16 @@ class Overview:
                 window = np.array([[left, top, left + width, top + height]], np.float64)
                 x0, y0, x1, y1 = self.boxes(window)[0].tolist()
                 yield Piece((x0, y0, x1, y1), image)
-        if reader.reason is not None:
-            log.warning("%s: some parts could not be read and are grey: %s", self.info.path, reader.reason)
+        reader.warn()
 
 
-class _Reader:
-    """Reads windows of a scene as the model gets them; ``reason`` is the last read error."""
+class SceneReader:
+    """Reads windows of a scene for display: as the model gets them, or in natural colours (`RecordedScene.shown`)."""
 
     def __init__(self, scene: Scene, recorded: RecordedScene) -> None:
-        self._dataset, self._recorded = scene.dataset, recorded
+        self._dataset, self._path, self._recorded = scene.dataset, scene.info.path, recorded
         self._bands, self._stretch = recorded.shown(scene)
-        self.reason: str | None = None
+        self._reason: str | None = None
 
     def read(self, left: int, top: int, width: int, height: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Read a window at a shape, uint8 [h, w, 3]; a damaged block affects only its surroundings."""
@@ -162,7 +161,7 @@ class _Reader:
         try:
             data, valid = average_window(self._dataset, self._bands, self._recorded.nodata, window, shape)
         except GDAL_ERRORS as error:
-            self.reason = reason_of(error)
+            self._reason = reason_of(error)
             if min(shape) < 2 * _SMALLEST:
                 return np.full((*shape, 3), UNREAD, np.uint8)
             rows, cols = shape[0] // 2, shape[1] // 2
@@ -174,6 +173,11 @@ class _Reader:
             )
         image = np.where(valid > 0, self._stretch.apply(data), EMPTY).astype(np.uint8)
         return image.transpose(1, 2, 0)
+
+    def warn(self) -> None:
+        """Warn if a window could not be read."""
+        if self._reason is not None:
+            log.warning("%s: some parts could not be read and are grey: %s", self._path, self._reason)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from bimors_cli.options.view import ReportOptions
 from bimors_cli.output.palette import NO_LABEL, colours
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.results.classified_layer import ClassifiedTiles
+from bimors_cli.results.html_page import check_page_name
 from bimors_cli.results.layer_view import LayerView, open_view, output_path
-from bimors_cli.results.report_page import Report, ReportClass, ReportTile, check_page_name, write_report
+from bimors_cli.results.report_page import Report, ReportClass, ReportTile, write_report
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.grid import Grid
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from bimors_cli.errors import BimorsError, OutputError
-from bimors_cli.output.atomic import replacing
 from bimors_cli.output.palette import NO_LABEL
 from bimors_cli.output.style import FILL_ALPHA, NO_LABEL_ALPHA
-from bimors_cli.results.layer_view import check_suffix
+from bimors_cli.results.html_page import base64_text, jpeg_bytes, write_page
 from bimors_cli.results.overview import Piece
 
 # Longer side of the overview, which is shown until a piece of the image is decoded.
 OVERVIEW_SIDE: Final = 2048
-QUALITY: Final = 78  # of JPEG: 0.2 to 0.35 bytes a pixel of an aerial image
 _HECTARE: Final = 10_000.0  # square metres
-# Concatenated to one script in this order; the first one sets strict mode.
 _SCRIPTS: Final = ("pieces.js", "map_notes.js", "tile_map.js", "histogram.js", "report.js")
 
 
@@ -138,54 +129,29 @@ def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwri
 
     Raises
     ------
-    InputError
-        ``path`` does not end in .html.
-    OutputExistsError, OutputError
-        As `atomic.replacing`. Errors of ``pieces`` pass unchanged.
+    InputError, OutputExistsError, OutputError
+        As `write_page`. Errors of ``pieces`` pass unchanged.
     """
-    check_page_name(path)
-    # Labels, captions and file names are untrusted: the template escapes all but its own script, style and JPEG.
-    environment = Environment(
-        loader=PackageLoader("bimors_cli.results", "page"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+    write_page(
+        path,
+        "report.html.j2",
+        {
+            "report": report,
+            "rows": _class_rows(report),
+            "reasons": _reason_rows(report),
+            "labelled": sum(tile.label is not None for tile in report.tiles),
+            "corrected": sum(tile.corrected_from is not None for tile in report.tiles),
+            "hectares_known": not all(np.isnan(tile.area) for tile in report.tiles),
+            "decimals": hectare_decimals(report),
+            "opacity": round(100 * FILL_ALPHA / 255),
+            "data": _data(report),
+            "image": _EmbeddedImage(report.size, pieces),
+        },
+        scripts=_SCRIPTS,
+        styles=("base.css", "report.css"),
+        overwrite=overwrite,
+        filters={"hectares": _hectares},
     )
-    environment.filters["hectares"] = _hectares
-    environment.filters["count"] = lambda number: f"{number:,}"
-    script, style = "\n".join(map(_page_file, _SCRIPTS)), _page_file("report.css")
-    image = _EmbeddedImage(report.size, pieces)
-    stream = environment.get_template("report.html.j2").stream(
-        report=report,
-        rows=_class_rows(report),
-        reasons=_reason_rows(report),
-        labelled=sum(tile.label is not None for tile in report.tiles),
-        corrected=sum(tile.corrected_from is not None for tile in report.tiles),
-        hectares_known=not all(np.isnan(tile.area) for tile in report.tiles),
-        decimals=hectare_decimals(report),
-        opacity=round(100 * FILL_ALPHA / 255),
-        data=_data(report),
-        image=image,
-        script=script,
-        style=style,
-        script_hash=_csp_hash(script),
-        style_hash=_csp_hash(style),
-    )
-    stream.enable_buffering(64)
-    with replacing(path, overwrite=overwrite) as built:
-        try:
-            with built.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(stream)
-        except BimorsError:
-            raise
-        except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or error}", "check the free disk space") from error
-
-
-def check_page_name(path: Path) -> None:
-    """Raise InputError if the name of a file is not that of an HTML page."""
-    check_suffix(path, (".html", ".htm"), "the report is an HTML page")
 
 
 def hectare_decimals(report: Report) -> int:
@@ -216,18 +182,12 @@ class _EmbeddedImage:
             if right > left and bottom > top:
                 small = image.resize((right - left, bottom - top), Image.Resampling.BOX)
                 self._overview.paste(small, (left, top))
-            yield _jpeg(image)
+            yield base64_text(jpeg_bytes(image))
 
     @property
     def overview(self) -> str:
         """The whole image, reduced, as JPEG."""
-        return _jpeg(self._overview)
-
-
-def _jpeg(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=QUALITY, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+        return base64_text(jpeg_bytes(self._overview))
 
 
 def _data(report: Report) -> dict[str, Any]:
@@ -281,12 +241,3 @@ def _reason_rows(report: Report) -> list[_Row]:
             groups.setdefault(tile.reason or "unknown", []).append(tile.area / _HECTARE)
     rows = [_Row(-1, name, NO_LABEL, len(areas), sum(areas)) for name, areas in groups.items()]
     return sorted(rows, key=lambda row: -row.count)
-
-
-def _page_file(name: str) -> str:
-    return (files("bimors_cli.results") / "page" / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    """Return the source expression that allows exactly this text in a Content-Security-Policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

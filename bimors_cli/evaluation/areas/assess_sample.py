@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bimors_cli.errors import InputError
+from bimors_cli.evaluation.areas.answers import with_answers
 from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
 from bimors_cli.evaluation.areas.estimators import Estimate, estimate_areas
 from bimors_cli.evaluation.areas.sample_file import Sample, read_sample
@@ -103,17 +104,17 @@ class SampleAssessment:
         }
 
 
-def assess_sample(path: Path) -> SampleAssessment:
-    """Estimate accuracy and areas from a sample that `bimors sample` drew.
+def assess_sample(path: Path, answers: tuple[Path, ...] = ()) -> SampleAssessment:
+    """Estimate accuracy and areas from a sample that `bimors sample` drew, with the references in files of answers.
 
     Tiles without a class in the reference are left out: the estimates hold if they are not harder than the others.
 
     Raises
     ------
     InputError
-        As `read_sample`; a reference is not a label; no tile is finished, or none of a stratum.
+        As `read_sample` and `with_answers`; a reference is not a label; no tile is finished, or none of a stratum.
     """
-    sample = read_sample(path)
+    sample = with_answers(read_sample(path), answers)
     labels = sample.labels
     reference = _classes(sample)
     finished = reference >= 0

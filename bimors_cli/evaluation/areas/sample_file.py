@@ -202,7 +202,7 @@ def read_sample(path: Path) -> Sample:
         The file does not exist or cannot be read; it holds no layer with the design of a sample, or several; the layer
         has lost a column; it has a tile that was not drawn, or one twice; the record of the draw is damaged.
     """
-    layer, run = _find(path)
+    layer, run = find_sample(path)
     design = _design(path, run)
     frame = read_layer(path, layer, ["tile_id", "reference"])
     for column in ("tile_id", "reference"):
@@ -235,8 +235,8 @@ def read_sample(path: Path) -> Sample:
     )
 
 
-def _find(path: Path) -> tuple[str, RunProvenance]:
-    """Return the layer with the design of a sample, and its provenance."""
+def find_sample(path: Path) -> tuple[str, RunProvenance]:
+    """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
     with pam_disabled():
