@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.overview import EMPTY, Orientation, SceneReader
@@ -58,10 +59,13 @@ def tile_images(scene: Scene, recorded: RecordedScene, tiles: Iterable[Tile], si
     orientation = Orientation.north_up(scene.info.transform)
     to_image = orientation.affine(1, 1)
     width, height = AROUND * recorded.grid.tile_width, AROUND * recorded.grid.tile_height
+    # Read at a whole fraction of the resolution, which is fast, and reduced to the side by Pillow.
+    fraction = max(1, max(width, height) // side)
     scale = min(1.0, side / max(width, height))
+    size = (math.ceil(width * scale), math.ceil(height * scale))
     for tile in tiles:
         left, top = tile.x + (tile.width - width) // 2, tile.y + (tile.height - height) // 2
-        image = np.full((math.ceil(height * scale), math.ceil(width * scale), 3), EMPTY, np.uint8)
+        image = np.full((math.ceil(height / fraction), math.ceil(width / fraction), 3), EMPTY, np.uint8)
         x0, x1 = max(0, left), min(scene.info.width, left + width)
         y0, y1 = max(0, top), min(scene.info.height, top + height)
         rows = _span(y0 - top, y1 - top, height, image.shape[0])
@@ -73,7 +77,8 @@ def tile_images(scene: Scene, recorded: RecordedScene, tiles: Iterable[Tile], si
             for x, y in ((tile.x, tile.y), (tile.x + tile.width, tile.y + tile.height))
         )
         box = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
-        yield TileImage(box, np.ascontiguousarray(orientation.array(image)))
+        shown = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) if scale < 1 else image
+        yield TileImage(box, np.ascontiguousarray(orientation.array(shown)))
     reader.warn()
 
 

@@ -27,7 +27,7 @@ _NEEDED: Final = ("tile_id", "reference")
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _HINT: Final = "give the CSV file that the page of bimors report saved, or one with the columns tile_id and reference"
 _DECIDE: Final = (
-    "decide on these tiles together: read both files on the page of bimors report, answer the tiles that are then open, "
+    "decide on these tiles together: read both files on the page of bimors report, answer the tiles that are open, "
     "give the file that it saves"
 )
 # Tiles that a message names.
