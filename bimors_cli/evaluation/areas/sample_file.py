@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +18,22 @@ import pyogrio.errors
 import shapely
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.areas.design import SampleDesign
+from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
 from bimors_cli.output.atomic import replacing
 from bimors_cli.output.classified_schema import TEXT, make_frame
 from bimors_cli.output.geopackage import as_output_error, build_geopackage, pam_disabled, read_layer
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.predictions import renamed
-from bimors_cli.output.style import Style, outline_qml
+from bimors_cli.output.sample_style import sample_qml
+from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
 from bimors_cli.scene.polygons import Polygons
 
 LAYER: Final = "sample"
 # Not in gpkg_contents: GDAL and QGIS do not list it as a layer, so labellers do not see the labels of the map.
 TABLE: Final = "bimors_sample"
+# Not ``label``: finetune takes changes of that column as examples, and a sample must not be learned from.
+MAP_LABEL: Final = "map_label"
 
 _HINT: Final = "give the .gpkg that bimors sample wrote; an exported copy has no design"
 _RESTORE: Final = "undo it in QGIS, or draw the sample again: bimors sample"
@@ -134,7 +137,7 @@ def write_sample(
     crs_wkt : str
         CRS of the polygons.
     show_label : bool
-        Whether the layer has the column ``label`` too.
+        Whether the layer has the column `MAP_LABEL` too.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -152,11 +155,12 @@ def write_sample(
         labels=source.labels,
         sample=design.to_json(),
     )
+    fields = {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({MAP_LABEL: TEXT} if show_label else {})}
     schema = TileSchema(
         LAYER,
         crs_wkt,
-        {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({"label": TEXT} if show_label else {})},
-        Style("outlines", outline_qml(), "tiles to label, by bimors"),
+        fields,
+        Style("form", sample_qml(_in_form(fields), tuple(source.labels or ()), CANNOT_TELL), "tiles to label, by bimors"),
         run.to_metadata(),
         multipart=bool((shapely.get_type_id(tiles.polygons) == shapely.GeometryType.MULTIPOLYGON).any()),
     )
@@ -168,7 +172,7 @@ def write_sample(
         "col": tiles.cols,
         "reference": nothing,
         "note": nothing,
-        "label": tiles.mapped,
+        MAP_LABEL: tiles.mapped,
     }
     frame = make_frame(columns, tiles.polygons, schema)
     hidden = zip(tiles.tile_ids, tiles.strata, tiles.mapped, tiles.hectares.tolist(), strict=True)
@@ -180,6 +184,11 @@ def write_sample(
                 " PRIMARY KEY (layer, tile_id)) WITHOUT ROWID"
             )
             database.executemany(f"INSERT INTO {TABLE} VALUES ('{LAYER}', ?, ?, ?, ?)", hidden)
+
+
+def _in_form(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the fields with those to fill in first."""
+    return tuple(sorted(fields, key=lambda name: name not in ("reference", "note")))
 
 
 def is_sample(path: Path) -> bool:
