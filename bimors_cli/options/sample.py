@@ -19,6 +19,7 @@ DESIGNS: Final = {
     "systematic": "a regular grid of tiles from a random start",
 }
 DEFAULT_SE: Final = 0.02
+DEFAULT_ACCURACY: Final = 0.8
 
 
 def parse_sizes(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
@@ -28,8 +29,29 @@ def parse_sizes(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
         name, _, number = word.rpartition("=")
         if not name.strip() or not (number.isascii() and number.isdigit()):
             raise InputError(f"--size {word}: not a stratum and a number", "write --size forest=80")
+        if not int(number):
+            raise InputError(
+                f"--size {word}: without a drawn tile of each stratum no area can be estimated",
+                "draw at least 2, or leave out a part of the map with --exclude FILE",
+            )
         if found.setdefault(name.strip(), int(number)) != int(number):
             raise InputError(f"--size {name.strip()} is given twice", "give one size per stratum")
+    return tuple(found.items())
+
+
+def parse_expectations(words: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Parse the values of a repeatable option, FRACTION (with the name "") or NAME=FRACTION. Raises InputError."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, equals, number = word.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1
+        if not 0.01 <= value <= 0.99 or (equals and not name.strip()):
+            raise InputError(f"--expect {word}: not an accuracy from 0.01 to 0.99", "write 0.8, or forest=0.9")
+        if found.setdefault(name.strip(), value) != value:
+            raise InputError(f"--expect {word}: a second value of the same stratum", "give one value per stratum")
     return tuple(found.items())
 
 
@@ -58,15 +80,15 @@ class SampleOptions(Options):
         ),
     ] = None
     expect: Annotated[
-        float,
+        tuple[tuple[str, float], ...],
         Option(
             "--expect",
-            "For --target-se: the user's accuracy to expect.",
-            metavar="FRACTION",
-            minimum=0.01,
-            maximum=0.99,
+            "User's accuracy to expect of all strata, or of one, from 0.01 to 0.99. Repeat the option for several. "
+            f"Default: {DEFAULT_ACCURACY}.",
+            metavar="[NAME=]FRACTION",
+            parse=parse_expectations,
         ),
-    ] = 0.8
+    ] = ()
     tiles: Annotated[
         int | None,
         Option("-n --tiles", "Draw so many tiles, of each stratum in proportion to its size.", metavar="N", minimum=1),
@@ -100,7 +122,8 @@ class SampleOptions(Options):
         str | None,
         Option(
             "--exclude",
-            "Draw no tile that intersects a feature of this file, such as the training polygons.",
+            "Draw no tile that shares ground with a feature of this file. Examples of the adapter that the layer "
+            "records are never drawn.",
             metavar="FILE[:LAYER]",
         ),
     ] = None
@@ -134,3 +157,8 @@ class SampleOptions(Options):
     def sizes(self) -> Mapping[str, int]:
         """Return the given size of each stratum that has one."""
         return dict(self.size)
+
+    def expected(self, strata: Sequence[str]) -> tuple[float, ...]:
+        """Return the user's accuracy to expect in each stratum."""
+        given = dict(self.expect)
+        return tuple(given.get(name, given.get("", DEFAULT_ACCURACY)) for name in strata)

@@ -75,7 +75,7 @@ def test_excluded_tiles_and_distances(layer: Path, tmp_path: Path) -> None:
     side = tiles.geometry.iloc[0].area ** 0.5
     args = ["--exclude", tmp_path / "train.gpkg", "--per-class", 500, "--min-distance", 2.5 * side]
     result = draw(layer, *args, "-o", tmp_path / "s.gpkg")
-    assert result.exit_code == 0 and "--min-distance left" in result.stderr, result.stderr
+    assert result.exit_code == 0 and "200 tiles were wanted; --min-distance" in result.stderr, result.stderr
     found = pyogrio.read_dataframe(tmp_path / "s.gpkg", layer="sample")
     assert found["row"].min() >= 10 and read_sample(tmp_path / "s.gpkg").design.excluded == 200
     centres = np.array([(point.x, point.y) for point in found.geometry.centroid])

@@ -160,7 +160,9 @@ def write_sample(
         LAYER,
         crs_wkt,
         fields,
-        Style("form", sample_qml(_in_form(fields), tuple(source.labels or ()), CANNOT_TELL), "tiles to label, by bimors"),
+        Style(
+            "form", sample_qml(_in_form(fields), tuple(source.labels or ()), CANNOT_TELL), "tiles to label, by bimors"
+        ),
         run.to_metadata(),
         multipart=bool((shapely.get_type_id(tiles.polygons) == shapely.GeometryType.MULTIPOLYGON).any()),
     )
