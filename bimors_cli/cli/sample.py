@@ -38,7 +38,8 @@ def sample(options: SampleOptions) -> None:
         say(f"{summary.excluded:,} tiles are excluded by {options.exclude}")
     say(f"expected standard error of the overall accuracy: {summary.expected_se:.3f}, {_expectation(options)}")
     say(f"fill in the column reference in QGIS, then: bimors evaluate {summary.path}")
-    print(summary.path)
+    for path in options.outputs:
+        print(path)
 
 
 def _expectation(options: SampleOptions) -> str:

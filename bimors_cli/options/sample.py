@@ -64,6 +64,14 @@ class SampleOptions(Options):
         Path | None,
         Option("-o --output", "Output file. Default: the layer's name with _sample.gpkg.", metavar="FILE"),
     ] = None
+    csv: Annotated[
+        Path | None,
+        Option("--csv", "Also write a table with the centres of the tiles in WGS 84, as CSV.", metavar="FILE"),
+    ] = None
+    kml: Annotated[
+        Path | None,
+        Option("--kml", "Also write the outlines of the tiles as KML, for Google Earth and the field.", metavar="FILE"),
+    ] = None
     layer: Annotated[str | None, LAYER_NAME] = None
     design: Annotated[str, Option("--design", "How tiles are drawn.", choices=DESIGNS)] = STRATIFIED
     by: Annotated[
@@ -146,13 +154,22 @@ class SampleOptions(Options):
                     raise InputError(f"--design {self.design} has no strata, and {name} needs them", "use one of them")
         if self.design == "systematic" and self.min_distance:
             raise InputError("--design systematic has a distance of its own", "leave out --min-distance")
-        if self.path.resolve() == self.file.resolve():
-            raise InputError(f"{self.path} is the layer itself", "use another -o")
+        if self.file == Path():  # in Python, until the function has the layer
+            return
+        if any(path.resolve() == self.file.resolve() for path in self.outputs):
+            raise InputError(f"{self.file} is the layer itself", "use another name for -o, --csv or --kml")
+        if len({path.resolve() for path in self.outputs}) < len(self.outputs):
+            raise InputError("two outputs are one file", "use another name for -o, --csv or --kml")
 
     @property
     def path(self) -> Path:
         """The output file."""
         return self.output or self.file.with_name(f"{self.file.stem}_sample.gpkg")
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written, `path` first."""
+        return tuple(path for path in (self.path, self.csv, self.kml) if path is not None)
 
     def sizes(self) -> Mapping[str, int]:
         """Return the given size of each stratum that has one."""

@@ -111,3 +111,13 @@ def test_a_map_whose_tiles_were_all_examples(scene: Path, polygons: Path, tiny_b
     result = CliRunner().invoke(app, ["sample", str(layer)])
     assert result.exit_code == 2 and "64 of its 64 tiles share ground with examples" in result.stderr
     assert "--background" in result.stderr and not (tmp_path / "out_sample.gpkg").exists()
+
+
+@pytest.mark.parametrize("how", [(), ("--show-label",)])
+def test_a_sample_is_not_learned_from(
+    scene: Path, polygons: Path, tiny_bundle: Bundle, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    layer = classified(scene, polygons, tiny_bundle, "--shots", 3)
+    bimors("sample", layer, "-n", 20, "-o", "s.gpkg", *how, cwd=tmp_path)
+    result = CliRunner().invoke(app, ["finetune", str(tmp_path / "s.gpkg"), "--model", str(tiny_bundle.folder)])
+    assert result.exit_code == 2 and "sample has no column label" in result.stderr

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import pytest
+import shapely
 
 from bimors_cli.evaluation.areas.design import CANNOT_TELL
+from bimors_cli.evaluation.areas.neighbours import neighbours
 from bimors_cli.evaluation.areas.sample_file import read_sample
-from bimors_cli.output.sample_style import FINISHED, NULL_VALUE, OPEN, UNSURE
+from bimors_cli.output.sample_style import CONTEXT, FINISHED, NULL_VALUE, OPEN, UNSURE
 from bimors_cli.provenance import RunProvenance
 from tests.evaluation.areas.samples import SOURCE, drawn_tiles, write
 from tests.qgis.conftest import InQgis
@@ -25,7 +28,15 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         version="0", command="bimors classify", run_key=SOURCE.run_key, scene_paths=("/s.tif",),
         labels=dict.fromkeys(LABELS),
     )  # fmt: skip
-    return write(tmp_path_factory.mktemp("sample") / "sample.gpkg", drawn_tiles([*LABELS, None]), source=source)
+    grid = geopandas.GeoDataFrame(
+        {"tile_id": ["s/0/0", "s/0/1"], "scene": "s.tif", "row": [0, 0], "col": [0, 1]},
+        geometry=[shapely.box(5e5 + 100 * col, 4.6e6, 500_100 + 100 * col, 4_600_100) for col in (0, 1)],
+        crs=32618,
+    )
+    context = neighbours(grid, grid[:1])
+    return write(
+        tmp_path_factory.mktemp("sample") / "sample.gpkg", drawn_tiles([*LABELS, None]), source=source, context=context
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +72,10 @@ def test_tiles_show_whether_they_are_labelled(shown: dict[str, Any]) -> None:
 
 def test_what_qgis_writes_is_read(shown: dict[str, Any], sample: Path) -> None:
     assert read_sample(sample).references == (*LABELS[:3], "Cannot tell", None, None)
+
+
+def test_neighbours_are_thin_outlines(sample: Path, in_qgis: InQgis) -> None:
+    shown = in_qgis("form.py", layer=str(sample), name="neighbours")
+    (outline,) = shown["drawn"].values()
+    assert (shown["renderer"], outline["outline"], set(outline["fill"])) == ("singleSymbol", CONTEXT.colour, {0})
+    assert outline["width"] < OPEN.width_mm / 2 and shown["names"] == {"s/0/1": "s/0/1"}

@@ -13,8 +13,10 @@ import numpy as np
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.allocate import equally, expected_se, in_proportion, tiles_for
+from bimors_cli.evaluation.areas.companions import write_csv, write_kml
 from bimors_cli.evaluation.areas.design import MappedClass, SampleDesign, Stratum
 from bimors_cli.evaluation.areas.draw import Indices, draw_grid, draw_strata
+from bimors_cli.evaluation.areas.neighbours import neighbours
 from bimors_cli.evaluation.areas.places import centres, to_metres
 from bimors_cli.evaluation.areas.population import Population, read_population
 from bimors_cli.evaluation.areas.sample_file import DrawnTiles, write_sample
@@ -73,7 +75,8 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
         The output cannot be written.
     """
     options.check_required()
-    check_target(options.path, overwrite=options.overwrite)
+    for path in options.outputs:
+        check_target(path, overwrite=options.overwrite)
     layer = read_classified_layer(options.file, options.layer)
     tiles = read_population(layer, options.by, options.exclude)
     names, strata = _strata(layer, tiles, options)
@@ -92,16 +95,22 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
         options.seed,
         options.min_distance,
     )
+    found = _drawn_tiles(tiles, drawn, [names[stratum] for stratum in strata[drawn]])
+    shown = {"show_label": options.show_label, "overwrite": options.overwrite}
     write_sample(
         options.path,
-        _drawn_tiles(tiles, drawn, [names[stratum] for stratum in strata[drawn]]),
+        found,
         design,
         source=layer.run,
         command=command,
         crs_wkt=tiles.crs.to_wkt(),
-        show_label=options.show_label,
-        overwrite=options.overwrite,
+        context=neighbours(tiles.grid, tiles.frame.iloc[drawn]),
+        **shown,
     )
+    if options.csv is not None:
+        write_csv(options.csv, found, tiles.crs, **shown)
+    if options.kml is not None:
+        write_kml(options.kml, found, tiles.crs, **shown)
     se = expected_se(sizes, per_stratum, options.expected(names))
     return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se)
 

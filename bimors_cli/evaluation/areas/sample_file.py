@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from bimors_cli.output.sample_style import sample_qml
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
 from bimors_cli.scene.polygons import Polygons
+
+if TYPE_CHECKING:
+    import geopandas
 
 LAYER: Final = "sample"
 # Not in gpkg_contents: GDAL and QGIS do not list it as a layer, so labellers do not see the labels of the map.
@@ -114,6 +117,7 @@ def write_sample(
     source: RunProvenance,
     command: Sequence[str],
     crs_wkt: str,
+    context: tuple[geopandas.GeoDataFrame, TileSchema] | None = None,
     show_label: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -136,6 +140,8 @@ def write_sample(
         The command line of the draw.
     crs_wkt : str
         CRS of the polygons.
+    context : (GeoDataFrame, TileSchema), optional
+        Another layer of the file, for whoever labels: see `neighbours`.
     show_label : bool
         Whether the layer has the column `MAP_LABEL` too.
     overwrite : bool
@@ -180,6 +186,8 @@ def write_sample(
     hidden = zip(tiles.tile_ids, tiles.strata, tiles.mapped, tiles.hectares.tolist(), strict=True)
     with replacing(path, overwrite=overwrite) as built:
         build_geopackage(built, [frame], schema)
+        if context is not None:
+            build_geopackage(built, [context[0]], context[1])
         with as_output_error(path), closing(sqlite3.connect(built)) as database, database:
             database.execute(
                 f"CREATE TABLE {TABLE} (layer TEXT, tile_id TEXT, stratum TEXT, label TEXT, hectares REAL,"
