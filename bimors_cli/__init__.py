@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bimors_cli.evaluation.accuracy.assess import Assessment
+    from bimors_cli.evaluation.areas.sample import SampleSummary
     from bimors_cli.evaluation.evaluate import EvaluationResult
     from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bimors_cli.options.inference import CaptionOptions
     from bimors_cli.options.layer import TilesOptions
     from bimors_cli.options.merge import MergeOptions
+    from bimors_cli.options.sample import SampleOptions
     from bimors_cli.options.search import SearchOptions
     from bimors_cli.options.view import PreviewOptions, ReportOptions
     from bimors_cli.pipeline.plan import LayerPlan
@@ -54,6 +56,7 @@ __all__ = [
     "MergeOptions",
     "PreviewOptions",
     "ReportOptions",
+    "SampleOptions",
     "SearchOptions",
     "TilesOptions",
     "__version__",
@@ -66,6 +69,7 @@ __all__ = [
     "merge",
     "preview",
     "report",
+    "sample",
     "search",
     "spatial",
     "tiles",
@@ -81,6 +85,7 @@ _WHERE = {
     "CaptionOptions": "bimors_cli.options.inference",
     "TilesOptions": "bimors_cli.options.layer",
     "MergeOptions": "bimors_cli.options.merge",
+    "SampleOptions": "bimors_cli.options.sample",
     "SearchOptions": "bimors_cli.options.search",
     "PreviewOptions": "bimors_cli.options.view",
     "ReportOptions": "bimors_cli.options.view",
@@ -267,6 +272,35 @@ def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessO
 
     chosen = options or AssessOptions()
     return run(replace(chosen, layer_file=str(layer_file), reference=str(reference), field=field))
+
+
+def sample(layer_file: StrPath, output: StrPath | None = None, options: SampleOptions | None = None) -> SampleSummary:
+    """Draw a probability sample of the tiles of a layer, and write it as a GeoPackage that opens in QGIS with a form.
+
+    Parameters
+    ----------
+    layer_file : path
+        A GeoPackage that `classify` wrote.
+    output : path, optional
+        As ``-o``.
+    options : SampleOptions, optional
+        The other options of the command.
+
+    Returns
+    -------
+    SampleSummary
+        The file, the design with the strata and their sizes, and the standard error to expect.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.evaluation.areas.sample import sample as run
+    from bimors_cli.options.sample import SampleOptions
+
+    chosen = options or SampleOptions()
+    return run(replace(chosen, file=Path(layer_file), output=None if output is None else Path(output)))
 
 
 def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:

@@ -59,6 +59,9 @@ class RunProvenance:
         Name and SHA-256 of the bundle that encoded the query, or the tiles.
     sample : mapping or None
         The design of the probability sample that the layer holds, see `SampleDesign.to_json`.
+    examples : tuple of mapping, or None
+        The tiles that the adapter of the run learned from, see `TileSet.to_json`; empty for the adapter of a bundle,
+        whose examples are images from elsewhere.
     """
 
     version: str | None = None
@@ -72,6 +75,7 @@ class RunProvenance:
     like: tuple[str, ...] | None = None
     query_bundle: Mapping[str, Any] | None = None
     sample: Mapping[str, Any] | None = None
+    examples: tuple[Mapping[str, Any], ...] | None = None
 
     @classmethod
     def of_command(cls, command: Sequence[str]) -> RunProvenance:
@@ -100,6 +104,7 @@ class RunProvenance:
             like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
             query_bundle=_parse(metadata, "model", dict),
             sample=_parse(metadata, "sample", dict),
+            examples=None if (sets := _parse(metadata, "examples", list)) is None else tuple(sets),
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -116,6 +121,7 @@ class RunProvenance:
             "like": self.like,
             "model": self.query_bundle,
             "sample": self.sample,
+            "examples": self.examples,
         }
         return {
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

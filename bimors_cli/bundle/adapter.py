@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bimors_cli.bundle.adapter_views import AdapterViews
 from bimors_cli.bundle.files import FileEntry, list_files, parse_files, read_manifest, sha256_of_files, verify_files
@@ -29,7 +30,9 @@ class Adapter:
     ``head`` is one of `TRAINABLE_HEADS`; with ``cache`` the weights include a Tip-Adapter cache whose logits are added
     to the head's. ``labels`` are the training labels; ``temperature`` divides the logits; ``bundle`` and
     ``bundle_sha256`` identify the frozen models of the training; ``training`` describes it, for display. ``views`` are
-    those of an adapter whose head is ``views``, None for others.
+    those of an adapter whose head is ``views``, None for others. ``examples`` are the tiles of scenes that it learned
+    from, validation included, each as `bimors_cli.scene.tile_set.TileSet.to_json`; None where they are not recorded:
+    image files, or an adapter of an earlier version.
     """
 
     folder: Path
@@ -43,6 +46,7 @@ class Adapter:
     training: Mapping[str, str]
     files: tuple[FileEntry, ...]
     views: AdapterViews | None = None
+    examples: tuple[Mapping[str, Any], ...] | None = None
 
     @property
     def captions(self) -> bool:
@@ -116,6 +120,7 @@ def read_adapter(folder: Path) -> Adapter:
             training={str(k): str(v) for k, v in content["training"].items()},
             files=parse_files(path, content),
             views=AdapterViews.from_json(content["views"]) if content["head"] == VIEWS_HEAD else None,
+            examples=None if "examples" not in content else tuple(dict(one.items()) for one in content["examples"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
@@ -145,6 +150,7 @@ def write_adapter_manifest(
     temperature: float,
     training: Mapping[str, str],
     views: AdapterViews | None = None,
+    examples: Sequence[Mapping[str, Any]] | None = None,
 ) -> Adapter:
     """Write the manifest of the weights in ``folder`` and open the adapter.
 
@@ -154,7 +160,7 @@ def write_adapter_manifest(
         Folder with `WEIGHTS`; other files in it (model card, figures) are not part of the adapter.
     bundle : Bundle
         The bundle that it was trained with.
-    name, head, cache, labels, temperature, training, views
+    name, head, cache, labels, temperature, training, views, examples
         See `Adapter`.
     """
     content = {
@@ -168,6 +174,7 @@ def write_adapter_manifest(
         "temperature": temperature,
         "training": dict(training),
         **({} if views is None else {"views": views.to_json()}),
+        **({} if examples is None else {"examples": list(examples)}),
         "files": [asdict(entry) for entry in list_files(folder, [WEIGHTS])],
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ DESIGNS: Final = {
     "systematic": "a regular grid of tiles from a random start",
 }
 DEFAULT_SE: Final = 0.02
+DEFAULT_ACCURACY: Final = 0.8
 
 
 def parse_sizes(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
@@ -28,8 +29,29 @@ def parse_sizes(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
         name, _, number = word.rpartition("=")
         if not name.strip() or not (number.isascii() and number.isdigit()):
             raise InputError(f"--size {word}: not a stratum and a number", "write --size forest=80")
+        if not int(number):
+            raise InputError(
+                f"--size {word}: without a drawn tile of each stratum no area can be estimated",
+                "draw at least 2, or leave out a part of the map with --exclude FILE",
+            )
         if found.setdefault(name.strip(), int(number)) != int(number):
             raise InputError(f"--size {name.strip()} is given twice", "give one size per stratum")
+    return tuple(found.items())
+
+
+def parse_expectations(words: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Parse the values of a repeatable option, FRACTION (with the name "") or NAME=FRACTION. Raises InputError."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, equals, number = word.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1
+        if not 0.01 <= value <= 0.99 or (equals and not name.strip()):
+            raise InputError(f"--expect {word}: not an accuracy from 0.01 to 0.99", "write 0.8, or forest=0.9")
+        if found.setdefault(name.strip(), value) != value:
+            raise InputError(f"--expect {word}: a second value of the same stratum", "give one value per stratum")
     return tuple(found.items())
 
 
@@ -41,6 +63,14 @@ class SampleOptions(Options):
     output: Annotated[
         Path | None,
         Option("-o --output", "Output file. Default: the layer's name with _sample.gpkg.", metavar="FILE"),
+    ] = None
+    csv: Annotated[
+        Path | None,
+        Option("--csv", "Also write a table with the centres of the tiles in WGS 84, as CSV.", metavar="FILE"),
+    ] = None
+    kml: Annotated[
+        Path | None,
+        Option("--kml", "Also write the outlines of the tiles as KML, for Google Earth and the field.", metavar="FILE"),
     ] = None
     layer: Annotated[str | None, LAYER_NAME] = None
     design: Annotated[str, Option("--design", "How tiles are drawn.", choices=DESIGNS)] = STRATIFIED
@@ -58,15 +88,15 @@ class SampleOptions(Options):
         ),
     ] = None
     expect: Annotated[
-        float,
+        tuple[tuple[str, float], ...],
         Option(
             "--expect",
-            "For --target-se: the user's accuracy to expect.",
-            metavar="FRACTION",
-            minimum=0.01,
-            maximum=0.99,
+            "User's accuracy to expect of all strata, or of one, from 0.01 to 0.99. Repeat the option for several. "
+            f"Default: {DEFAULT_ACCURACY}.",
+            metavar="[NAME=]FRACTION",
+            parse=parse_expectations,
         ),
-    ] = 0.8
+    ] = ()
     tiles: Annotated[
         int | None,
         Option("-n --tiles", "Draw so many tiles, of each stratum in proportion to its size.", metavar="N", minimum=1),
@@ -100,7 +130,8 @@ class SampleOptions(Options):
         str | None,
         Option(
             "--exclude",
-            "Draw no tile that intersects a feature of this file, such as the training polygons.",
+            "Draw no tile that shares ground with a feature of this file. Examples of the adapter that the layer "
+            "records are never drawn.",
             metavar="FILE[:LAYER]",
         ),
     ] = None
@@ -123,14 +154,28 @@ class SampleOptions(Options):
                     raise InputError(f"--design {self.design} has no strata, and {name} needs them", "use one of them")
         if self.design == "systematic" and self.min_distance:
             raise InputError("--design systematic has a distance of its own", "leave out --min-distance")
-        if self.path.resolve() == self.file.resolve():
-            raise InputError(f"{self.path} is the layer itself", "use another -o")
+        if self.file == Path():  # in Python, until the function has the layer
+            return
+        if any(path.resolve() == self.file.resolve() for path in self.outputs):
+            raise InputError(f"{self.file} is the layer itself", "use another name for -o, --csv or --kml")
+        if len({path.resolve() for path in self.outputs}) < len(self.outputs):
+            raise InputError("two outputs are one file", "use another name for -o, --csv or --kml")
 
     @property
     def path(self) -> Path:
         """The output file."""
         return self.output or self.file.with_name(f"{self.file.stem}_sample.gpkg")
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written, `path` first."""
+        return tuple(path for path in (self.path, self.csv, self.kml) if path is not None)
+
     def sizes(self) -> Mapping[str, int]:
         """Return the given size of each stratum that has one."""
         return dict(self.size)
+
+    def expected(self, strata: Sequence[str]) -> tuple[float, ...]:
+        """Return the user's accuracy to expect in each stratum."""
+        given = dict(self.expect)
+        return tuple(given.get(name, given.get("", DEFAULT_ACCURACY)) for name in strata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,15 @@ def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
         probabilities=options.probabilities,
         novelty=options.novelty,
         multipart=is_multipart(plan),
-        metadata=replace(provenance(plan, command), labels=colours).to_metadata(),
+        metadata=replace(provenance(plan, command), labels=colours, examples=_examples(plan)).to_metadata(),
     )
+
+
+def _examples(plan: Plan) -> tuple[Mapping[str, Any], ...] | None:
+    """Return the tiles that the adapter learned from; None without one, and where it does not record them."""
+    if plan.adapter is None:
+        return None
+    return () if plan.options.adapter is None else plan.adapter.examples
 
 
 def provenance(plan: LayerPlan, command: Sequence[str]) -> RunProvenance:

@@ -19,6 +19,7 @@ from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.card import card
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.few_shot import FewShotSplit
+from bimors_cli.training.examples.places import tile_sets
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import Training
@@ -100,6 +101,7 @@ def _fill(
     if results.split.short:
         short = ", ".join(f"{name} {count}" for name, count in sorted(results.split.short.items()))
         description["fewer examples than asked"] = short
+    places = tile_sets(examples.take((*results.split.train, *results.split.validation)))
     adapter = write_adapter_manifest(
         folder,
         bundle,
@@ -109,6 +111,7 @@ def _fill(
         labels=labels,
         temperature=results.temperature,
         training=description,
+        examples=None if places is None else [one.to_json() for one in places],
     )
     scores = results.scores
     figures = {split: {head: found.as_json() for head, found in heads.items()} for split, heads in scores.items()}

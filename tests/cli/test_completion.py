@@ -16,6 +16,7 @@ from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.cli.main import app
 from bimors_cli.evaluation.protocols import PROTOCOLS
 from bimors_cli.options.heads import HEADS
+from bimors_cli.options.sample import DESIGNS
 from bimors_cli.output.formats import FORMATS, find_format
 from bimors_cli.scene.stretch import parse_stretch
 
@@ -46,6 +47,11 @@ def test_commands_and_options() -> None:
     assert {"list", "fetch", "new", "import"} <= set(offered("bimors models "))
     assert {"--tile-size", "--top-k"} <= set(offered("bimors classify --t"))
     assert offered("bimors classify scene.tif --no-sense ") == []
+
+
+def test_designs_of_samples() -> None:
+    assert set(offered("bimors sample map.gpkg --design ")) == set(DESIGNS)
+    assert offered("bimors sample map.gpkg --design sy") == ["systematic"]
 
 
 def test_bundles(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many tiles of each stratum a sample has."""
+"""How many tiles of each stratum a sample has, and how exact it will be."""
 
 from __future__ import annotations
 
@@ -6,18 +6,51 @@ import math
 from collections.abc import Sequence
 
 
-def tiles_for(target_se: float, expected: float) -> int:
-    """Return the size of a sample whose overall accuracy has a given standard error (Olofsson et al. 2014, eq. 13).
+def tiles_for(target_se: float, sizes: Sequence[int], expected: Sequence[float]) -> int:
+    r"""Return the size of a sample whose overall accuracy has a given standard error.
+
+    .. math:: n = \Big(\frac{\sum_h W_h \sqrt{U_h (1 - U_h)}}{S(\hat O)}\Big)^2
+
+    (Olofsson et al. 2014, Remote Sensing of Environment 148, equation 13, with W_h = N_h / N.) Their term for small N
+    is left out: with it the sample would be smaller.
 
     Parameters
     ----------
     target_se : float
         The standard error, above 0.
-    expected : float
-        Expected user's accuracy, 0 to 1, the same for every stratum: their weights sum to 1, so none is needed.
+    sizes : sequence of int
+        N_h, the number of tiles of each stratum; not all are 0.
+    expected : sequence of float
+        U_h, the user's accuracy to expect in each, 0 to 1.
     """
+    spread = sum(size * math.sqrt(u * (1 - u)) for size, u in zip(sizes, expected, strict=True)) / sum(sizes)
     # Rounding first: 0.8 * 0.2 / 0.02**2 is 400, and not 400.00000000000006.
-    return max(1, math.ceil(round(expected * (1 - expected) / target_se**2, 6)))
+    return max(1, math.ceil(round((spread / target_se) ** 2, 6)))
+
+
+def expected_se(sizes: Sequence[int], drawn: Sequence[int], expected: Sequence[float]) -> float:
+    r"""Return the standard error of the overall accuracy that a stratified sample will have.
+
+    .. math:: \sqrt{\sum_h W_h^2 \Big(1 - \frac{n_h}{N_h}\Big) \frac{U_h (1 - U_h)}{n_h}}
+
+    (The variance of a stratified mean, as in Stehman 2014, International Journal of Remote Sensing 35, with the
+    expected variance in place of that of the sample.)
+
+    Parameters
+    ----------
+    sizes, expected : sequence
+        As for `tiles_for`.
+    drawn : sequence of int
+        n_h, from 1 where a stratum has tiles.
+    """
+    every = sum(sizes)
+    return math.sqrt(
+        sum(
+            (size / every) ** 2 * (1 - n / size) * u * (1 - u) / n
+            for size, n, u in zip(sizes, drawn, expected, strict=True)
+            if size
+        )
+    )
 
 
 def in_proportion(sizes: Sequence[int], total: int, least: int) -> tuple[int, ...]:

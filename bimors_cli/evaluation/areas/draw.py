@@ -58,22 +58,33 @@ def draw_strata(
 
 
 def draw_grid(rows: Indices, cols: Indices, count: int, random: np.random.Generator) -> Indices:
-    """Draw every k-th tile in both directions from a random start, k so that about ``count`` are drawn.
+    """Draw the tiles that hold the points of a square lattice with a random start: about ``count`` of n tiles.
+
+    The distance of the points is s = sqrt(n / count) tiles, which need not be a whole number. Where the start is
+    uniform in 0..s, a row of tiles holds a row of points with the probability 1 / s, and a column likewise: each tile
+    is drawn with the probability count / n. The number of drawn tiles varies with the start unless s divides the
+    numbers of rows and columns.
 
     Parameters
     ----------
     rows, cols : int array [n]
         Places of the tiles in their grids.
     count : int
-        How many tiles to draw, about.
+        How many tiles to draw, about; n at most.
     random : Generator
         Source of the start, and of the order of the result.
 
     Returns
     -------
     int array
-        Rows of the drawn tiles, in a random order; none where the grid points have no tile.
+        Rows of the drawn tiles, in a random order; none where the points have no tile.
     """
-    step = max(1, round((len(rows) / count) ** 0.5))
-    start_row, start_col = random.integers(step, size=2)
-    return random.permutation(np.flatnonzero((rows % step == start_row) & (cols % step == start_col)))
+    step = (len(rows) / count) ** 0.5
+    start_row, start_col = random.uniform(0, step, size=2)
+    return random.permutation(np.flatnonzero(_has_point(rows, start_row, step) & _has_point(cols, start_col, step)))
+
+
+def _has_point(places: Indices, start: float, step: float) -> npt.NDArray[np.bool_]:
+    """Tell which whole numbers are the floor of start + i * step, i from 0."""
+    number = np.ceil((places - start) / step)
+    return np.asarray(np.floor(start + number * step) == places)

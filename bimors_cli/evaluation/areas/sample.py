@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-import pyogrio
-import pyproj
-import shapely
 
-from bimors_cli.errors import InputError, VectorError
-from bimors_cli.evaluation.areas.allocate import equally, in_proportion, tiles_for
+from bimors_cli.errors import InputError
+from bimors_cli.evaluation.areas.allocate import equally, expected_se, in_proportion, tiles_for
+from bimors_cli.evaluation.areas.companions import write_csv, write_kml
 from bimors_cli.evaluation.areas.design import MappedClass, SampleDesign, Stratum
 from bimors_cli.evaluation.areas.draw import Indices, draw_grid, draw_strata
+from bimors_cli.evaluation.areas.neighbours import neighbours
+from bimors_cli.evaluation.areas.places import centres, to_metres
+from bimors_cli.evaluation.areas.population import Population, read_population
 from bimors_cli.evaluation.areas.sample_file import DrawnTiles, write_sample
 from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
-from bimors_cli.output.geopackage import read_layer
 from bimors_cli.output.style import NO_LABEL_NAME
-from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-from bimors_cli.scene.area import ground_areas
-from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
 
-# Whose pixels no model has seen.
-_NO_DATA: Final = EMPTY | RETRIED
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
+
+log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -47,32 +42,25 @@ class SampleSummary:
     design : SampleDesign
         How it was drawn.
     wanted : int
-        Number of tiles that were to be drawn; with a least distance more than there are.
-    adapter : bool
-        Whether the map was made with an adapter, whose examples may be in the sample.
+        Number of tiles that were to be drawn; with a least distance and on a grid it may be another.
+    examples, excluded : int
+        Number of tiles that could not be drawn as they share ground with examples of the adapter, and of the others
+        that a file excluded.
+    expected_se : float
+        Standard error that the overall accuracy will have if the user's accuracies are those to expect.
     """
 
     path: Path
     design: SampleDesign
     wanted: int
-    adapter: bool
+    examples: int
+    excluded: int
+    expected_se: float
 
     @property
     def drawn(self) -> int:
         """Number of tiles in the sample."""
         return sum(one.drawn for one in self.design.strata)
-
-
-@dataclass(frozen=True)
-class _Population:
-    """The tiles that may be drawn, sorted by their ids, so that the order of the file has no effect."""
-
-    frame: Any
-    polygons: Polygons
-    crs: pyproj.CRS
-    hectares: npt.NDArray[np.float64]
-    labels: list[str | None]
-    excluded: int
 
 
 def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample",)) -> SampleSummary:
@@ -82,50 +70,33 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
     ------
     InputError
         The file was not written by `classify`, or a column, a stratum or the file to exclude cannot be used; no tile
-        is left to draw; the output exists.
+        is left to draw, or none of a stratum was drawn; the output exists.
     OutputError
         The output cannot be written.
     """
     options.check_required()
-    check_target(options.path, overwrite=options.overwrite)
+    for path in options.outputs:
+        check_target(path, overwrite=options.overwrite)
     layer = read_classified_layer(options.file, options.layer)
-    tiles = _population(layer, options)
+    tiles = read_population(layer, options.by, options.exclude)
     names, strata = _strata(layer, tiles, options)
     sizes = np.bincount(strata, minlength=len(names)).tolist()
     counts = _counts(names, sizes, options)
     drawn = _draw(tiles, strata, counts, options)
-    if not len(drawn):
-        raise InputError("the grid of --design systematic hit no tile", "use another --seed, or a larger --tiles")
     per_stratum = np.bincount(strata[drawn], minlength=len(names)).tolist()
+    _check_drawn(names, sizes, per_stratum, options)
     areas = np.bincount(strata, tiles.hectares, len(names)).tolist()
-    classes = Counter(tiles.labels)
-    class_areas = {
-        label: math.fsum(h for h, of in zip(tiles.hectares.tolist(), tiles.labels, strict=True) if of == label)
-        for label in classes
-    }
     design = SampleDesign(
         options.design,  # type: ignore[arg-type]  # checked against the choices
         options.by if options.design == STRATIFIED else None,
         tuple(Stratum(*values) for values in zip(names, sizes, areas, per_stratum, strict=True)),
-        tuple(
-            MappedClass(label, classes[label], class_areas[label])
-            for label in sorted(classes, key=lambda label: (label is None, label or ""))
-        ),
-        tiles.excluded,
+        _mapped(tiles),
+        tiles.examples + tiles.excluded,
         options.seed,
         options.min_distance,
     )
-    frame = tiles.frame.iloc[drawn]
-    found = DrawnTiles(
-        tuple(map(str, frame["tile_id"])),
-        tuple(map(str, frame["scene"])),
-        tuple(map(int, frame["row"])),
-        tuple(map(int, frame["col"])),
-        tiles.polygons[drawn],
-        tuple(tiles.labels[row] for row in drawn),
-        tuple(names[strata[row]] for row in drawn),
-        tiles.hectares[drawn],
-    )
+    found = _drawn_tiles(tiles, drawn, [names[stratum] for stratum in strata[drawn]])
+    shown = {"show_label": options.show_label, "overwrite": options.overwrite}
     write_sample(
         options.path,
         found,
@@ -133,57 +104,41 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
         source=layer.run,
         command=command,
         crs_wkt=tiles.crs.to_wkt(),
-        show_label=options.show_label,
-        overwrite=options.overwrite,
+        context=neighbours(tiles.grid, tiles.frame.iloc[drawn]),
+        **shown,
     )
-    wanted = sum(counts) if options.min_distance else len(drawn)
-    return SampleSummary(options.path, design, wanted, layer.run_key.get("adapter") is not None)
+    if options.csv is not None:
+        write_csv(options.csv, found, tiles.crs, **shown)
+    if options.kml is not None:
+        write_kml(options.kml, found, tiles.crs, **shown)
+    se = expected_se(sizes, per_stratum, options.expected(names))
+    return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se)
 
 
-def _population(layer: ClassifiedLayer, options: SampleOptions) -> _Population:
-    names = dict.fromkeys(["tile_id", "scene", "row", "col", "label", "reason", options.by])
-    frame = read_layer(layer.path, layer.name, list(names))
-    if options.by not in frame:
-        raise InputError(f"{layer.path}: layer {layer.name!r} has no column {options.by}", "choose another --by")
-    if frame.crs is None:
-        raise InputError(f"{layer.path}: layer {layer.name!r} has no CRS", "classify again")
-    if frame["tile_id"].isna().any() or frame["tile_id"].duplicated().any():
-        raise InputError(f"{layer.path}: a tile has no tile_id, or one of another tile", "delete the tiles in question")
-    has_data = ~(frame["label"].isna() & frame["reason"].isin(_NO_DATA)) & ~frame.geometry.isna()
-    frame = frame[has_data].sort_values("tile_id", ignore_index=True)
-    crs = pyproj.CRS.from_user_input(frame.crs)
-    excluded = np.zeros(len(frame), np.bool_)
-    if options.exclude is not None and len(frame):
-        excluded = _excluded(options.exclude, layer, frame.geometry.to_numpy(), crs)
-    frame = frame[~excluded]
-    if not len(frame):
-        raise InputError(f"{layer.path}: layer {layer.name!r} has no tile to draw", "give a layer of tiles with data")
-    polygons: Polygons = frame.geometry.to_numpy()
-    labels = [value.strip() or None if isinstance(value, str) else None for value in frame["label"].tolist()]
-    return _Population(frame, polygons, crs, ground_areas(polygons, crs) / 10_000, labels, int(excluded.sum()))
+def _mapped(tiles: Population) -> tuple[MappedClass, ...]:
+    counts = Counter(tiles.labels)
+    hectares = dict.fromkeys(counts, 0.0)
+    for label, area in zip(tiles.labels, tiles.hectares.tolist(), strict=True):
+        hectares[label] += area
+    in_order = sorted(counts, key=lambda label: (label is None, label or ""))
+    return tuple(MappedClass(label, counts[label], hectares[label]) for label in in_order)
 
 
-def _excluded(spec: str, layer: ClassifiedLayer, tiles: Polygons, crs: pyproj.CRS) -> npt.NDArray[np.bool_]:
-    """Tell which tiles intersect a feature of a vector file, bool [n]."""
-    path, name = find_layer(spec)
-    try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
-        if meta["crs"] is None:
-            raise VectorError(f"{path} has no CRS", "assign one: ogr2ogr -a_srs EPSG:... features.gpkg FILE")
-        features = shapely.make_valid(shapely.from_wkb(wkb[[one is not None for one in wkb]]))
-        left, bottom, right, top = shapely.total_bounds(tiles)
-        extent = Extent("layer", layer.path.name, crs.to_wkt(), (left, bottom, right, top))
-        tree = shapely.STRtree(reproject_around(features, meta["crs"], extent, path))
-        result = np.zeros(len(tiles), np.bool_)
-        result[tree.query(tiles, predicate="intersects")[0]] = True
-    except (pyogrio.errors.DataSourceError, shapely.errors.ShapelyError) as error:
-        raise VectorError(
-            f"{path} cannot be read: {one_line(error)}", "repair it in QGIS with Fix geometries"
-        ) from error
-    return result
+def _drawn_tiles(tiles: Population, drawn: Indices, strata: Iterable[str]) -> DrawnTiles:
+    frame = tiles.frame.iloc[drawn]
+    return DrawnTiles(
+        tuple(map(str, frame["tile_id"])),
+        tuple(map(str, frame["scene"])),
+        tuple(map(int, frame["row"])),
+        tuple(map(int, frame["col"])),
+        tiles.polygons[drawn],
+        tuple(tiles.labels[row] for row in drawn),
+        tuple(strata),
+        tiles.hectares[drawn],
+    )
 
 
-def _strata(layer: ClassifiedLayer, tiles: _Population, options: SampleOptions) -> tuple[tuple[str, ...], Indices]:
+def _strata(layer: ClassifiedLayer, tiles: Population, options: SampleOptions) -> tuple[tuple[str, ...], Indices]:
     """Return the names of the strata, and the stratum of each tile."""
     if options.design != STRATIFIED:
         return (_ALL,), np.zeros(len(tiles.frame), np.intp)
@@ -207,35 +162,41 @@ def _name(value: Any, column: str) -> str:
 
 def _counts(names: Sequence[str], sizes: Sequence[int], options: SampleOptions) -> tuple[int, ...]:
     given = options.sizes()
-    for name in given:
-        if name not in names:
-            raise InputError(f"--size {name}: no stratum has this name", f"the strata are {', '.join(names)}")
+    for option, named in (("--size", given), ("--expect", dict(options.expect).keys() - {""})):
+        for name in named:
+            if name not in names:
+                raise InputError(f"{option} {name}: no stratum has this name", f"the strata are {', '.join(names)}")
     if options.per_class is not None:
         counts = equally(sizes, options.per_class)
     else:
-        total = options.tiles or tiles_for(options.target_se or DEFAULT_SE, options.expect)
+        total = options.tiles or tiles_for(options.target_se or DEFAULT_SE, sizes, options.expected(names))
         counts = in_proportion(sizes, total, options.least if options.design == STRATIFIED else 1)
     return tuple(min(size, given.get(name, count)) for name, size, count in zip(names, sizes, counts, strict=True))
 
 
-def _draw(tiles: _Population, strata: Indices, counts: Sequence[int], options: SampleOptions) -> Indices:
+def _draw(tiles: Population, strata: Indices, counts: Sequence[int], options: SampleOptions) -> Indices:
     random = np.random.default_rng(options.seed)
     if options.design == "systematic":
         rows, cols = (tiles.frame[name].to_numpy().astype(np.intp) for name in ("row", "col"))
         return draw_grid(rows, cols, counts[0], random)
-    places = _places(tiles) if options.min_distance else None
+    places = to_metres(centres(tiles.polygons, tiles.crs)) if options.min_distance else None
     return draw_strata(strata, counts, random, places, options.min_distance)
 
 
-def _places(tiles: _Population) -> npt.NDArray[np.float64]:
-    """Return the centres of tiles in metres from the centre of the Earth, float [n, 3], so in any CRS."""
-    centres = shapely.get_coordinates(shapely.centroid(tiles.polygons))
-    to_degrees = pyproj.Transformer.from_crs(tiles.crs, "EPSG:4326", always_xy=True)
-    lon, lat = np.radians(np.stack(to_degrees.transform(centres[:, 0], centres[:, 1])))
-    a, flattening = 6_378_137.0, 1 / 298.257223563
-    squared = flattening * (2 - flattening)
-    normal = a / np.sqrt(1 - squared * np.sin(lat) ** 2)
-    return np.stack(
-        [normal * np.cos(lat) * np.cos(lon), normal * np.cos(lat) * np.sin(lon), normal * (1 - squared) * np.sin(lat)],
-        axis=1,
-    )
+def _check_drawn(names: Sequence[str], sizes: Sequence[int], drawn: Sequence[int], options: SampleOptions) -> None:
+    """Refuse a sample without a tile of a stratum, and warn of a stratum with one: its variance stays unknown."""
+    for name, size, count in zip(names, sizes, drawn, strict=True):
+        if size and not count:
+            if options.design == "systematic":
+                raise InputError("the grid of --design systematic has no tile", "use another --seed, or a larger -n")
+            raise InputError(
+                f"--min-distance {options.min_distance:g} left no tile of the stratum {name!r} ({size:,} tiles): "
+                "the areas could not be estimated",
+                "use a smaller --min-distance, or another --seed",
+            )
+    alone = [name for name, size, count in zip(names, sizes, drawn, strict=True) if count == 1 < size]
+    if alone:
+        log.warning(
+            "one tile only is drawn of %s: no standard error can be estimated, draw at least 2 of each stratum",
+            ", ".join(alone),
+        )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +18,25 @@ import pyogrio.errors
 import shapely
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.areas.design import SampleDesign
+from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
 from bimors_cli.output.atomic import replacing
 from bimors_cli.output.classified_schema import TEXT, make_frame
 from bimors_cli.output.geopackage import as_output_error, build_geopackage, pam_disabled, read_layer
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.predictions import renamed
-from bimors_cli.output.style import Style, outline_qml
+from bimors_cli.output.sample_style import sample_qml
+from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
 from bimors_cli.scene.polygons import Polygons
+
+if TYPE_CHECKING:
+    import geopandas
 
 LAYER: Final = "sample"
 # Not in gpkg_contents: GDAL and QGIS do not list it as a layer, so labellers do not see the labels of the map.
 TABLE: Final = "bimors_sample"
+# Not ``label``: finetune takes changes of that column as examples, and a sample must not be learned from.
+MAP_LABEL: Final = "map_label"
 
 _HINT: Final = "give the .gpkg that bimors sample wrote; an exported copy has no design"
 _RESTORE: Final = "undo it in QGIS, or draw the sample again: bimors sample"
@@ -111,6 +117,7 @@ def write_sample(
     source: RunProvenance,
     command: Sequence[str],
     crs_wkt: str,
+    context: tuple[geopandas.GeoDataFrame, TileSchema] | None = None,
     show_label: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -133,8 +140,10 @@ def write_sample(
         The command line of the draw.
     crs_wkt : str
         CRS of the polygons.
+    context : (GeoDataFrame, TileSchema), optional
+        Another layer of the file, for whoever labels: see `neighbours`.
     show_label : bool
-        Whether the layer has the column ``label`` too.
+        Whether the layer has the column `MAP_LABEL` too.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -152,11 +161,14 @@ def write_sample(
         labels=source.labels,
         sample=design.to_json(),
     )
+    fields = {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({MAP_LABEL: TEXT} if show_label else {})}
     schema = TileSchema(
         LAYER,
         crs_wkt,
-        {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({"label": TEXT} if show_label else {})},
-        Style("outlines", outline_qml(), "tiles to label, by bimors"),
+        fields,
+        Style(
+            "form", sample_qml(_in_form(fields), tuple(source.labels or ()), CANNOT_TELL), "tiles to label, by bimors"
+        ),
         run.to_metadata(),
         multipart=bool((shapely.get_type_id(tiles.polygons) == shapely.GeometryType.MULTIPOLYGON).any()),
     )
@@ -168,18 +180,25 @@ def write_sample(
         "col": tiles.cols,
         "reference": nothing,
         "note": nothing,
-        "label": tiles.mapped,
+        MAP_LABEL: tiles.mapped,
     }
     frame = make_frame(columns, tiles.polygons, schema)
     hidden = zip(tiles.tile_ids, tiles.strata, tiles.mapped, tiles.hectares.tolist(), strict=True)
     with replacing(path, overwrite=overwrite) as built:
         build_geopackage(built, [frame], schema)
+        if context is not None:
+            build_geopackage(built, [context[0]], context[1])
         with as_output_error(path), closing(sqlite3.connect(built)) as database, database:
             database.execute(
                 f"CREATE TABLE {TABLE} (layer TEXT, tile_id TEXT, stratum TEXT, label TEXT, hectares REAL,"
                 " PRIMARY KEY (layer, tile_id)) WITHOUT ROWID"
             )
             database.executemany(f"INSERT INTO {TABLE} VALUES ('{LAYER}', ?, ?, ?, ?)", hidden)
+
+
+def _in_form(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the fields with those to fill in first."""
+    return tuple(sorted(fields, key=lambda name: name not in ("reference", "note")))
 
 
 def is_sample(path: Path) -> bool:

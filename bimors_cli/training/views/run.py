@@ -123,7 +123,7 @@ def finetune_views(
         "such images" if tiles is None else "this scene",
         arrays,
     )
-    save_views_adapter(output, bundle, examples, options, run)
+    save_views_adapter(output, bundle, examples, kept, options, run)
     return ViewsSummary(str(output), run)
 
 

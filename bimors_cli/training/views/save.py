@@ -13,14 +13,17 @@ from bimors_cli.fewshot.storage import ensemble_arrays
 from bimors_cli.options.heads import VIEWS_HEAD
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.training.examples.base import Examples
+from bimors_cli.training.examples.places import tile_sets
 from bimors_cli.training.options import FinetuneOptions
 from bimors_cli.training.views.summary import ViewsRun, expected_text, figures_of
 
 
 def save_views_adapter(
-    output: Path, bundle: Bundle, examples: Examples, options: FinetuneOptions, run: ViewsRun
+    output: Path, bundle: Bundle, examples: Examples, used: Examples, options: FinetuneOptions, run: ViewsRun
 ) -> None:
     """Write the folder atomically: weights, manifest, metrics.json, and a README.md.
+
+    ``examples`` are all of the source, ``used`` those that the adapter learned from.
 
     Raises
     ------
@@ -44,6 +47,7 @@ def save_views_adapter(
     if run.short:
         description["fewer examples than asked"] = ", ".join(f"{name} {n}" for name, n in sorted(run.short.items()))
     figures = figures_of(run)
+    places = tile_sets(used)
     with replacing_folder(output, marker=MANIFEST, overwrite=options.overwrite) as folder:
         save_file({**ensemble_arrays(learned.ensemble, learned.unlikeness), **run.prompts}, folder / WEIGHTS)
         write_adapter_manifest(
@@ -55,6 +59,7 @@ def save_views_adapter(
             temperature=1.0,
             training=description,
             views=run.views,
+            examples=None if places is None else [one.to_json() for one in places],
         )
         text = json.dumps(figures, indent=1, ensure_ascii=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")

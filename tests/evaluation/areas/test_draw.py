@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bimors_cli.evaluation.areas.draw import draw_grid, draw_strata
 
@@ -34,3 +35,25 @@ def test_a_grid_is_regular_and_its_start_is_random() -> None:
         assert (np.diff(np.unique(rows[drawn])) == 3).all() and (np.diff(np.unique(cols[drawn])) == 3).all()
         starts.add((int(rows[drawn].min()), int(cols[drawn].min())))
     assert len(starts) == 9
+
+
+@pytest.mark.parametrize("count", [25, 60, 100, 200, 399])
+def test_every_tile_of_a_grid_is_drawn_equally_often(count: int) -> None:
+    """Also where the step is not a whole number; of a population with a hole, as an AOI leaves it."""
+    rows, cols = (axis.ravel() for axis in np.indices((20, 23)))
+    inside = np.hypot(rows - 10, cols - 10) > 4
+    rows, cols = rows[inside], cols[inside]
+    random, times, seen, sizes = np.random.default_rng(0), 8000, np.zeros(len(rows)), []
+    for _ in range(times):
+        drawn = draw_grid(rows, cols, count, random)
+        seen[drawn] += 1
+        sizes.append(len(drawn))
+    wanted = count / len(rows)
+    # Five standard errors of a frequency.
+    assert np.abs(seen / times - wanted).max() < 5 * (wanted * (1 - wanted) / times) ** 0.5
+    assert np.mean(sizes) == pytest.approx(count, rel=0.03)
+
+
+def test_a_grid_of_all_tiles() -> None:
+    rows, cols = (axis.ravel() for axis in np.indices((7, 9)))
+    assert sorted(draw_grid(rows, cols, 63, np.random.default_rng(3)).tolist()) == list(range(63))

@@ -65,8 +65,8 @@ def test_labellers_see_no_label_and_no_stratum(sample: Path) -> None:
 def test_the_label_is_shown_on_demand(tmp_path: Path) -> None:
     path = write(tmp_path / "shown.gpkg", drawn_tiles(LABELS), show_label=True)
     frame = pyogrio.read_dataframe(path, layer="sample")
-    assert list(frame.columns)[-2:] == ["label", "geometry"]
-    assert [None if value != value else value for value in frame["label"].tolist()] == list(LABELS)
+    assert list(frame.columns)[-2:] == ["map_label", "geometry"]
+    assert [None if value != value else value for value in frame["map_label"].tolist()] == list(LABELS)
 
 
 def test_references_are_read_stripped_and_in_one_form(sample: Path) -> None:

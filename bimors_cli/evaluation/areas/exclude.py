@@ -1,0 +1,102 @@
+"""Which tiles no sample may contain: those that share ground with the examples of an adapter, or with features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyogrio
+import pyproj
+import shapely
+from rasterio.crs import CRS
+
+from bimors_cli.errors import InputError, VectorError
+from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.scene.polygons import Polygons
+from bimors_cli.scene.tile_set import TileSet
+from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
+
+# Of the side of a tile: neighbours touch, also where reprojection moves their edges by less than a pixel.
+_EDGE: Final = 1e-3
+
+Mask = npt.NDArray[np.bool_]
+
+
+def overlapping(tiles: Polygons, features: Polygons) -> Mask:
+    """Tell which tiles share ground with a feature; a common edge or corner is not enough.
+
+    Parameters
+    ----------
+    tiles : object array [n] of Polygon or MultiPolygon
+        The tiles.
+    features : object array [m] of valid shapely geometries
+        Polygons, lines or points in the same CRS. What is closer to the edge of a tile than a thousandth of its side
+        does not count.
+
+    Returns
+    -------
+    bool array [n]
+        Whether a feature intersects the tile.
+    """
+    result = np.zeros(len(tiles), np.bool_)
+    tree = shapely.STRtree(features)
+    near = np.unique(tree.query(tiles, predicate="intersects")[0])
+    inner = shapely.buffer(tiles[near], -_EDGE * np.sqrt(shapely.area(tiles[near])), join_style="mitre")
+    result[near[tree.query(inner, predicate="intersects")[0]]] = True
+    return result
+
+
+def read_features(spec: str, layer_file: Path, tiles: Polygons, crs: pyproj.CRS) -> Polygons:
+    """Read the features of a vector file around tiles, in the CRS of the tiles.
+
+    Parameters
+    ----------
+    spec : str
+        ``file`` or ``file:layer``.
+    layer_file : Path
+        File of the tiles, for messages.
+    tiles : object array [n] of Polygon or MultiPolygon
+        At least one tile.
+    crs : pyproj.CRS
+        Their CRS.
+
+    Raises
+    ------
+    VectorError
+        As `find_layer` and `reproject_around`; the layer has no CRS, or cannot be read.
+    """
+    path, name = find_layer(spec)
+    try:
+        with pam_disabled():
+            meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
+        if meta["crs"] is None:
+            raise VectorError(f"{path} has no CRS", "assign one: ogr2ogr -a_srs EPSG:... features.gpkg FILE")
+        features = shapely.make_valid(shapely.from_wkb(wkb[[one is not None for one in wkb]]))
+        left, bottom, right, top = shapely.total_bounds(tiles)
+        extent = Extent("layer", layer_file.name, crs.to_wkt(), (left, bottom, right, top))
+        return np.asarray(reproject_around(features, meta["crs"], extent, path), object)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
+        raise VectorError(
+            f"{path} cannot be read: {one_line(error)}", "repair it in QGIS with Fix geometries"
+        ) from error
+
+
+def example_outlines(recorded: Sequence[Mapping[str, Any]], layer_file: Path, crs: pyproj.CRS) -> Polygons:
+    """Return the outlines of the examples that a layer records, in its CRS.
+
+    Raises
+    ------
+    InputError
+        The record is damaged.
+    """
+    try:
+        sets = [TileSet.from_json(one) for one in recorded]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{layer_file}: the record of the examples of the adapter is damaged: {error!r}", "classify again"
+        ) from error
+    target = CRS.from_wkt(crs.to_wkt())
+    return np.concatenate([np.empty(0, object), *(one.polygons(target) for one in sets)])
