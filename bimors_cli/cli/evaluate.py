@@ -21,7 +21,8 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     """Compare heads on data sets of labelled images, or assess the accuracy of a classified layer.
 
     A sample that bimors sample drew, with its references filled in, gives the accuracy and the area of each class with
-    95 % intervals (Stehman 2014).
+    95 % intervals (Stehman 2014); a layer with --sample is a newer map of the same tiles. -o writes tables, a chart and
+    a page.
 
     On data sets every head is trained on a few examples, once per seed, and is then tested on test images, as the
     protocol says. Any head may end in :transductive: then its predictions for all test images of a question are refined
@@ -31,29 +32,14 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     The results are written to a folder, whose path is written to standard output, everything else to standard error. A
     finished trial is never repeated: continue with --resume, also with more heads, shots or seeds.
     """
-    if accuracy.reference is not None:
-        if len(options.sources) > 1:
-            raise InputError(
-                f"--reference assesses one layer, {len(options.sources)} were given",
-                "bimors evaluate out.gpkg --reference …",
-            )
-        if accuracy.field is None:
-            raise InputError("--reference needs --field", "name the field of the reference that holds the class")
-        from bimors_cli.cli.evaluate_map import evaluate_map
-
-        output = None if options.output is None else Path(options.output)
-        chosen = replace(accuracy, layer_file=options.sources[0])
-        evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
+    if accuracy.reference is not None or accuracy.sample is not None:
+        _assess(options, accuracy, json)
         return
     if any(name.lower().endswith(".gpkg") for name in options.sources):
         from bimors_cli.evaluation.areas.sample_file import is_sample
 
         if len(options.sources) == 1 and is_sample(Path(options.sources[0])):
-            from bimors_cli.cli.evaluate_sample import evaluate_sample
-
-            if options.output is not None:
-                raise InputError("-o has no effect on a sample", "use --json > figures.json")
-            evaluate_sample(Path(options.sources[0]), json=json)
+            _by_sample(options, Path(options.sources[0]), json)
             return
         raise InputError(
             f"{options.sources[0]}: a layer needs a reference to be assessed",
@@ -77,3 +63,31 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         print((found.folder / "results.json").read_text(encoding="utf-8"), end="")
     else:
         print(found.folder)
+
+
+def _assess(options: EvaluateOptions, accuracy: AssessOptions, json: bool) -> None:
+    """Assess one layer, by places that were chosen by hand or by a sample."""
+    name = "--reference" if accuracy.sample is None else "--sample"
+    if len(options.sources) > 1:
+        raise InputError(
+            f"{name} assesses one layer, {len(options.sources)} were given", f"bimors evaluate out.gpkg {name} …"
+        )
+    if accuracy.sample is not None:
+        _by_sample(options, Path(accuracy.sample), json, Path(options.sources[0]), accuracy.layer)
+        return
+    if accuracy.field is None:
+        raise InputError("--reference needs --field", "name the field of the reference that holds the class")
+    from bimors_cli.cli.evaluate_map import evaluate_map
+
+    output = None if options.output is None else Path(options.output)
+    chosen = replace(accuracy, layer_file=options.sources[0])
+    evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
+
+
+def _by_sample(
+    options: EvaluateOptions, sample: Path, json: bool, layer_file: Path | None = None, layer: str | None = None
+) -> None:
+    from bimors_cli.cli.evaluate_sample import evaluate_sample
+
+    output = None if options.output is None else Path(options.output)
+    evaluate_sample(sample, layer_file=layer_file, layer=layer, output=output, json=json, overwrite=options.overwrite)

@@ -202,14 +202,14 @@ def read_sample(path: Path) -> Sample:
         The file does not exist or cannot be read; it holds no layer with the design of a sample, or several; the layer
         has lost a column; it has a tile that was not drawn, or one twice; the record of the draw is damaged.
     """
-    layer, run = _find(path)
+    layer, run = find_sample(path)
     design = _design(path, run)
     frame = read_layer(path, layer, ["tile_id", "reference"])
     for column in ("tile_id", "reference"):
         if column not in frame:
             raise InputError(f"{path}: layer {layer!r} has no column {column}", _RESTORE)
     drawn = _read_table(path, layer)
-    found = [_text(value) or "" for value in frame["tile_id"].tolist()]
+    found = [clean_text(value) or "" for value in frame["tile_id"].tolist()]
     for tile_id, count in Counter(found).items():
         if tile_id not in drawn:
             raise InputError(
@@ -227,7 +227,7 @@ def read_sample(path: Path) -> Sample:
         design,
         tuple(map(str, run.labels or {})),
         tuple(found),
-        tuple(_text(value) for value in frame["reference"].tolist()),
+        tuple(clean_text(value) for value in frame["reference"].tolist()),
         tuple(label for _, label, _ in hidden),
         tuple(stratum for stratum, _, _ in hidden),
         np.array([hectares for _, _, hectares in hidden], np.float64),
@@ -235,8 +235,8 @@ def read_sample(path: Path) -> Sample:
     )
 
 
-def _find(path: Path) -> tuple[str, RunProvenance]:
-    """Return the layer with the design of a sample, and its provenance."""
+def find_sample(path: Path) -> tuple[str, RunProvenance]:
+    """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
     with pam_disabled():
@@ -275,6 +275,6 @@ def _read_table(path: Path, layer: str) -> dict[str, tuple[str, str | None, floa
         raise InputError(f"{path} has no record of the tiles that were drawn", _HINT) from error
 
 
-def _text(value: Any) -> str | None:
+def clean_text(value: Any) -> str | None:
     """Return a text stripped and in the form NFC, as labels are; None for null and blanks."""
     return unicodedata.normalize("NFC", value.strip()) or None if isinstance(value, str) else None
