@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bimors_cli.evaluation.accuracy.assess import Assessment
+    from bimors_cli.evaluation.areas.assessment import SampleAssessment
     from bimors_cli.evaluation.evaluate import EvaluationResult
     from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
@@ -58,6 +59,7 @@ __all__ = [
     "TilesOptions",
     "__version__",
     "assess",
+    "assess_sample",
     "caption",
     "classify",
     "compare",
@@ -267,6 +269,37 @@ def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessO
 
     chosen = options or AssessOptions()
     return run(replace(chosen, layer_file=str(layer_file), reference=str(reference), field=field))
+
+
+def assess_sample(
+    sample: StrPath, layer_file: StrPath | None = None, options: AssessOptions | None = None
+) -> SampleAssessment:
+    """Estimate accuracy and areas from a sample that ``bimors sample`` drew, as ``bimors evaluate sample.gpkg``.
+
+    Parameters
+    ----------
+    sample : path
+        The sample, with references.
+    layer_file : path, optional
+        A newer map of the same tiles. Default: the map that the sample was drawn from, as it was then.
+    options : AssessOptions, optional
+        ``layer`` names the layer of the newer map, if its file has several.
+
+    Returns
+    -------
+    SampleAssessment
+        Estimates with standard errors and 95 % intervals; areas in hectares on the ground.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.evaluation.areas.assess_sample import assess_sample as run
+    from bimors_cli.options.accuracy import AssessOptions
+
+    chosen = options or AssessOptions()
+    return run(Path(sample), None if layer_file is None else Path(layer_file), chosen.layer)
 
 
 def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:

@@ -36,14 +36,16 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         _assess(options, accuracy, json)
         return
     if any(name.lower().endswith(".gpkg") for name in options.sources):
-        from bimors_cli.evaluation.areas.sample_file import is_sample
+        from bimors_cli.evaluation.areas.sample_file import is_exported_sample, is_sample
 
-        if len(options.sources) == 1 and is_sample(Path(options.sources[0])):
-            _by_sample(options, Path(options.sources[0]), json)
+        first = Path(options.sources[0])
+        # An exported copy is refused there, with the reason.
+        if len(options.sources) == 1 and (is_sample(first) or is_exported_sample(first)):
+            _by_sample(options, first, json)
             return
         raise InputError(
             f"{options.sources[0]}: a layer needs a reference to be assessed",
-            "add --reference truth.gpkg --field class, or draw a sample of it with bimors sample",
+            "add --reference truth.gpkg --field class, or --sample sample.gpkg; bimors sample draws one",
         )
 
     from bimors_cli.bundle.manifest import CLIP
