@@ -13,8 +13,8 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.assessment import ClassEstimates, SampleAssessment, StratumCounts
 from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
 from bimors_cli.evaluation.areas.estimators import StratifiedSample, estimate_areas
-from bimors_cli.evaluation.areas.places import check_places
-from bimors_cli.evaluation.areas.population import NewerMap, read_newer_map
+from bimors_cli.evaluation.areas.moved_tiles import check_places
+from bimors_cli.evaluation.areas.newer_map import NewerMap, read_newer_map
 from bimors_cli.evaluation.areas.sample_file import Sample, find_sample, read_sample
 from bimors_cli.labels import match_names, normalized_name
 from bimors_cli.output.geopackage import read_layer

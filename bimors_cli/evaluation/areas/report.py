@@ -87,7 +87,7 @@ def warnings(found: SampleAssessment) -> Iterator[str]:
     if any(math.isnan(one.mapped_ha) for one in found.classes):
         yield (
             f"mapped areas are unknown: the sample does not record which {found.design.excluded:,} tiles "
-            "bimors sample --exclude left out"
+            "bimors sample left out of the draw"
         )
     for one in found.strata:
         if 1 < one.finished < min(10, one.stratum.tiles):

@@ -19,17 +19,19 @@ from bimors_cli.errors import InputError, VectorError
 from bimors_cli.evaluation.areas.allocate import equally, in_proportion, tiles_for
 from bimors_cli.evaluation.areas.design import MappedClass, SampleDesign, Stratum
 from bimors_cli.evaluation.areas.draw import Indices, draw_grid, draw_strata
-from bimors_cli.evaluation.areas.population import has_data
 from bimors_cli.evaluation.areas.sample_file import DrawnTiles, write_sample
 from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.output.style import NO_LABEL_NAME
+from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
 
+# Whose pixels no model has seen.
+_NO_DATA: Final = EMPTY | RETRIED
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
 
@@ -147,7 +149,8 @@ def _population(layer: ClassifiedLayer, options: SampleOptions) -> _Population:
         raise InputError(f"{layer.path}: layer {layer.name!r} has no CRS", "classify again")
     if frame["tile_id"].isna().any() or frame["tile_id"].duplicated().any():
         raise InputError(f"{layer.path}: a tile has no tile_id, or one of another tile", "delete the tiles in question")
-    frame = frame[has_data(frame)].sort_values("tile_id", ignore_index=True)
+    has_data = ~(frame["label"].isna() & frame["reason"].isin(_NO_DATA)) & ~frame.geometry.isna()
+    frame = frame[has_data].sort_values("tile_id", ignore_index=True)
     crs = pyproj.CRS.from_user_input(frame.crs)
     excluded = np.zeros(len(frame), np.bool_)
     if options.exclude is not None and len(frame):

@@ -219,7 +219,7 @@ def read_sample(path: Path) -> Sample:
         if column not in frame:
             raise InputError(f"{path}: layer {layer!r} has no column {column}", _RESTORE)
     drawn = _read_table(path, layer)
-    found = [clean_text(value) or "" for value in frame["tile_id"].tolist()]
+    found = [_text(value) or "" for value in frame["tile_id"].tolist()]
     for tile_id, count in Counter(found).items():
         if tile_id not in drawn:
             raise InputError(
@@ -237,7 +237,7 @@ def read_sample(path: Path) -> Sample:
         design,
         tuple(map(str, run.labels or {})),
         tuple(found),
-        tuple(clean_text(value) for value in frame["reference"].tolist()),
+        tuple(_text(value) for value in frame["reference"].tolist()),
         tuple(label for _, label, _ in hidden),
         tuple(stratum for stratum, _, _ in hidden),
         np.array([hectares for _, _, hectares in hidden], np.float64),
@@ -285,6 +285,6 @@ def _read_table(path: Path, layer: str) -> dict[str, tuple[str, str | None, floa
         raise InputError(f"{path} has no record of the tiles that were drawn", _HINT) from error
 
 
-def clean_text(value: Any) -> str | None:
+def _text(value: Any) -> str | None:
     """Return a text stripped and in the form NFC, as labels are; None for null and blanks."""
     return unicodedata.normalize("NFC", value.strip()) or None if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The tiles of a map that a sample is drawn from, and that its estimates are about."""
+"""A newer map of the tiles of a sample, which is assessed by it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import geopandas
-import numpy as np
-import numpy.typing as npt
 import pyproj
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.areas.places import check_places
-from bimors_cli.evaluation.areas.sample_file import Sample, clean_text
+from bimors_cli.evaluation.areas.moved_tiles import check_places
+from bimors_cli.evaluation.areas.sample_file import Sample
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.classified_layer import read_classified_layer
 from bimors_cli.scene.area import ground_areas
 
-# Whose pixels no model has seen.
+# Whose pixels no model has seen: they are not in the population of a sample.
 _NO_DATA: Final = EMPTY | RETRIED
 _OTHER_MAP: Final = "give the map that the sample was drawn from, or a newer one of the same tiles"
 
@@ -57,14 +54,6 @@ class NewerMap:
         return Counter(self.mapped.values())
 
 
-def has_data(frame: geopandas.GeoDataFrame) -> npt.NDArray[np.bool_]:
-    """Tell which rows with ``label``, ``reason`` and a polygon a model has seen, bool [n]."""
-    found: npt.NDArray[np.bool_] = (
-        ~(frame["label"].isna() & frame["reason"].isin(_NO_DATA)) & ~frame.geometry.isna()
-    ).to_numpy(np.bool_)
-    return found
-
-
 def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequence[RecordedScene]) -> NewerMap:
     """Read a map, and check that it has the tiles that a sample was drawn from.
 
@@ -90,7 +79,7 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
     if repeated.any():
         name = frame["tile_id"][repeated].iloc[0]
         raise InputError(f"{path}: layer {found.name!r} has two tiles {name!r}", "delete the copy")
-    frame = frame[has_data(frame)]
+    frame = frame[~(frame["label"].isna() & frame["reason"].isin(_NO_DATA)) & ~frame.geometry.isna()]
     drawn = frame["tile_id"].isin(set(sample.tile_ids)).to_numpy()
     if missing := len(sample.tile_ids) - int(drawn.sum()):
         raise InputError(
@@ -108,7 +97,7 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
             _OTHER_MAP,
         )
     check_places(path, found.name, frame[drawn], scenes, _OTHER_MAP)
-    labels = [clean_text(value) for value in frame["label"].tolist()]
+    labels = [value.strip() or None if isinstance(value, str) else None for value in frame["label"].tolist()]
     hectares: dict[str | None, float] = {}
     if not design.excluded:
         areas = ground_areas(frame.geometry.to_numpy(), pyproj.CRS.from_user_input(frame.crs)) / 10_000
