@@ -108,7 +108,7 @@ def estimate_ratio(sample: StratifiedSample, of: Mask, among: Mask, known_none: 
     of, among : bool array [n]
         The kinds; a tile counts as ``of`` only if it is ``among``.
     known_none : bool array [H], optional
-        Strata that are known to have no tile ``among``: they add nothing to the width of the interval.
+        Strata that are known to have no tile ``among``: they add nothing to the error and to the width of the interval.
     """
     x, y = among.astype(np.float64), (of & among).astype(np.float64)
     mean_x, mean_y = sample.fractions(among), sample.fractions(of & among)
@@ -117,7 +117,8 @@ def estimate_ratio(sample: StratifiedSample, of: Mask, among: Mask, known_none: 
         return Estimate(*[float("nan")] * 4)
     ratio = float(sample.totals @ mean_y) / total
     drawn = sample.drawn
-    partly = (drawn > 0) & (drawn < sample.tiles)  # a stratum that was drawn as a whole has no variance
+    certain = drawn == sample.tiles if known_none is None else (drawn == sample.tiles) | known_none
+    partly = ~certain  # a stratum that was drawn as a whole has no variance
     if (drawn[partly] == 1).any():
         return Estimate(ratio, *[float("nan")] * 3)
     at = sample.strata
@@ -125,10 +126,7 @@ def estimate_ratio(sample: StratifiedSample, of: Mask, among: Mask, known_none: 
     n, size = drawn[partly], sample.tiles[partly]
     expansion = sample.totals[partly] / sample.sums(sample.areas)[partly]
     variance = (expansion * n) ** 2 * (1 - n / size) * sample.sums(residual**2)[partly] / (n - 1) / n
-    numbers = sample.effective.copy()
-    if known_none is not None:
-        numbers[known_none] = np.inf
-    numbers[sample.tiles == 0] = np.inf
+    numbers = np.where(certain, np.inf, sample.effective)
     low, high = ratio_interval(mean_y, mean_x - mean_y, sample.totals, numbers)
     return Estimate(ratio, float(np.sqrt(variance.sum())) / total, min(low, ratio), max(high, ratio))
 

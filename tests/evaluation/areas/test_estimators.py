@@ -109,6 +109,11 @@ def test_what_is_unknown_is_nan() -> None:
     sample = sample_of(strata, (10, 10))
     found = estimate_ratio(sample, np.array([True, False, True]), np.ones(3, bool))
     assert found.value == 0.75 and np.isnan([found.se, found.low, found.high]).all()
+    # A stratum that is known to have no such tile needs no second one.
+    known = estimate_ratio(
+        sample, np.array([True, False, True]), np.array([True, True, False]), np.array([False, True])
+    )
+    assert known.value == 0.5 and known.low < 0.5 < known.high and known.se > 0
     nothing = estimate_ratio(sample_of(np.array([0, 0, 1, 1]), (9, 9)), np.ones(4, bool), np.zeros(4, bool))
     assert np.isnan([nothing.value, nothing.se, nothing.low, nothing.high]).all()
 
