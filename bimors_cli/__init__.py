@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bimors_cli.evaluation.accuracy.assess import Assessment
+    from bimors_cli.evaluation.areas.assessment import SampleAssessment
     from bimors_cli.evaluation.areas.sample import SampleSummary
     from bimors_cli.evaluation.evaluate import EvaluationResult
     from bimors_cli.evaluation.options import EvaluateOptions
@@ -61,6 +62,7 @@ __all__ = [
     "TilesOptions",
     "__version__",
     "assess",
+    "assess_sample",
     "caption",
     "classify",
     "compare",
@@ -301,6 +303,38 @@ def sample(layer_file: StrPath, output: StrPath | None = None, options: SampleOp
 
     chosen = options or SampleOptions()
     return run(replace(chosen, file=Path(layer_file), output=None if output is None else Path(output)))
+
+
+def assess_sample(
+    sample: StrPath, layer_file: StrPath | None = None, options: AssessOptions | None = None
+) -> SampleAssessment:
+    """Estimate accuracy and areas from a sample that ``bimors sample`` drew, as ``bimors evaluate sample.gpkg``.
+
+    Parameters
+    ----------
+    sample : path
+        The sample, with references.
+    layer_file : path, optional
+        A newer map of the same tiles. Default: the map that the sample was drawn from, as it was then.
+    options : AssessOptions, optional
+        ``layer`` names the layer of the newer map, if its file has several; ``answers`` are files of references.
+
+    Returns
+    -------
+    SampleAssessment
+        Estimates with standard errors and 95 % intervals; areas in hectares on the ground.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.evaluation.areas.assess_sample import assess_sample as run
+    from bimors_cli.options.accuracy import AssessOptions
+
+    chosen = options or AssessOptions()
+    answers = tuple(map(Path, chosen.answers))
+    return run(Path(sample), None if layer_file is None else Path(layer_file), chosen.layer, answers)
 
 
 def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:

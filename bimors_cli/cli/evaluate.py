@@ -21,7 +21,8 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     """Compare heads on data sets of labelled images, or assess the accuracy of a classified layer.
 
     A sample that bimors sample drew, with its references filled in, gives the accuracy and the area of each class with
-    95 % intervals (Stehman 2014).
+    95 % intervals (Stehman 2014); a layer with --sample is a newer map of the same tiles. -o writes tables, a chart and
+    a page.
 
     On data sets every head is trained on a few examples, once per seed, and is then tested on test images, as the
     protocol says. Any head may end in :transductive: then its predictions for all test images of a question are refined
@@ -31,33 +32,22 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     The results are written to a folder, whose path is written to standard output, everything else to standard error. A
     finished trial is never repeated: continue with --resume, also with more heads, shots or seeds.
     """
-    if accuracy.answers and (accuracy.reference is not None or not all(map(_is_sample, options.sources))):
+    if accuracy.answers and (accuracy.reference is not None or not _has_sample(options, accuracy)):
         raise InputError("--answers is for a sample that bimors sample drew", "bimors evaluate sample.gpkg --answers …")
-    if accuracy.reference is not None:
-        if len(options.sources) > 1:
-            raise InputError(
-                f"--reference assesses one layer, {len(options.sources)} were given",
-                "bimors evaluate out.gpkg --reference …",
-            )
-        if accuracy.field is None:
-            raise InputError("--reference needs --field", "name the field of the reference that holds the class")
-        from bimors_cli.cli.evaluate_map import evaluate_map
-
-        output = None if options.output is None else Path(options.output)
-        chosen = replace(accuracy, layer_file=options.sources[0])
-        evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
+    if accuracy.reference is not None or accuracy.sample is not None:
+        _assess(options, accuracy, json)
         return
     if any(name.lower().endswith(".gpkg") for name in options.sources):
-        if len(options.sources) == 1 and _is_sample(options.sources[0]):
-            from bimors_cli.cli.evaluate_sample import evaluate_sample
+        from bimors_cli.evaluation.areas.sample_file import is_exported_sample, is_sample
 
-            if options.output is not None:
-                raise InputError("-o has no effect on a sample", "use --json > figures.json")
-            evaluate_sample(Path(options.sources[0]), tuple(map(Path, accuracy.answers)), json=json)
+        first = Path(options.sources[0])
+        # An exported copy is refused there, with the reason.
+        if len(options.sources) == 1 and (is_sample(first) or is_exported_sample(first)):
+            _by_sample(options, accuracy, first, json)
             return
         raise InputError(
             f"{options.sources[0]}: a layer needs a reference to be assessed",
-            "add --reference truth.gpkg --field class, or draw a sample of it with bimors sample",
+            "add --reference truth.gpkg --field class, or --sample sample.gpkg; bimors sample draws one",
         )
 
     from bimors_cli.bundle.manifest import CLIP
@@ -79,7 +69,36 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
         print(found.folder)
 
 
-def _is_sample(name: str) -> bool:
+def _assess(options: EvaluateOptions, accuracy: AssessOptions, json: bool) -> None:
+    """Assess one layer, by places that were chosen by hand or by a sample."""
+    name = "--reference" if accuracy.sample is None else "--sample"
+    if len(options.sources) > 1:
+        raise InputError(
+            f"{name} assesses one layer, {len(options.sources)} were given", f"bimors evaluate out.gpkg {name} …"
+        )
+    if accuracy.sample is not None:
+        _by_sample(options, accuracy, Path(accuracy.sample), json, Path(options.sources[0]))
+        return
+    if accuracy.field is None:
+        raise InputError("--reference needs --field", "name the field of the reference that holds the class")
+    from bimors_cli.cli.evaluate_map import evaluate_map
+
+    output = None if options.output is None else Path(options.output)
+    chosen = replace(accuracy, layer_file=options.sources[0])
+    evaluate_map(chosen, output=output, json=json, overwrite=options.overwrite)
+
+
+def _has_sample(options: EvaluateOptions, accuracy: AssessOptions) -> bool:
     from bimors_cli.evaluation.areas.sample_file import is_sample
 
-    return is_sample(Path(name))
+    return accuracy.sample is not None or all(is_sample(Path(name)) for name in options.sources)
+
+
+def _by_sample(
+    options: EvaluateOptions, accuracy: AssessOptions, sample: Path, json: bool, layer_file: Path | None = None
+) -> None:
+    from bimors_cli.cli.evaluate_sample import evaluate_sample
+
+    output = None if options.output is None else Path(options.output)
+    chosen = replace(accuracy, sample=str(sample), layer_file="" if layer_file is None else str(layer_file))
+    evaluate_sample(chosen, output=output, json=json, overwrite=options.overwrite)

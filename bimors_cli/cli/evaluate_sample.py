@@ -6,23 +6,48 @@ import json as json_text
 from pathlib import Path
 
 from bimors_cli.cli.console import say
+from bimors_cli.errors import InputError
+from bimors_cli.options.accuracy import AssessOptions
 
 
-def evaluate_sample(path: Path, answers: tuple[Path, ...] = (), *, json: bool) -> None:
-    """Report what a sample says of its map on standard error, and as JSON on standard output if that is asked for.
+def evaluate_sample(options: AssessOptions, *, output: Path | None, json: bool, overwrite: bool) -> None:
+    """Report what a sample says of a map on standard error, and write the results.
 
-    ``answers`` are files of references, see `bimors_cli.evaluation.areas.answers.with_answers`.
+    Parameters
+    ----------
+    options : AssessOptions
+        The sample and its answers; ``layer_file`` is a newer map of the same tiles, or empty.
+    output : Path or None
+        Folder of the results, which is printed on standard output.
+    json : bool
+        Whether the figures are printed on standard output instead.
+    overwrite : bool
+        Whether a folder of earlier results is replaced.
 
     Raises
     ------
     InputError
-        See `bimors_cli.evaluation.areas.assess_sample.assess_sample`.
+        See `bimors_cli.evaluation.areas.assess_sample.assess_sample`; the output exists.
+    OutputError
+        The output cannot be written.
     """
     from bimors_cli.evaluation.areas.assess_sample import assess_sample
     from bimors_cli.evaluation.areas.report import lines
+    from bimors_cli.evaluation.areas.results_folder import FIGURES, save_folder
+    from bimors_cli.output.atomic import check_folder
 
-    found = assess_sample(path, answers)
+    if output is not None:
+        if output.suffix.lower() in (".csv", ".html", ".json", ".png", ".svg"):
+            raise InputError(f"-o {output}: the results are a folder", f"use -o {output.with_suffix('')}")
+        check_folder(output, marker=FIGURES, overwrite=overwrite)
+    layer_file = Path(options.layer_file) if options.layer_file else None
+    answers = tuple(map(Path, options.answers))
+    found = assess_sample(Path(str(options.sample)), layer_file, options.layer, answers)
     for line in lines(found):
         say(line)
+    if output is not None:
+        save_folder(output, found, overwrite=overwrite)
     if json:
         print(json_text.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    elif output is not None:
+        print(output)

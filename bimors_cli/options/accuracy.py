@@ -1,4 +1,4 @@
-"""The options of `bimors evaluate LAYER --reference FILE`."""
+"""The options of `bimors evaluate` for a classified layer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ class AssessOptions(Options):
     reference: Annotated[
         str | None,
         Option("--reference", "Polygons or points with the true class.", metavar="FILE", panel=ACCURACY),
+    ] = None
+    sample: Annotated[
+        str | None,
+        Option(
+            "--sample",
+            "Sample of bimors sample, with references: assess a newer map of its tiles, with areas.",
+            metavar="FILE",
+            panel=ACCURACY,
+        ),
     ] = None
     field: Annotated[
         str | None,
@@ -42,6 +51,11 @@ class AssessOptions(Options):
         ),
     ] = ()
     min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=ACCURACY)] = 0.5
+
+    def check_combination(self) -> None:
+        super().check_combination()
+        if self.reference is not None and self.sample is not None:
+            raise InputError("--reference and --sample are two ways to assess a layer", "use one of them")
 
     def samples(self) -> tuple[str, str]:
         """Return the reference and its field. Raises InputError if one of them is missing."""

@@ -20,8 +20,10 @@ from bimors_cli.evaluation.accuracy.reference import (
     samples_from_polygons,
 )
 from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
+from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
+from bimors_cli.scene.vector import find_layer
 
 _SHOWN = 5
 # A key of map_check.json.
@@ -67,6 +69,7 @@ class Assessment:
         reasons = {reason or _UNKNOWN_REASON: number for reason, number in self.reasons.items()}
         return {
             **self.scores.as_json(),
+            "probability_sample": False,
             "counts": {**self.counts, "unlabelled_by_reason": reasons},
             "classes_without_label": list(self.unknown_classes),
             "layer": {"path": str(Path(self.options.layer_file).resolve()), "layer": self.layer},
@@ -91,11 +94,12 @@ def assess(options: AssessOptions) -> Assessment:
     Raises
     ------
     InputError
-        As `read_map_layer` and `read_reference`; no class of the reference is a label; no
-        tile has a reference class.
+        As `read_map_layer` and `read_reference`; the reference is a sample that `bimors sample` drew; no class of it is
+        a label; no tile has a reference class.
     """
     file, field = options.samples()
     layer = read_map_layer(options.layer_file, options.layer)
+    _refuse_sample(file, options.reference_layer)
     reference = read_reference(file, field, layer.place, options.reference_layer)
     classes = np.array([layer.label_of(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=classes)
@@ -132,6 +136,15 @@ def assess(options: AssessOptions) -> Assessment:
         },
         dict(reasons.most_common()),
     )
+
+
+def _refuse_sample(spec: str, layer: str | None) -> None:
+    """Refuse a probability sample: as a reference it would lose its design, and the areas with it."""
+    path, _ = find_layer(spec, layer)
+    if is_sample(Path(path)):
+        raise InputError(
+            f"--reference {path} is a sample that bimors sample drew", f"use --sample {path}, without --field"
+        )
 
 
 def _unknown_classes(layer: MapLayer, reference: Reference, field: str) -> tuple[str, ...]:

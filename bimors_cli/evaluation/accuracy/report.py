@@ -16,6 +16,9 @@ from bimors_cli.output.atomic import replacing_folder
 SCORES, PAGE = "map_check.json", "map_check.md"
 _CONFUSED: Final = 5
 _NONE: Final = "-"
+_BY_HAND: Final = (
+    "these places were chosen by hand: accuracy of these places only; draw a sample with bimors sample for areas"
+)
 
 
 def lines(assessment: Assessment) -> Iterator[str]:
@@ -41,6 +44,7 @@ def lines(assessment: Assessment) -> Iterator[str]:
             f"{reason or 'no reason recorded'} {number:,}" for reason, number in assessment.reasons.items()
         )
     yield from _remarks(assessment)
+    yield _BY_HAND
 
 
 def save_results(path: Path, assessment: Assessment, *, overwrite: bool) -> None:
@@ -76,6 +80,7 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
         yield f"| {name} | {both[0]} | {both[1]} |"
     yield f"| coverage | {_with_interval(scores.coverage)} | |"
     yield f"| calibration error | | {_percentage_points(scores.labelled.calibration_error)} |"
+    yield from ("", _BY_HAND[0].upper() + _BY_HAND[1:] + ".")
     yield from ("", "In the first column a tile without a label counts as an error. The 95 % intervals assume")
     yield from ("independent samples; neighbouring tiles are correlated, so the real intervals are wider.", "")
     yield from ("## By class", "", f"| class | {what} | precision | recall | F1 |", "|---|---|---|---|---|")
@@ -86,7 +91,13 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
         for reference, mapped, number in confused:
             yield f"| {_cell(reference)} | {_cell(mapped)} | {number:,} |"
     if scores.hectares is not None:
-        yield from ("", "## Area", "", "Hectares of tiles. Rows are reference classes, columns are map classes.", "")
+        yield from (
+            "",
+            "## Area of these places",
+            "",
+            "Hectares of tiles with a reference class. Rows are reference classes, columns are map classes.",
+            "",
+        )
         yield "| | " + " | ".join(map(_cell, scores.all_samples.labels)) + " |"
         yield "|---|" + "---|" * len(scores.all_samples.labels)
         for label, areas in zip(scores.labels, scores.hectares, strict=True):
@@ -120,7 +131,6 @@ def _figures(assessment: Assessment) -> Iterator[tuple[str, tuple[str, str]]]:
             (_percent(scores.area_weighted_accuracy), _percent(scores.area_weighted_accuracy_labelled)),
         )
     yield "macro F1", (_plain(all_samples.macro_f1), _plain(labelled.macro_f1))
-    yield "kappa", (_plain(all_samples.kappa), _plain(labelled.kappa))
 
 
 def _classes(assessment: Assessment) -> Iterator[tuple[str, tuple[str, str, str, str]]]:

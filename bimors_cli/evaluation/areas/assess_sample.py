@@ -2,188 +2,186 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.answers import with_answers
+from bimors_cli.evaluation.areas.assessment import ClassEstimates, SampleAssessment, StratumCounts
 from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
-from bimors_cli.evaluation.areas.estimators import Estimate, estimate_areas
-from bimors_cli.evaluation.areas.sample_file import Sample, read_sample
+from bimors_cli.evaluation.areas.estimators import StratifiedSample, estimate_areas
+from bimors_cli.evaluation.areas.moved_tiles import check_places
+from bimors_cli.evaluation.areas.newer_map import NewerMap, read_newer_map
+from bimors_cli.evaluation.areas.sample_file import Sample, find_sample, read_sample
 from bimors_cli.labels import match_names, normalized_name
+from bimors_cli.output.geopackage import read_layer
+from bimors_cli.provenance import RecordedScene
+
+Indices = npt.NDArray[np.intp]
+_RESTORE = "undo it in QGIS, or draw the sample again: bimors sample"
 
 
-@dataclass(frozen=True)
-class ClassEstimates:
-    """What a sample says of a class.
+def assess_sample(
+    path: Path, layer_file: Path | None = None, layer: str | None = None, answers: Sequence[Path] = ()
+) -> SampleAssessment:
+    """Estimate accuracy and areas from a sample that `bimors sample` drew.
 
-    Attributes
-    ----------
-    label : str
-        Its name.
-    mapped_ha : float
-        Area that the map gives it, in hectares on the ground.
-    area_ha : Estimate
-        Its estimated area, in hectares on the ground.
-    users, producers : Estimate
-        User's and producer's accuracy, 0..1.
-    """
+    Tiles without a class in the reference are left out: the estimates hold if they are not harder than the others. The
+    strata are always those of the draw, whatever map is assessed.
 
-    label: str
-    mapped_ha: float
-    area_ha: Estimate
-    users: Estimate
-    producers: Estimate
-
-
-@dataclass(frozen=True)
-class SampleAssessment:
-    """What a sample says of its map.
-
-    Attributes
+    Parameters
     ----------
     path : Path
-        The file of the sample.
-    design : SampleDesign
-        How it was drawn.
-    overall : Estimate
-        Overall accuracy, by area, 0..1.
-    classes : tuple of ClassEstimates
-        In the order of the labels.
-    confusion : tuple of tuple of int
-        [K + 1, K], numbers of tiles: rows are classes of the map, the last one tiles without a label; columns are
-        classes of the reference.
-    finished, unfinished, cannot_tell, deleted : int
-        Numbers of drawn tiles with a class, without a reference, with the reference ``cannot tell``, and that were
-        deleted from the layer. Only the first are used.
-    alone : tuple of str
-        Strata of several tiles with one finished tile: no standard error is known.
-    """
-
-    path: Path
-    design: SampleDesign
-    overall: Estimate
-    classes: tuple[ClassEstimates, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    finished: int
-    unfinished: int
-    cannot_tell: int
-    deleted: int
-    alone: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for a JSON file; an unknown number is null."""
-        return {
-            "overall": {"accuracy": _number(self.overall.value), "se": _number(self.overall.se)},
-            "classes": {
-                one.label: {
-                    "mapped_ha": one.mapped_ha,
-                    "area_ha": _number(one.area_ha.value),
-                    "area_se_ha": _number(one.area_ha.se),
-                    "users": _number(one.users.value),
-                    "users_se": _number(one.users.se),
-                    "producers": _number(one.producers.value),
-                    "producers_se": _number(one.producers.se),
-                }
-                for one in self.classes
-            },
-            "confusion": {"labels": [one.label for one in self.classes], "rows": [list(row) for row in self.confusion]},
-            "tiles": {
-                "finished": self.finished,
-                "unfinished": self.unfinished,
-                "cannot_tell": self.cannot_tell,
-                "deleted": self.deleted,
-            },
-            "strata_without_variance": list(self.alone),
-            "design": self.design.to_json(),
-        }
-
-
-def assess_sample(path: Path, answers: tuple[Path, ...] = ()) -> SampleAssessment:
-    """Estimate accuracy and areas from a sample that `bimors sample` drew, with the references in files of answers.
-
-    Tiles without a class in the reference are left out: the estimates hold if they are not harder than the others.
+        The sample.
+    layer_file, layer : Path, str, optional
+        A newer map of the same tiles, which is assessed instead of the one that the sample was drawn from, and its
+        layer, if the file has several.
+    answers : sequence of Path
+        Files of references, see `bimors_cli.evaluation.areas.answers.with_answers`.
 
     Raises
     ------
     InputError
-        As `read_sample` and `with_answers`; a reference is not a label; no tile is finished, or none of a stratum.
+        As `read_sample`, `with_answers`, `check_places` and `read_newer_map`; a reference is not a label; no tile is
+        finished, or none of a stratum.
     """
     sample = with_answers(read_sample(path), answers)
-    labels = sample.labels
-    reference = _classes(sample)
+    scenes = _check_places(path)
+    newer = None if layer_file is None else _read_newer(layer_file, layer, sample, scenes)
+    labels = _labels(sample, newer)
+    reference = _classes(sample, labels)
     finished = reference >= 0
-    names = [one.name for one in sample.design.strata]
+    design = sample.design
+    names = [one.name for one in design.strata]
     strata = np.array([names.index(name) for name in sample.strata], np.intp)[finished]
-    counts = np.bincount(strata, minlength=len(names))
-    sizes = [one.tiles for one in sample.design.strata]
-    _check_strata(sample, counts.tolist(), sizes)
-    at = {label: index for index, label in enumerate(labels)}
-    mapped = np.array([at.get(name, -1) if name is not None else -1 for name in sample.mapped], np.intp)[finished]
-    truth, count = reference[finished], len(labels)
-    found = estimate_areas(mapped, truth, sample.hectares[finished], strata, sizes, count)
-    hectares = sum(one.hectares for one in sample.design.strata)
-    of_map = {one.label: one.hectares for one in sample.design.mapped}
-    pairs = Counter(zip(np.where(mapped < 0, count, mapped).tolist(), truth.tolist(), strict=True))
-    unsure = sum(_is_cannot_tell(text) for text in sample.references)
+    counts = np.bincount(strata, minlength=len(names)).tolist()
+    _check_strata(sample, counts)
+    now = sample.mapped if newer is None else [newer.mapped[tile_id] for tile_id in sample.tile_ids]
+    mapped, truth = _indices(now, labels)[finished], reference[finished]
+    drawn = StratifiedSample(
+        sample.hectares[finished],
+        strata,
+        np.array([one.tiles for one in design.strata], np.float64),
+        np.array([one.hectares for one in design.strata], np.float64),
+    )
+    found = estimate_areas(mapped, truth, drawn, len(labels), _known_none(sample, newer, labels))
+    hectares, of_map = float(drawn.totals.sum()), _mapped_hectares(design, newer, labels)
+    pairs = Counter(zip(mapped.tolist(), truth.tolist(), strict=True))
+    columns = range(len(labels))
     return SampleAssessment(
         path,
-        sample.design,
+        design,
+        layer_file,
+        hectares,
         found.overall,
         tuple(
             ClassEstimates(
-                label,
-                of_map.get(label, 0.0),
-                found.proportions[index].scaled(hectares),
-                found.users[index],
+                label, of_map[index], found.proportions[index].scaled(hectares), found.users[index],
                 found.producers[index],
             )
             for index, label in enumerate(labels)
         ),
-        tuple(tuple(pairs[row, col] for col in range(count)) for row in range(count + 1)),
-        int(finished.sum()),
+        tuple(tuple(pairs[row, col] for col in columns) for row in (*columns, -1)),
+        tuple(map(tuple, found.confusion.tolist())),
+        tuple(StratumCounts(*pair) for pair in zip(design.strata, counts, strict=True)),
         sum(text is None for text in sample.references),
-        unsure,
+        sum(_is_cannot_tell(text) for text in sample.references),
         len(sample.missing),
-        tuple(name for name, n, size in zip(names, counts.tolist(), sizes, strict=True) if n == 1 < size),
-    )
+    )  # fmt: skip
+
+
+def _check_places(path: Path) -> tuple[RecordedScene, ...] | None:
+    """Check that no tile of a sample was moved, and return the scenes; None if its map records no grid."""
+    layer, run = find_sample(path)
+    if "scenes" not in (run.run_key or {}):
+        return None
+    try:
+        scenes = run.recorded_scenes()
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the record of the scenes is damaged: {error!r}", "draw the sample again") from error
+    frame = read_layer(path, layer, ["tile_id", "scene", "row", "col"])
+    check_places(path, layer, frame, scenes, _RESTORE)
+    return scenes
+
+
+def _read_newer(path: Path, layer: str | None, sample: Sample, scenes: tuple[RecordedScene, ...] | None) -> NewerMap:
+    if scenes is None:
+        raise InputError(f"{sample.path}: it records no scenes to compare with {path}", "draw a sample of that map")
+    return read_newer_map(path, layer, sample, scenes)
+
+
+def _labels(sample: Sample, newer: NewerMap | None) -> tuple[str, ...]:
+    """Return the labels of the run, then others of the map, some of which were typed in; equal names once."""
+    of_map = [one.label for one in sample.design.mapped] if newer is None else [*newer.labels, *newer.tiles]
+    names = [*sample.labels, *(label for label in of_map if label is not None)]
+    return tuple(names[index] for index in dict.fromkeys(match_names(names, names)) if index is not None)
+
+
+def _indices(names: Sequence[str | None], labels: Sequence[str]) -> Indices:
+    """Return the index of each name in the labels; -1 for None and for other names."""
+    different = [name for name in dict.fromkeys(names) if name is not None]
+    found = dict(zip(different, match_names(different, labels), strict=True))
+    indices = [None if name is None else found[name] for name in names]
+    return np.array([-1 if index is None else index for index in indices], np.intp)
+
+
+def _known_none(sample: Sample, newer: NewerMap | None, labels: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+    """Tell which strata are known to have no tile of a class of the map, bool [H, K]: all others, if they are classes.
+
+    A newer map has the same classes if the drawn tiles have, and as many tiles of each.
+    """
+    design = sample.design
+    if design.column != "label":
+        return None
+    if newer is not None:
+        same_drawn = [newer.mapped[tile_id] for tile_id in sample.tile_ids] == list(sample.mapped)
+        if not same_drawn or dict(newer.tiles) != {one.label: one.tiles for one in design.mapped}:
+            return None
+    strata = _indices([one.name for one in design.strata], labels)
+    found: npt.NDArray[np.bool_] = strata[:, None] != np.arange(len(labels))
+    return found
+
+
+def _mapped_hectares(design: SampleDesign, newer: NewerMap | None, labels: Sequence[str]) -> list[float]:
+    """Return the area that the map gives each label; NaN where it is unknown."""
+    if newer is not None and not newer.hectares:
+        return [float("nan")] * len(labels)
+    areas = {one.label: one.hectares for one in design.mapped} if newer is None else newer.hectares
+    found = [0.0] * len(labels)
+    for index, area in zip(_indices(list(areas), labels).tolist(), areas.values(), strict=True):
+        if index >= 0:
+            found[index] += area
+    return found
 
 
 def _is_cannot_tell(text: str | None) -> bool:
     return text is not None and normalized_name(text) == normalized_name(CANNOT_TELL)
 
 
-def _classes(sample: Sample) -> np.ndarray[Any, np.dtype[np.intp]]:
+def _classes(sample: Sample, labels: Sequence[str]) -> Indices:
     """Return the index of each reference among the labels [n]; -1 for none and for `CANNOT_TELL`."""
     given = [None if _is_cannot_tell(text) else text for text in sample.references]
-    different = list(dict.fromkeys(text for text in given if text is not None))
-    found = dict(zip(different, match_names(different, sample.labels), strict=True))
-    unknown = [text for text in different if found[text] is None]
-    if unknown:
-        raise InputError(
-            f"{sample.path}: the reference {unknown[0]!r} is not a label of the map",
-            f"use one of {', '.join(sample.labels[:20])} or {CANNOT_TELL}",
-        )
-    indices = [-1 if text is None else found[text] for text in given]
-    return np.array([-1 if index is None else index for index in indices], np.intp)
+    found = _indices(given, labels)
+    for text, index in zip(given, found.tolist(), strict=True):
+        if text is not None and index < 0:
+            raise InputError(
+                f"{sample.path}: the reference {text!r} is not a label of the map",
+                f"use one of {', '.join(labels[:20])} or {CANNOT_TELL}",
+            )
+    return found
 
 
-def _check_strata(sample: Sample, counts: list[int], sizes: list[int]) -> None:
+def _check_strata(sample: Sample, counts: Sequence[int]) -> None:
     if not sum(counts):
         raise InputError(f"{sample.path}: no tile has a reference", "fill in the column reference, in QGIS for example")
-    for stratum, count, size in zip(sample.design.strata, counts, sizes, strict=True):
-        if size and not count:
+    for stratum, count in zip(sample.design.strata, counts, strict=True):
+        if stratum.tiles and not count:
             raise InputError(
-                f"{sample.path}: no tile of the stratum {stratum.name!r} ({size:,} tiles) has a reference: "
+                f"{sample.path}: no tile of the stratum {stratum.name!r} ({stratum.tiles:,} tiles) has a reference: "
                 "the areas cannot be estimated",
                 "fill in the reference of at least two of its tiles, or draw another sample with bimors sample",
             )
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -203,11 +203,21 @@ def _in_form(fields: Iterable[str]) -> tuple[str, ...]:
 
 def is_sample(path: Path) -> bool:
     """Whether a file is a GeoPackage with the record of a sample, whatever else is wrong with it."""
+    return _finds(path, "SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,))
+
+
+def is_exported_sample(path: Path) -> bool:
+    """Whether a file is a GeoPackage with a layer like that of a sample, such as a copy, which has no design."""
+    columns = "SELECT COUNT(*) FROM pragma_table_info(one.name) WHERE name IN ('tile_id', 'reference')"
+    return not is_sample(path) and _finds(path, f"SELECT 1 FROM sqlite_master AS one WHERE 2 = ({columns})")
+
+
+def _finds(path: Path, query: str, values: tuple[str, ...] = ()) -> bool:
     if path.suffix.lower() != ".gpkg" or not path.is_file():
         return False
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).fetchone())
+            return bool(database.execute(query, values).fetchone())
     except sqlite3.Error:
         return False
 

@@ -31,7 +31,8 @@ def test_lines_show_both_columns(check: Assessment) -> None:
     assert "6 of 8 tiles have a reference class" in text
     (accuracy,) = (line for line in text.splitlines() if line.strip().startswith("accuracy  "))
     assert "50.0 % (18.8 to 81.2)" in accuracy and "60.0 % (23.1 to 88.2)" in accuracy
-    assert "coverage" in text and "83.3 %" in text and "kappa" in text and "calibration error" in text
+    assert "coverage" in text and "83.3 %" in text and "calibration error" in text
+    assert "kappa" not in text and "chosen by hand: accuracy of these places only; draw a sample with bimors" in text
     assert "most confused: forest as river 1, forest as no label 1, moor|heath as bare land 1" in text
     assert "without a label: low_confidence 1" in text
     assert "classes that are not labels of the layer, counted as errors: 'moor|heath'" in text
@@ -55,6 +56,8 @@ def test_the_folder(check: Assessment, tmp_path: Path) -> None:
     page = (folder / "map_check.md").read_text()
     assert page.startswith("# out.gpkg against truth.gpkg\n") and "| moor\\|heath |" in page
     assert "| accuracy | 50.0 % (18.8 to 81.2) | 60.0 % (23.1 to 88.2) |" in page and "Hectares" in page
+    assert "kappa" not in page and "These places were chosen by hand" in page and written["kappa"] is not None
+    assert written["probability_sample"] is False
     for line in page.splitlines():  # every row of a table has as many cells as its head
         assert not line.startswith("|") or line.endswith("|")
     for name in ("confusion.png", "reliability.png"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,13 @@ from bimors_cli.evaluation.areas.sample_file import DrawnTiles, write_sample
 from bimors_cli.provenance import RunProvenance
 
 UTM = pyproj.CRS.from_epsg(32618).to_wkt()
+# A scene of 1 x 1000 pixels of 100 m, each of them a tile; the first is the southernmost.
+SCENE = {
+    "name": "s.tif", "pixels": [1, 1000], "tile": [1, 1], "stride": [1, 1], "crs": UTM, "bands": [1, 2, 3],
+    "transform": [100, 0, 5e5, 0, 100, 4.6e6], "stretch": ["none", [], []], "nodata": "file",
+}  # fmt: skip
 SOURCE = RunProvenance(
-    version="0", command="bimors classify", run_key={"layer": "tiles"}, scene_paths=("/s.tif",),
+    version="0", command="bimors classify", run_key={"layer": "tiles", "scenes": [SCENE]}, scene_paths=("/s.tif",),
     labels={"forest": "#00ff00", "river": None},
 )  # fmt: skip
 
@@ -59,3 +66,19 @@ def write(path: Path, tiles: DrawnTiles, design: SampleDesign | None = None, **o
     given: dict[str, Any] = {"source": SOURCE, "command": ("bimors", "sample"), "crs_wkt": UTM} | options
     write_sample(path, tiles, design or design_of(tiles), **given)
     return path
+
+
+def edit(path: Path, *statements: str) -> Path:
+    """Change a layer as QGIS would, whose triggers Python's SQLite cannot run."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        for statement in statements:
+            database.execute(statement)
+    return path
+
+
+def fill(path: Path, references: Mapping[str, str | None]) -> Path:
+    """Fill in the references of tiles, by their ids."""
+    texts = {tile: "NULL" if text is None else f"'{text}'" for tile, text in references.items()}
+    return edit(path, *(f"UPDATE sample SET reference = {text} WHERE tile_id = '{id_}'" for id_, text in texts.items()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
+import shapely
 from typer.testing import CliRunner
 
 from bimors_cli.cli.main import app
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.assess_sample import assess_sample
-from tests.evaluation.areas.samples import drawn_tiles, write
+from bimors_cli.evaluation.areas.report import lines
+from tests.evaluation.areas.samples import SOURCE, drawn_tiles, edit, fill, write
 
 MAPPED = ("forest", "forest", "forest", "forest", "river", "river", "river", None, None)
 REFERENCE = ("forest", "Forest ", "river", "forest", "river", "river", "forest", "river", "river")
@@ -22,14 +24,7 @@ REFERENCE = ("forest", "Forest ", "river", "forest", "river", "river", "forest",
 
 def filled(path: Path, references: tuple[str | None, ...] = REFERENCE) -> Path:
     tiles = drawn_tiles(MAPPED, hectares=np.full(len(MAPPED), 2.5))
-    write(path, tiles)
-    with closing(sqlite3.connect(path)) as database, database:
-        # The triggers of the spatial index call functions of SpatiaLite, for changes of the geometry too.
-        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            database.execute(f'DROP TRIGGER "{trigger}"')
-        for tile_id, reference in zip(tiles.tile_ids, references, strict=True):
-            database.execute("UPDATE sample SET reference = ? WHERE tile_id = ?", (reference, tile_id))
-    return path
+    return fill(write(path, tiles), dict(zip(tiles.tile_ids, references, strict=True)))
 
 
 def test_the_estimates_by_hand(tmp_path: Path) -> None:
@@ -75,10 +70,90 @@ def test_the_command_prints_json_alone_on_standard_output(tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["evaluate", str(filled(tmp_path / "sample.gpkg")), "--json"])
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
-    assert set(found["overall"]) == {"accuracy", "se"}
+    assert set(found["overall"]) == {"accuracy", "se", "accuracy_low", "accuracy_high"}
     keys = {"mapped_ha", "area_ha", "area_se_ha", "users", "users_se", "producers", "producers_se"}
-    assert set(found["classes"]) == {"forest", "river"} and set(found["classes"]["river"]) == keys
-    assert "overall accuracy 55.6 %" in result.stderr and "kappa" not in result.stderr
+    bounds = {f"{name}_{end}" for name in ("users", "producers") for end in ("low", "high")}
+    counts = {"tiles_mapped", "tiles_reference", "tiles_right"}
+    assert set(found["classes"]) == {"forest", "river"}
+    assert set(found["classes"]["river"]) == keys | bounds | counts | {"area_low_ha", "area_high_ha"}
+    assert found["classes"]["river"]["tiles_reference"] == 5 and found["hectares"] == 225
+    assert sum(map(sum, found["confusion"]["proportions"])) == pytest.approx(1)
+    assert [(one["name"], one["tiles"], one["finished"]) for one in found["strata"]] == [
+        ("forest", 40, 4), ("river", 30, 3), ("no label", 20, 2),
+    ]  # fmt: skip
+    assert "overall accuracy 55.6 % (" in result.stderr and "kappa" not in result.stderr
+
+
+def test_a_class_of_which_all_tiles_are_right_has_an_interval(tmp_path: Path) -> None:
+    found = assess_sample(filled(tmp_path / "sample.gpkg", ("forest",) * 4 + ("river",) * 5))
+    forest, _ = found.classes
+    assert (forest.users.value, forest.users.se, forest.users.high) == (1, 0, 1)
+    # Four of four tiles, of 40: p^(4 / 0.9) / 2 is 2.5 %.
+    assert forest.users.low == pytest.approx(0.05 ** (0.9 / 4))
+    assert "use 50 or more" in "\n".join(lines(found))
+
+
+def test_labels_that_were_typed_into_the_map_are_classes(tmp_path: Path) -> None:
+    tiles = drawn_tiles(["forest", "forest", "harbour", "harbour"], hectares=np.ones(4))
+    write(tmp_path / "sample.gpkg", tiles)
+    fill(tmp_path / "sample.gpkg", dict(zip(tiles.tile_ids, ("forest", "harbour", "Harbour", "harbour"), strict=True)))
+    found = assess_sample(tmp_path / "sample.gpkg")
+    assert [one.label for one in found.classes] == ["forest", "river", "harbour"]
+    assert found.overall.value == 0.75 and found.classes[2].users.value == 1 and found.classes[2].mapped_ha == 50
+
+
+def exchange(column: str) -> str:
+    """A statement that exchanges a column of the first two tiles."""
+    return (
+        f"UPDATE sample SET {column} = (SELECT {column} FROM sample AS other WHERE other.fid = 3 - sample.fid)"
+        " WHERE fid < 3"
+    )
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [exchange("geom")],
+        ["UPDATE sample SET row = row + 1 WHERE fid = 1"],
+        ["UPDATE sample SET row = 1000 WHERE fid = 1"],
+        ["UPDATE sample SET row = NULL WHERE fid = 1"],
+        ["UPDATE sample SET scene = 'other.tif' WHERE fid = 1"],
+        ["UPDATE sample SET geom = NULL WHERE fid = 1"],
+        # Of both columns of the place, but not of the id.
+        [exchange("geom"), exchange('"row"')],
+    ],
+)
+def test_a_tile_that_was_moved_is_refused(tmp_path: Path, statements: list[str]) -> None:
+    path = edit(filled(tmp_path / "sample.gpkg"), *statements)
+    with pytest.raises(InputError, match=r"the tile s/./0 is not where the run of the map had it") as refused:
+        assess_sample(path)
+    assert refused.value.hint and "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize(("shift", "is_refused"), [(0.05, False), (0.5, True)])
+def test_a_thousandth_of_a_tile_is_rounding(tmp_path: Path, shift: float, is_refused: bool) -> None:
+    tiles = drawn_tiles(["forest", "forest"], hectares=np.ones(2))
+    moved = replace(tiles, polygons=shapely.transform(tiles.polygons, lambda xy: xy + np.array([shift, 0])))
+    path = fill(write(tmp_path / "sample.gpkg", moved), dict.fromkeys(tiles.tile_ids, "forest"))
+    if is_refused:
+        with pytest.raises(InputError, match="not where"):
+            assess_sample(path)
+    else:
+        assert assess_sample(path).overall.value == 1
+
+
+def test_a_damaged_record_of_the_scenes(tmp_path: Path) -> None:
+    source = replace(SOURCE, run_key={"scenes": [{"name": "s.tif"}]})
+    path = write(tmp_path / "sample.gpkg", drawn_tiles(["forest"]), source=source)
+    with pytest.raises(InputError, match="record of the scenes is damaged"):
+        assess_sample(path)
+
+
+def test_an_exported_copy_is_refused(tmp_path: Path) -> None:
+    frame = pyogrio.read_dataframe(filled(tmp_path / "sample.gpkg"), layer="sample")
+    frame.to_file(tmp_path / "copy.gpkg", layer="sample")
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "copy.gpkg")])
+    assert result.exit_code == 2 and "an exported copy has no design" in result.stderr
 
 
 def test_an_ordinary_layer_needs_a_reference_or_a_sample(tmp_path: Path) -> None:
