@@ -35,7 +35,7 @@ class Stratum:
 
     @property
     def inclusion_probability(self) -> float:
-        """The probability of each tile to be drawn."""
+        """The probability of each tile to be drawn, n_h / N_h; that of a systematic sample varies with its start."""
         return self.drawn / self.tiles if self.tiles else 0.0
 
 
@@ -59,7 +59,8 @@ class SampleDesign:
     Attributes
     ----------
     method : str
-        ``stratified``, ``random`` or ``systematic`` (whose variance is estimated as if it were random).
+        ``stratified``, ``random`` or ``systematic``. Of the last the number of drawn tiles depends on the random start,
+        and its variance is estimated as if it were random.
     column : str or None
         Column of the strata; None without strata.
     strata : tuple of Stratum
