@@ -140,7 +140,8 @@ def assess(options: AssessOptions) -> Assessment:
 
 def _refuse_sample(spec: str, layer: str | None) -> None:
     """Refuse a probability sample: as a reference it would lose its design, and the areas with it."""
-    path, _ = find_layer(spec, layer)
+    # A sample has several layers, of which none was given.
+    path = spec if is_sample(Path(spec)) else find_layer(spec, layer)[0]
     if is_sample(Path(path)):
         raise InputError(
             f"--reference {path} is a sample that bimors sample drew", f"use --sample {path}, without --field"

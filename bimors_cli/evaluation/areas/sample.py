@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -117,11 +118,11 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
 
 def _mapped(tiles: Population) -> tuple[MappedClass, ...]:
     counts = Counter(tiles.labels)
-    hectares = dict.fromkeys(counts, 0.0)
+    areas: dict[str | None, list[float]] = {label: [] for label in counts}
     for label, area in zip(tiles.labels, tiles.hectares.tolist(), strict=True):
-        hectares[label] += area
+        areas[label].append(area)
     in_order = sorted(counts, key=lambda label: (label is None, label or ""))
-    return tuple(MappedClass(label, counts[label], hectares[label]) for label in in_order)
+    return tuple(MappedClass(label, counts[label], math.fsum(areas[label])) for label in in_order)
 
 
 def _drawn_tiles(tiles: Population, drawn: Indices, strata: Iterable[str]) -> DrawnTiles:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimors_cli.evaluation.areas.allocate import equally, expected_se, in_proportion, tiles_for
-from bimors_cli.evaluation.areas.estimators import estimate_ratio
+from bimors_cli.evaluation.areas.estimators import StratifiedSample, estimate_ratio
 
 SIZES = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
 
@@ -66,7 +66,8 @@ def test_the_expected_error_is_that_of_the_estimator() -> None:
     found = []
     for _ in range(2000):
         rows = np.concatenate([random.permutation(600)[:80], 600 + random.permutation(60)[:30]])
-        found.append(estimate_ratio(right[rows].astype(float), np.ones(110), strata, sizes))
+        sample = StratifiedSample(np.ones(110), strata, np.array(sizes, float), np.array(sizes, float))
+        found.append(estimate_ratio(sample, right[rows], np.ones(110, np.bool_)))
     promised = expected_se(sizes, drawn, expected)
     assert np.std([one.value for one in found]) == pytest.approx(promised, rel=0.05)
     assert np.mean([one.se for one in found]) == pytest.approx(promised, rel=0.02)
