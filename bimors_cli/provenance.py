@@ -59,6 +59,9 @@ class RunProvenance:
         Name and SHA-256 of the bundle that encoded the query, or the tiles.
     sample : mapping or None
         The design of the probability sample that the layer holds, see `SampleDesign.to_json`.
+    change : mapping or None
+        The two layers that the layer compares, see `bimors_cli.results.change.run`. Its labels say whether a tile
+        changed, its run and scenes are those of the layer before.
     """
 
     version: str | None = None
@@ -72,6 +75,7 @@ class RunProvenance:
     like: tuple[str, ...] | None = None
     query_bundle: Mapping[str, Any] | None = None
     sample: Mapping[str, Any] | None = None
+    change: Mapping[str, Any] | None = None
 
     @classmethod
     def of_command(cls, command: Sequence[str]) -> RunProvenance:
@@ -100,6 +104,7 @@ class RunProvenance:
             like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
             query_bundle=_parse(metadata, "model", dict),
             sample=_parse(metadata, "sample", dict),
+            change=_parse(metadata, "change", dict),
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -116,6 +121,7 @@ class RunProvenance:
             "like": self.like,
             "model": self.query_bundle,
             "sample": self.sample,
+            "change": self.change,
         }
         return {
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -131,6 +131,11 @@ class Pairs:
         return first, second
 
 
+def fitting_rows(count: int, classes: int) -> slice:
+    """Return which of many tiles are enough for `fit_transitions`: evenly spread ones, see `_FITTED_ON`."""
+    return slice(None, None, max(1, -(-count * classes // _FITTED_ON)))
+
+
 def fit_transitions(
     before: NDArray[Any],
     after: NDArray[Any],
@@ -146,8 +151,8 @@ def fit_transitions(
     Parameters
     ----------
     before, after : ndarray
-        [N, K], any float, 0..1, each row sums to 1: calibrated probabilities of the same classes. Of many tiles evenly
-        spread ones are used, so memory maps may be large.
+        [N, K], any float, 0..1, each row sums to 1: calibrated probabilities of the same classes. Of many tiles
+        `fitting_rows` are enough.
     frequency_before, frequency_after : ndarray, optional
         [K], above 0: the class frequencies that the answers assume. By default all equal.
 
@@ -159,9 +164,7 @@ def fit_transitions(
     if before.shape != after.shape or not len(before):
         raise ValueError(f"probabilities {before.shape} before and {after.shape} after must be of the same tiles")
     count = before.shape[1]
-    step = -(-before.size // _FITTED_ON)
-    sampled = [np.asarray(values[::step], np.float64) for values in (before, after)]
-    for values in sampled:
+    for values in (before, after):
         check_probabilities(values)
     known = [
         np.full(count, 1 / count) if given is None else np.asarray(given, np.float64)
@@ -169,7 +172,7 @@ def fit_transitions(
     ]
     if any(one.shape != (count,) or not (one > 0).all() for one in known):
         raise ValueError(f"class frequencies must be {count} numbers above 0")
-    logs = _logs(sampled[0], known[0]), _logs(sampled[1], known[1])
+    logs = _logs(before, known[0]), _logs(after, known[1])
     shared, separation = 0.0, np.zeros((count, count))
     frequency = (0.9 * np.eye(count) + 0.1 / count) / count
     for _ in range(_FITS):
