@@ -11,7 +11,7 @@ from bimors_cli.options.common import OVERWRITE
 from bimors_cli.options.option import Option, Options
 
 
-def parse_share(text: str) -> float:
+def _parse_share(text: str) -> float:
     """Parse a share: ``5%`` or ``0.05``. Raises InputError."""
     number, percent, rest = text.strip().partition("%")
     try:
@@ -26,7 +26,7 @@ def parse_share(text: str) -> float:
 class ChangeOptions(Options):
     """The options of `bimors change`.
 
-    ``layer_before`` and ``layer_after`` are needed where a file has several layers.
+    ``max_false`` is a share such as ``5%`` or ``0.05``. ``layer_before`` and ``layer_after`` are needed where a file has several layers.
     """
 
     before: Annotated[
@@ -45,15 +45,14 @@ class ChangeOptions(Options):
         str | None, Option("--layer-after", "Layer of AFTER, if it has several.", metavar="NAME")
     ] = None  # fmt: skip
     max_false: Annotated[
-        float,
+        str,
         Option(
             "--max-false",
             "Largest probability that a tile called change did not change, and that one called no change did. Tiles "
             "between are doubtful.",
             metavar="SHARE",
-            parse=parse_share,
         ),
-    ] = 0.05
+    ] = "5%"
     matrix: Annotated[
         Path | None,
         Option(
@@ -67,8 +66,8 @@ class ChangeOptions(Options):
 
     def check_combination(self) -> None:
         super().check_combination()
-        if not 0 < self.max_false < 0.5:
-            raise InputError(f"--max-false {self.max_false:g}: must be above 0 and below 50%", "try 5%")
+        if not 0 < self.most_false < 0.5:
+            raise InputError(f"--max-false {self.max_false}: must be above 0 and below 50%", "try 5%")
         if self.output != Path() and self.output.suffix.lower() != ".gpkg":
             raise InputError(f"{self.output}: change writes a GeoPackage", f"-o {self.output.with_suffix('.gpkg')}")
         for path in (self.output, self.matrix):
@@ -77,6 +76,11 @@ class ChangeOptions(Options):
                 self.after.resolve(),
             ):
                 raise InputError(f"{path} is one of the layers", "choose another output")
+
+    @property
+    def most_false(self) -> float:
+        """``max_false`` as a number, 0..1."""
+        return _parse_share(self.max_false)
 
     def check_required(self) -> None:
         super().check_required()

@@ -15,8 +15,10 @@ Array = NDArray[np.float64]
 # Probabilities are stored with six decimals: one that was rounded to 0 is at most half of the last.
 FLOOR: Final = 5e-7
 # As if so many more tiles of each class had been seen that did not change. Without them the likelihood of few tiles is
-# highest where each doubtful pair of answers has a transition of its own.
+# highest where each doubtful pair of answers has a transition of its own. And as if one more tile had changed, in any
+# way: what was not seen is not impossible.
 _UNCHANGED: Final = 1.0
+_CHANGED: Final = 1.0
 # Answers of two dates that differ less than these correlated ones are taken to differ so much: a small difference is no
 # proof of a change. Measured without change on errors with heavy tails (Student's t, 3 degrees of freedom, correlation
 # 0.95): 0.1 to 1.4 % are called changed with this limit.
@@ -190,12 +192,13 @@ def _fit_frequency(
 ) -> tuple[Array, Pairs]:
     """Return the frequencies [K, K], and the pairs of classes of the tiles that they follow from."""
     first, second = _evidence(*logs, shared)
-    penalty, before = _penalty(shared, separation), -np.inf
+    count, penalty, before = len(frequency), _penalty(shared, separation), -np.inf
+    prior = np.where(np.eye(count, dtype=bool), _UNCHANGED, _CHANGED / max(1, count * (count - 1)))
     for _ in range(rounds):
         weights = np.maximum(frequency * penalty, np.finfo(float).tiny)
         total = ((first @ weights) * second).sum(axis=1)
         pairs = Pairs(first, second / total[:, None], weights)
-        counts = weights * (first.T @ pairs.after) + _UNCHANGED * np.eye(len(weights))
+        counts = weights * (first.T @ pairs.after) + prior
         frequency, likelihood = counts / counts.sum(), float(np.log(total).mean())
         if likelihood - before < _SAME_LIKELIHOOD:
             break

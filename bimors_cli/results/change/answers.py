@@ -132,7 +132,7 @@ def _blocks(layer: ClassifiedLayer, labels: Sequence[str]) -> Iterator[dict[str,
         table[corrected] = np.eye(len(labels), dtype=np.float32)[label[corrected]]
         table[~corrected & np.array([one not in _COMPARABLE for one in reason], np.bool_)] = np.nan
         table[~np.isfinite(table).all(axis=1)] = np.nan
-        block = {
+        block: dict[str, npt.NDArray[Any]] = {
             "scene": np.array([scenes.get(name, NONE) for name in data["scene"]], np.int16),
             **{
                 name: np.array([NONE if one is None else one for one in data[name]], np.int32)

@@ -121,7 +121,7 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
         compared = _Compared(before, after, first, second, matches, placements)
         model = _fit(compared)
         crs = CRS.from_user_input(before.run_key["crs"])
-        verdicts = _judge(compared, model, crs, options.max_false)
+        verdicts = _judge(compared, model, crs, options.most_false)
         summary = _summarise(options, compared, model, verdicts, warnings)
         schema = _schema(compared, model, summary, crs, command)
         write_layer(options.output, _frames(compared, verdicts, schema, crs), GPKG, schema, overwrite=options.overwrite)
@@ -261,7 +261,7 @@ def _summarise(
         _mean(1 - probability[sizes[CHANGE]], known[sizes[CHANGE]]),
         _mean(probability[sizes[NO_CHANGE]], known[sizes[NO_CHANGE]]),
         model.shared,
-        options.max_false,
+        options.most_false,
         warnings,
     )
 
