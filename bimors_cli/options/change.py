@@ -26,7 +26,8 @@ def _parse_share(text: str) -> float:
 class ChangeOptions(Options):
     """The options of `bimors change`.
 
-    ``max_false`` is a share such as ``5%`` or ``0.05``. ``layer_before`` and ``layer_after`` are needed where a file has several layers.
+    ``max_false`` is a share such as ``5%`` or ``0.05``. ``layer_before`` and ``layer_after`` are needed where a
+    file has several layers.
     """
 
     before: Annotated[

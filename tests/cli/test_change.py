@@ -16,6 +16,7 @@ import pyogrio
 import pytest
 import rasterio
 from affine import Affine
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner, Result
 
 import bimors_cli
@@ -339,6 +340,22 @@ def test_differences_that_are_not_change_are_told(two: Two, make_raster: MakeRas
     assert "y2018.tif was not found" in result.stderr
     metadata = pyogrio.read_info(tmp_path / "f.gpkg", layer="change")["layer_metadata"]
     assert "y2018.tif was not found" in metadata["bimors_warnings"]
+
+
+def test_a_displaced_image_is_told(two: Two, tmp_path: Path) -> None:
+    """The georeference says that the grids are equal, but the second image shows the ground half a tile to the left."""
+    random = np.random.default_rng(1)
+    field = gaussian_filter(random.normal(size=(2 * SIDE, 2 * SIDE + 2)), 2.0) > 0
+
+    def table(start: int) -> Table:
+        part = field[:, start : start + 2 * SIDE].reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3)).ravel()
+        share = np.clip(0.05 + 0.9 * part + 0.03 * random.normal(size=part.size), 0.01, 0.98)
+        return np.asarray(np.stack([share, 0.99 - share, np.full(share.size, 0.01)], axis=1))
+
+    result = run(*two(table(0), table(0)), "-o", tmp_path / "c.gpkg")
+    assert result.exit_code == 0 and "seems displaced" not in result.stderr
+    result = run(*two(table(0), table(1)), "-o", tmp_path / "d.gpkg")
+    assert result.exit_code == 0 and "displaced by -0.5 tiles to the right and +0.0 tiles down" in result.stderr
 
 
 def test_different_models_are_told(two: Two, truth: Any, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _place(one: int, before: RecordedScene, two: int, after: RecordedScene) -> P
     # A tile before starts so far behind the tile after that it is compared with.
     behind = corners @ matrix.T + origin - corners - offset
     shift = -behind[np.abs(behind).argmax(axis=0), [0, 1]]
-    metres = _metres(before, shift)
+    metres = length_in_metres(before, float(shift[0]), float(shift[1]))
     placement = Placement(one, two, rows_off, cols, (float(shift[0]), float(shift[1])), metres)
     if placement.off > MOST:
         raise InputError(f"the tiles of {names} are shifted by {describe(placement)}: they show different ground", hint)
@@ -186,13 +186,14 @@ def describe(placement: Placement) -> str:
     return f"{placement.off:.2f} tiles{length}"
 
 
-def _metres(scene: RecordedScene, shift: npt.NDArray[np.float64]) -> float | None:
+def length_in_metres(scene: RecordedScene, right: float, down: float) -> float | None:
+    """Return the length of a shift in tiles of a scene; None where a pixel has no length."""
     grid = scene.grid
     try:
         pixel = pixel_size_metres(scene.transform, CRS.from_wkt(scene.crs_wkt), grid.scene_width, grid.scene_height)
     except InputError:
         return None
-    return float(np.hypot(shift[0] * grid.stride_x * pixel[0], shift[1] * grid.stride_y * pixel[1]))
+    return float(np.hypot(right * grid.stride_x * pixel[0], down * grid.stride_y * pixel[1]))
 
 
 def _overlap(ours: int, theirs: int, offset: int) -> tuple[slice, slice]:
