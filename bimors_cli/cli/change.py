@@ -27,7 +27,7 @@ def change(options: ChangeOptions, as_json: Json = False) -> None:
 
     Classify both scenes on one grid with the same options, and with --probabilities. The probability of change of a
     tile follows from both answers, from how often each label became each other on this map, and from how alike the
-    errors of both answers are: two labels that differ are no proof. The layer opens coloured in QGIS.
+    errors of both answers are: two labels that differ do not prove a change. The layer opens coloured in QGIS.
 
     Areas that one can publish come from a sample: bimors sample change.gpkg --by stratum.
     """

@@ -11,22 +11,22 @@ from bimors_cli.options.common import OVERWRITE
 from bimors_cli.options.option import Option, Options
 
 
-def _parse_share(text: str) -> float:
-    """Parse a share: ``5%`` or ``0.05``. Raises InputError."""
+def _parse_fraction(text: str) -> float:
+    """Parse a fraction: ``5%`` or ``0.05``. Raises InputError."""
     number, percent, rest = text.strip().partition("%")
     try:
         if rest:
             raise ValueError
         return float(number) / (100 if percent else 1)
     except ValueError:
-        raise InputError(f"--max-false {text}: not a share", "write it as 5% or 0.05") from None
+        raise InputError(f"--max-false {text}: not a fraction", "write it as 5% or 0.05") from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeOptions(Options):
     """The options of `bimors change`.
 
-    ``max_false`` is a share such as ``5%`` or ``0.05``. ``layer_before`` and ``layer_after`` are needed where a
+    ``max_false`` is a fraction such as ``5%`` or ``0.05``. ``layer_before`` and ``layer_after`` are needed where a
     file has several layers.
     """
 
@@ -51,7 +51,7 @@ class ChangeOptions(Options):
             "--max-false",
             "Largest probability that a tile called change did not change, and that one called no change did. Tiles "
             "between are doubtful.",
-            metavar="SHARE",
+            metavar="FRACTION",
         ),
     ] = "5%"
     matrix: Annotated[
@@ -81,7 +81,7 @@ class ChangeOptions(Options):
     @property
     def most_false(self) -> float:
         """``max_false`` as a number, 0..1."""
-        return _parse_share(self.max_false)
+        return _parse_fraction(self.max_false)
 
     def check_required(self) -> None:
         super().check_required()

@@ -293,7 +293,7 @@ def test_other_refusals(two: Two, make_layer: MakeLayer, truth: Any, tmp_path: P
         ((a, b, "-o", a), "is one of the layers"),
         ((a, b, "-o", tmp_path / "d.tif"), "writes a GeoPackage"),
         ((a, b, "-o", tmp_path / "d.gpkg", "--max-false", "60%"), "above 0 and below 50%"),
-        ((a, b, "-o", tmp_path / "d.gpkg", "--max-false", "few"), "not a share"),
+        ((a, b, "-o", tmp_path / "d.gpkg", "--max-false", "few"), "not a fraction"),
         ((out, b, "-o", tmp_path / "d.gpkg"), "is not a layer of labels"),
         ((four, b, "-o", tmp_path / "d.gpkg"), "holds 2 of the probabilities of its 4 labels"),
         ((a, b), "Missing option"),

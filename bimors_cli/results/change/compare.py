@@ -107,7 +107,7 @@ def _scenes(before: ClassifiedLayer, after: ClassifiedLayer, placement: Placemen
 
 
 def _open(stack: ExitStack, layer: ClassifiedLayer, recorded: RecordedScene) -> Scene | None:
-    """Open a scene; None if it is not there, or is not the one that the layer was made from."""
+    """Open a scene; None if it is not found, or is not the one that the layer was made from."""
     path = recorded.find(layer.path) if is_local(recorded.path) else None
     if path is None:
         return None
