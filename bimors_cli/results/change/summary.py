@@ -37,8 +37,8 @@ class ChangeSummary:
     called : float64 array [K, K]
         Area of the tiles that are called change or no change, by their most probable transition, in hectares.
     false_change, false_no_change : float
-        Expected fraction of the area called change that did not change, and of that called no change that did; 0 where no
-        tile is called so.
+        Expected fraction of the area called change that did not change, and of that called no change that did; 0 where
+        no tile is called so.
     shared_errors : float
         Correlation of the errors of the answers for the two dates, 0..1.
     max_false : float
