@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bimors_cli.evaluation.options import EvaluateOptions
     from bimors_cli.labels import Labels
     from bimors_cli.options.accuracy import AssessOptions
+    from bimors_cli.options.change import ChangeOptions
     from bimors_cli.options.classify import ClassifyOptions
     from bimors_cli.options.inference import CaptionOptions
     from bimors_cli.options.layer import TilesOptions
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from bimors_cli.options.view import PreviewOptions, ReportOptions
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
+    from bimors_cli.results.change.summary import ChangeSummary
     from bimors_cli.results.search import Hit
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssessOptions",
     "CaptionOptions",
+    "ChangeOptions",
     "ClassifyOptions",
     "EvaluateOptions",
     "FinetuneOptions",
@@ -64,6 +67,7 @@ __all__ = [
     "assess",
     "assess_sample",
     "caption",
+    "change",
     "classify",
     "compare",
     "evaluate",
@@ -83,6 +87,7 @@ _WHERE = {
     "EvaluateOptions": "bimors_cli.evaluation.options",
     "Labels": "bimors_cli.labels",
     "AssessOptions": "bimors_cli.options.accuracy",
+    "ChangeOptions": "bimors_cli.options.change",
     "ClassifyOptions": "bimors_cli.options.classify",
     "CaptionOptions": "bimors_cli.options.inference",
     "TilesOptions": "bimors_cli.options.layer",
@@ -351,6 +356,35 @@ def search(layer_file: StrPath, query: str | None = None, options: SearchOptions
     from bimors_cli.results.search import search as run
 
     return run(replace(options or SearchOptions(), file=Path(layer_file), query=query))
+
+
+def change(before: StrPath, after: StrPath, output: StrPath, options: ChangeOptions | None = None) -> ChangeSummary:
+    """Find what changed between two layers of one place with the same labels, and write a layer of changes.
+
+    Parameters
+    ----------
+    before, after : path
+        GeoPackages that `classify` wrote, with ``probabilities``.
+    output : path
+        As ``-o``.
+    options : ChangeOptions, optional
+        The other options of the command.
+
+    Returns
+    -------
+    ChangeSummary
+        Tiles and hectares of each stratum and transition.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.change import ChangeOptions
+    from bimors_cli.results.change.run import change as run
+
+    chosen = options or ChangeOptions()
+    return run(replace(chosen, before=Path(before), after=Path(after), output=Path(output)))
 
 
 def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:

@@ -62,6 +62,9 @@ class RunProvenance:
     examples : tuple of mapping, or None
         The tiles that the adapter of the run learned from, see `TileSet.to_json`; empty for the adapter of a bundle,
         whose examples are images from elsewhere.
+    change : mapping or None
+        The two layers that the layer compares, see `bimors_cli.results.change.run`. Its labels say whether a tile
+        changed, its run and scenes are those of the layer before.
     """
 
     version: str | None = None
@@ -76,6 +79,7 @@ class RunProvenance:
     query_bundle: Mapping[str, Any] | None = None
     sample: Mapping[str, Any] | None = None
     examples: tuple[Mapping[str, Any], ...] | None = None
+    change: Mapping[str, Any] | None = None
 
     @classmethod
     def of_command(cls, command: Sequence[str]) -> RunProvenance:
@@ -105,6 +109,7 @@ class RunProvenance:
             query_bundle=_parse(metadata, "model", dict),
             sample=_parse(metadata, "sample", dict),
             examples=None if (sets := _parse(metadata, "examples", list)) is None else tuple(sets),
+            change=_parse(metadata, "change", dict),
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -122,6 +127,7 @@ class RunProvenance:
             "model": self.query_bundle,
             "sample": self.sample,
             "examples": self.examples,
+            "change": self.change,
         }
         return {
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -15,6 +15,7 @@ from bimors_cli.cli import (
     bench,
     cache,
     caption,
+    change,
     classify,
     doctor,
     evaluate,
@@ -108,6 +109,7 @@ app.command("merge", epilog=merge.EXAMPLE)(merge.merge)
 app.command("tiles", epilog=tiles.EXAMPLE)(tiles.tiles)
 app.command("caption", epilog=caption.EXAMPLE)(caption.caption)
 app.command("search", epilog=search.EXAMPLE)(search.search)
+app.command("change", epilog=change.EXAMPLE)(change.change)
 app.command("sample", epilog=sample.EXAMPLE)(sample.sample)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)

@@ -165,7 +165,7 @@ class ClassifiedSchema:
         if self.novelty:
             result["novelty"] = REAL
         if self.probabilities:
-            result |= dict.fromkeys(_probability_names(self.labels), REAL)
+            result |= dict.fromkeys(probability_names(self.labels), REAL)
         return result
 
     def styles(self) -> tuple[Style, ...]:
@@ -219,7 +219,7 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], schema: Classifi
         data["novelty"] = [row.novelty for row in rows]
     if schema.probabilities:
         table = _probability_table(rows, len(schema.labels))
-        data |= {name: table[:, index].tolist() for index, name in enumerate(_probability_names(schema.labels))}
+        data |= {name: table[:, index].tolist() for index, name in enumerate(probability_names(schema.labels))}
     return make_frame(data, geometries, schema)
 
 
@@ -277,8 +277,8 @@ def clean_text(text: str) -> str:
     return _ILLEGAL.sub("\ufffd", text)
 
 
-def _probability_names(labels: Labels) -> list[str]:
-    """Name the probability columns; unique without regard to case, as SQLite and QGIS require."""
+def probability_names(labels: Labels) -> list[str]:
+    """Name the probability columns of labels; unique without regard to case, as SQLite and QGIS require."""
     taken: set[str] = set()
     names = []
     for label in labels.names:

@@ -17,7 +17,7 @@ TILE_COLUMNS: Final = {"tile_id": TEXT, "scene": TEXT, "row": INTEGER, "col": IN
 
 @dataclass(frozen=True)
 class TileSchema:
-    """A layer of tiles with any columns and one style.
+    """A layer of tiles with any columns and styles.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class TileSchema:
         The columns, in order: `TEXT`, `INTEGER` or `REAL` of `classified_schema`.
     style : Style
         Style that QGIS applies.
+    other_styles : tuple of Style
+        Further styles to choose from.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class TileSchema:
     style: Style
     metadata: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
+    other_styles: tuple[Style, ...] = ()
 
     def __post_init__(self) -> None:
         check_layer_name(self.name)
@@ -50,4 +53,4 @@ class TileSchema:
 
     def styles(self) -> tuple[Style, ...]:
         """As `LayerSchema`."""
-        return (self.style,)
+        return (self.style, *self.other_styles)

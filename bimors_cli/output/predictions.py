@@ -65,6 +65,28 @@ def read_predictions(path: Path, layer: str | None = None) -> dict[str, str | No
         raise InputError(f"{path}: {error}", "give a .gpkg that bimors wrote") from error
 
 
+def read_corrections(path: Path, layer: str) -> dict[str, str]:
+    """Read the labels that somebody gave to tiles of a layer after bimors wrote it, by the ids of the tiles.
+
+    Empty for a layer without a record of its predictions. Raises InputError if the file cannot be read.
+    """
+    quoted = layer.replace('"', '""')
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).fetchone():
+                return {}
+            known = [name for (name,) in database.execute(f"SELECT DISTINCT layer FROM {TABLE}")]
+            recorded = layer if layer in known else renamed(database, known)
+            rows = database.execute(
+                f'SELECT tile_id, tile.label FROM "{quoted}" AS tile JOIN {TABLE} AS old USING (tile_id)'
+                " WHERE old.layer = ? AND trim(tile.label) <> '' AND tile.label IS NOT old.label",
+                (recorded,),
+            )
+            return {tile_id: str(label).strip() for tile_id, label in rows}
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: {error}", "give a .gpkg that bimors wrote") from error
+
+
 def renamed(database: sqlite3.Connection, known: Sequence[str]) -> str | None:
     """Return the layer with a record but no table, if there is exactly one: it was renamed since."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}

@@ -19,6 +19,8 @@ __all__ = [
     "OUTLINE_ALPHA",
     "Style",
     "caption_qml",
+    "change_probability_qml",
+    "change_qml",
     "colours",
     "confidence_qml",
     "outline_qml",
@@ -45,6 +47,11 @@ _OUTLINE_MM: Final = "0.1"
 # For tiles without a fill. Pink is rare on the ground.
 _BARE_OUTLINE_MM: Final = "0.3"
 _BARE_OUTLINE: Final = "#d81b60"
+# Doubtful changes are hatched in a grey that shows on dark and on light ground.
+_DOUBTFUL: Final = "#7f7f7f"
+_UNCHANGED_ALPHA: Final = 20
+# A longer legend is not read.
+MOST_TRANSITIONS: Final = 40
 _POLYGONS: Final = "2"  # Qgis.GeometryType
 _TEXT_POINTS: Final = "9"
 _HALO_MM: Final = "0.7"
@@ -126,6 +133,55 @@ def score_qml(low: float, high: float) -> str:
     _add_steps(root, "score", steps)
     rest = "".join(f"[% coalesce('<br>' || {_escaped(_quoted(name))}, '') %]" for name in ("label", "caption"))
     return _finish(root, "rank", _quoted("rank"), f"<b>[% {_quoted('rank')} %]</b> [% {_quoted('score')} %]{rest}")
+
+
+def change_qml(labels: Labels, transitions: Sequence[tuple[str, str, str]]) -> str:
+    """Make a categorised QGIS style of a layer of changes, by the columns ``transition`` and ``stratum``.
+
+    A change has the colour of the class after, and an outline in that of the class before. Doubtful tiles are hatched,
+    those without a change nearly transparent. The map tip shows the transition, its probability and both answers.
+
+    Parameters
+    ----------
+    labels : Labels
+        The classes, with the colours of `colours`.
+    transitions : sequence of (str, str, str)
+        The value of the column, the label before and the label after of each category, in the order of the legend.
+    """
+    root = _root(labelled=False)
+    kind = f"coalesce({_quoted('transition')}, {_quoted('stratum')})"
+    renderer = _add_renderer(root, "categorizedSymbol", kind)
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    colour_of = dict(zip(labels.names, colours(labels), strict=True))
+    shown = transitions[:MOST_TRANSITIONS]
+    rest = "not compared" if len(shown) == len(transitions) else "other changes, not compared"
+    names = [*(value for value, _, _ in shown), "doubtful", "no change", ""]
+    for index, name in enumerate(names):
+        category = {"value": name, "type": "string", "label": name or rest, "symbol": str(index), "render": "true"}
+        ET.SubElement(categories, "category", category)
+    for index, (_, before, after) in enumerate(shown):
+        _add_symbol(symbols, str(index), colour_of[after], FILL_ALPHA, outline=colour_of[before])
+    _add_symbol(symbols, str(len(shown)), _DOUBTFUL, OUTLINE_ALPHA, brush="b_diagonal")
+    _add_symbol(symbols, str(len(shown) + 1), NO_LABEL, _UNCHANGED_ALPHA)
+    _add_symbol(symbols, str(len(shown) + 2), NO_LABEL, NO_LABEL_ALPHA)
+    return _finish(root, "transition", kind, _change_tip(kind))
+
+
+def change_probability_qml() -> str:
+    """Make a graduated QGIS style of the column ``change_probability``: five steps from 0 to 1."""
+    root = _root(labelled=False)
+    count = len(CONFIDENCE_COLOURS)
+    steps = [(index / count, (index + 1) / count) for index in range(count)]
+    _add_steps(root, "change_probability", [(low, high, f"{low:.0%} to {high:.0%}") for low, high in steps])
+    kind = f"coalesce({_quoted('transition')}, {_quoted('stratum')})"
+    return _finish(root, "transition", kind, _change_tip(kind))
+
+
+def _change_tip(kind: str) -> str:
+    return (
+        f"<b>[% {_escaped(kind)} %]</b>[% coalesce(', change ' || {_percent('change_probability')}, '') %]"
+        f"[% coalesce('<br>' || {_escaped(_quoted('caption'))}, '') %]"
+    )
 
 
 def _add_single(root: ET.Element, colour: str, alpha: int) -> None:
@@ -235,17 +291,20 @@ def _add_labeling(root: ET.Element, field: str) -> None:
     )  # fmt: skip
 
 
-def _add_symbol(symbols: ET.Element, name: str, colour: str, alpha: int) -> None:
+def _add_symbol(
+    symbols: ET.Element, name: str, colour: str, alpha: int, *, outline: str | None = None, brush: str = "solid"
+) -> None:
+    """Add a fill. ``outline`` is another colour of the outline, which is wider then; ``brush`` is Qt's name of it."""
     # Alpha is in the colours, not in the symbol, so that the outline is more opaque than the fill.
     symbol = ET.SubElement(symbols, "symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
     settings = {
         "color": _rgba(colour, alpha),
-        "style": "solid" if alpha else "no",
+        "style": brush if alpha else "no",
         "joinstyle": "miter",
-        "outline_color": _rgba(colour, min(OUTLINE_ALPHA, alpha + 60) if alpha else OUTLINE_ALPHA),
+        "outline_color": _rgba(outline or colour, min(OUTLINE_ALPHA, alpha + 60) if alpha else OUTLINE_ALPHA),
         "outline_style": "solid",
-        "outline_width": _OUTLINE_MM if alpha else _BARE_OUTLINE_MM,
+        "outline_width": _OUTLINE_MM if alpha and outline is None else _BARE_OUTLINE_MM,
         "outline_width_unit": "MM",
     }
     options = ET.SubElement(layer, "Option", type="Map")

@@ -9,11 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from PIL import Image
 
+from bimors_cli.labels import Label, Labels
 from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import GPKG, write_layer
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
-from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, Style, caption_qml, outline_qml, score_qml
+from bimors_cli.output.style import (
+    CONFIDENCE_COLOURS,
+    FILL_ALPHA,
+    Style,
+    caption_qml,
+    change_probability_qml,
+    change_qml,
+    outline_qml,
+    score_qml,
+)
 from tests.qgis.conftest import InQgis
 
 pytestmark = pytest.mark.qgis
@@ -26,6 +37,7 @@ def look(
     in_qgis: InQgis, folder: Path, style: str, more: Mapping[str, Sequence[Any]], **options: Any
 ) -> dict[str, Any]:
     kinds = {"caption": TEXT, "label": TEXT, "reason": TEXT, "rank": INTEGER, "score": REAL}
+    kinds |= {"transition": TEXT, "stratum": TEXT, "change_probability": REAL}
     spec = TileSchema(
         "found",
         "EPSG:32633",
@@ -82,3 +94,38 @@ def test_equal_scores_have_one_colour(tmp_path: Path, in_qgis: InQgis) -> None:
     hits = {"rank": [1, 2, 3], "score": [0.25] * 3, "label": [None] * 3, "caption": [None] * 3}
     shown = look(in_qgis, tmp_path, score_qml(0.25, 0.25), hits)
     assert len(shown["ranges"]) == 1 and shown["fills"] == [[253, 231, 37, FILL_ALPHA]] * 3
+
+
+CHANGES: Mapping[str, Sequence[Any]] = {
+    "stratum": ["change", "doubtful", "no change"],
+    "transition": ["forest → <lake>", None, None],
+    "change_probability": [0.97, 0.5, 0.01],
+    "caption": ["forest 91 % → <lake> 99 %", "forest 50 % → <lake> 60 %", "forest 99 % → forest 99 %"],
+}
+
+
+def test_changes_have_the_colour_of_the_class_after(tmp_path: Path, in_qgis: InQgis) -> None:
+    labels = Labels((Label("forest", "#00ff00"), Label("<lake>", "#0000ff")))
+    style = change_qml(labels, [("forest → <lake>", "forest", "<lake>")])
+    png = str(tmp_path / "map.png")
+    shown = look(in_qgis, tmp_path, style, CHANGES, png=png, points=[*CENTRES, EDGE], width=600)
+    assert shown["renderer"] == "categorizedSymbol"
+    assert [value for value, _ in shown["categories"]] == ["forest → <lake>", "doubtful", "no change", ""]
+    assert shown["categories"][-1][1] == "not compared"
+    assert shown["fills"][0] == [0, 0, 255, FILL_ALPHA] and shown["fills"][2][3] < 30
+    changed, _, kept, _ = shown["pixels"]
+    assert changed[2] > changed[0] + 100 and min(kept) > 245
+    # The hatching of the doubtful tile leaves most of its ground free.
+    drawn = np.asarray(Image.open(png).convert("L")).astype(int)
+    middle = drawn[:, drawn.shape[1] // 3 + 20 : 2 * drawn.shape[1] // 3 - 20]
+    hatched = (middle[middle.shape[0] // 3 : 2 * middle.shape[0] // 3] < 220).mean()
+    assert 0.02 < hatched < 0.5
+    assert shown["tips"][0] == "<b>forest → &lt;lake></b>, change 97 %<br>forest 91 % → &lt;lake> 99 %"
+    assert shown["names"] == ["forest → <lake>", "doubtful", "no change"]
+
+
+def test_the_probability_of_change_in_five_steps(tmp_path: Path, in_qgis: InQgis) -> None:
+    shown = look(in_qgis, tmp_path, change_probability_qml(), CHANGES)
+    assert (shown["renderer"], shown["attribute"]) == ("graduatedSymbol", "change_probability")
+    steps = [[*bytes.fromhex(colour[1:]), FILL_ALPHA] for colour in CONFIDENCE_COLOURS]
+    assert shown["fills"] == [steps[4], steps[2], steps[0]]

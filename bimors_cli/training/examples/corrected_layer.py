@@ -56,6 +56,11 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors classify wrote")
     layer = choose_layer(path, layer)
     run, recorded = read_classify_run(path, layer)
+    if run.change is not None:
+        raise InputError(
+            f"{path}: the layer {layer} says whether tiles changed, which a scene of one date cannot show",
+            "correct the layers that it compares, and finetune on them",
+        )
     colours = run.labels or {}
     scenes = tuple(_open(scene, path) for scene in recorded)
     predicted = read_predictions(path, layer)

@@ -1,0 +1,1 @@
+"""Two classified layers compared: what changed."""
