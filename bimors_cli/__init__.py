@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from bimors_cli.options.layer import TilesOptions
     from bimors_cli.options.merge import MergeOptions
     from bimors_cli.options.search import SearchOptions
+    from bimors_cli.options.suggest import SuggestOptions
     from bimors_cli.options.view import PreviewOptions, ReportOptions
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
     from bimors_cli.results.search import Hit
+    from bimors_cli.results.suggest import SuggestSummary
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
     from bimors_cli.training.views.summary import ViewsSummary
@@ -55,6 +57,7 @@ __all__ = [
     "PreviewOptions",
     "ReportOptions",
     "SearchOptions",
+    "SuggestOptions",
     "TilesOptions",
     "__version__",
     "assess",
@@ -68,6 +71,7 @@ __all__ = [
     "report",
     "search",
     "spatial",
+    "suggest",
     "tiles",
     "transductive",
 ]
@@ -82,6 +86,7 @@ _WHERE = {
     "TilesOptions": "bimors_cli.options.layer",
     "MergeOptions": "bimors_cli.options.merge",
     "SearchOptions": "bimors_cli.options.search",
+    "SuggestOptions": "bimors_cli.options.suggest",
     "PreviewOptions": "bimors_cli.options.view",
     "ReportOptions": "bimors_cli.options.view",
     "FinetuneOptions": "bimors_cli.training.options",
@@ -283,6 +288,23 @@ def search(layer_file: StrPath, query: str | None = None, options: SearchOptions
     from bimors_cli.results.search import search as run
 
     return run(replace(options or SearchOptions(), file=Path(layer_file), query=query))
+
+
+def suggest(
+    layer_file: StrPath, output: StrPath | None = None, options: SuggestOptions | None = None
+) -> SuggestSummary:
+    """Suggest which tiles of a layer written with ``keep_features`` to label next, and write a layer to correct.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.suggest import SuggestOptions
+    from bimors_cli.results.suggest import suggest as run
+
+    target = None if output is None else Path(output)
+    return run(replace(options or SuggestOptions(), file=Path(layer_file), output=target))
 
 
 def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:

@@ -28,6 +28,7 @@ from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
+from bimors_cli.scene.positions import earth_centred
 from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
 
 # Whose pixels no model has seen.
@@ -223,19 +224,7 @@ def _draw(tiles: _Population, strata: Indices, counts: Sequence[int], options: S
     if options.design == "systematic":
         rows, cols = (tiles.frame[name].to_numpy().astype(np.intp) for name in ("row", "col"))
         return draw_grid(rows, cols, counts[0], random)
-    places = _places(tiles) if options.min_distance else None
+    places = None
+    if options.min_distance:
+        places = earth_centred(shapely.get_coordinates(shapely.centroid(tiles.polygons)), tiles.crs.to_wkt())
     return draw_strata(strata, counts, random, places, options.min_distance)
-
-
-def _places(tiles: _Population) -> npt.NDArray[np.float64]:
-    """Return the centres of tiles in metres from the centre of the Earth, float [n, 3], so in any CRS."""
-    centres = shapely.get_coordinates(shapely.centroid(tiles.polygons))
-    to_degrees = pyproj.Transformer.from_crs(tiles.crs, "EPSG:4326", always_xy=True)
-    lon, lat = np.radians(np.stack(to_degrees.transform(centres[:, 0], centres[:, 1])))
-    a, flattening = 6_378_137.0, 1 / 298.257223563
-    squared = flattening * (2 - flattening)
-    normal = a / np.sqrt(1 - squared * np.sin(lat) ** 2)
-    return np.stack(
-        [normal * np.cos(lat) * np.cos(lon), normal * np.cos(lat) * np.sin(lon), normal * (1 - squared) * np.sin(lat)],
-        axis=1,
-    )
