@@ -30,7 +30,7 @@ def suggest(options: SuggestOptions) -> None:
         [(label or f"({NO_LABEL_NAME})", f"{count:,}") for label, count in summary.labels.items()],
     )
     if len(summary.suggestions) < summary.wanted:
-        why = "--min-distance left no more" if options.min_distance and summary.left >= summary.wanted else "all are"
+        why = "no other is left" if len(summary.suggestions) == summary.left else "--min-distance allows no more"
         say(f"{len(summary.suggestions):,} of {summary.wanted:,} tiles that were asked for: {why}")
     if summary.corrected:
         say(f"{summary.corrected:,} tiles that are corrected or checked in the layer were left out")

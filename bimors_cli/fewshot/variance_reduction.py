@@ -81,7 +81,7 @@ def reduce_variance(
     explained = np.zeros((0, len(candidates)))
     if len(known):
         gram = similarities("gaussian", known, known, bandwidth)
-        lower = np.linalg.cholesky(gram + RIDGE * np.eye(len(known)))
+        lower: Array = np.linalg.cholesky(gram + RIDGE * np.eye(len(known))).astype(np.float64)
         explained = _solve(lower, similarities("gaussian", known, candidates, bandwidth))
         covariance -= _solve(lower, similarities("gaussian", known, reference, bandwidth)).T @ explained
         variances -= (explained**2).sum(axis=0)

@@ -1,10 +1,11 @@
-"""The rows of a layer that `classify` wrote, without polygons: their tiles, labels, and whether a user corrected them."""
+"""The rows of a layer that `classify` wrote, without polygons: tiles, labels, and whether a user corrected them."""
 
 from __future__ import annotations
 
 import logging
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +88,7 @@ def read_rows(layer: ClassifiedLayer) -> LayerRows:
     ids = [str(value) for value in frame["tile_id"].tolist()]
     order = np.array(sorted(np.flatnonzero(in_grid).tolist(), key=ids.__getitem__), np.intp)
     ids = [ids[place] for place in order.tolist()]
-    twice = next((one for one, other in zip(ids, ids[1:], strict=False) if one == other), None)
+    twice = next((one for one, other in pairwise(ids) if one == other), None)
     if twice is not None:
         raise InputError(f"{layer.path}: layer {layer.name!r} has the tile {twice} twice", "delete the copies")
     frame = frame.iloc[order]

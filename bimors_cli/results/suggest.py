@@ -188,9 +188,7 @@ def _read(layer: ClassifiedLayer, rows: LayerRows, wanted: npt.NDArray[np.intp])
     return found
 
 
-def _stack(
-    features: Mapping[int, npt.NDArray[Any]], rows: Sequence[int], width: int = 0
-) -> npt.NDArray[np.float64]:
+def _stack(features: Mapping[int, npt.NDArray[Any]], rows: Sequence[int], width: int = 0) -> npt.NDArray[np.float64]:
     """Return the features of rows, float64 [n, E]; ``width`` is E where there may be none."""
     return np.array([features[row] for row in rows], np.float64).reshape(len(rows), -1 if len(rows) else width)
 
@@ -203,6 +201,6 @@ def _places(rows: LayerRows, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.flo
         mine = chosen[own]
         tiles = scene.grid.take((rows.row[mine] * scene.grid.cols + rows.col[mine]).tolist())
         pixels = np.array([(t.x + t.width / 2, t.y + t.height / 2) for t in tiles], np.float64).reshape(-1, 2)
-        x, y = scene.transform * (pixels[:, 0], pixels[:, 1])
-        places[own] = earth_centred(np.column_stack((x, y)), scene.crs_wkt)
+        to_map = np.array(scene.transform).reshape(3, 3)[:2]
+        places[own] = earth_centred(pixels @ to_map[:, :2].T + to_map[:, 2], scene.crs_wkt)
     return places
