@@ -37,7 +37,7 @@ def suggest(options: SuggestOptions) -> None:
     if options.examples:
         say(f"{summary.examples:,} tiles under --examples were left out")
     elif summary.adapter:
-        say("the layer does not record which tiles were examples of the adapter: give them with --examples FILE")
+        say("the layer does not record the examples of its adapter: --examples FILE keeps tiles like them out")
     if options.exclude:
         say(f"{summary.excluded:,} tiles under --exclude were left out")
     say("set labels and tick checked in QGIS, then: bimors finetune ... --corrected " + str(summary.path))

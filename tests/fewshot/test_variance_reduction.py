@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bimors_cli.fewshot.kernel_ridge import RIDGE, median_distance, similarities
-from bimors_cli.fewshot.variance_reduction import MAX_KNOWN, reduce_variance
+from bimors_cli.fewshot.variance_reduction import MAX_KNOWN, WIDTH, reduce_variance
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def mean_variance(reference: Array, known: Array) -> float:
     """By the definition: the mean over the reference of k(x, x) - k(x, E) (k(E, E) + ridge)^-1 k(E, x)."""
     if not len(known):
         return 1.0
-    width = median_distance("gaussian", reference)
+    width = WIDTH * median_distance("gaussian", reference)
     near = similarities("gaussian", reference, known, width)
     gram = similarities("gaussian", known, known, width) + RIDGE * np.eye(len(known))
     return float(np.mean(1 - np.einsum("nm,nm->n", near @ np.linalg.inv(gram), near)))
