@@ -69,4 +69,4 @@ class SuggestOptions(Options):
     @property
     def path(self) -> Path:
         """The output file."""
-        return self.output or self.file.with_name(f"{self.file.stem}_suggestions.gpkg")
+        return self.output or self.file.parent / f"{self.file.stem}_suggestions.gpkg"

@@ -18,6 +18,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bimors_cli
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.evaluation.areas.sample import sample as draw_sample
 from bimors_cli.options.sample import SampleOptions
@@ -185,6 +186,11 @@ def test_errors(layer: Path, make_layer: MakeLayer, tmp_path: Path) -> None:
         SuggestOptions(file=layer, output=layer)
     with pytest.raises(InputError, match="only a GeoPackage"):
         SuggestOptions(file=layer, output=tmp_path / "s.geojson")
+
+
+def test_the_function_of_the_package(layer: Path, tmp_path: Path) -> None:
+    summary = bimors_cli.suggest(layer, tmp_path / "s.gpkg", bimors_cli.SuggestOptions(tiles=3))
+    assert summary.path == tmp_path / "s.gpkg" and len(frame_of(summary.path)) == len(summary.suggestions) == 3
 
 
 def test_the_style_has_a_form(layer: Path) -> None:
