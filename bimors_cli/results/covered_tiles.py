@@ -18,8 +18,8 @@ from bimors_cli.provenance import RecordedScene, read_run
 from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.vector import Extent, check_vector_file, find_layer, one_line, reproject_around
 
-# A tile drawn as a feature shares its edges with its neighbours, which do not lie under it: so much of a tile's width
-# is left out at each edge.
+# A tile that was drawn as a feature shares its edges with its neighbours, which do not lie under it. So much of a tile
+# is less than a feature covers on purpose: of its width for a point or a line, of its area for a polygon.
 _EDGE: Final = 0.01
 _ROWS_AT_ONCE: Final = 50_000
 
@@ -54,8 +54,11 @@ def read_features_of(spec: str) -> Features:
     return Features(path, str(meta["crs"]), geometries)
 
 
-def covered(features: Features, scene: RecordedScene, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Tell which tiles of a scene lie under a feature, or a part of one; a feature that only touches an edge is none.
+def covered_shares(features: Features, scene: RecordedScene, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return how much of each tile of a scene lies under features, 0 to 1.
+
+    Of overlapping polygons the shares are added. A point or a line in a tile counts as 1; one on its edge, or less than
+    a hundredth of the tile, as 0.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ def covered(features: Features, scene: RecordedScene, indices: npt.NDArray[np.in
 
     Returns
     -------
-    bool array [n]
+    float64 array [n]
 
     Raises
     ------
@@ -81,15 +84,21 @@ def covered(features: Features, scene: RecordedScene, indices: npt.NDArray[np.in
     left, bottom = np.min(corners, axis=0)
     right, top = np.max(corners, axis=0)
     extent = Extent("scene", scene.name, scene.crs_wkt, (left, bottom, right, top))
-    tree = shapely.STRtree(reproject_around(features.geometries, features.crs, extent, features.path))
-    result = np.zeros(len(indices), np.bool_)
+    geometries = reproject_around(features.geometries, features.crs, extent, features.path)
+    is_area = shapely.get_dimensions(geometries) == 2
+    tree = shapely.STRtree(geometries)
+    result = np.zeros(len(indices))
     for first in range(0, len(indices), _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
         polygons = tile_polygons(grid.take(indices[part].tolist()), transform)
-        near = np.unique(tree.query(polygons, predicate="intersects")[0])
-        edges = -_EDGE * np.sqrt(shapely.area(polygons[near]))
-        inner = shapely.buffer(polygons[near], edges, join_style="mitre")
-        result[first + near[np.unique(tree.query(inner, predicate="intersects")[0])]] = True
+        tiles, others = tree.query(polygons, predicate="intersects")
+        areas = shapely.area(polygons[tiles])
+        shares = shapely.area(shapely.intersection(polygons[tiles], geometries[others])) / areas
+        thin = ~is_area[others]
+        inner = shapely.buffer(polygons[tiles[thin]], -_EDGE * np.sqrt(areas[thin]), join_style="mitre")
+        shares[thin] = shapely.intersects(inner, geometries[others[thin]])
+        total = np.bincount(tiles, shares, len(polygons)).clip(0, 1)
+        result[part] = np.where(total < _EDGE, 0, total)
     return result
 
 

@@ -18,7 +18,7 @@ from bimors_cli.options.suggest import SuggestOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.image_features import read_features
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-from bimors_cli.results.covered_tiles import covered, read_features_of
+from bimors_cli.results.covered_tiles import covered_shares, read_features_of
 from bimors_cli.results.layer_rows import LayerRows, read_rows
 from bimors_cli.results.suggestions_file import Suggestion, write_suggestions
 from bimors_cli.scene.positions import earth_centred
@@ -28,6 +28,8 @@ from bimors_cli.scene.positions import earth_centred
 CANDIDATES: Final = 10_000
 REFERENCE: Final = 1000
 
+# Of a tile, under the polygons of examples: `finetune` learns from such a tile, without another --min-overlap.
+_LEARNED: Final = 0.5
 _DECIMALS: Final = 4
 
 log = logging.getLogger("bimors")
@@ -95,9 +97,10 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     layer = read_classified_layer(options.file, options.layer)
     next(read_features(layer.path, layer.name))  # raises for a layer without features before all rows are read
     rows = read_rows(layer)
-    examples, excluded = _under(options.examples, layer, rows), _under(options.exclude, layer, rows)
+    share, excluded = _shares(options.examples, layer, rows), _shares(options.exclude, layer, rows) > 0
+    examples = share > 0
     # What must stay apart from training is not known either.
-    known = (examples | rows.corrected) & ~excluded & rows.with_data
+    known = ((share >= _LEARNED) | rows.corrected) & ~excluded & rows.with_data
     allowed = rows.with_data & ~examples & ~excluded & ~rows.corrected
     if not allowed.any():
         raise InputError(
@@ -134,18 +137,18 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     )
 
 
-def _under(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> Mask:
-    """Tell which tiles lie under a feature of one of the files, bool [n]."""
-    result = np.zeros(len(rows.tile_ids), np.bool_)
+def _shares(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> npt.NDArray[np.float64]:
+    """Return how much of each tile lies under the features of the files, 0 to 1: the most of any file."""
+    result = np.zeros(len(rows.tile_ids))
     for spec in specs:
-        features, found = read_features_of(spec), np.zeros(len(result), np.bool_)
+        features, found = read_features_of(spec), np.zeros(len(result))
         for number, scene in enumerate(rows.scenes):
             own = np.flatnonzero(rows.scene == number)
             if len(own):
-                found[own] = covered(features, scene, rows.row[own] * scene.grid.cols + rows.col[own])
+                found[own] = covered_shares(features, scene, rows.row[own] * scene.grid.cols + rows.col[own])
         if not found.any():
             log.warning("%s: no tile of %s lies under its features", spec, layer.path)
-        result |= found
+        result = np.maximum(result, found)
     return result
 
 
