@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from bimors_cli.options.merge import MergeOptions
     from bimors_cli.options.sample import SampleOptions
     from bimors_cli.options.search import SearchOptions
+    from bimors_cli.options.suggest import SuggestOptions
     from bimors_cli.options.view import PreviewOptions, ReportOptions
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
     from bimors_cli.results.change.summary import ChangeSummary
     from bimors_cli.results.search import Hit
+    from bimors_cli.results.suggest import SuggestSummary
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
     from bimors_cli.training.views.summary import ViewsSummary
@@ -62,6 +64,7 @@ __all__ = [
     "ReportOptions",
     "SampleOptions",
     "SearchOptions",
+    "SuggestOptions",
     "TilesOptions",
     "__version__",
     "assess",
@@ -78,6 +81,7 @@ __all__ = [
     "sample",
     "search",
     "spatial",
+    "suggest",
     "tiles",
     "transductive",
 ]
@@ -94,6 +98,7 @@ _WHERE = {
     "MergeOptions": "bimors_cli.options.merge",
     "SampleOptions": "bimors_cli.options.sample",
     "SearchOptions": "bimors_cli.options.search",
+    "SuggestOptions": "bimors_cli.options.suggest",
     "PreviewOptions": "bimors_cli.options.view",
     "ReportOptions": "bimors_cli.options.view",
     "FinetuneOptions": "bimors_cli.training.options",
@@ -385,6 +390,23 @@ def change(before: StrPath, after: StrPath, output: StrPath, options: ChangeOpti
 
     chosen = options or ChangeOptions()
     return run(replace(chosen, before=Path(before), after=Path(after), output=Path(output)))
+
+
+def suggest(
+    layer_file: StrPath, output: StrPath | None = None, options: SuggestOptions | None = None
+) -> SuggestSummary:
+    """Suggest which tiles of a layer written with ``keep_features`` to label next, and write a layer to correct.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.suggest import SuggestOptions
+    from bimors_cli.results.suggest import suggest as run
+
+    target = None if output is None else Path(output)
+    return run(replace(options or SuggestOptions(), file=Path(layer_file), output=target))
 
 
 def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:

@@ -27,6 +27,7 @@ from bimors_cli.cli import (
     report,
     sample,
     search,
+    suggest,
     tiles,
 )
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, show_traceback, verbosity
@@ -110,6 +111,7 @@ app.command("tiles", epilog=tiles.EXAMPLE)(tiles.tiles)
 app.command("caption", epilog=caption.EXAMPLE)(caption.caption)
 app.command("search", epilog=search.EXAMPLE)(search.search)
 app.command("change", epilog=change.EXAMPLE)(change.change)
+app.command("suggest", epilog=suggest.EXAMPLE)(suggest.suggest)
 app.command("sample", epilog=sample.EXAMPLE)(sample.sample)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)

@@ -9,6 +9,8 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from bimors_cli.labels import Labels
+from bimors_cli.output.checked import COLUMN
+from bimors_cli.output.form import Choices, Tick, add_form
 from bimors_cli.output.palette import NO_LABEL, PALETTE, colours
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "outline_qml",
     "qml",
     "score_qml",
+    "to_check_qml",
 ]
 
 # 0..255
@@ -52,6 +55,7 @@ _DOUBTFUL: Final = "#7f7f7f"
 _UNCHANGED_ALPHA: Final = 20
 # A longer legend is not read.
 MOST_TRANSITIONS: Final = 40
+_DONE_OUTLINE: Final = "#bdbdbd"
 _POLYGONS: Final = "2"  # Qgis.GeometryType
 _TEXT_POINTS: Final = "9"
 _HALO_MM: Final = "0.7"
@@ -182,6 +186,34 @@ def _change_tip(kind: str) -> str:
         f"<b>[% {_escaped(kind)} %]</b>[% coalesce(', change ' || {_percent('change_probability')}, '') %]"
         f"[% coalesce('<br>' || {_escaped(_quoted('caption'))}, '') %]"
     )
+
+
+def to_check_qml(labels: Labels, fields: Sequence[str]) -> str:
+    """Make a QGIS style of tiles whose labels a user corrects or checks: outlines, grey once a tile is checked.
+
+    In the form ``label`` is a list of the labels and ``checked`` a box to tick; the other fields cannot be edited.
+    Tiles are labelled with their rank; the map tip shows label and confidence.
+
+    Parameters
+    ----------
+    labels : Labels
+        The labels to choose from, in this order.
+    fields : sequence of str
+        The fields of the layer, ``label``, ``checked``, ``rank``, ``confidence`` and ``reason`` among them, in the
+        order in which the form shows them.
+    """
+    root = _root(labelled=True)
+    root.set("styleCategories", f"{root.get('styleCategories')}|Fields|Forms")
+    renderer = _add_renderer(root, "categorizedSymbol", COLUMN)
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    # In QGIS the empty value is null and "all other values".
+    entries = (("1", "integer", COLUMN, _DONE_OUTLINE), ("", "string", "to check", _BARE_OUTLINE))
+    for index, (value, kind, name, colour) in enumerate(entries):
+        ET.SubElement(categories, "category", value=value, type=kind, label=name, symbol=str(index), render="true")
+        _add_symbol(symbols, str(index), colour, 0)
+    add_form(root, fields, {"label": Choices(labels.names), COLUMN: Tick()})
+    tip = f"<b>[% {_escaped(_shown('label'))} %]</b>[% coalesce(' ' || {_percent('confidence')}, '') %]"
+    return _finish(root, "rank", f"{_quoted('rank')} || ': ' || {_shown('label')}", tip)
 
 
 def _add_single(root: ET.Element, colour: str, alpha: int) -> None:

@@ -108,6 +108,16 @@ class FinetuneOptions(SceneOptions):
         str | None,
         Option("--layer", "Layer to learn from, if a corrected file has several.", metavar="NAME", panel=EXAMPLES),
     ] = None
+    corrected: Annotated[
+        tuple[str, ...],
+        Option(
+            "--corrected",
+            "Learn from the corrected and checked tiles of this layer too, such as one that bimors suggest wrote. "
+            "Repeat the option for several.",
+            metavar="FILE",
+            panel=EXAMPLES,
+        ),
+    ] = ()
     images: Annotated[
         str | None,
         Option(

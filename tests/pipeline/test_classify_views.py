@@ -30,8 +30,9 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.merge import MergeOptions
 from bimors_cli.options.views import VIEWS
 from bimors_cli.output.image_features import read_features
+from bimors_cli.pipeline.adapter_ensemble import read_adapter_ensemble
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
-from bimors_cli.pipeline.inference.view_classifier import make_view_classifier
+from bimors_cli.pipeline.inference.view_classifier import compared_vectors, make_view_classifier
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.merge import merge
@@ -204,7 +205,20 @@ def test_features_and_refinement(
     assert (found["label"] == [LABELS[label] for label in labels]).mean() > 0.9
     features = np.concatenate([each for _, each in read_features(path, "tiles")])
     assert len(features) == 64
-    np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=0.01)
+    if "image" in names:
+        np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=0.01)
+
+
+def test_tiles_are_compared_by_all_statistics(adapter: Callable[..., Path], tiny_bundle: Bundle) -> None:
+    ensemble, _ = read_adapter_ensemble(open_adapter(adapter("bands", "bands-around", "names"), tiny_bundle))
+    random = np.random.default_rng(0)
+    views = {name: random.normal(1000, 300, (5, 48 if name == "bands" else 96)) for name in ("bands", "bands-around")}
+    vectors = compared_vectors(ensemble, {**views, "names": random.normal(size=(5, 3)).astype(np.float32)})
+    apart = [
+        ((scaled[:, None] - scaled[None]) ** 2).mean(axis=2)
+        for scaled in (ensemble.views[name].scaled(values) for name, values in views.items())
+    ]
+    np.testing.assert_allclose(((vectors[:, None] - vectors[None]) ** 2).sum(axis=2), sum(apart), rtol=1e-4)
 
 
 def test_overlapping_tiles_vote(adapter: Callable[..., Path], write: Write, classify: Classify) -> None:

@@ -60,7 +60,7 @@ class TileClassifier(Protocol):
         """Return how unlike the examples or training images tiles are, 0 to 1, and p-values, float64 [B] each."""
 
     def vectors(self, features: Any) -> npt.NDArray[np.float32]:
-        """Return vectors of length 1 by which tiles are compared, float32 [B, d]."""
+        """Return vectors by which tiles are compared, float32 [B, d]; image features have length 1."""
 
 
 def classify_tiles(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,13 +120,22 @@ class ViewTileClassifier:
         return both[0, least, rows], np.minimum(both[1, least, rows] * len(p_values), 1.0)
 
     def vectors(self, features: ViewFeatures) -> npt.NDArray[np.float32]:
-        """Return one vector of length 1 for each tile, float32 [B, d], by which tiles are compared."""
-        name = compared_view(features.views)
-        if name in IMAGE_FEATURES:
-            return features.views[name]
-        values = self.ensemble.views[name].scaled(features.views[name])
-        length = np.linalg.norm(values, axis=1, keepdims=True)
-        return np.asarray(values / np.maximum(length, 1e-12), np.float32)
+        """Return one vector for each tile, float32 [B, d], by which tiles are compared, see `compared_vectors`."""
+        return compared_vectors(self.ensemble, features.views)
+
+
+def compared_vectors(ensemble: Ensemble, views: Mapping[str, Values]) -> npt.NDArray[np.float32]:
+    """Return the vectors of B tiles by which they are compared, float32 [B, d], from the views of an adapter.
+
+    CLIP's feature of an image if there is one; else the statistics of all views, scaled as the classifiers take them
+    and divided by the square root of their number in a view, so that every view weighs the same.
+    """
+    statistics = [name for name in sorted(ensemble.views) if VIEWS[name].kind == "statistics"]
+    name = compared_view(views)
+    if name in IMAGE_FEATURES or not statistics:
+        return np.asarray(views[name], np.float32)
+    scaled = [ensemble.views[name].scaled(views[name]) for name in statistics]
+    return np.concatenate([values / np.sqrt(values.shape[1]) for values in scaled], axis=1).astype(np.float32)
 
 
 def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels) -> ViewTileClassifier:

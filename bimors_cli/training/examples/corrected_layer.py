@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.labels import Label, Labels
+from bimors_cli.output.checked import is_checked
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.pipeline.plan import ScenePlan
@@ -21,9 +22,6 @@ from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, tile_examples
 
 _COLUMNS: Final = ("tile_id", "label", "reason", "checked", "weight")
-# Values of a text column `checked`.
-_YES: Final = frozenset({"1", "true", "t", "yes", "y", "x"})
-_NO: Final = frozenset({"", "0", "false", "f", "no", "n"})
 
 log = logging.getLogger("bimors")
 
@@ -166,7 +164,7 @@ def _corrected_rows(
         label = _label(typed, spelling)
         # A row that was drawn by hand is not a tile: it passes here and is reported by `_labelled_tiles`.
         changed = predicted is not None and label != predicted.get(tile_id)
-        if not (changed or _is_checked(checked, where)):
+        if not (changed or is_checked(checked, where)):
             continue
         unlabelled += label is None
         empty += label is not None and reason == "nodata"
@@ -184,15 +182,6 @@ def _label(typed: Any, spelling: dict[str, str]) -> str | None:
     """Return a label as the run wrote it; a new label is added to ``spelling``."""
     text = unicodedata.normalize("NFC", typed.strip()) if isinstance(typed, str) else ""
     return spelling.setdefault(text.casefold(), text) or None  # a new label is spelled as it was typed first
-
-
-def _is_checked(value: Any, where: str) -> bool:
-    if isinstance(value, str):
-        word = value.strip().casefold()
-        if word not in _YES | _NO:
-            raise InputError(f"{where}: invalid value {value!r} in column checked", "write yes or no")
-        return word in _YES
-    return value is not None and value == value and bool(value)  # NaN is null in a number column
 
 
 def _weight(value: Any, where: str) -> float:

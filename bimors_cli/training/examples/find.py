@@ -11,6 +11,7 @@ from bimors_cli.scene.vector import has_vector_suffix
 from bimors_cli.training.examples.base import Examples, select_classes
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.examples.join import join_corrected
 from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
 from bimors_cli.training.examples.split_file import from_split
@@ -27,6 +28,8 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
         class.
     """
     examples = _source(options, bundle)
+    if options.corrected:
+        examples = join_corrected(examples, [_from_layer(Path(path), None, bundle) for path in options.corrected])
     return examples if options.labels is None else select_classes(examples, options.labels)
 
 
@@ -58,18 +61,22 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
     if source.suffix.lower() == ".json":
         return from_split(source, None if options.images is None else Path(options.images), options)
     if source.suffix.lower() == ".gpkg":
-        examples = from_layer(source, options.layer, image_size=bundle.image_size)
-        if examples.description["bundle_sha256"] != bundle.sha256:
-            raise InputError(
-                f"{source} was classified with the bundle {examples.description['bundle']}, this is {bundle.name}"
-                + (" in another version" if examples.description["bundle"] == bundle.name else ""),
-                "give that bundle with --model, or classify the scene again with this one",
-            )
-        return examples
+        return _from_layer(source, options.layer, bundle)
     raise InputError(
         f"{source} is not a folder, a split file (.json) or a layer of bimors classify (.gpkg)",
         "for a scene add --examples FILE, a label raster, or --polygons FILE --field NAME",
     )
+
+
+def _from_layer(path: Path, layer: str | None, bundle: Bundle) -> Examples:
+    examples = from_layer(path, layer, image_size=bundle.image_size)
+    if examples.description["bundle_sha256"] != bundle.sha256:
+        raise InputError(
+            f"{path} was classified with the bundle {examples.description['bundle']}, this is {bundle.name}"
+            + (" in another version" if examples.description["bundle"] == bundle.name else ""),
+            "give that bundle with --model, or classify the scene again with this one",
+        )
+    return examples
 
 
 def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
