@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bimors_cli.options.view import PreviewOptions, ReportOptions
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
-    from bimors_cli.results.search import Hit
+    from bimors_cli.results.found_layer import Hit
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
     from bimors_cli.training.views.summary import ViewsSummary
@@ -272,7 +272,7 @@ def assess(layer_file: StrPath, reference: StrPath, field: str, options: AssessO
 def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:
     """Find the tiles that match a text, or other tiles, best, in a layer written with ``keep_features``; best first.
 
-    Without ``query``, ``options.like`` gives the tiles.
+    Without ``query``, ``options.like`` gives the tiles, or ``options.judged`` the files of earlier searches.
 
     Raises
     ------

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.results.found_layer import is_found_layer
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, open_dataset
 from bimors_cli.scene.vector import has_vector_suffix
 from bimors_cli.training.examples.base import Examples, select_classes
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.examples.found_layer import from_found
 from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
 from bimors_cli.training.examples.split_file import from_split
@@ -51,6 +53,10 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
             names=options.class_names,
         )
     source = Path(options.sources[0])
+    is_found = source.suffix.lower() == ".gpkg" and source.is_file() and is_found_layer(source, options.layer)
+    for option, value in (("--as", options.accepted_as), ("--others", options.rejected_as)):
+        if value is not None and not is_found:
+            raise InputError(f"{option} has no effect with {source}", "it is for a layer that bimors search wrote")
     if source.is_dir():
         return from_folder(source, options)
     if not source.exists():
@@ -58,18 +64,31 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
     if source.suffix.lower() == ".json":
         return from_split(source, None if options.images is None else Path(options.images), options)
     if source.suffix.lower() == ".gpkg":
-        examples = from_layer(source, options.layer, image_size=bundle.image_size)
-        if examples.description["bundle_sha256"] != bundle.sha256:
-            raise InputError(
-                f"{source} was classified with the bundle {examples.description['bundle']}, this is {bundle.name}"
-                + (" in another version" if examples.description["bundle"] == bundle.name else ""),
-                "give that bundle with --model, or classify the scene again with this one",
-            )
-        return examples
+        return _from_layer(source, options, bundle, is_found=is_found)
     raise InputError(
         f"{source} is not a folder, a split file (.json) or a layer of bimors classify (.gpkg)",
         "for a scene add --examples FILE, a label raster, or --polygons FILE --field NAME",
     )
+
+
+def _from_layer(path: Path, options: FinetuneOptions, bundle: Bundle, *, is_found: bool) -> Examples:
+    if is_found:
+        examples = from_found(
+            path,
+            options.layer,
+            image_size=bundle.image_size,
+            accepted_as=options.accepted_as,
+            rejected_as=options.rejected_as,
+        )
+    else:
+        examples = from_layer(path, options.layer, image_size=bundle.image_size)
+    if examples.description["bundle_sha256"] != bundle.sha256:
+        raise InputError(
+            f"{path} was classified with the bundle {examples.description['bundle']}, this is {bundle.name}"
+            + (" in another version" if examples.description["bundle"] == bundle.name else ""),
+            "give that bundle with --model, or classify the scene again with this one",
+        )
+    return examples
 
 
 def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
