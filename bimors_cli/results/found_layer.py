@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +19,7 @@ from bimors_cli.options.search import SearchOptions
 from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
 from bimors_cli.output.formats import STDOUT, WGS84, Format, check_layer, guess_format, write_layer
 from bimors_cli.output.found_style import found_qml
-from bimors_cli.output.geopackage import choose_layer, read_layer
+from bimors_cli.output.geopackage import choose_layer
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.output.sequence import write_sequence
@@ -39,7 +41,6 @@ _FIELDS: Final = {
     "label": TEXT,
     "caption": TEXT,
 }
-_READ: Final = ("tile_id", "accept", "label")
 _HINT: Final = "give the .gpkg that bimors search wrote with -o; an exported copy has no provenance"
 
 
@@ -197,13 +198,9 @@ def read_found_layer(path: Path, layer: str | None = None) -> FoundLayer:
     if not read_run(path, name).is_search:
         raise InputError(f"{path}: layer {name!r} was not written by bimors search", _HINT)
     run, scenes = read_classify_run(path, name)
-    frame = read_layer(path, name, _READ)
-    for column in _READ:
-        if column not in frame:
-            raise InputError(f"{path}: layer {name!r} has no column {column}", "undo it in QGIS, or search again")
     predicted = read_predictions(path, name) or {}
     tiles: dict[str, FoundTile] = {}
-    for tile_id, accept, label in zip(*(frame[column].tolist() for column in _READ), strict=True):
+    for tile_id, accept, label in _read_rows(path, name):
         if not isinstance(tile_id, str):
             raise InputError(f"{path}: layer {name!r} has a row without tile_id", "delete the rows that were added")
         if tile_id in tiles:
@@ -214,8 +211,24 @@ def read_found_layer(path: Path, layer: str | None = None) -> FoundLayer:
     return FoundLayer(path, name, run, scenes, tuple(tiles.values()))
 
 
+def _read_rows(path: Path, layer: str) -> list[tuple[Any, Any, Any]]:
+    """Return tile_id, accept and label of the rows.
+
+    By SQLite, read-only: the layer may be open in QGIS, and GDAL would read a text in the column accept as 0.
+    """
+    quoted = layer.replace('"', '""')
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            # Qualified: SQLite takes a quoted name without a column for a text.
+            return database.execute(f'SELECT t.tile_id, t.accept, t.label FROM "{quoted}" AS t').fetchall()
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{path}: layer {layer!r} cannot be read: {error}", "undo changes of its columns in QGIS, or search again"
+        ) from error
+
+
 def _accepted(value: Any, where: str) -> bool | None:
-    if value is None or value != value:  # a null number is read as NaN
+    if value is None:
         return None
     if value not in (0, 1):
         raise InputError(f"{where}: accept is {value!r}", "write 1 to accept a tile, 0 to reject it, null for neither")

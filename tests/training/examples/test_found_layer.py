@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import rasterio
 
 import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.errors import BimorsError, InputError
+from bimors_cli.errors import InputError, SceneError
 from bimors_cli.options.search import SearchOptions
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.examples.found_layer import from_found
 from bimors_cli.training.options import FinetuneOptions
 from tests import api
-from tests.conftest import write_raster
+from tests.conftest import NORTH_UP
 from tests.found import edited, judge
 
 LABELS = ["river | stream", "forest", "bare land"]
 RUN: dict[str, Any] = {"tile_size": "32", "device": "cpu", "keep_features": True, "captions": False}
+
+
+def write_raster(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    count, height, width = pixels.shape
+    profile = {"count": count, "height": height, "width": width, "crs": "EPSG:32618", "transform": NORTH_UP}
+    with rasterio.open(path, "w", driver="GTiff", dtype="uint8", **profile) as dataset:
+        dataset.write(pixels)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +45,11 @@ def classified(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def folder(classified: Path, tmp_path: Path) -> Iterator[Path]:
+def folder(classified: Path, tmp_path: Path) -> Path:
     """A copy of it, with found.gpkg: all tiles by their likeness to coast/0/0."""
     copy = Path(shutil.copytree(classified, tmp_path / "work"))
     search(copy, "found.gpkg", like=("coast/0/0",), accepted_as="Solar farm")
-    yield copy
+    return copy
 
 
 def search(folder: Path, output: str, query: str | None = None, **options: Any) -> list[str]:
@@ -74,7 +82,7 @@ def test_accepted_and_rejected_tiles_are_examples(folder: Path) -> None:
     assert examples.labels.names == ("Solar farm", "other") and not examples.optional
     assert examples.name == "found" and {example.weight for example in examples.examples} == {1.0}
     image = examples.images.read(1)
-    assert image is not None and image.shape == (3, 32, 32) or image is not None and image.shape[0] == 3
+    assert image is not None and image.shape[0] == 3
 
 
 def test_a_changed_label_of_a_rejected_tile_is_its_class(folder: Path) -> None:
@@ -149,7 +157,7 @@ def test_a_renamed_layer_is_read(folder: Path) -> None:
         ({"coast/0/3": 0}, {}, "no tile of found is accepted", "accept tiles in QGIS"),
         ({"coast/0/3": 1, "coast/1/1": 1}, {}, "only the class 'Solar farm' found", "reject some tiles"),
         ({"coast/0/3": 2}, {}, "coast/0/3: accept is 2", "0 to reject"),
-        ({"coast/0/3": "perhaps"}, {}, "coast/0/3: accept is", "0 to reject"),
+        ({"coast/0/3": "yes"}, {}, "coast/0/3: accept is 'yes'", "0 to reject"),
         ({"coast/0/3": 1}, {"coast/0/3": "pond"}, "accepted as Solar farm, and its label was changed", "reject it"),
         ({"coast/0/3": 0}, {"coast/0/3": "solar farm"}, "rejected as Solar farm, and its label", "accept it"),
     ],
@@ -170,19 +178,16 @@ def test_both_classes_of_one_name_are_refused(folder: Path) -> None:
     assert "--others NAME" in str(caught.value.hint)
 
 
-def test_a_missing_or_another_scene_is_refused(folder: Path) -> None:
+def test_a_missing_or_another_scene_is_refused(folder: Path, classified: Path) -> None:
     judge(folder / "found.gpkg", {"coast/1/1": 1, "coast/0/3": 0})
-    scene = folder.parent.parent  # the recorded path is that of the module's folder
     (folder / "coast.tif").unlink()
     with edited(folder / "found.gpkg") as database:
-        database.execute(
-            "UPDATE gpkg_metadata SET metadata = replace(metadata, ?, ?)", ("/classified0/", "/nowhere/")
-        )
-    with pytest.raises(BimorsError, match="does not exist") as caught:
+        database.execute("UPDATE gpkg_metadata SET metadata = replace(metadata, ?, '/nowhere')", (str(classified),))
+    with pytest.raises(InputError, match="does not exist") as caught:
         read(folder)
-    assert str(folder / "coast.tif") in str(caught.value.hint), scene
+    assert str(folder / "coast.tif") in str(caught.value.hint)
     write_raster(folder / "coast.tif", np.full((3, 64, 64), 7, np.uint8))
-    with pytest.raises(BimorsError, match="64 x 64 pixels"):
+    with pytest.raises(SceneError, match="64 x 64 pixels"):
         read(folder)
 
 
@@ -197,7 +202,7 @@ def test_copied_rows_and_lost_columns_are_refused(folder: Path) -> None:
         read(folder)
     with edited(folder / "found.gpkg") as database:
         database.execute("ALTER TABLE found RENAME COLUMN accept TO verdict")
-    with pytest.raises(InputError, match="no column accept"):
+    with pytest.raises(InputError, match=r"no such column: t\.accept"):
         read(folder)
 
 
