@@ -90,7 +90,8 @@ def like_tiles(layer: ClassifiedLayer, given: Given, text: str | None = None, mo
 
 def _survey(layer: ClassifiedLayer, wanted: Collection[str]) -> tuple[Vector, dict[str, Vector]]:
     """Return the mean of the features of all tiles, each of length 1, and the features of some, of length 1."""
-    total, count, vectors = np.float64(0), 0, {}
+    total, count = np.zeros(1), 0
+    vectors: dict[str, Vector] = {}
     for ids, features in read_features(layer.path, layer.name):
         units = _unit(features)
         total = total + units.sum(axis=0, dtype=np.float64)
