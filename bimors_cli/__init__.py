@@ -181,7 +181,7 @@ def merge(output: StrPath, journals: StrPaths, options: MergeOptions | None = No
 def finetune(
     sources: StrPaths, output: StrPath | None = None, options: FinetuneOptions | None = None
 ) -> FinetuneSummary | ViewsSummary:
-    """Train an adapter from a folder of classes, from vector features on scenes, or from a corrected layer.
+    """Train an adapter from a folder of classes, vector features on scenes, a corrected layer, or a judged search.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.output.image_features import read_features
 from bimors_cli.results.classified_layer import ClassifiedLayer
 
-# Weight of the tiles of another kind, see `like_tiles`.
+# Weight of the tiles of another kind, see `rocchio`.
 UNLIKE_WEIGHT: Final = 0.25
 _LIKE: Final = "search by tiles instead of by a text: --like TILE_ID"
 _UNKNOWN: Final = "give the tile_id of tiles that have a label"
@@ -62,11 +62,8 @@ def match_text(layer: ClassifiedLayer, text: str, model: str | None) -> Query:
 def like_tiles(layer: ClassifiedLayer, given: Given, text: str | None = None, model: str | None = None) -> Query:
     """Compare all tiles but the given ones with these, and with a text if there is one.
 
-    CLIP's features of a scene lie in a narrow cone: any two have a high cosine. What distinguishes tiles is left after
-    the mean of all tiles of the layer is subtracted and the length is made 1 again. The vector of the query is that of
-    Rocchio (1971, Relevance feedback in information retrieval): the mean of such features of the wanted tiles, minus
-    `UNLIKE_WEIGHT` times that of the others. The part of a text's feature that is perpendicular to the mean of the
-    tiles is added to it, both with length 1.
+    The vector is that of `rocchio`, of features that are `relative` to the mean of all tiles. The part of a text's
+    feature that is perpendicular to this mean is added to it, both with length 1.
 
     Raises
     ------
@@ -77,15 +74,47 @@ def like_tiles(layer: ClassifiedLayer, given: Given, text: str | None = None, mo
     for tile_id in (*given.like, *given.unlike):
         if tile_id not in vectors:
             raise InputError(f"{layer.path}: layer {layer.name!r} has no features of a tile {tile_id!r}", _UNKNOWN)
-    query = _mean(vectors, given.like, centre)
-    if given.unlike:
-        query = query - UNLIKE_WEIGHT * _mean(vectors, given.unlike, centre)
-    query = _unit(query)
+    liked, unliked = (
+        relative(np.array([vectors[tile_id] for tile_id in ids]).reshape(len(ids), len(centre)), centre)
+        for ids in (given.like, given.unlike)
+    )
+    query = rocchio(liked, unliked)
     if text is not None:
-        along = _unit(centre)
+        along = unit(centre)
         words = _text_vector(layer, text, model, len(centre))
-        query = _unit(query + _unit(words - (words @ along) * along))
+        query = unit(query + unit(words - (words @ along) * along))
     return Query(_others(layer, frozenset(vectors), centre), query)
+
+
+def relative(features: npt.NDArray[Any], centre: npt.NDArray[Any]) -> Vector:
+    """Subtract a centre, float [E], from features of length 1, any float [n, E], and make the length 1 again.
+
+    CLIP's features of a scene lie in a narrow cone, so that any two have a high cosine. What distinguishes tiles is
+    left after the mean of all of them is subtracted.
+    """
+    return unit(unit(features) - centre)
+
+
+def rocchio(like: npt.NDArray[Any], unlike: npt.NDArray[Any]) -> Vector:
+    """Return the query of tiles of the wanted kind and of others: float32 [E], of length 1.
+
+    The mean of the wanted ones, minus `UNLIKE_WEIGHT` times that of the others (Rocchio 1971, Relevance feedback in
+    information retrieval).
+
+    Parameters
+    ----------
+    like, unlike : float array [n, E], [m, E]
+        Features from `relative`, one row each; at least one is wanted.
+    """
+    query = like.mean(axis=0)
+    return unit(query - UNLIKE_WEIGHT * unlike.mean(axis=0) if len(unlike) else query)
+
+
+def unit(vectors: npt.NDArray[Any]) -> Vector:
+    """Return vectors, any float [..., E], with length 1; a vector of zeros stays one."""
+    numbers = vectors.astype(np.float32)
+    found: Vector = numbers / np.maximum(np.linalg.norm(numbers, axis=-1, keepdims=True), 1e-12)
+    return found
 
 
 def _survey(layer: ClassifiedLayer, wanted: Collection[str]) -> tuple[Vector, dict[str, Vector]]:
@@ -93,30 +122,18 @@ def _survey(layer: ClassifiedLayer, wanted: Collection[str]) -> tuple[Vector, di
     total, count = np.zeros(1), 0
     vectors: dict[str, Vector] = {}
     for ids, features in read_features(layer.path, layer.name):
-        units = _unit(features)
+        units = unit(features)
         total = total + units.sum(axis=0, dtype=np.float64)
         count += len(ids)
         vectors |= {tile_id: units[row] for row, tile_id in enumerate(ids) if tile_id in wanted}
     return np.asarray(total / count, np.float32), vectors
 
 
-def _mean(vectors: dict[str, Vector], tile_ids: Collection[str], centre: Vector) -> Vector:
-    mean: Vector = np.mean([_unit(vectors[tile_id] - centre) for tile_id in tile_ids], axis=0)
-    return mean
-
-
 def _others(layer: ClassifiedLayer, tile_ids: Collection[str], centre: Vector) -> Iterator[Block]:
-    """Yield the features of all tiles but some, relative to a centre and of length 1."""
+    """Yield the features of all tiles but some, relative to a centre."""
     for ids, features in read_features(layer.path, layer.name):
         rows = [row for row, tile_id in enumerate(ids) if tile_id not in tile_ids]
-        yield [ids[row] for row in rows], _unit(_unit(features[rows]) - centre)
-
-
-def _unit(vectors: npt.NDArray[Any]) -> Vector:
-    """Return vectors [..., E] with a length of 1, which half precision loses; a vector of zeros stays one."""
-    numbers = vectors.astype(np.float32)
-    found: Vector = numbers / np.maximum(np.linalg.norm(numbers, axis=-1, keepdims=True), 1e-12)
-    return found
+        yield [ids[row] for row in rows], relative(features[rows], centre)
 
 
 def _text_vector(layer: ClassifiedLayer, text: str, model: str | None, width: int) -> Vector:
