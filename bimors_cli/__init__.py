@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
     from bimors_cli.results.change.summary import ChangeSummary
-    from bimors_cli.results.search import Hit
+    from bimors_cli.results.found_layer import Hit
     from bimors_cli.results.suggest import SuggestSummary
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
@@ -198,7 +198,7 @@ def merge(output: StrPath, journals: StrPaths, options: MergeOptions | None = No
 def finetune(
     sources: StrPaths, output: StrPath | None = None, options: FinetuneOptions | None = None
 ) -> FinetuneSummary | ViewsSummary:
-    """Train an adapter from a folder of classes, from vector features on scenes, or from a corrected layer.
+    """Train an adapter from a folder of classes, vector features on scenes, a corrected layer, or a judged search.
 
     Parameters
     ----------
@@ -350,7 +350,7 @@ def assess_sample(
 def search(layer_file: StrPath, query: str | None = None, options: SearchOptions | None = None) -> list[Hit]:
     """Find the tiles that match a text, or other tiles, best, in a layer written with ``keep_features``; best first.
 
-    Without ``query``, ``options.like`` gives the tiles.
+    Without ``query``, ``options.like`` gives the tiles, or ``options.judged`` the files of earlier searches.
 
     Raises
     ------

@@ -51,8 +51,10 @@ class RunProvenance:
         Colour of each label, ``#rrggbb``; None for a label without a colour of its own.
     query : str or None
         The text that `search` was asked for.
-    like : tuple of str or None
-        The tiles that `search` was asked for the like of, by their ids.
+    like, unlike : tuple of str or None
+        The tiles that `search` was asked for the like of, and those of another kind, by their ids.
+    accepted_as : str or None
+        The class of the tiles of a search that are accepted, if it was named.
     warnings : tuple of str, or None
         What the run warned of, such as a scene unlike the training images of the bundle.
     query_bundle : mapping or None
@@ -76,6 +78,8 @@ class RunProvenance:
     warnings: tuple[str, ...] | None = None
     query: str | None = None
     like: tuple[str, ...] | None = None
+    unlike: tuple[str, ...] | None = None
+    accepted_as: str | None = None
     query_bundle: Mapping[str, Any] | None = None
     sample: Mapping[str, Any] | None = None
     examples: tuple[Mapping[str, Any], ...] | None = None
@@ -106,6 +110,8 @@ class RunProvenance:
             labels=_parse(metadata, "labels", dict),
             warnings=None if (texts := _parse(metadata, "warnings", list)) is None else tuple(map(str, texts)),
             like=None if (ids := _parse(metadata, "like", list)) is None else tuple(map(str, ids)),
+            unlike=None if (ids := _parse(metadata, "unlike", list)) is None else tuple(map(str, ids)),
+            accepted_as=metadata.get("accepted_as"),
             query_bundle=_parse(metadata, "model", dict),
             sample=_parse(metadata, "sample", dict),
             examples=None if (sets := _parse(metadata, "examples", list)) is None else tuple(sets),
@@ -124,6 +130,8 @@ class RunProvenance:
             "warnings": self.warnings or None,
             "query": self.query,
             "like": self.like,
+            "unlike": self.unlike,
+            "accepted_as": self.accepted_as,
             "model": self.query_bundle,
             "sample": self.sample,
             "examples": self.examples,
@@ -140,6 +148,11 @@ class RunProvenance:
         """Name and SHA-256 of the bundle that classified the tiles, under ``name`` and ``sha256``."""
         bundle: Mapping[str, Any] = (self.run_key or {})["model"]
         return bundle
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the layer holds the tiles that a search found."""
+        return self.query is not None or self.like is not None
 
     @property
     def compares_texts(self) -> bool:

@@ -13,8 +13,8 @@ EXAMPLE = "Example: bimors finetune scene.tif --polygons train.gpkg --field clas
 
 @command(FinetuneOptions)
 def finetune(options: FinetuneOptions) -> None:
-    """Train an adapter from a folder of classes, from vector features or a label raster on a scene, or from a corrected
-    layer.
+    """Train an adapter from a folder of classes, from vector features or a label raster on a scene, from a corrected
+    layer, or from the accepted and rejected tiles of a search.
 
     The path of the adapter's folder is written to standard output, everything else to standard error. Exit codes: 0
     done, 2 unusable input, 130 or 143 interrupted (continue with --resume).

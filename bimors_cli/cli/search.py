@@ -20,10 +20,14 @@ def search(options: SearchOptions, as_json: Json = False) -> None:
     """Find the tiles that match a text or other tiles best, in a layer written with classify --keep-features.
 
     Without -o a tab-separated table is written to standard output: rank, score, tile_id, label and caption. The score
-    is the cosine similarity of text and image, or with --like of the tiles and the mean of the given ones. It ranks
-    tiles and is not a probability: the best tiles have a rank even where the scene shows nothing of the kind.
+    is the cosine similarity of text and image, or with --like that of a tile and the query, relative to the mean of all
+    tiles. It ranks tiles and is not a probability: the best tiles have a rank even where the scene shows nothing of the
+    kind.
 
     --like needs no model, and works for every adapter, also for those of --model bands.
+
+    The layer of -o has a column accept. Set it in QGIS to yes (1) or no (0), then search again with --from, or learn
+    the class with bimors finetune.
     """
     if as_json and options.output is not None:
         raise InputError("--json writes a table and -o a layer", "use one of them")

@@ -75,6 +75,10 @@ class Selection:
     candidates: tuple[Candidate, ...]
     left_out: Array
 
+    def loss_of(self, view: str) -> float:
+        """Return the log loss of a view alone; NaN if it was not tried."""
+        return next((each.loss for each in self.candidates if each.views == (view,)), float("nan"))
+
 
 def select_views(
     fitted: Mapping[str, FittedView],

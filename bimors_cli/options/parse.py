@@ -26,6 +26,12 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def parse_tile_ids(values: Sequence[str]) -> tuple[str, ...]:
+    """Parse the values of a repeatable option such as ``--like a/0/1 --like a/2/3`` or ``--like a/0/1,a/2/3``."""
+    parts = (part.strip() for value in values for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def parse_labels_file(name: str) -> Labels:
     """Read a labels file, or standard input for ``-``. Raises LabelsError."""
     return parse_labels(sys.stdin.buffer.read(), "standard input") if name == "-" else read_labels(Path(name))

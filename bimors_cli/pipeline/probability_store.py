@@ -31,9 +31,9 @@ class ProbabilityStore:
     probabilities : float32 array [N, K]
         Probabilities of the labels.
     features : float16 array [N, D]
-        Image features, for ``--refine``.
+        Image features, for ``--refine`` without an adapter of views.
     neighbours : int64 array [N, 8]
-        Rows of the adjacent tiles, see `map_neighbours`, for ``--refine spatial``.
+        Rows of the adjacent tiles, see `map_neighbours`, for ``--refine spatial``, unless a view shows these.
     captions, ends : bytes, int64 array [N]
         Concatenated captions and the end of each, for ``--vote``.
     votes : tuple of VoteAccumulator
@@ -82,7 +82,11 @@ def write_arrays(plan: Plan, results: Iterable[TileResult], folder: Path) -> Pro
 def _write(plan: Plan, results: Iterable[TileResult], folder: Path) -> ProbabilityStore:
     options = plan.options
     votes = tuple(VoteAccumulator(scene.grid) for scene in plan.scenes) if options.vote else ()
-    mapped = plan.scenes if options.refine == "spatial" else ()
+    # The answers of views are refined without features, and without neighbours where a view shows these.
+    views = None if plan.adapter is None else plan.adapter.views
+    keeps_features = options.refine is not None and views is None
+    is_mapped = options.refine == "spatial" and (views is None or not views.around)
+    mapped = plan.scenes if is_mapped else ()
     rows = tuple(np.full(len(scene.grid), NONE, np.int64) for scene in mapped)
     probability_size, feature_size = len(options.labels) * PROBABILITIES.itemsize, 0
     failed = row = end = 0
@@ -94,7 +98,7 @@ def _write(plan: Plan, results: Iterable[TileResult], folder: Path) -> Probabili
             if result.probability_bytes is None:
                 continue
             _put(columns, "probabilities", result, result.probability_bytes, probability_size)
-            if options.refine:
+            if keeps_features:
                 feature_size = feature_size or len(result.feature or b"")
                 _put(columns, "features", result, result.feature, feature_size)
             if options.vote and any(plan.captions.written):

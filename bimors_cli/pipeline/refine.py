@@ -81,7 +81,7 @@ def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check)
 
             after = from_examples(
                 before,
-                store.neighbours if len(store.neighbours) and not plan.adapter.views.around else None,
+                store.neighbours if len(store.neighbours) else None,
                 learned=_learned_frequency(plan.options.labels, plan.adapter.labels),
                 frequencies=not plan.priors,
                 check=check,

@@ -2,72 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.crs import CRS
 
-from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.options.search import SearchOptions
-from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
-from bimors_cli.output.formats import STDOUT, WGS84, Format, check_layer, guess_format, write_layer
 from bimors_cli.output.geopackage import read_layer
-from bimors_cli.output.image_features import read_features
-from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
-from bimors_cli.output.sequence import write_sequence
-from bimors_cli.output.style import Style, score_qml
-from bimors_cli.provenance import RunProvenance
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
-
-if TYPE_CHECKING:
-    import geopandas
+from bimors_cli.results.found_layer import FoundLayer, FoundLayerWriter, Hit, read_found_layer
+from bimors_cli.results.search_query import Block, Given, Query, like_tiles, match_text
 
 SCORE_DECIMALS: Final = 4
 # So many ids stay far below SQLite's limit on the length of a statement.
 IDS_PER_STATEMENT: Final = 500
-_LIKE: Final = "search by tiles instead of by a text: --like TILE_ID"
-
-log = logging.getLogger("bimors")
-
-# The ids of n tiles, and their features, any float [n, E].
-Block = tuple[list[str], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A tile that was found: ``rank`` from 1, ``score`` its cosine similarity; the other fields as in the layer."""
-
-    rank: int
-    score: float
-    tile_id: str
-    scene: str
-    row: int
-    col: int
-    label: str | None
-    caption: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        return asdict(self)
 
 
 def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search",)) -> list[Hit]:
     """Find the tiles of a layer most similar to a text or to tiles, and write them as a layer if an output is given.
 
     The score is the cosine similarity of a query and the tile's feature. The query of a text is CLIP's text feature of
-    "a photo of a QUERY." (with the bundle's own context words); that of tiles is the mean of their features, and these
-    tiles are left out. Of equal scores the earlier tile comes first. Tiles that were deleted from the layer are left
-    out. Scenes are not opened: polygons come from the recorded grid and transform.
+    "a photo of a QUERY." (with the bundle's own context words); that of tiles is made of their features, see
+    `like_tiles`, and these tiles are left out. Of equal scores the earlier tile comes first. Tiles that were deleted
+    from the layer are left out. Scenes are not opened: polygons come from the recorded grid and transform.
 
     Returns
     -------
@@ -78,7 +39,9 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     ------
     InputError
         The file was not written by `classify`, or holds no features (of the given tiles); its features cannot be
-        compared with a text, or the bundle that encoded them is not found; the query is too long; the output exists.
+        compared with a text, or the bundle that encoded them is not found; the query is too long; a layer of an earlier
+        search is not one, has no accepted tile or is of other tiles; a tile is given as of the wanted kind and as of
+        another; the output exists.
     BundleError
         The bundle is damaged.
     OutputError
@@ -86,22 +49,58 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
     """
     options.check_required()
     layer = read_classified_layer(options.file, options.layer)
-    output = None if options.output is None else _Output(layer, options, command)
-    if output is not None:
-        output.check()
-    hits = _find_hits(layer, options)
-    if output is not None:
-        output.write(hits)
+    judged = [read_found_layer(Path(name)) for name in options.judged]
+    given = _given(layer, options, judged)
+    writer = None
+    if options.output is not None:
+        writer = FoundLayerWriter(layer, options, given, _class_name(options, judged), command)
+        writer.check()
+    hits = _find_hits(layer, options, given)
+    if writer is not None:
+        writer.write(hits)
     return hits
 
 
-def _find_hits(layer: ClassifiedLayer, options: SearchOptions) -> list[Hit]:
+def _given(layer: ClassifiedLayer, options: SearchOptions, judged: Sequence[FoundLayer]) -> Given:
+    """Collect the tiles of the options and those of earlier searches."""
+    tiles = {scene.name: (scene.grid, scene.transform, scene.crs_wkt) for scene in layer.scenes}
+    for found in judged:
+        for scene in found.scenes:
+            if tiles.get(scene.name) != (scene.grid, scene.transform, scene.crs_wkt):
+                raise InputError(
+                    f"{found.path} and {layer.path} have different tiles of the scene {scene.name}",
+                    "search in the layer that was searched before",
+                )
+    like = tuple(dict.fromkeys(chain(options.like, *(found.given.like for found in judged))))
+    unlike = tuple(dict.fromkeys(chain(options.unlike, *(found.given.unlike for found in judged))))
+    files = ", ".join(str(found.path) for found in judged)
+    if judged and not like:
+        raise InputError(f"{files}: no tile is accepted", "accept tiles in QGIS: set the column accept to yes, or 1")
+    for tile_id in like:
+        if tile_id in unlike:
+            raise InputError(
+                f"the tile {tile_id} is both of the wanted kind and of another, by {files}, --like or --unlike",
+                "accept or reject it in all layers alike",
+            )
+    return Given(like, unlike)
+
+
+def _class_name(options: SearchOptions, judged: Sequence[FoundLayer]) -> str | None:
+    """Return the class of the tiles that will be accepted, if it is known."""
+    if options.accepted_as is not None:
+        return options.accepted_as.strip()
+    before = {found.run.accepted_as for found in judged} - {None}
+    if len(before) > 1:
+        names = ", ".join(sorted(map(str, before)))
+        raise InputError(f"the layers of --from are of several classes: {names}", "name the class with --as NAME")
+    text = None if options.query is None else " ".join(options.query.split())
+    return before.pop() if before else text
+
+
+def _find_hits(layer: ClassifiedLayer, options: SearchOptions, given: Given) -> list[Hit]:
     """Rank the tiles of a layer by their features."""
-    if options.query is None:
-        blocks, query = _like(layer, options.like)
-    else:
-        blocks, query = _matching(layer, options.query, options.model)
-    ids, scores = best_tiles(blocks, query, options.top)
+    query = _query(layer, options, given)
+    ids, scores = best_tiles(query.blocks, query.vector, options.top)
     rows = _read_rows(layer, ids)
     found = [(score, tile_id) for score, tile_id in zip(scores.tolist(), ids, strict=True) if tile_id in rows]
     return [
@@ -110,46 +109,10 @@ def _find_hits(layer: ClassifiedLayer, options: SearchOptions) -> list[Hit]:
     ]
 
 
-def _matching(layer: ClassifiedLayer, text: str, model: str | None) -> tuple[Iterator[Block], npt.NDArray[np.float32]]:
-    """Return the features of all tiles, and that of a text."""
-    blocks = read_features(layer.path, layer.name)
-    first = next(blocks)  # raises for a layer without features before a model is loaded
-    if not layer.run.compares_texts:
-        raise InputError(f"{layer.path}: its tiles were classified without CLIP's image features", _LIKE)
-    bundle = _open_bundle(layer, model)
-    query = _encode_query(bundle, text)
-    if first[1].shape[1] != len(query):
-        raise InputError(f"{layer.path}: its features do not match the bundle {bundle.name}", _LIKE)
-    return chain([first], blocks), query
-
-
-def _like(layer: ClassifiedLayer, tile_ids: Sequence[str]) -> tuple[Iterator[Block], npt.NDArray[np.float32]]:
-    """Return the features of all tiles but some, of length 1, and the mean of those of these tiles, of length 1."""
-    wanted = frozenset(tile_ids)
-    given: dict[str, npt.NDArray[np.float32]] = {}
-    for ids, vectors in read_features(layer.path, layer.name):
-        given |= {tile_id: _unit(vectors[row]) for row, tile_id in enumerate(ids) if tile_id in wanted}
-    unknown = [tile_id for tile_id in tile_ids if tile_id not in given]
-    if unknown:
-        raise InputError(
-            f"{layer.path}: layer {layer.name!r} has no features of a tile {unknown[0]!r}",
-            "give the tile_id of tiles that have a label, separated by commas",
-        )
-    return _others(layer, wanted), _unit(np.mean(list(given.values()), axis=0))
-
-
-def _others(layer: ClassifiedLayer, tile_ids: frozenset[str]) -> Iterator[Block]:
-    """Yield the features of all tiles but some, of length 1."""
-    for ids, vectors in read_features(layer.path, layer.name):
-        rows = [row for row, tile_id in enumerate(ids) if tile_id not in tile_ids]
-        yield [ids[row] for row in rows], _unit(vectors[rows])
-
-
-def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return vectors [..., E] with a length of 1, which half precision loses; a vector of zeros stays one."""
-    numbers = vectors.astype(np.float32)
-    found: npt.NDArray[np.float32] = numbers / np.maximum(np.linalg.norm(numbers, axis=-1, keepdims=True), 1e-12)
-    return found
+def _query(layer: ClassifiedLayer, options: SearchOptions, given: Given) -> Query:
+    if given.like:
+        return like_tiles(layer, given, options.query, options.model)
+    return match_text(layer, str(options.query), options.model)
 
 
 def best_tiles(
@@ -181,44 +144,6 @@ def best_tiles(
     return best, scores
 
 
-def _open_bundle(layer: ClassifiedLayer, model: str | None) -> Bundle:
-    """Open the bundle that encoded the features."""
-    recorded = layer.run.bundle
-    try:
-        bundle = open_bundle(find_bundle(model or str(recorded["name"])))
-    except InputError as error:
-        raise InputError(
-            f"{layer.path}: its image features need the bundle {recorded['name']}: {error.message}",
-            "give that bundle with --model DIR",
-        ) from error
-    if bundle.sha256 != recorded["sha256"]:
-        raise InputError(
-            f"{layer.path}: its image features were made with another bundle {recorded['name']} "
-            f"({str(recorded['sha256'])[:12]}) than {bundle.folder} ({bundle.sha256[:12]})",
-            "give that bundle with --model DIR, or run bimors classify --keep-features again",
-        )
-    return bundle
-
-
-def _encode_query(bundle: Bundle, query: str) -> npt.NDArray[np.float32]:
-    """Return CLIP's normalised feature of a query, float32 [E], encoded as a zero-shot label is."""
-    from bimors_cli.labels import Label, Labels
-    from bimors_cli.model.clip import Clip
-
-    words = " ".join(query.split()).rstrip(".")
-    unknown = bundle.unknown_words(words)
-    if unknown:
-        listed = ", ".join(map(repr, unknown))
-        log.warning("low reliability for this query: the model was not trained on %s", listed)
-    clip = Clip.load(bundle.part(CLIP), bundle.bands)
-    try:
-        clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
-    except InputError as error:
-        raise InputError("the query exceeds the context length of the model", "use fewer words") from error
-    feature: npt.NDArray[np.float32] = clip.encode_text([f"{bundle.context} {words}."])[0].numpy()
-    return feature
-
-
 def _read_rows(layer: ClassifiedLayer, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Read scene, row, col, label and caption of tiles, by their ids; deleted tiles are missing."""
     rows: dict[str, dict[str, Any]] = {}
@@ -232,54 +157,3 @@ def _read_rows(layer: ClassifiedLayer, ids: Sequence[str]) -> dict[str, dict[str
                 for name, value in zip(names, values, strict=True)
             }
     return rows
-
-
-class _Output:
-    """The layer of the tiles that were found."""
-
-    def __init__(self, layer: ClassifiedLayer, options: SearchOptions, command: Sequence[str]) -> None:
-        self._layer, self._options, self._command = layer, options, command
-        self._path = Path(str(options.output))
-        self._format: Format = guess_format(self._path, options.format)
-
-    def check(self) -> None:
-        """Check that the layer can be written, before anything is computed."""
-        if self._path != STDOUT:
-            check_layer(self._path, self._format, self._schema([]), overwrite=self._options.overwrite)
-
-    def write(self, hits: Sequence[Hit]) -> None:
-        """Write the layer to the file or to standard output."""
-        schema = self._schema(hits)
-        chunks = [self._frame(hits, schema)]
-        if self._path == STDOUT:
-            write_sequence(sys.stdout, chunks, schema, rs=self._format.rs)
-        else:
-            write_layer(self._path, chunks, self._format, schema, overwrite=self._options.overwrite)
-
-    def _schema(self, hits: Sequence[Hit]) -> TileSchema:
-        run = replace(
-            RunProvenance.of_command(self._command),
-            query=self._options.query,
-            like=self._options.like or None,
-            query_bundle=self._layer.run.bundle,
-        )
-        crs = CRS.from_user_input(WGS84 if self._format.wgs84 else self._layer.run_key["crs"])
-        scores = [hit.score for hit in hits] or [0.0]
-        return TileSchema(
-            self._options.output_layer,
-            crs.to_wkt(),
-            {**TILE_COLUMNS, "rank": INTEGER, "score": REAL, "label": TEXT, "caption": TEXT},
-            Style("score", score_qml(min(scores), max(scores)), "similarity to the query, by bimors"),
-            run.to_metadata(),
-            crs.is_geographic,
-        )
-
-    def _frame(self, hits: Sequence[Hit], schema: TileSchema) -> geopandas.GeoDataFrame:
-        scenes = {recorded.name: recorded for recorded in self._layer.scenes}
-        crs = CRS.from_wkt(schema.crs_wkt)
-        polygons: Polygons = np.full(len(hits), None, object)
-        for index, hit in enumerate(hits):
-            scene = scenes[hit.scene]
-            tile = scene.grid.tile(hit.row, hit.col)
-            polygons[index] = reproject(tile_polygons([tile], scene.transform), CRS.from_wkt(scene.crs_wkt), crs)[0]
-        return make_frame({name: [getattr(hit, name) for hit in hits] for name in schema.columns()}, polygons, schema)

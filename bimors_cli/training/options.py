@@ -24,8 +24,8 @@ TRAINING_BATCH = Option("--batch-size", "Examples per training batch.", metavar=
 class FinetuneOptions(SceneOptions):
     """The options of `bimors finetune`.
 
-    ``sources`` are one folder, one split file or one layer that `bimors classify` wrote; with ``polygons`` or
-    ``examples``, scenes.
+    ``sources`` are one folder, one split file or one layer that `bimors classify` or `bimors search` wrote; with
+    ``polygons`` or ``examples``, scenes.
     ``output`` None is ``adapters/<name of the source>`` in the current folder.
     """
 
@@ -34,7 +34,8 @@ class FinetuneOptions(SceneOptions):
         Option(
             "",
             "A folder with one subfolder of images per class, a split file (.json), a layer that classify wrote and "
-            "that you corrected, or scenes with --polygons or --examples.",
+            "that you corrected, one that search wrote and in which you accepted and rejected tiles, or scenes with "
+            "--polygons or --examples.",
             metavar="SOURCE",
             required=True,
             reads_scenes=True,
@@ -118,6 +119,25 @@ class FinetuneOptions(SceneOptions):
             panel=EXAMPLES,
         ),
     ] = ()
+    accepted_as: Annotated[
+        str | None,
+        Option(
+            "--as",
+            "For a layer of bimors search: the class of its accepted tiles. Default: the class or text of the search.",
+            metavar="NAME",
+            panel=EXAMPLES,
+        ),
+    ] = None
+    rejected_as: Annotated[
+        str | None,
+        Option(
+            "--others",
+            "For a layer of bimors search: the class of its rejected tiles whose label you did not change. "
+            "Default: other.",
+            metavar="NAME",
+            panel=EXAMPLES,
+        ),
+    ] = None
     images: Annotated[
         str | None,
         Option(
@@ -236,6 +256,11 @@ class FinetuneOptions(SceneOptions):
             raise InputError(
                 f"{given} needs {missing}", "bimors finetune scene.tif --polygons train.gpkg --field class"
             )
+        for name, flag in ((self.accepted_as, "--as"), (self.rejected_as, "--others")):
+            if name is not None and not name.strip():
+                raise InputError(f"{flag}: the name of the class is empty", f'name it: {flag} "solar farm"')
+            if name is not None and labels is not None:
+                raise InputError(f"{flag} has no effect with examples on scenes", "leave it out")
         if self.class_names is not None and labels is None:
             raise InputError(
                 "--class-names needs --examples or --polygons",

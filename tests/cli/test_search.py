@@ -30,6 +30,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import read_features
 from bimors_cli.pipeline.run import run
 from bimors_cli.provenance import read_run
+from bimors_cli.results.search_query import UNLIKE_WEIGHT
 from tests.bundles import make_bundle
 from tests.cli.test_caption import StopAfter
 from tests.conftest import MakeRaster
@@ -128,18 +129,19 @@ def test_the_best_tiles_become_a_layer(folder: Path, tiny_bundle: Bundle, name: 
         found = geopandas.read_parquet(folder / name)
     else:
         found = geopandas.read_file(folder / name, layer="found" if name == "best.gpkg" else None)
-    columns = ["tile_id", "scene", "row", "col", "rank", "score", "label", "caption", "geometry"]
-    assert [column for column in found if column != "id"] == columns
+    columns = ["tile_id", "scene", "row", "col", "rank", "score", "label", "caption"]
+    assert [column for column in found if column != "id"] == [*columns[:6], "accept", *columns[6:], "geometry"]
+    assert found["accept"].isna().all()
     found = found.sort_values("rank")  # a FlatGeobuf is in the order of space
     hits = json.loads(find(tiny_bundle, "river", "--top", 5, "--json", cwd=folder).stdout)
-    for column in columns[:-1]:
+    for column in columns:
         assert found[column].tolist() == [hit[column] for hit in hits]
     tiles = geopandas.read_file(folder / "out.gpkg", layer="tiles").set_index("tile_id")
     tiles = tiles.to_crs(found.crs).loc[found["tile_id"]]
     assert found.geometry.reset_index(drop=True).geom_equals_exact(tiles.geometry.reset_index(drop=True), 1e-5).all()
     if name == "best.gpkg":
         (style,) = pyogrio.read_dataframe(folder / name, layer="layer_styles")["styleQML"]
-        assert 'attr="score"' in style and 'fieldName="rank"' in style
+        assert '"accept" = 1' in style.replace("&quot;", '"') and 'fieldName="rank"' in style
     again = find(tiny_bundle, "port", "-o", name, cwd=folder)
     assert again.exit_code == 2 and "--overwrite" in again.stderr
     assert find(tiny_bundle, "port", "-o", name, "--overwrite", cwd=folder).exit_code == 0
@@ -284,20 +286,73 @@ def test_the_best_tiles_of_a_word_are_likely_of_that_class(example: Path, query:
 LIKE_ERROR = "layer 'tiles' has no features of a tile 'scene/0/1'"
 
 
-def test_tiles_like_others(folder: Path) -> None:
-    """The score is the cosine with the mean of the given tiles, which are left out, and no model is given or loaded."""
-    features = kept(folder / "out.gpkg")
-    units = {name: row.astype(float) / np.linalg.norm(row.astype(float)) for name, row in features.items()}
-    for given in (["scene/0/0"], ["scene/1/0", "scene/2/3"]):
-        result = bimors("search", "out.gpkg", "--like", ",".join(given), "--json", cwd=folder)
+def units(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any]]:
+    """The features of all tiles with a length of 1, relative to their mean and again with a length of 1; the mean."""
+    features = {
+        name: row.astype(float) / np.linalg.norm(row.astype(float)) for name, row in kept(folder / "out.gpkg").items()
+    }
+    centre = np.mean(list(features.values()), axis=0)
+    return {name: unit(row - centre) for name, row in features.items()}, centre
+
+
+def unit(vector: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize(
+    ("like", "unlike"),
+    [
+        (["scene/0/0"], []),
+        (["scene/1/0", "scene/2/3"], []),
+        (["scene/1/0"], ["scene/2/0"]),
+        (["scene/1/0", "scene/2/3", "scene/0/0"], ["scene/2/0", "scene/1/1"]),
+    ],
+)
+def test_tiles_like_others(folder: Path, like: list[str], unlike: list[str]) -> None:
+    """The score is the cosine with Rocchio's query, relative to the mean of all; given tiles are left out."""
+    vectors, _ = units(folder)
+    mean = np.mean([vectors[name] for name in like], axis=0)
+    if unlike:
+        mean = mean - UNLIKE_WEIGHT * np.mean([vectors[name] for name in unlike], axis=0)
+    wanted = {name: row @ unit(mean) for name, row in vectors.items() if name not in (*like, *unlike)}
+    repeated = [word for name in like for word in ("--like", name)] + [
+        word for name in unlike for word in ("--unlike", name)
+    ]
+    joined = ["--like", ",".join(like)] + (["--unlike", ", ".join(unlike)] if unlike else [])
+    for asked in (repeated, joined):
+        result = bimors("search", "out.gpkg", *asked, "--json", cwd=folder)
         assert result.exit_code == 0, result.stderr
-        mean = np.mean([units[name] for name in given], axis=0)
-        wanted = {name: row @ mean / np.linalg.norm(mean) for name, row in units.items() if name not in given}
         hits = json.loads(result.stdout)
         assert {hit["tile_id"] for hit in hits} == set(wanted)
-        np.testing.assert_allclose([hit["score"] for hit in hits], sorted(wanted.values(), reverse=True), atol=1e-4)
+        np.testing.assert_allclose([hit["score"] for hit in hits], sorted(wanted.values(), reverse=True), atol=1e-3)
+
+
+def test_an_equal_tile_is_found_first(folder: Path) -> None:
     first, *_ = json.loads(bimors("search", "out.gpkg", "--like", "scene/0/0", "--json", cwd=folder).stdout)
-    assert (first["tile_id"], first["score"]) == ("scene/3/3", 1.0)  # an equal tile
+    assert (first["tile_id"], first["score"]) == ("scene/3/3", 1.0)
+
+
+def test_a_tile_of_another_kind_lowers_its_like(folder: Path) -> None:
+    """scene/3/3 is equal to scene/0/0."""
+
+    def score(*asked: str) -> float:
+        hits = json.loads(bimors("search", "out.gpkg", "--like", "scene/1/1", *asked, "--json", cwd=folder).stdout)
+        return float(next(hit["score"] for hit in hits if hit["tile_id"] == "scene/3/3"))
+
+    assert score("--unlike", "scene/0/0") < score() - 0.05
+
+
+def test_a_text_and_tiles_are_one_query(folder: Path, tiny_bundle: Bundle) -> None:
+    vectors, centre = units(folder)
+    text = Clip.load(tiny_bundle.part(CLIP)).encode_text(["a photo of a river."])[0].numpy().astype(float)
+    along = unit(centre)
+    query = unit(vectors["scene/1/0"] + unit(text - (text @ along) * along))
+    result = find(tiny_bundle, "river", "--like", "scene/1/0", "--json", cwd=folder)
+    assert result.exit_code == 0, result.stderr
+    hits = json.loads(result.stdout)
+    wanted = {name: row @ query for name, row in vectors.items() if name != "scene/1/0"}
+    assert [hit["tile_id"] for hit in hits[:3]] == sorted(wanted, key=lambda name: -wanted[name])[:3]
+    np.testing.assert_allclose([hit["score"] for hit in hits], sorted(wanted.values(), reverse=True), atol=2e-3)
 
 
 def test_tiles_like_others_become_a_layer(folder: Path) -> None:
@@ -307,7 +362,7 @@ def test_tiles_like_others_become_a_layer(folder: Path) -> None:
     found = geopandas.read_file(folder / "like.gpkg", layer="found")
     assert found["rank"].tolist() == [1, 2, 3]
     run = read_run(folder / "like.gpkg", "found")
-    assert (run.query, run.like) == (None, ("scene/0/0", "scene/2/3"))
+    assert (run.query, run.like, run.unlike, run.accepted_as) == (None, ("scene/0/0", "scene/2/3"), None, None)
     assert run.query_bundle is not None and run.query_bundle["name"] == "tiny"
 
 
@@ -327,7 +382,14 @@ def test_like_imports_no_torch(folder: Path) -> None:
     ("args", "problem", "hint"),
     [
         ([], "nothing to search for", "--like TILE_ID"),
-        (["river", "--like", "scene/0/0"], "TEXT and --like", "use one of them"),
+        (["--unlike", "scene/0/0"], "--unlike needs --like", "add --like TILE_ID"),
+        (["river", "--unlike", "scene/0/0"], "--unlike needs --like", "add --like TILE_ID"),
+        (["--like", "scene/0/0", "--unlike", "scene/0/2,scene/0/0"], "both have the tile scene/0/0", "one of them"),
+        (["--like", "scene/0/0", "--unlike", "scene/9/0"], "no features of a tile 'scene/9/0'", "tile_id"),
+        (["--like", "scene/0/0", "--as", "pond"], "--as needs --output", "add -o FILE"),
+        (["--like", "scene/0/0", "--as", " ", "-o", "x.gpkg"], "the name of the class is empty", "--as"),
+        (["--from", "none.gpkg"], "none.gpkg does not exist", "bimors search"),
+        (["--from", "out.gpkg"], "was not written by bimors search", "bimors search"),
         (["--like", "scene/0/0", "--model", "mini"], "--like loads no model", "--model"),
         (["--like", "scene/0/0,scene/0/1"], LIKE_ERROR, "tile_id"),  # the tile without data
         (["--like", "scene/9/9"], "no features of a tile 'scene/9/9'", "tile_id"),

@@ -36,6 +36,7 @@ from bimors_cli.pipeline.inference.view_classifier import compared_vectors, make
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.merge import merge
+from bimors_cli.pipeline.probability_store import ProbabilityStore, write_arrays
 from bimors_cli.pipeline.scene_views import adapter_views, with_views
 from bimors_cli.scene.read import SceneReader, read_tile
 from bimors_cli.scene.tile_views import read_views
@@ -219,6 +220,27 @@ def test_tiles_are_compared_by_all_statistics(adapter: Callable[..., Path], tiny
         for scaled in (ensemble.views[name].scaled(values) for name, values in views.items())
     ]
     np.testing.assert_allclose(((vectors[:, None] - vectors[None]) ** 2).sum(axis=2), sum(apart), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("names", "neighbours"), [(("bands",), 64), (("bands", "bands-around"), 0)])
+def test_nothing_is_stored_that_refinement_does_not_read(
+    adapter: Callable[..., Path],
+    write: Write,
+    classify: Classify,
+    monkeypatch: pytest.MonkeyPatch,
+    names: Sequence[str],
+    neighbours: int,
+) -> None:
+    stored = []
+
+    def spy(*args: Any) -> ProbabilityStore:
+        store = write_arrays(*args)
+        stored.append((len(store.probabilities), len(store.features), len(store.neighbours)))
+        return store
+
+    monkeypatch.setattr("bimors_cli.pipeline.refine.write_arrays", spy)
+    classify(write(land(2)[0]), adapter(*names), refine="spatial")
+    assert stored == [(64, 0, neighbours)]
 
 
 def test_overlapping_tiles_vote(adapter: Callable[..., Path], write: Write, classify: Classify) -> None:

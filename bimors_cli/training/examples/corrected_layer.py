@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bimors_cli.errors import InputError, SceneError
+from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.checked import is_checked
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
-from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.provenance import RecordedScene, check_same_raster, read_classify_run
-from bimors_cli.scene.gdal import is_local
-from bimors_cli.scene.raster import scene_info
+from bimors_cli.provenance import read_classify_run
 from bimors_cli.training.examples.base import Examples
-from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, tile_examples
+from bimors_cli.training.examples.layer_tiles import labelled_tiles, open_recorded, spellings, typed_label
+from bimors_cli.training.examples.scene_tiles import TileImages, tile_examples
 
 _COLUMNS: Final = ("tile_id", "label", "reason", "checked", "weight")
 
@@ -60,17 +57,16 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
             "correct the layers that it compares, and finetune on them",
         )
     colours = run.labels or {}
-    scenes = tuple(_open(scene, path) for scene in recorded)
+    scenes = tuple(open_recorded(scene, path) for scene in recorded)
     predicted = read_predictions(path, layer)
-    spelling = {word.casefold(): name for name, words in run.synonyms.items() for word in words}
-    spelling |= {name.casefold(): name for name in colours}
+    spelling = spellings(run)
     rows = _corrected_rows(path, layer, predicted, spelling)
     new = sorted({label for _, label, _ in rows} - set(colours))
     if new:
         log.warning("%s: labels that the run did not have: %s", path, ", ".join(map(repr, new)))
     names = [*colours, *new]
     Labels.literal(names)  # raises for typed text that cannot be a label
-    tiles = _labelled_tiles(path, rows, scenes, {name: i for i, name in enumerate(names)})
+    tiles = labelled_tiles(path, rows, scenes, {name: i for i, name in enumerate(names)})
     if not tiles:
         hint = "change labels in QGIS, or add a boolean column `checked` and set it for rows that are right"
         raise InputError(f"{path}: no row of {layer} is corrected or checked", hint)
@@ -92,57 +88,6 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
     )
 
 
-def _open(recorded: RecordedScene, layer_file: Path) -> ScenePlan:
-    """Open a scene of the run, at its recorded path or next to the layer, and check that it is the same raster."""
-    path = recorded.find(layer_file) if is_local(recorded.path) else recorded.path
-    if path is None:
-        copy = layer_file.parent / recorded.name
-        raise InputError(
-            f"{recorded.path}: the scene of {layer_file} does not exist",
-            f"restore it, or copy it to {copy}",
-        )
-    try:
-        # The CRS of the run is for a file that has none; the file's own CRS wins.
-        info = scene_info(path, assume_crs=recorded.crs_wkt)
-    except SceneError as error:
-        raise InputError(f"the scene of {layer_file} cannot be opened: {error.message}", error.hint) from error
-    check_same_raster(info, recorded, layer_file, "restore the scene of the layer, or classify this one first")
-    if info.size_bytes != recorded.size_bytes:
-        log.warning("%s has another file size than when %s was made", path, layer_file)
-    return ScenePlan(
-        info,
-        recorded.grid,
-        bands=recorded.bands_of(info),
-        stretch=recorded.stretch,
-        nodata=recorded.nodata,
-    )
-
-
-def _labelled_tiles(
-    path: Path, rows: Sequence[tuple[str, str, float]], scenes: Sequence[ScenePlan], number: Mapping[str, int]
-) -> list[LabelledTile]:
-    """Find the tiles of rows (tile_id, label, weight) in the grids, in order of scene and index."""
-    scene_of = {scene.info.stem: index for index, scene in enumerate(scenes)}
-    tiles = []
-    for tile_id, label, weight in rows:
-        position = _position(tile_id, scene_of, scenes)
-        if position is None:
-            log.warning("%s: skipped a row that is not a tile of the run: tile_id %r", path, tile_id)
-        else:
-            tiles.append(LabelledTile(*position, number[label], weight))
-    return sorted(tiles, key=lambda tile: (tile.scene, tile.index))
-
-
-def _position(tile_id: Any, scene_of: Mapping[str, int], scenes: Sequence[ScenePlan]) -> tuple[int, int] | None:
-    """Return the index of the scene and the index in its grid of a tile, by its id; None if no scene has it."""
-    match str(tile_id).rsplit("/", 2):
-        case [stem, row, col] if stem in scene_of and row.isdecimal() and col.isdecimal():
-            grid = scenes[scene_of[stem]].grid
-            if int(row) < grid.rows and int(col) < grid.cols:
-                return scene_of[stem], int(row) * grid.cols + int(col)
-    return None
-
-
 def _corrected_rows(
     path: Path, layer: str, predicted: Mapping[str, str | None] | None, spelling: dict[str, str]
 ) -> list[tuple[str, str, float]]:
@@ -161,8 +106,8 @@ def _corrected_rows(
     unlabelled = empty = 0
     for tile_id, typed, reason, checked, weight in zip(*(columns[name] for name in _COLUMNS), strict=True):
         where = f"{path}, {tile_id}"
-        label = _label(typed, spelling)
-        # A row that was drawn by hand is not a tile: it passes here and is reported by `_labelled_tiles`.
+        label = typed_label(typed, spelling)
+        # A row that was drawn by hand is not a tile: it passes here and is reported by `labelled_tiles`.
         changed = predicted is not None and label != predicted.get(tile_id)
         if not (changed or is_checked(checked, where)):
             continue
@@ -176,12 +121,6 @@ def _corrected_rows(
         if count:
             log.warning("%s: skipped %d corrected rows without %s", path, count, why)
     return [(tile_id, label, weight) for tile_id, (label, weight) in found.items()]
-
-
-def _label(typed: Any, spelling: dict[str, str]) -> str | None:
-    """Return a label as the run wrote it; a new label is added to ``spelling``."""
-    text = unicodedata.normalize("NFC", typed.strip()) if isinstance(typed, str) else ""
-    return spelling.setdefault(text.casefold(), text) or None  # a new label is spelled as it was typed first
 
 
 def _weight(value: Any, where: str) -> float:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.results.found_layer import is_found_layer
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, open_dataset
 from bimors_cli.scene.vector import has_vector_suffix
 from bimors_cli.training.examples.base import Examples, select_classes
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.examples.found_layer import from_found
 from bimors_cli.training.examples.join import join_corrected
 from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
@@ -27,10 +29,22 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
         The source is missing, unsupported or unusable; a layer was classified with another bundle; a label matches no
         class.
     """
+    _check_names(options)
     examples = _source(options, bundle)
     if options.corrected:
-        examples = join_corrected(examples, [_from_layer(Path(path), None, bundle) for path in options.corrected])
+        layers = [_from_layer(Path(path), None, options, bundle) for path in options.corrected]
+        examples = join_corrected(examples, layers)
     return examples if options.labels is None else select_classes(examples, options.labels)
+
+
+def _check_names(options: FinetuneOptions) -> None:
+    """Refuse the names for accepted and rejected tiles if no source has such tiles."""
+    layers = [(Path(options.sources[0]), options.layer), *((Path(path), None) for path in options.corrected)]
+    for option, value in (("--as", options.accepted_as), ("--others", options.rejected_as)):
+        if value is not None and not any(_is_found(*layer) for layer in layers):
+            raise InputError(
+                f"{option} has no effect with {options.sources[0]}", "it is for a layer that bimors search wrote"
+            )
 
 
 def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
@@ -61,15 +75,29 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
     if source.suffix.lower() == ".json":
         return from_split(source, None if options.images is None else Path(options.images), options)
     if source.suffix.lower() == ".gpkg":
-        return _from_layer(source, options.layer, bundle)
+        return _from_layer(source, options.layer, options, bundle)
     raise InputError(
         f"{source} is not a folder, a split file (.json) or a layer of bimors classify (.gpkg)",
         "for a scene add --examples FILE, a label raster, or --polygons FILE --field NAME",
     )
 
 
-def _from_layer(path: Path, layer: str | None, bundle: Bundle) -> Examples:
-    examples = from_layer(path, layer, image_size=bundle.image_size)
+def _is_found(path: Path, layer: str | None) -> bool:
+    """Tell whether a file holds a layer of `bimors search`."""
+    return path.suffix.lower() == ".gpkg" and path.is_file() and is_found_layer(path, layer)
+
+
+def _from_layer(path: Path, layer: str | None, options: FinetuneOptions, bundle: Bundle) -> Examples:
+    if _is_found(path, layer):
+        examples = from_found(
+            path,
+            layer,
+            image_size=bundle.image_size,
+            accepted_as=options.accepted_as,
+            rejected_as=options.rejected_as,
+        )
+    else:
+        examples = from_layer(path, layer, image_size=bundle.image_size)
     if examples.description["bundle_sha256"] != bundle.sha256:
         raise InputError(
             f"{path} was classified with the bundle {examples.description['bundle']}, this is {bundle.name}"

@@ -65,10 +65,8 @@ def prompts_may_help(learned: Learned, count: int, classes: int) -> bool:
     classes : int
         K, the number of classes.
     """
-    by_views = {candidate.views: candidate.loss for candidate in learned.selection.candidates}
-    names = by_views.get(("names",), float("nan"))
     # False for NaN: of too few examples nothing is known.
-    tell = names < NAMES_TELL * np.log(classes)
+    tell = learned.selection.loss_of("names") < NAMES_TELL * np.log(classes)
     return bool(tell and learned.selection.chosen.loss > INPUT_PRICES[CAPTION] and count <= MOST_EXAMPLES)
 
 
