@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,18 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
         if not (part.isascii() and part.isdigit() and int(part) > 0):
             raise InputError(f"{part!r} is not a band number", "write bands as 3,2,1, numbered from 1")
     return tuple(map(int, parts))
+
+
+def parse_share(text: str) -> float:
+    """Parse a share between 0 and 1, such as ``90%`` or ``0.9``. Raises InputError."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise InputError(f"{text!r} is not a share above 0 % and below 100 %", "write 90% or 0.9")
+    return value
 
 
 def parse_labels_file(name: str) -> Labels:
