@@ -12,7 +12,7 @@ from bimors_cli.options.common import LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.option import MODEL, NO_EFFECT, OUTPUT, RESOLVED, RUN, TILES, Option, RowKey
-from bimors_cli.options.parse import parse_share
+from bimors_cli.options.parse import parse_coverage
 from bimors_cli.options.priors import read_areas
 from bimors_cli.options.shard import Shard
 from bimors_cli.options.templates import check_templates
@@ -130,7 +130,7 @@ class ClassifyOptions(InferenceOptions):
             metavar="SHARE",
             panel=OUTPUT,
             rows=RowKey("coverage", only_if_changed=True),
-            parse=parse_share,
+            parse=parse_coverage,
         ),
     ] = None
     adapter: Annotated[

@@ -27,15 +27,15 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def parse_share(text: str) -> float:
-    """Parse a share between 0 and 1, such as ``90%`` or ``0.9``. Raises InputError."""
+def parse_coverage(text: str) -> float:
+    """Parse the share of sets that is to hold the true label, such as ``90%`` or ``0.9``. Raises InputError."""
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         value = float(number) / (100 if percent else 1)
     except ValueError:
         value = math.nan
     if not 0 < value < 1:
-        raise InputError(f"{text!r} is not a share above 0 % and below 100 %", "write 90% or 0.9")
+        raise InputError(f"--coverage {text}: not a share above 0 % and below 100 %", "write 90% or 0.9")
     return value
 
 

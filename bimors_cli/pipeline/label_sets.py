@@ -132,7 +132,7 @@ def _too_few(coverage: float, unlike: float, adapter: Adapter, places: int) -> I
     most = _percent_down(largest_coverage(places) - unlike) if places else 0
     return InputError(
         f"--coverage {_percent(coverage)}{less} needs examples in {needed:,} places (polygons, or blocks "
-        f"of neighbouring tiles); of the adapter {adapter.name}, those of {places:,} places could be left out and answered",
+        f"of neighbouring tiles); the adapter {adapter.name} has left-out examples in {places:,} places",
         (f"use --coverage {most}% or less, or " if most > 0 else "")
         + f"draw examples in {needed - places:,} more places and run bimors finetune again",
     )

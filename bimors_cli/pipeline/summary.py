@@ -196,6 +196,7 @@ def _set_sizes(sizes: Counter[int]) -> str:
     """Report how many tiles have one label in their set, several, or none."""
     total, one, none = sizes.total(), sizes[1], sizes[0]
     mean = sum(size * count for size, count in sizes.items()) / total
-    parts = {"one label": one, "several": total - one - none, "none, unlike all examples": none}
-    shares = ", ".join(f"{what} {100 * count / total:.1f} %" for what, count in parts.items())
-    return f"label sets: {shares}; {mean:.2f} labels on average"
+    shares = [100 * count / total for count in (one, total - one - none, none)]
+    return "label sets: one label {:.1f} %, several {:.1f} %, none (unlike all examples) {:.1f} %".format(*shares) + (
+        f"; {mean:.2f} labels on average"
+    )
