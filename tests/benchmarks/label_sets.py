@@ -24,7 +24,7 @@ from tests.benchmarks.own_scenes import SCENES, Labels, Scene, Tiles, collect, d
 
 COVERAGES: Final = (0.8, 0.9, 0.95)
 SHOTS: Final = (5, 16, 50)
-DRAWS: Final = 6
+DRAWS: Final = 10
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,6 +66,12 @@ class Row:
     def held(self) -> list[float]:
         """Of each draw the share of sets with the true label."""
         return [float(sets[np.arange(len(labels)), labels].mean()) for sets, labels in self.draws]
+
+    @property
+    def balanced(self) -> float:
+        """The same with every class the same, the mean over the draws."""
+        classes = [[sets[labels == label, label].mean() for label in np.unique(labels)] for sets, labels in self.draws]
+        return float(np.mean([np.mean(each) for each in classes]))
 
     def share(self, least: int, most: int) -> float:
         """Return the share of sets with so many labels."""
@@ -133,23 +139,25 @@ def mean_held(rows: Iterable[Row], coverage: float) -> float:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| scene | tile, px | examples a class | promised % | held % | least of a draw % | labels a set | one label % | "
-        "empty % | draws refused |"
+        "| scene | tile, px | examples a class | promised % | held % | every class the same % | "
+        "least of a draw % | labels a set | one label % | empty % | draws refused |"
     )
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     for row in rows:
         start = f"| {row.scene} | {row.tile_size} | {row.shots} | {100 * row.coverage:g} |"
         if not row.draws:
-            yield f"{start} - | - | - | - | - | {row.refused} |"
+            yield f"{start} - | - | - | - | - | - | {row.refused} |"
             continue
         yield (
-            f"{start} {100 * np.mean(row.held):.1f} | {100 * min(row.held):.1f} | {row.size:.2f} | "
+            f"{start} {100 * np.mean(row.held):.1f} | {100 * row.balanced:.1f} | {100 * min(row.held):.1f} | "
+            f"{row.size:.2f} | "
             f"{100 * row.share(1, 1):.1f} | {100 * row.share(0, 0):.1f} | {row.refused} |"
         )
     for coverage in COVERAGES:
         some = [row for row in rows if row.coverage == coverage and row.draws]
         yield (
-            f"| mean | | | {100 * coverage:g} | {100 * mean_held(rows, coverage):.1f} | | "
+            f"| mean | | | {100 * coverage:g} | {100 * mean_held(rows, coverage):.1f} | "
+            f"{100 * np.mean([row.balanced for row in some]):.1f} | | "
             f"{np.mean([row.size for row in some]):.2f} | {100 * np.mean([row.share(1, 1) for row in some]):.1f} | "
             f"{100 * np.mean([row.share(0, 0) for row in some]):.1f} | |"
         )

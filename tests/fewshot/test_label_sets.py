@@ -164,7 +164,7 @@ def test_the_promise_is_kept_whatever_places_have_in_common(
             held[label].append(covered(sets, probabilities[new], labels[new]))
     for each in held:
         assert np.mean(each) >= coverage - 2 * np.sqrt(coverage * (1 - coverage) / 300)
-    # Nor does it promise less than it could: a class that is often mistaken has sets as large as needed, not all labels.
+    # Nor are the sets of a class that is often mistaken larger than needed.
     assert np.mean(held[0]) <= coverage + 1 / 23 + 0.045
 
 

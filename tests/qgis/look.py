@@ -35,7 +35,7 @@ def tell(layer):
         "styles": styles(layer),
         "names": [evaluate(layer.displayExpression(), feature) for feature in features[:20]],
         "tips": [fill(layer.mapTipTemplate(), feature) for feature in features[:20]],
-        "fills": [rgba(renderer.symbolForFeature(feature, context)) for feature in features],
+        "fills": [rgba(symbol_of(renderer, feature, context)) for feature in features],
     }
     if renderer.type() == "categorizedSymbol":
         about["categories"] = [[category.value(), category.label()] for category in renderer.categories()]
@@ -51,6 +51,11 @@ def styles(layer):
     """The styles in the file: those of the layer first, the default one before all."""
     count, _ids, names, _, _ = layer.listStylesInDatabase()
     return list(names[: max(count, 0)])
+
+
+def symbol_of(renderer, feature, context):
+    context.expressionContext().setFeature(feature)  # where the style has an expression in place of a field
+    return renderer.symbolForFeature(feature, context)
 
 
 def rgba(symbol):
