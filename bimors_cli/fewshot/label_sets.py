@@ -5,7 +5,9 @@ set has the labels that are no further below the best than all but a small share
 
 What is promised: of the tiles of a class (or of classes that are judged together), at least the share ``coverage`` has
 a set with the true label, on average over draws of the examples, whatever the distribution. That holds for a tile whose
-place is exchangeable with the places of the examples of its class; tiles of one place may be alike.
+place is exchangeable with the places of the examples of its class; tiles of one place may be alike. Of classes that are
+judged together the mean is meant in which each class counts by the number of its places among the examples: on a map
+with other proportions the share may be lower.
 
 - Places, not examples, are exchangeable, so each place has the same weight: Lee, Barber and Willett, "Distribution-free
   inference with hierarchical data", 2023, arXiv 2306.06342; Dunn, Wasserman and Ramdas, "Distribution-free prediction

@@ -12,7 +12,7 @@ OUTLINE_ALPHA: Final = 200
 _OUTLINE_MM: Final = "0.1"
 _BARE_OUTLINE_MM: Final = "0.3"
 # Lines of a hatched fill: dense enough for a tile of a few millimetres, with more ground visible than ink.
-_HATCH_MM: Final = "1.2"
+_HATCH_MM: Final = "2"
 _HATCH_LINE_MM: Final = "0.5"
 _HATCH_DEGREES: Final = "45"
 

@@ -102,7 +102,7 @@ def promise_lines(sets: LabelSets, names: tuple[str, ...]) -> tuple[str, ...]:
     if alone:
         lines.append(f"  for each of: {alone}")
     if together:
-        lines.append(f"  for all of these together, which have too few places each: {together}")
+        lines.append(f"  together, in the proportions of the examples, as each has too few places: {together}")
     if not sets.empty_rate:
         needed = places_needed((1 - sets.coverage) / 4)
         lines.append(f"  no set is empty: that a tile is unlike all examples would need {needed:,} places")
