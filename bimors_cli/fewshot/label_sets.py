@@ -1,7 +1,7 @@
-"""Sets of labels that hold the true one in a promised share of the tiles, from answers for left-out examples.
+"""Sets of labels that hold the true one in a promised fraction of the tiles, from answers for left-out examples.
 
 A set is a conformal prediction. How far below the best label the true one was is known of every left-out example; a
-set has the labels that are no further below the best than all but a small share of the examples were.
+set has the labels that are no further below the best than all but a small part of the examples were.
 
 What is promised: of the tiles of a class (or of classes that are judged together), at least the share ``coverage`` has
 a set with the true label, on average over draws of the examples, whatever the distribution. That holds for a tile whose
@@ -38,7 +38,7 @@ import numpy.typing as npt
 
 from bimors_cli.fewshot.probabilities import Array, Labels
 
-# Share of the permitted errors that empty sets may make; with few places it is more, but not more than the second
+# Fraction of the permitted errors that empty sets may make; with few places it is more, but not more than the second
 # number: else the labels would have too few errors left, and the sets would be large.
 _EMPTY: Final = 0.1
 _MOST_EMPTY: Final = 0.25
@@ -86,7 +86,7 @@ class LabelSets:
     Attributes
     ----------
     coverage : float
-        The promised share of sets with the true label.
+        The promised fraction of sets with the true label.
     farthest : tuple of float
         K numbers: by how much a label may be less probable than the best one; negative for a label that is in no set.
     alone, together : tuple of int
@@ -96,7 +96,7 @@ class LabelSets:
     examples, places : int
         What it rests on.
     empty_rate : float
-        Largest share of the tiles like the examples whose set may be empty; 0 if no set can be empty.
+        Largest fraction of the tiles like the examples whose set may be empty; 0 if no set can be empty.
     """
 
     coverage: float
@@ -120,7 +120,7 @@ def distances(probabilities: npt.NDArray[np.floating]) -> Array:
 
 
 def places_needed(error: float) -> int:
-    """Return the least number of places from which a share of errors, above 0, can be promised."""
+    """Return the least number of places from which a fraction of errors, above 0, can be promised."""
     return max(math.ceil(1 / error - _ROUNDING) - 1, 1)
 
 
@@ -135,7 +135,7 @@ def empty_rate(error: float, least_rate: float) -> float:
     Parameters
     ----------
     error : float
-        The share of tiles whose set may lack the true label.
+        The fraction of tiles whose set may lack the true label.
     least_rate : float
         The lowest rate of false alarms that the examples can keep, see `Unlikeness.least_rate`.
     """
@@ -164,7 +164,7 @@ def fit_label_sets(
     known : bool array [K]
         Which labels the classifier has learned. Those without a left-out example get the widest bound of the others.
     coverage : float
-        The promised share of sets with the true label, above 0 and below 1.
+        The promised fraction of sets with the true label, above 0 and below 1.
     empty : float
         The part of the other share, ``1 - coverage``, that is left to empty sets.
 
@@ -225,7 +225,7 @@ def _bound(own: Array, places: Labels, error: float) -> float:
     index, counts = np.unique(places, return_inverse=True, return_counts=True)[1:]
     order = np.argsort(own, kind="stable")
     ordered, shares = own[order], (1 / counts[index])[order]
-    # With equal distances, the share is that of all of them: the first of them has it.
+    # With equal distances, it is that of all of them: the first of them has it.
     at_least = np.cumsum(shares[::-1])[::-1][np.searchsorted(ordered, ordered, side="left")]
     kept = ordered[1 + at_least > error * (len(counts) + 1) + _ROUNDING]
     return float(kept.max())

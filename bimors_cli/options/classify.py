@@ -124,7 +124,7 @@ class ClassifyOptions(InferenceOptions):
         float | None,
         Option(
             "--coverage",
-            "Add a column label_set with the labels that a tile may have: at least this share of the sets, such as "
+            "Add a column label_set with the labels that a tile may have: at least this fraction of the sets, such as "
             "90%, has the true label. The set of a tile that is unlike all examples is empty. Needs an adapter that "
             "classifies by views.",
             metavar="SHARE",

@@ -28,7 +28,7 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
 
 
 def parse_coverage(text: str) -> float:
-    """Parse the share of sets that is to hold the true label, such as ``90%`` or ``0.9``. Raises InputError."""
+    """Parse the fraction of sets that is to hold the true label, such as ``90%`` or ``0.9``. Raises InputError."""
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         value = float(number) / (100 if percent else 1)
