@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
@@ -26,6 +27,18 @@ def log_probabilities(scores: Array, temperature: float) -> Array:
     """Return the logarithm of softmax(scores / temperature), float64 [n, K]."""
     found: Array = log_softmax(scores / temperature, axis=1)
     return found
+
+
+def merged(log_p: npt.NDArray[np.floating], columns: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    """Return the probabilities, float32 [n, k], of labels that each stand for some of the K of ``log_p`` [n, K].
+
+    ``columns`` are the indices of these for each label. A label without any has probability 0; the others sum to 1.
+    """
+    values = log_p.astype(np.float64)
+    never = np.full(len(values), -np.inf)
+    mine = np.column_stack([logsumexp(values[:, list(some)], axis=1) if some else never for some in columns])
+    mine -= logsumexp(mine, axis=1, keepdims=True)
+    return np.asarray(np.exp(mine), np.float32)
 
 
 def class_weights(labels: Labels, weights: Array, classes: int) -> Array:

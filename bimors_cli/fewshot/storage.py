@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from bimors_cli.fewshot.ensemble import Ensemble
 from bimors_cli.fewshot.gda import Gda
 from bimors_cli.fewshot.kernel_ridge import Kernel, KernelRidge
+from bimors_cli.fewshot.label_sets import LeftOut
 from bimors_cli.fewshot.scaling import Scaling
 from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.fewshot.view_classifier import Member, ViewClassifier
@@ -64,6 +66,33 @@ def read_ensemble(
             shares = _array(parts["shares"], 1, *scores.shape) if "shares" in parts else None
             unlike[name] = Unlikeness(centres, _positive(parts["bandwidth"]), scores, shares)
     return Ensemble(views, {name: _number(arrays[f"{name}.weight"]) for name in names}), unlike
+
+
+def left_out_arrays(left_out: LeftOut) -> dict[str, npt.NDArray[Any]]:
+    """Return the answers for left-out examples as arrays by name."""
+    return {
+        "log_probabilities": left_out.log_p.astype(np.float32),
+        "labels": left_out.labels.astype(np.int64),
+        "places": left_out.places.astype(np.int64),
+        "together": np.asarray(int(left_out.together), np.int64),
+    }
+
+
+def read_left_out(arrays: Mapping[str, npt.NDArray[Any]], classes: int) -> LeftOut:
+    """Make answers of the arrays of `left_out_arrays`, for so many classes.
+
+    Raises
+    ------
+    KeyError
+        An array is missing.
+    ValueError
+        The arrays do not fit together, or to the classes.
+    """
+    log_p = _array(arrays["log_probabilities"], 2)
+    labels, places = (_array(arrays[name], 1, len(log_p)).astype(np.intp) for name in ("labels", "places"))
+    if log_p.shape[1] != classes or not ((labels >= 0) & (labels < classes)).all():
+        raise ValueError("the answers for left-out examples are of other classes")
+    return LeftOut(log_p, labels, places, bool(_number(arrays["together"])))
 
 
 def _view_arrays(view: ViewClassifier) -> Iterator[tuple[str, npt.NDArray[np.float64] | float]]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import Labels
+from bimors_cli.labels import BAR, Labels
 from bimors_cli.options.captions import AUTO, CAPTION_MODE, caption_mode
 from bimors_cli.options.common import LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
 from bimors_cli.options.option import MODEL, NO_EFFECT, OUTPUT, RESOLVED, RUN, TILES, Option, RowKey
+from bimors_cli.options.parse import parse_coverage
 from bimors_cli.options.priors import read_areas
 from bimors_cli.options.shard import Shard
 from bimors_cli.options.templates import check_templates
@@ -119,6 +120,19 @@ class ClassifyOptions(InferenceOptions):
             rows=RowKey("unlike examples", only_if_changed=True),
         ),
     ] = None
+    coverage: Annotated[
+        float | None,
+        Option(
+            "--coverage",
+            "Add a column label_set with the labels that a tile may have: at least this fraction of the sets, such as "
+            "90%, has the true label. The set of a tile that is unlike all examples is empty. Needs an adapter that "
+            "classifies by views.",
+            metavar="SHARE",
+            panel=OUTPUT,
+            rows=RowKey("coverage", only_if_changed=True),
+            parse=parse_coverage,
+        ),
+    ] = None
     adapter: Annotated[
         str | None,
         Option(
@@ -220,6 +234,8 @@ class ClassifyOptions(InferenceOptions):
         if self.vote and (self.novelty or self.unlike_examples is not None):
             option = "--novelty" if self.novelty else "--unlike-examples"
             raise InputError(f"{option} is of tiles, but --vote writes cells instead of tiles", "leave one of them out")
+        if self.coverage is not None:
+            self._check_coverage(self.coverage)
         if self.output == STDOUT and (self.refine or self.vote):
             option = "--refine" if self.refine else "--vote"
             raise InputError(f"{option} needs all tiles before the first row can be written", "add -o FILE")
@@ -227,3 +243,27 @@ class ClassifyOptions(InferenceOptions):
             Shard.parse(self.shard)
             if self.output == STDOUT:
                 raise InputError(f"--shard {self.shard} writes a journal, not a stream", "add -o FILE")
+
+    def _check_coverage(self, coverage: float) -> None:
+        if not 0 < coverage < 1:
+            raise InputError(f"--coverage {coverage:g}: must be above 0 and below 1", "try 90%")
+        if self.head == ZERO_SHOT:
+            raise InputError(
+                "--coverage needs examples, which --head zero-shot has none of",
+                "add --adapter DIR, of an adapter that bimors finetune --head auto wrote, in place of --head zero-shot",
+            )
+        if self.refine or self.vote:
+            option = "--refine" if self.refine else "--vote"
+            raise InputError(
+                f"--coverage holds for the probabilities of single tiles, which {option} changes",
+                "leave one of them out",
+            )
+        if self.unlike_examples is not None and self.unlike_examples >= 1 - coverage:
+            raise InputError(
+                f"--coverage {100 * coverage:g}% permits {1 - coverage:.2g} of the sets to lack the true label, and "
+                f"--unlike-examples {self.unlike_examples:g} would use all of that",
+                f"use --unlike-examples {(1 - coverage) / 4:.2g}, or leave it out",
+            )
+        barred = [name for name in self.labels.names if BAR in name]
+        if barred:
+            raise InputError(f"--coverage: {BAR} separates the labels of a set, but the label {barred[0]!r} has one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,18 @@ def parse_tile_ids(values: Sequence[str]) -> tuple[str, ...]:
     """Parse the values of a repeatable option such as ``--like a/0/1 --like a/2/3`` or ``--like a/0/1,a/2/3``."""
     parts = (part.strip() for value in values for part in value.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def parse_coverage(text: str) -> float:
+    """Parse the fraction of sets that is to hold the true label, such as ``90%`` or ``0.9``. Raises InputError."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise InputError(f"--coverage {text}: not a share above 0 % and below 100 %", "write 90% or 0.9")
+    return value
 
 
 def parse_labels_file(name: str) -> Labels:

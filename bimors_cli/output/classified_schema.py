@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bimors_cli.errors import InputError, OutputError
-from bimors_cli.labels import Labels
-from bimors_cli.output.style import Style, confidence_qml, qml
+from bimors_cli.labels import BAR, Labels
+from bimors_cli.output.style import Style, confidence_qml, label_sets_qml, qml
 
 if TYPE_CHECKING:
     import geopandas
@@ -28,6 +28,9 @@ MAX_COLUMNS: Final = 1998
 # Long enough for a class name, short enough for the attribute table of any GIS.
 MAX_COLUMN_NAME: Final = 100
 
+# Between the labels of a set: no name of a labels file has a bar.
+SET_SEPARATOR: Final = f" {BAR} "
+
 _RESERVED_LAYER = re.compile(
     r"(gpkg_|rtree_|sqlite_)|(layer_styles|bimors_(predictions|features|sample))$", re.IGNORECASE
 )
@@ -42,7 +45,8 @@ class TileRow:
 
     ``row`` and ``col`` start at 0 at the first pixel of the scene. ``confidence`` and ``probabilities`` are 0..1, the
     latter in the order of the labels. ``runners_up`` are (label, confidence) pairs, second best first. ``novelty`` is
-    how unlike the examples or training images the tile is, 0..1.
+    how unlike the examples or training images the tile is, 0..1. ``label_set`` are the labels that the tile may have,
+    the most probable first; None for a tile that no model has processed.
     """
 
     tile_id: str
@@ -56,6 +60,7 @@ class TileRow:
     caption: str | None = None
     probabilities: tuple[float, ...] | None = None
     novelty: float | None = None
+    label_set: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.reason is not None and self.reason not in REASONS:
@@ -111,6 +116,8 @@ class ClassifiedSchema:
         Whether each class has a column ``p_<label>``.
     novelty : bool
         Whether there is a column ``novelty``.
+    label_sets : bool
+        Whether there are columns ``label_set`` and ``label_set_size``.
     metadata : mapping of str to str
         Provenance. Keys are ASCII identifiers.
     multipart : bool
@@ -131,6 +138,7 @@ class ClassifiedSchema:
     top_k: int = 2
     probabilities: bool = False
     novelty: bool = False
+    label_sets: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
 
@@ -141,7 +149,13 @@ class ClassifiedSchema:
         for key in self.metadata:
             if not _METADATA_KEY.fullmatch(key):
                 raise ValueError(f"{key!r} is not a metadata key")
-        count = 8 + self.novelty + 2 * (self.top_k - 1) + (len(self.labels) if self.probabilities else 0)
+        count = (
+            8
+            + self.novelty
+            + 2 * self.label_sets
+            + 2 * (self.top_k - 1)
+            + (len(self.labels) if self.probabilities else 0)
+        )
         if count > MAX_COLUMNS:
             raise InputError(
                 f"the layer would have {count} columns; a GeoPackage holds at most {MAX_COLUMNS}",
@@ -164,14 +178,17 @@ class ClassifiedSchema:
         result["caption"] = TEXT
         if self.novelty:
             result["novelty"] = REAL
+        if self.label_sets:
+            result |= {"label_set": TEXT, "label_set_size": INTEGER}
         if self.probabilities:
             result |= dict.fromkeys(probability_names(self.labels), REAL)
         return result
 
     def styles(self) -> tuple[Style, ...]:
         """As `LayerSchema`: one colour per label, and the confidence."""
+        sets = label_sets_qml if self.label_sets else qml
         return (
-            Style("labels", qml(self.labels), "a colour a label, by bimors"),
+            Style("labels", sets(self.labels), "a colour a label, by bimors"),
             Style("confidence", confidence_qml(), "how sure, by bimors"),
         )
 
@@ -217,6 +234,9 @@ def to_frame(rows: Sequence[TileRow], geometries: NDArray[Any], schema: Classifi
     data["caption"] = [row.caption for row in rows]
     if schema.novelty:
         data["novelty"] = [row.novelty for row in rows]
+    if schema.label_sets:
+        data["label_set"] = [None if row.label_set is None else SET_SEPARATOR.join(row.label_set) for row in rows]
+        data["label_set_size"] = [len(row.label_set or ()) for row in rows]
     if schema.probabilities:
         table = _probability_table(rows, len(schema.labels))
         data |= {name: table[:, index].tolist() for index, name in enumerate(probability_names(schema.labels))}

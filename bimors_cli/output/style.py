@@ -12,6 +12,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.output.checked import COLUMN
 from bimors_cli.output.form import Choices, Tick, add_form
 from bimors_cli.output.palette import NO_LABEL, PALETTE, colours
+from bimors_cli.output.symbols import OUTLINE_ALPHA, add_hatched_symbol, add_symbol
 
 __all__ = [
     "CONFIDENCE_COLOURS",
@@ -25,6 +26,7 @@ __all__ = [
     "change_qml",
     "colours",
     "confidence_qml",
+    "label_sets_qml",
     "outline_qml",
     "qml",
     "score_qml",
@@ -34,7 +36,6 @@ __all__ = [
 # 0..255
 FILL_ALPHA: Final = 140
 NO_LABEL_ALPHA: Final = 77
-OUTLINE_ALPHA: Final = 200
 NO_LABEL_NAME: Final = "no label"
 
 # Viridis from its dark end, one colour per fifth of 0..1: lighter is more confident, also for colour-blind readers and
@@ -46,9 +47,7 @@ LABELLED_ABOVE: Final = len(PALETTE)
 
 # QGIS converts styles of older versions and warns about newer ones: this is the oldest version that reads all of it.
 _VERSION: Final = "3.22.0"
-_OUTLINE_MM: Final = "0.1"
 # For tiles without a fill. Pink is rare on the ground.
-_BARE_OUTLINE_MM: Final = "0.3"
 _BARE_OUTLINE: Final = "#d81b60"
 # Doubtful changes are hatched in a grey that shows on dark and on light ground.
 _DOUBTFUL: Final = "#7f7f7f"
@@ -86,16 +85,30 @@ def qml(labels: Labels, field: str = "label") -> str:
         Attribute that holds the label. Null and other values are in a pale last category.
     """
     root = _root(labelled=len(labels) > LABELLED_ABOVE)
-    renderer = _add_renderer(root, "categorizedSymbol", field)
-    categories = ET.SubElement(renderer, "categories")
-    symbols = ET.SubElement(renderer, "symbols")
-    entries = [(name, name, colour, FILL_ALPHA) for name, colour in zip(labels.names, colours(labels), strict=True)]
-    # In QGIS the empty value is null and "all other values".
-    entries.append(("", NO_LABEL_NAME, NO_LABEL, NO_LABEL_ALPHA))
-    for index, (value, name, colour, alpha) in enumerate(entries):
-        ET.SubElement(categories, "category", value=value, type="string", label=name, symbol=str(index), render="true")
-        _add_symbol(symbols, str(index), colour, alpha)
+    entries = [
+        _Category(name, name, colour, FILL_ALPHA) for name, colour in zip(labels.names, colours(labels), strict=True)
+    ]
+    _add_categories(root, field, entries)
     return _finish(root, field, _shown(field), _map_tip(field))
+
+
+def label_sets_qml(labels: Labels, field: str = "label") -> str:
+    """Make a categorised QGIS style as `qml`, in which tiles with several labels in their set are hatched.
+
+    A set of one label is filled in the colour of the label, a larger one is hatched in that of the best label. The map
+    tip also shows the set. Needs the columns ``label_set`` and ``label_set_size``.
+    """
+    root = _root(labelled=len(labels) > LABELLED_ABOVE)
+    # The number in front is 0 or 1, so that no name of a label is taken for another's.
+    value = f"""if({_quoted("label_set_size")} > 1, '1 ', '0 ') || {_quoted(field)}"""
+    entries = [
+        _Category(f"{several:d} {name}", f"{name} or others" if several else name, colour, FILL_ALPHA, hatched=several)
+        for name, colour in zip(labels.names, colours(labels), strict=True)
+        for several in (False, True)
+    ]
+    _add_categories(root, value, entries)
+    several = f"if({_quoted('label_set_size')} > 1, '<br>one of: ' || {_escaped(_quoted('label_set'))}, '')"
+    return _finish(root, field, _shown(field), f"{_map_tip(field)}[% {several} %]")
 
 
 def confidence_qml(field: str = "label") -> str:
@@ -139,6 +152,39 @@ def score_qml(low: float, high: float) -> str:
     return _finish(root, "rank", _quoted("rank"), f"<b>[% {_quoted('rank')} %]</b> [% {_quoted('score')} %]{rest}")
 
 
+@dataclass(frozen=True)
+class _Category:
+    """A value of a categorised style, its name in the legend, and its symbol."""
+
+    value: str
+    name: str
+    colour: str
+    alpha: int
+    hatched: bool = False
+
+
+def _add_categories(root: ET.Element, value: str, entries: Sequence[_Category]) -> None:
+    """Add a categorised renderer of a field or expression, and a pale last category for null and other values."""
+    renderer = _add_renderer(root, "categorizedSymbol", value)
+    categories = ET.SubElement(renderer, "categories")
+    symbols = ET.SubElement(renderer, "symbols")
+    # In QGIS the empty value is null and "all other values".
+    for index, entry in enumerate((*entries, _Category("", NO_LABEL_NAME, NO_LABEL, NO_LABEL_ALPHA))):
+        ET.SubElement(
+            categories,
+            "category",
+            value=entry.value,
+            type="string",
+            label=entry.name,
+            symbol=str(index),
+            render="true",
+        )
+        if entry.hatched:
+            add_hatched_symbol(symbols, str(index), entry.colour, entry.alpha)
+        else:
+            add_symbol(symbols, str(index), entry.colour, entry.alpha)
+
+
 def change_qml(labels: Labels, transitions: Sequence[tuple[str, str, str]]) -> str:
     """Make a categorised QGIS style of a layer of changes, by the columns ``transition`` and ``stratum``.
 
@@ -164,10 +210,10 @@ def change_qml(labels: Labels, transitions: Sequence[tuple[str, str, str]]) -> s
         category = {"value": name, "type": "string", "label": name or rest, "symbol": str(index), "render": "true"}
         ET.SubElement(categories, "category", category)
     for index, (_, before, after) in enumerate(shown):
-        _add_symbol(symbols, str(index), colour_of[after], FILL_ALPHA, outline=colour_of[before])
-    _add_symbol(symbols, str(len(shown)), _DOUBTFUL, OUTLINE_ALPHA, brush="b_diagonal")
-    _add_symbol(symbols, str(len(shown) + 1), NO_LABEL, _UNCHANGED_ALPHA)
-    _add_symbol(symbols, str(len(shown) + 2), NO_LABEL, NO_LABEL_ALPHA)
+        add_symbol(symbols, str(index), colour_of[after], FILL_ALPHA, outline=colour_of[before])
+    add_hatched_symbol(symbols, str(len(shown)), _DOUBTFUL, FILL_ALPHA)
+    add_symbol(symbols, str(len(shown) + 1), NO_LABEL, _UNCHANGED_ALPHA)
+    add_symbol(symbols, str(len(shown) + 2), NO_LABEL, NO_LABEL_ALPHA)
     return _finish(root, "transition", kind, _change_tip(kind))
 
 
@@ -210,7 +256,7 @@ def to_check_qml(labels: Labels, fields: Sequence[str]) -> str:
     entries = (("1", "integer", COLUMN, _DONE_OUTLINE), ("", "string", "to check", _BARE_OUTLINE))
     for index, (value, kind, name, colour) in enumerate(entries):
         ET.SubElement(categories, "category", value=value, type=kind, label=name, symbol=str(index), render="true")
-        _add_symbol(symbols, str(index), colour, 0)
+        add_symbol(symbols, str(index), colour, 0)
     add_form(root, fields, {"label": Choices(labels.names), COLUMN: Tick()})
     tip = f"<b>[% {_escaped(_shown('label'))} %]</b>[% coalesce(' ' || {_percent('confidence')}, '') %]"
     return _finish(root, "rank", f"{_quoted('rank')} || ': ' || {_shown('label')}", tip)
@@ -218,7 +264,7 @@ def to_check_qml(labels: Labels, fields: Sequence[str]) -> str:
 
 def _add_single(root: ET.Element, colour: str, alpha: int) -> None:
     renderer = _add_renderer(root, "singleSymbol")
-    _add_symbol(ET.SubElement(renderer, "symbols"), "0", colour, alpha)
+    add_symbol(ET.SubElement(renderer, "symbols"), "0", colour, alpha)
 
 
 def _add_steps(root: ET.Element, field: str, steps: Sequence[tuple[float, float, str]]) -> None:
@@ -230,7 +276,7 @@ def _add_steps(root: ET.Element, field: str, steps: Sequence[tuple[float, float,
     for index, ((low, high, name), colour) in enumerate(zip(steps, CONFIDENCE_COLOURS[-len(steps) :], strict=True)):
         bounds = {"lower": f"{low:.15f}", "upper": f"{high:.15f}"}
         ET.SubElement(ranges, "range", bounds, label=name, symbol=str(index), render="true")
-        _add_symbol(symbols, str(index), colour, FILL_ALPHA)
+        add_symbol(symbols, str(index), colour, FILL_ALPHA)
     ET.SubElement(renderer, "classificationMethod", id="Custom")
 
 
@@ -321,32 +367,3 @@ def _add_labeling(root: ET.Element, field: str) -> None:
     ET.SubElement(
         settings, "rendering", drawLabels="1", minFeatureSize=_LABELLED_ABOVE_MM, obstacle="0", fontMaxPixelSize="10000"
     )  # fmt: skip
-
-
-def _add_symbol(
-    symbols: ET.Element, name: str, colour: str, alpha: int, *, outline: str | None = None, brush: str = "solid"
-) -> None:
-    """Add a fill. ``outline`` is another colour of the outline, which is wider then; ``brush`` is Qt's name of it."""
-    # Alpha is in the colours, not in the symbol, so that the outline is more opaque than the fill.
-    symbol = ET.SubElement(symbols, "symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
-    settings = {
-        "color": _rgba(colour, alpha),
-        "style": brush if alpha else "no",
-        "joinstyle": "miter",
-        "outline_color": _rgba(outline or colour, min(OUTLINE_ALPHA, alpha + 60) if alpha else OUTLINE_ALPHA),
-        "outline_style": "solid",
-        "outline_width": _OUTLINE_MM if alpha and outline is None else _BARE_OUTLINE_MM,
-        "outline_width_unit": "MM",
-    }
-    options = ET.SubElement(layer, "Option", type="Map")
-    for key, value in settings.items():
-        ET.SubElement(options, "Option", name=key, type="QString", value=value)
-    # The same for QGIS before 3.18.
-    for key, value in settings.items():
-        ET.SubElement(layer, "prop", k=key, v=value)
-
-
-def _rgba(colour: str, alpha: int) -> str:
-    red, green, blue = bytes.fromhex(colour[1:])
-    return f"{red},{green},{blue},{alpha}"

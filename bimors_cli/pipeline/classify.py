@@ -16,6 +16,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
 from bimors_cli.pipeline.checkpoint.shard_header import shard_header
 from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
+from bimors_cli.pipeline.label_sets import promise_lines
 from bimors_cli.pipeline.novelty import unlike_above
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.refine import refined
@@ -55,6 +56,7 @@ class Classification(Job):
                 answers_new_labels=plan.adapter is None or plan.adapter.views is None,
                 caption_note=plan.captions.reason,
                 unlike_above=unlike_above(plan),
+                promise=() if plan.label_sets is None else promise_lines(plan.label_sets, options.labels.names),
             ),
             captions=plan.captions.made,
             keeps_features=options.keep_features,

@@ -26,6 +26,7 @@ from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
+from bimors_cli.pipeline.label_sets import make_label_sets
 from bimors_cli.pipeline.novelty import check_novelty
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan, ScenePlan
 from bimors_cli.pipeline.scene_pixels import choose_pixels
@@ -90,7 +91,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     )
     return Plan(
         options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells, priors,
-        outside=base.outside, captions=captions,
+        outside=base.outside, captions=captions, label_sets=make_label_sets(options, adapter, priors),
     )  # fmt: skip
 
 

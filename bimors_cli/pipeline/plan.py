@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.bundle.manifest import CAPTIONER, Bundle
+from bimors_cli.fewshot.label_sets import LabelSets
 from bimors_cli.labels import new_labels
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
@@ -145,6 +146,7 @@ class Plan(InferencePlan):
 
     ``captions`` is what ``--captions`` comes to. ``cells`` are the scenes with the grids of the cells that tiles vote
     on, restricted to the AOI; None without ``--vote``. ``priors`` are those of the labels; empty for equal ones.
+    ``label_sets`` makes the sets of labels; None without ``--coverage``.
     """
 
     options: ClassifyOptions
@@ -152,11 +154,19 @@ class Plan(InferencePlan):
     captions: CaptionUse = field(kw_only=True)
     cells: tuple[ScenePlan, ...] | None = None
     priors: tuple[float, ...] = ()
+    label_sets: LabelSets | None = None
 
     @property
     def votes(self) -> bool:
         """Whether overlapping tiles vote on the cells that they share."""
         return self.options.vote
+
+    @property
+    def unlike_rate(self) -> float | None:
+        """Largest fraction of tiles like the examples that get no label as unlike ones; None if all get one."""
+        if self.label_sets is not None:
+            return self.label_sets.empty_rate or None
+        return self.options.unlike_examples
 
     @property
     def output_plan(self) -> Plan:

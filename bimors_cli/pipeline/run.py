@@ -18,6 +18,7 @@ from bimors_cli.pipeline.checkpoint.unfinished import merge_command
 from bimors_cli.pipeline.classify import Classification
 from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.job import Job
+from bimors_cli.pipeline.label_sets import coverage_warnings
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.novelty import rate_warning
 from bimors_cli.pipeline.output_target import OutputTarget
@@ -67,7 +68,7 @@ def run(
     warn_of_domain(plan)
     if (warning := rate_warning(plan)) is not None:
         log.warning("%s", warning)
-    for warning in band_shift_warnings(plan):
+    for warning in (*coverage_warnings(plan), *band_shift_warnings(plan)):
         log.warning("%s", warning)
     job = Classification.from_plan(plan, command)
     job.summary.seconds["plan"] = time.perf_counter() - clock

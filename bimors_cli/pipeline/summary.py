@@ -108,7 +108,8 @@ class Summary(RunSummary):
     ``failed_tiles`` the number that could not be read or computed, if the rows are cells. ``caption_note`` says why
     the column ``caption`` is null. ``unlike_above`` is what tiles are compared with, and the novelty above
     which they are unlike, None without ``--novelty``; ``compared`` is the number of tiles that have a novelty,
-    ``unlike`` that of those above it.
+    ``unlike`` that of those above it. ``promise`` is what ``--coverage`` promises of the sets of labels, and
+    ``set_sizes`` counts tiles by the size of their set.
     """
 
     names: tuple[str, ...] = ()
@@ -125,6 +126,8 @@ class Summary(RunSummary):
     unlike_above: tuple[str, float] | None = None
     compared: int = 0
     unlike: int = 0
+    promise: tuple[str, ...] = ()
+    set_sizes: Counter[int] = field(default_factory=Counter)
 
     @property
     def failed(self) -> int:
@@ -139,6 +142,8 @@ class Summary(RunSummary):
             if self.unlike_above is not None and result.novelty is not None:
                 self.compared += 1
                 self.unlike += result.novelty > self.unlike_above[1]
+            if result.label_set is not None:
+                self.set_sizes[len(result.label_set)] += 1
             yield result
 
     @property
@@ -154,6 +159,9 @@ class Summary(RunSummary):
             yield "refined: {:,} of {:,} labels changed".format(*self.refined)
         if self.voters is not None:
             yield f"voted: {self.voters:,} tiles on {self.answered + self.reasons.total():,} cells"
+        if self.set_sizes:
+            yield _set_sizes(self.set_sizes)
+        yield from self.promise
         if self.unlike_above is not None and self.unlike > self.compared / 2:
             what, above = self.unlike_above
             counts = f"{self.unlike:,} of {self.compared:,}"
@@ -182,3 +190,13 @@ def _new_labels(names: tuple[str, ...], adapter: str | None, answered: bool) -> 
 def _unknown_words(name: str, words: tuple[str, ...]) -> str:
     quoted = ", ".join(map(repr, words))
     return f"low reliability for label {name!r}: the model was not trained on the word{'s' * (len(words) > 1)} {quoted}"
+
+
+def _set_sizes(sizes: Counter[int]) -> str:
+    """Report how many tiles have one label in their set, several, or none."""
+    total, one, none = sizes.total(), sizes[1], sizes[0]
+    mean = sum(size * count for size, count in sizes.items()) / total
+    shares = [100 * count / total for count in (one, total - one - none, none)]
+    return "label sets: one label {:.1f} %, several {:.1f} %, none (unlike all examples) {:.1f} %".format(*shares) + (
+        f"; {mean:.2f} labels on average"
+    )

@@ -40,7 +40,8 @@ class TileResult:
     ``valid_cells`` of a tile that was read are packed bits, row by row, one per cell of the tile: whether the cell has
     enough valid data; None if all have.
 
-    ``novelty`` is how unlike the examples or training images the tile is, 0 to 1, if the options ask for it.
+    ``novelty`` is how unlike the examples or training images the tile is, 0 to 1, if the options ask for it;
+    ``label_set`` are the indices of the labels in its set, most probable first, empty if it is unlike all examples.
     """
 
     scene: int
@@ -53,13 +54,14 @@ class TileResult:
     probability_bytes: bytes | None = None
     valid_cells: bytes | None = None
     novelty: float | None = None
+    label_set: tuple[int, ...] | None = None
 
     def to_json(self) -> list[Any]:
         """Make a JSON array."""
         value = [self.scene, self.index, self.reason, self.ranking, self.caption, self.probabilities]
         binary = (self.feature, self.probability_bytes, self.valid_cells)
         encoded = [None if data is None else base64.b64encode(data).decode() for data in binary]
-        added: list[Any] = [*encoded, self.novelty]
+        added: list[Any] = [*encoded, self.novelty, self.label_set]
         while added and added[-1] is None:
             added.pop()
         return [*value, *added]
@@ -69,8 +71,8 @@ class TileResult:
         """Parse the result of `to_json`. Raises ValueError or TypeError for anything else."""
         scene, index, reason, ranking, caption, probabilities, *added = value
         # Fields are added at the end, and left out there if they are None.
-        missing: list[Any] = [None] * (4 - len(added))
-        feature, probability_bytes, valid_cells, novelty = [*added, *missing]
+        missing: list[Any] = [None] * (5 - len(added))
+        feature, probability_bytes, valid_cells, novelty, label_set = [*added, *missing]
         return cls(
             int(scene),
             int(index),
@@ -82,6 +84,7 @@ class TileResult:
             _decoded(probability_bytes),
             _decoded(valid_cells),
             None if novelty is None else float(novelty),
+            None if label_set is None else tuple(map(int, label_set)),
         )
 
 

@@ -37,6 +37,7 @@ def layer_schema(plan: Plan, command: Sequence[str]) -> ClassifiedSchema:
         top_k=options.top_k,
         probabilities=options.probabilities,
         novelty=options.novelty,
+        label_sets=options.coverage is not None,
         multipart=is_multipart(plan),
         metadata=replace(provenance(plan, command), labels=colours, examples=_examples(plan)).to_metadata(),
     )
@@ -126,6 +127,7 @@ def _row(plan: Plan, result: TileResult) -> TileRow:
         caption=result.caption,
         probabilities=result.probabilities,
         novelty=result.novelty,
+        label_set=None if result.label_set is None else tuple(names[label] for label in result.label_set),
     )
 
 

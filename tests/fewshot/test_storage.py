@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from bimors_cli.fewshot.ensemble import Ensemble
-from bimors_cli.fewshot.storage import ensemble_arrays, read_ensemble
+from bimors_cli.fewshot.label_sets import LeftOut
+from bimors_cli.fewshot.storage import ensemble_arrays, left_out_arrays, read_ensemble, read_left_out
 from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.fewshot.view_classifier import fit_view
 from tests.fewshot.made import Array, clouds
@@ -84,3 +85,35 @@ def test_other_classes_are_refused() -> None:
     arrays = ensemble_arrays(Ensemble({**ENSEMBLE.views, "image": other}, ENSEMBLE.weights), UNLIKE)
     with pytest.raises(ValueError, match="different numbers of classes"):
         read_ensemble(arrays)
+
+
+LEFT_OUT = LeftOut(
+    np.log(np.random.default_rng(0).dirichlet(np.ones(3), 7)), np.array([0, 1, 2, 0, 1, 2, 0]), np.arange(7) // 2, True
+)
+
+
+def test_answers_for_left_out_examples_come_back(tmp_path: Path) -> None:
+    save_file(left_out_arrays(LEFT_OUT), tmp_path / "left-out.safetensors")
+    read = read_left_out(load_file(tmp_path / "left-out.safetensors"), 3)
+    np.testing.assert_allclose(read.log_p, LEFT_OUT.log_p, rtol=1e-6)
+    np.testing.assert_array_equal(read.labels, LEFT_OUT.labels)
+    np.testing.assert_array_equal(read.places, LEFT_OUT.places)
+    assert read.together and read.num_places == 4 and read.places_by_label() == [3, 2, 2]
+
+
+@given(st.sampled_from(sorted(left_out_arrays(LEFT_OUT))), st.sampled_from(["gone", "cut", "more", "nan"]))
+def test_damaged_answers_for_left_out_examples_are_refused(name: str, damage: str) -> None:
+    arrays = left_out_arrays(LEFT_OUT)
+    value = arrays.pop(name)
+    if damage != "gone":
+        cut = value[..., :-1] if value.ndim else np.zeros(2)
+        arrays[name] = {"cut": cut, "more": value[None], "nan": value * np.nan}[damage]
+    with pytest.raises((KeyError, ValueError)):
+        read_left_out(arrays, 3)
+
+
+def test_left_out_examples_of_other_classes_are_refused() -> None:
+    arrays = left_out_arrays(LEFT_OUT)
+    for changed in ({"labels": arrays["labels"] + 1}, {"labels": arrays["labels"] - 1}, {}):
+        with pytest.raises(ValueError, match="other classes"):
+            read_left_out({**arrays, **changed}, 3 if changed else 4)

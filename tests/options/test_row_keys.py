@@ -51,6 +51,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "keep_features": lambda folder: True,
     "novelty": lambda folder: True,
     "unlike_examples": lambda folder: 0.1,
+    "coverage": lambda folder: 0.8,
     "adapter": lambda folder: str(folder / "other-adapter"),
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
@@ -65,6 +66,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "vote": {"overlap": "50%"},
     "novelty": {"adapter": "views-adapter"},
     "unlike_examples": {"adapter": "views-adapter"},
+    "coverage": {"adapter": "views-adapter"},
     "aoi_rule": {"aoi": "aoi.geojson"},
     "assume_crs": {"scenes": ("no_crs.tif",), "assume_crs": "EPSG:32618"},
 }

@@ -33,6 +33,22 @@ def test_columns_are_those_of_the_contract(spec: ClassifiedSchema) -> None:
     assert list(replace(spec, top_k=2, probabilities=False, novelty=True).columns()) == [*fixed, "caption", "novelty"]
 
 
+def test_sets_of_labels_have_two_columns() -> None:
+    labels = Labels.of(["a; b", "c, d", "e"])
+    spec = ClassifiedSchema("tiles", "EPSG:32633", labels, label_sets=True)
+    assert list(spec.columns())[-3:] == ["caption", "label_set", "label_set_size"]
+    sets = [("c, d", "a; b"), ("e",), (), None]
+    rows = [
+        TileRow(f"scene/0/{col}", "scene.tif", 0, col, reason="unlike_examples" if not each else None,
+                label=each[0] if each else None, label_set=each)
+        for col, each in enumerate(sets)
+    ]  # fmt: skip
+    frame = to_frame(rows, np.array([shapely.box(0, 0, 1, 1)] * 4), spec)
+    check_frame(frame, spec)
+    assert frame["label_set"].tolist() == ["c, d | a; b", "e", "", None]
+    assert frame["label_set_size"].tolist() == [2, 1, 0, 0]
+
+
 def test_a_frame_has_exactly_these_columns_and_dtypes(spec: ClassifiedSchema, make_frame: MakeFrame) -> None:
     for count in (0, 1, 14):
         frame = make_frame(spec, count)

@@ -9,7 +9,15 @@ import pytest
 
 from bimors_cli.labels import Labels
 from bimors_cli.output.palette import PALETTE
-from bimors_cli.output.style import CONFIDENCE_COLOURS, FILL_ALPHA, NO_LABEL_ALPHA, colours, confidence_qml, qml
+from bimors_cli.output.style import (
+    CONFIDENCE_COLOURS,
+    FILL_ALPHA,
+    NO_LABEL_ALPHA,
+    colours,
+    confidence_qml,
+    label_sets_qml,
+    qml,
+)
 from tests.output.conftest import HARD_NAMES
 from tests.output.test_palette import VISION, lightness
 
@@ -36,6 +44,26 @@ def test_fills_are_half_transparent_in_the_colours_of_the_labels(labels: Labels)
     for layer in root.iter("layer"):
         modern = {option.get("name"): option.get("value") for option in layer.iterfind("Option/Option")}
         assert modern == {prop.get("k"): prop.get("v") for prop in layer.iterfind("prop")}
+
+
+def test_sets_of_several_labels_are_hatched(labels: Labels) -> None:
+    root = ET.fromstring(label_sets_qml(labels))
+    renderer = root.find("renderer-v2")
+    assert renderer is not None and renderer.get("attr") == """if("label_set_size" > 1, '1 ', '0 ') || "label\""""
+    categories = {category.get("value"): category for category in renderer.iterfind("categories/category")}
+    assert len(categories) == 2 * len(labels) + 1
+    kinds = {
+        symbol.get("name"): [layer.get("class") for layer in symbol.iterfind("layer")]
+        for symbol in renderer.iterfind("symbols/symbol")
+    }
+    for name in labels.names:
+        one, several = categories[f"0 {name}"], categories[f"1 {name}"]
+        assert (one.get("label"), several.get("label")) == (name, f"{name} or others")
+        assert kinds[one.get("symbol")] == ["SimpleFill"]
+        assert kinds[several.get("symbol")] == ["SimpleFill", "LinePatternFill"]
+    tip = root.find("mapTip")
+    assert tip is not None and tip.text is not None and "label_set" in tip.text
+    assert "label_set" not in qml(labels)
 
 
 def test_a_thousand_labels() -> None:

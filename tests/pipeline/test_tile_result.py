@@ -20,6 +20,10 @@ PLAIN = TileResult(0, 7, None, ((1, 0.75), (0, 0.25)), "trees")
             TileResult(0, 7, "unlike_examples", novelty=0.9987),
             '[0,7,"unlike_examples",[],null,null,null,null,null,0.9987]',
         ),
+        (
+            TileResult(0, 7, "unlike_examples", label_set=()),
+            '[0,7,"unlike_examples",[],null,null,null,null,null,null,[]]',
+        ),
     ],
 )
 def test_results_are_short(result: TileResult, text: str) -> None:
@@ -28,7 +32,7 @@ def test_results_are_short(result: TileResult, text: str) -> None:
 
 
 def test_everything_comes_back() -> None:
-    whole = TileResult(1, 2, None, ((0, 1.0),), "a", (1.0,), b"f", b"p", b"c", 0.5)
+    whole = TileResult(1, 2, None, ((0, 1.0),), "a", (1.0,), b"f", b"p", b"c", 0.5, (0, 2))
     assert TileResult.from_json(json.loads(json.dumps(whole.to_json()))) == whole
     with pytest.raises(ValueError, match="unpack"):
         TileResult.from_json([*whole.to_json(), 1])

@@ -36,9 +36,18 @@ class Map:
     """A scene of tiles of one colour each, and its layer: labels come in turn, the last tile has none."""
 
     def __init__(
-        self, folder: Path, make_raster: MakeRaster, labels: Labels, rows: int, cols: int, transform: Affine, name: str
+        self,
+        folder: Path,
+        make_raster: MakeRaster,
+        labels: Labels,
+        rows: int,
+        cols: int,
+        transform: Affine,
+        name: str,
+        *,
+        sets: bool = False,
     ) -> None:
-        self.labels, self.name = labels, name
+        self.labels, self.name, self.sets = labels, name, sets
         grid = Grid(cols * SIDE, rows * SIDE, SIDE, SIDE, SIDE, SIDE)
         self.below: Pixels = np.random.default_rng(1).integers(0, 256, (rows, cols, 3))
         pixels = self.below.repeat(SIDE, axis=0).repeat(SIDE, axis=1).transpose(2, 0, 1).astype(np.uint8)
@@ -47,7 +56,7 @@ class Map:
         self.answers = [labels.names[i % len(labels)] for i in range(len(grid) - 1)] + [None]
         self.confidence = [round(0.03 + 0.9 * i / len(grid), 3) for i in range(len(grid) - 1)] + [None]
         tiles = [self._row(number, tile.row, tile.col) for number, tile in enumerate(grid)]
-        spec = ClassifiedSchema(name, "EPSG:32633", labels)
+        spec = ClassifiedSchema(name, "EPSG:32633", labels, label_sets=sets)
         self.file = folder / "out.gpkg"
         write_layer(self.file, [to_frame(tiles, polygons, spec)], GPKG, spec, overwrite=False)
         self.centres = [[polygon.centroid.x, polygon.centroid.y] for polygon in polygons]
@@ -63,7 +72,16 @@ class Map:
             confidence=self.confidence[number],
             reason="low_confidence" if label is None else None,
             caption=None if label is None else f"<i>many</i> trees & number {number}",
+            label_set=self._set(number) if self.sets else None,
         )
+
+    def _set(self, number: int) -> tuple[str, ...]:
+        """One label, two for every other tile, none for the last tile."""
+        label = self.answers[number]
+        return () if label is None else (label, self.labels.names[0])[: 1 + number % 2]
+
+    def set_sizes(self) -> list[int]:
+        return [len(self._set(number)) for number in range(len(self.answers))]
 
     def fills(self) -> Pixels:
         """RGBA of each tile, as the palette has it."""
@@ -131,6 +149,33 @@ def test_the_map_tip_says_what_the_tile_is_and_shows(tmp_path: Path, make_raster
     assert found["tips"][0] == "<b>forest</b> 3 %<br>&lt;i>many&lt;/i> trees &amp; number 0"
     assert found["tips"][1].startswith('<b>river "big" &amp; &lt;wide></b> 14 %')
     assert found["tips"][-1] == "<b>no label: low_confidence</b>"
+
+
+def test_sets_of_several_labels_are_hatched(tmp_path: Path, make_raster: MakeRaster, in_qgis: InQgis) -> None:
+    """Every other labelled tile has two labels in its set: lines of its colour, with the scene between them."""
+    shown = Map(tmp_path, make_raster, FEW, 2, 4, NORTH_UP, "tiles", sets=True)
+    found = look(in_qgis, shown, tmp_path / "map.png", width=1200)
+    palette = dict(zip(FEW.names, colours(FEW), strict=True))
+    assert found["renderer"] == "categorizedSymbol"
+    names = [each for name in FEW.names for each in ([f"0 {name}", name], [f"1 {name}", f"{name} or others"])]
+    assert found["categories"] == [*names, ["", "no label"]]
+    assert [fill[:3] for fill in found["fills"][:-1]] == [
+        list(bytes.fromhex(palette[label][1:])) for label in shown.answers if label is not None
+    ]
+    pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"), np.int64)
+    side = pixels.shape[1] // 4
+    blended = shown.blended(shown.fills())
+    for number, size in enumerate(shown.set_sizes()):
+        row, col = divmod(number, 4)
+        # Without the outlines.
+        tile = pixels[row * side + 8 : (row + 1) * side - 8, col * side + 8 : (col + 1) * side - 8].reshape(-1, 3)
+        bare = np.abs(tile - shown.below.reshape(-1, 3)[number]).max(axis=1) <= TOLERANCE
+        if size > 1:
+            assert 0.4 < bare.mean() < 0.85, f"tile {number} is not hatched"
+        else:
+            assert not bare.any() and np.abs(tile - blended[number]).max() <= TOLERANCE
+    assert found["tips"][1].endswith('<br>one of: river "big" &amp; &lt;wide> | forest')
+    assert "one of" not in found["tips"][0]
 
 
 def test_the_second_style_shows_confidence(tmp_path: Path, make_raster: MakeRaster, in_qgis: InQgis) -> None:

@@ -17,7 +17,7 @@ from bimors_cli.redact import redact
 from bimors_cli.scene.gdal import is_local
 
 # Left out at their defaults, as in journals of versions without these options.
-_NEW: Final = {"priors": None, "novelty": False, "unlike_examples": None}
+_NEW: Final = {"priors": None, "novelty": False, "unlike_examples": None, "coverage": None}
 
 
 def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str]) -> ShardHeader:

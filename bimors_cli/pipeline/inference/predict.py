@@ -21,7 +21,6 @@ import torch
 from bimors_cli.errors import ReadError
 from bimors_cli.model.device import shared_among_workers
 from bimors_cli.model.frozen_models import FrozenModels
-from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
@@ -248,13 +247,12 @@ def _classify(plan: Plan, classifier: TileClassifier, number: int, batch: TileBa
     if plan.options.keep_features or plan.options.refine:
         saved = [row.tobytes() for row in classifier.vectors(features).astype(FEATURE_DTYPE)]
     unlike: list[tuple[float, float] | None] = [None] * len(captions)
-    if plan.options.novelty or plan.options.unlike_examples is not None:
+    if plan.options.novelty or plan.unlike_rate is not None:
         novelty, p_values = classifier.unlike(features)
         unlike = list(zip(novelty.tolist(), p_values.tolist(), strict=True))
+    members = [None] * len(captions) if plan.label_sets is None else plan.label_sets.of(probabilities)
     return [
-        _with_labels(
-            plan.options, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), *scores
-        )
+        _with_labels(plan, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), *scores)
         for index, caption, feature, cells, *scores in zip(
             batch.indices,
             captions if plan.captions.written[number] else [None] * len(captions),
@@ -262,25 +260,36 @@ def _classify(plan: Plan, classifier: TileClassifier, number: int, batch: TileBa
             batch.cells,
             probabilities,
             unlike,
+            members,
             strict=True,
         )
     ]
 
 
 def _with_labels(
-    options: ClassifyOptions,
+    plan: Plan,
     result: TileResult,
     probabilities: npt.NDArray[np.float32],
     unlike: tuple[float, float] | None,
+    members: npt.NDArray[np.bool_] | None,
 ) -> TileResult:
-    """Return a result with labels, or the reason why it has none; ``unlike`` are its novelty and p-value."""
+    """Return a result with labels, or the reason why it has none.
+
+    ``unlike`` are its novelty and p-value, ``members`` says which labels are in its set.
+    """
+    options = plan.options
     if not np.isfinite(probabilities).all():
         return replace(result, reason="model_error", feature=None)
+    if members is not None:
+        best_first = np.argsort(-probabilities, kind="stable")
+        result = replace(result, label_set=tuple(best_first[members[best_first]].tolist()))
     if unlike is not None:
         novelty, p_value = unlike
         if options.novelty:
             result = replace(result, novelty=round(novelty, NOVELTY_DECIMALS))
-        if options.unlike_examples is not None and p_value <= options.unlike_examples:
+        if plan.unlike_rate is not None and p_value <= plan.unlike_rate:
+            if members is not None:
+                result = replace(result, label_set=())
             # Without probabilities to refine: it does not take part.
             return replace(rank_labels(result, probabilities, options), reason="unlike_examples", ranking=())
     if options.refine or options.vote:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
 
 from bimors_cli.bundle.adapter import Adapter
 from bimors_cli.errors import LabelsError
 from bimors_cli.fewshot.ensemble import Ensemble
-from bimors_cli.fewshot.probabilities import Array
+from bimors_cli.fewshot.probabilities import Array, merged
 from bimors_cli.fewshot.unlikeness import Unlikeness
 from bimors_cli.labels import Labels, match_labels
 from bimors_cli.model.batching import HEAD, IMAGE_TOWER
@@ -92,10 +91,7 @@ class ViewTileClassifier:
         clock = time.perf_counter()
         log_p = self.ensemble.log_probabilities(features.views)
         # A label without examples is never the answer; the summary of the run says which these are.
-        never = np.full(len(log_p), -np.inf)
-        mine = np.column_stack([logsumexp(log_p[:, list(some)], axis=1) if some else never for some in self.columns])
-        mine -= logsumexp(mine, axis=1, keepdims=True)
-        found: Values = np.exp(mine).astype(np.float32)
+        found: Values = merged(log_p, self.columns)
         for name, values in features.views.items():
             # Statistics of a band without data are NaN, and stand for the median; a network's are failures.
             if VIEWS[name].kind != "statistics":

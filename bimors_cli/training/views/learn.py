@@ -10,6 +10,7 @@ import numpy as np
 from bimors_cli.fewshot.ensemble import Ensemble, Selection, select_views
 from bimors_cli.fewshot.expected_accuracy import ExpectedAccuracy, expected_accuracy
 from bimors_cli.fewshot.folds import Folds, leave_groups_out
+from bimors_cli.fewshot.label_sets import LeftOut
 from bimors_cli.fewshot.probabilities import Labels, class_weights
 from bimors_cli.fewshot.scaling import Scaling
 from bimors_cli.fewshot.unlikeness import Unlikeness
@@ -41,6 +42,8 @@ class Learned:
     together : bool
         Examples that were drawn together were left out separately, as nearly all classes were drawn in one place: the
         figures are too optimistic.
+    left_out : LeftOut
+        The answers of the chosen views for left-out examples, for sets of labels.
     """
 
     ensemble: Ensemble
@@ -51,6 +54,7 @@ class Learned:
     bands_of_class: list[list[Carrier]]
     folds: Folds
     together: bool
+    left_out: LeftOut
 
 
 def learn(
@@ -113,7 +117,15 @@ def learn(
         bands,
         folds,
         together,
+        _left_out(selection, labels, folds, together),
     )
+
+
+def _left_out(selection: Selection, labels: Labels, folds: Folds, together: bool) -> LeftOut:
+    """Return the answers for the examples whose class has others when their fold is left out."""
+    rows = folds.answered
+    places = np.arange(len(rows)) if folds.group_of is None else folds.group_of
+    return LeftOut(selection.left_out[rows], labels[rows], places[rows], together)
 
 
 def _leave_out(examples: Sequence[Example], labels: Labels, seed: int) -> tuple[list[str], Folds, bool]:

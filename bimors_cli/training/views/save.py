@@ -9,9 +9,11 @@ from safetensors.numpy import save_file
 
 from bimors_cli.bundle.adapter import MANIFEST, WEIGHTS, write_adapter_manifest
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.fewshot.storage import ensemble_arrays
+from bimors_cli.fewshot.storage import ensemble_arrays, left_out_arrays
 from bimors_cli.options.heads import VIEWS_HEAD
 from bimors_cli.output.atomic import replacing_folder
+from bimors_cli.pipeline.adapter_ensemble import LEFT_OUT
+from bimors_cli.pipeline.label_sets import possible_coverage
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.places import tile_sets
 from bimors_cli.training.options import FinetuneOptions
@@ -46,10 +48,16 @@ def save_views_adapter(
             description["expected accuracy"] += "; too optimistic, as classes were drawn in one place each"
     if run.short:
         description["fewer examples than asked"] = ", ".join(f"{name} {n}" for name, n in sorted(run.short.items()))
+    possible = possible_coverage(learned.left_out, examples.labels.names)
+    if possible is not None:
+        description["label sets"] = possible
     figures = figures_of(run)
     places = tile_sets(used)
+    left_out = {LEFT_OUT + name: array for name, array in left_out_arrays(learned.left_out).items()}
     with replacing_folder(output, marker=MANIFEST, overwrite=options.overwrite) as folder:
-        save_file({**ensemble_arrays(learned.ensemble, learned.unlikeness), **run.prompts}, folder / WEIGHTS)
+        save_file(
+            {**ensemble_arrays(learned.ensemble, learned.unlikeness), **left_out, **run.prompts}, folder / WEIGHTS
+        )
         write_adapter_manifest(
             folder,
             bundle,

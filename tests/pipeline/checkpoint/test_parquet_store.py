@@ -41,7 +41,7 @@ def record(scene: int, index: int, reason: str | None = None) -> TileResult:
     ranking = () if reason else ((index % 3, 0.1 + index / 1000), ((index + 1) % 3, 1e-4))
     some = bytes([index, 0, 255])
     return TileResult(
-        scene, index, reason, ranking, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some, 0.25
+        scene, index, reason, ranking, f"trees {index}\x07\ud800é", (0.123457, 0.0, 1.0), some, some, some, 0.25, (2, 0)
     )
 
 

@@ -88,3 +88,29 @@ def test_examples_of_one_class_are_refused(make_raster: Any, tiny_bundle: Bundle
     result = bimors("finetune", scene, "--polygons", polygons, "--field", "class", *how, "-o", "coast", cwd=tmp_path)
     assert result.exit_code == 2 and "only the class 'beach' found" in result.stderr, result.stderr
     assert not (tmp_path / "coast").exists()
+
+
+def test_an_adapter_keeps_the_answers_for_left_out_examples(
+    make_raster: Any, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    bands = np.random.default_rng(0).integers(1, 200, (3, SIZE, SIZE)).astype(np.uint8)
+    bands[:, :, SIZE // 2 :] += 50
+    scene, polygons = scene_and_polygons(make_raster, tmp_path, bands)
+    how = ("--tile-size", TILE, "--model", tiny_bundle.folder)
+    result = bimors("finetune", scene, "--polygons", polygons, "--field", "class", *how, "-o", "coast", cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    shown = bimors("adapters", "show", "coast", cwd=tmp_path).stdout
+    assert "up to 80 % coverage, from 16 examples in places: beach 2, forest 2" in shown
+    (tmp_path / "labels.txt").write_text("beach\nforest\n")
+    run = ("classify", scene, "-l", "labels.txt", "--adapter", "coast", *how, "-o", "m.gpkg")
+    result = bimors(*run, "--coverage", "90%", cwd=tmp_path)
+    assert result.exit_code == 2 and "use --coverage 80% or less" in result.stderr, result.stderr
+    result = bimors(*run, "--coverage", "80%", cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    layer = geopandas.read_file(tmp_path / "m.gpkg", layer="tiles")
+    expected = np.where(layer["col"] < SIZE // TILE // 2, "beach", "forest")
+    held = [name in each.split(" | ") for name, each in zip(expected, layer["label_set"], strict=True)]
+    assert np.mean(held) >= 0.8
+    assert "coverage: 80 % promised, from 16 examples in 4 places" in result.stderr
+    # The polygons of a class touch: they are one place, divided into blocks.
+    assert "were drawn in one place each" in result.stderr

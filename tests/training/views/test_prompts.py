@@ -93,7 +93,7 @@ def test_training_can_be_stopped_between_its_runs(tiny_models: FrozenModels, exa
 def learned_with(loss_of_names: float, loss: float) -> Learned:
     candidates = (Candidate(("image", "names"), (1.0, 1.0), loss, 1.0), Candidate(("names",), (1.0,), loss_of_names, 1))
     selection = Selection(candidates[0], candidates, np.zeros((0, 3)))
-    return Learned(None, selection, None, {}, [], [], None, False)  # type: ignore[arg-type]
+    return Learned(None, selection, None, {}, [], [], None, False, None)  # type: ignore[arg-type]
 
 
 def test_prompts_are_trained_where_they_may_help() -> None:
