@@ -1,0 +1,71 @@
+"""Detect change: `bimors change`."""
+
+from __future__ import annotations
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterVectorDestination,
+    QgsProcessingParameterVectorLayer,
+)
+
+from .base import BimorsAlgorithm
+from .command import change
+from .style import load_styled
+
+
+class Change(BimorsAlgorithm):
+    """Compares two classified layers of one grid."""
+
+    def name(self) -> str:
+        return "change"
+
+    def displayName(self) -> str:
+        return "Detect change"
+
+    def group(self) -> str:
+        return "Classification"
+
+    def tags(self) -> list[str]:
+        return ["change detection", "transition", "two dates", "land cover change", "difference"]
+
+    def shortHelpString(self) -> str:
+        return (
+            "Compares two layers of 'Classify scene', of two dates on one grid. The output layer has the label before "
+            "and after, and the probability of a change, for each tile.\n\nClassify both dates with the same model, "
+            "adapter and labels file.\n\nFor areas of change with 95 % intervals, draw a sample of the output layer."
+        )
+
+    def initAlgorithm(self, configuration: dict | None = None) -> None:
+        polygon = [QgsProcessing.TypeVectorPolygon]
+        for name, text in (("BEFORE", "Classified layer before"), ("AFTER", "Classified layer after")):
+            self.add(
+                QgsProcessingParameterVectorLayer(name, text, polygon),
+                "The GeoPackage that bimors wrote, not a copy of it.",
+            )
+        rate = QgsProcessingParameterNumber(
+            "MAX_FALSE", "Largest false change (%)", QgsProcessingParameterNumber.Double, 5.0, minValue=0.0,
+            maxValue=100.0,
+        )  # fmt: skip
+        self.add(rate, "Where nothing changed, at most this percentage of the tiles is called changed.")
+        self.add_extra("--verbose")
+        self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Change", QgsProcessing.TypeVectorPolygon))
+
+    def processAlgorithm(
+        self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict:
+        (before, _), (after, _) = (self.file_layer(parameters, name, context) for name in ("BEFORE", "AFTER"))
+        output = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
+        arguments = change(
+            before,
+            after,
+            output,
+            max_false=f"{self.parameterAsDouble(parameters, 'MAX_FALSE', context):g}%",
+            **self.texts(parameters, context, "EXTRA"),
+        )
+        if self.call(arguments, feedback) is None:
+            return {}
+        load_styled(output, context)
+        return {"OUTPUT": output}
