@@ -9,6 +9,7 @@ import sys
 import threading
 
 from qgis.core import (
+    NULL,
     QgsApplication,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
@@ -52,7 +53,8 @@ def tell(layer):
         "widgets": {field.name(): field.editorWidgetSetup().type() for field in layer.fields()},
     }
     if not layer.isSpatial():
-        return {**about, "rows": [feature.attributes() for feature in layer.getFeatures()]}
+        rows = [feature.attributes() for feature in layer.getFeatures()]
+        return {**about, "rows": [[None if value == NULL else value for value in row] for row in rows]}
     renderer = layer.renderer()
     if renderer.type() == "categorizedSymbol":
         about["categories"] = [

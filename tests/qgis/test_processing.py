@@ -12,17 +12,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import geopandas
+import numpy as np
 import pyogrio
 import pytest
 
 from bimors_cli.evaluation.areas.assess_sample import assess_sample
 from bimors_cli.evaluation.areas.sample_file import read_sample
-from bimors_cli.labels import read_labels
+from bimors_cli.labels import Labels, read_labels
+from tests.conftest import MakeRaster
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
 from tests.evaluation.areas import samples
+from tests.layers import MakeLayer, make_layer
 from tests.qgis.conftest import BIMORS, InQgis, QgisProcess
 from tests.qgis.plugin import EXAMPLES, FOLDER, part
 from tests.qgis.test_process import Feedback
+
+__all__ = ["make_layer"]
 
 pytestmark = pytest.mark.qgis
 
@@ -100,9 +106,15 @@ def test_a_program_that_is_not_there_is_told_before_the_dialog(tmp_path: Path, i
 
 
 @pytest.fixture
-def map_file(tmp_path: Path) -> Path:
-    """A map of sixteen tiles of two classes."""
-    return write_layer(tmp_path / "map.gpkg", [FOREST, RIVER] * 8)
+def map_file(make_raster: MakeRaster, make_layer: MakeLayer) -> Path:
+    """A map of sixteen tiles of two classes, as `classify` writes it."""
+    scene = make_raster(np.full((3, 32, 32), 100, np.uint8))
+    return make_layer(
+        str(scene),
+        labels=Labels.of(LABELS),
+        answer=lambda tile: {"ranking": ((tile % 2, 0.75), (1 - tile % 2, 0.25))},
+        tile_size="8",
+    )
 
 
 @pytest.fixture
@@ -126,10 +138,11 @@ def test_suggested_tiles_are_loaded_in_their_style(
     tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path, map_file: Path
 ) -> None:
     output, avoided = tmp_path / "suggestions.gpkg", write_reference(tmp_path / "s.gpkg", [tile(0, 0)], [FOREST])
-    parameters = {"INPUT": map_file, "NUMBER": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
+    parameters = {"INPUT": f"{map_file}|layername=tiles", "TILES": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "suggest", str(map_file), "--output", str(output), "-n", "5", f"--exclude={avoided}", "--seed=0",
+        "suggest", str(map_file), "--output", str(output), "--layer=tiles", "--tiles=5", "--min-distance=0.0",
+        f"--exclude={avoided}", "--seed=0",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol" and found["results"] == {"OUTPUT": str(output)}
@@ -146,10 +159,11 @@ def test_a_layer_to_edit_in_a_temporary_file_is_a_warning(
 
 def test_change_is_loaded_in_its_style(tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path, map_file: Path) -> None:
     after, output = write_layer(tmp_path / "after.gpkg", [FOREST] * 16), tmp_path / "change.gpkg"
-    parameters = {"BEFORE": map_file, "AFTER": after, "MAX_FALSE": 2.5, "OUTPUT": output}
+    parameters = {"BEFORE": f"{map_file}|layername=tiles", "AFTER": after, "MAX_FALSE": 2.5, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "change", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "change", str(map_file), str(after), "--output", str(output), "--max-false=2.5%",
+        "change", str(map_file), str(after), "--output", str(output), "--layer-before=tiles",
+        "--max-false=2.5%",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol"
@@ -176,7 +190,8 @@ def fill_in(sample: Path, references: dict[str, str | None]) -> None:
 def test_a_sample_is_drawn_labelled_and_assessed(tmp_path: Path, in_qgis: InQgis, map_file: Path) -> None:
     """The program itself. The labels are filled in as QGIS would: river is forest on one tile."""
     output = tmp_path / "sample.gpkg"
-    avoided = write_reference(tmp_path / "train.gpkg", [tile(0.25, 0.25, 0.5, 0.5)], [FOREST])
+    avoided, tiles = tmp_path / "train.gpkg", pyogrio.read_dataframe(map_file, layer="tiles")
+    geopandas.GeoSeries([tiles.geometry[0].centroid], crs=tiles.crs).to_file(avoided)
     parameters = {"INPUT": map_file, "PER_CLASS": 4, "EXCLUDE": avoided, "SEED": 3, "OUTPUT": output}
     found = run(in_qgis, str(BIMORS), "sample", parameters)
     assert found["fine"], found["log"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.core import (
@@ -15,6 +16,7 @@ from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorLayer,
@@ -29,7 +31,11 @@ from .program import PROGRAM_SETTING, ProgramError, find_program
 
 # Layers in these formats are passed to the program; QGIS exports others, memory layers and selections to a GeoPackage.
 _VECTOR_FORMATS = ["gpkg", "shp", "geojson", "fgb"]
-_VECTOR_INPUTS = (QgsProcessingParameterVectorLayer, QgsProcessingParameterFeatureSource)
+_VECTOR_INPUTS = (
+    QgsProcessingParameterVectorLayer,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterMultipleLayers,
+)
 
 
 class BimorsAlgorithm(QgsProcessingAlgorithm):
@@ -52,20 +58,28 @@ class BimorsAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters: dict, context: QgsProcessingContext) -> tuple[bool, str]:
         """Check before the start that the files of the layers hold what the project shows."""
         for definition in self.parameterDefinitions():
-            value = parameters.get(definition.name())
-            if isinstance(value, QgsProcessingFeatureSourceDefinition):
-                if value.selectedFeaturesOnly:  # exported as shown
-                    continue
-                value = value.source.staticValue()
-            if isinstance(definition, _VECTOR_INPUTS) and value not in (None, ""):
-                layer = self.parameterAsVectorLayer(
-                    {**parameters, definition.name(): value}, definition.name(), context
-                )
-                # QGIS exports the features of a source that has a filter, but not those of a layer.
-                filter_matters = isinstance(definition, QgsProcessingParameterVectorLayer)
-                if layer is not None and (problem := _unlike_its_file(layer, filter_matters)):
+            # QGIS exports the features of a source that has a filter, but not those of a layer.
+            filter_matters = not isinstance(definition, QgsProcessingParameterFeatureSource)
+            for layer in self._layers(definition, parameters.get(definition.name()), context):
+                if problem := _unlike_its_file(layer, filter_matters):
                     return False, problem
         return super().checkParameterValues(parameters, context)
+
+    def _layers(
+        self, definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+    ) -> list[QgsVectorLayer]:
+        """Return the vector layers of an input, except of one whose selected features QGIS exports."""
+        if value in (None, "") or not isinstance(definition, _VECTOR_INPUTS):
+            return []
+        name = definition.name()
+        if isinstance(definition, QgsProcessingParameterMultipleLayers):
+            return self.parameterAsLayerList({name: value}, name, context)
+        if isinstance(value, QgsProcessingFeatureSourceDefinition):
+            if value.selectedFeaturesOnly:
+                return []
+            value = value.source.staticValue()
+        layer = self.parameterAsVectorLayer({name: value}, name, context)
+        return [] if layer is None else [layer]
 
     def add(
         self, parameter: QgsProcessingParameterDefinition, tip: str = "", *, advanced: bool = False
@@ -162,12 +176,11 @@ class BimorsAlgorithm(QgsProcessingAlgorithm):
         layer = self.parameterAsVectorLayer(parameters, name, context)
         if layer is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, name))
-        parts = QgsProviderRegistry.instance().decodeUri(layer.dataProvider().name(), layer.source())
-        if layer.dataProvider().name() != "ogr" or not parts.get("path"):
-            raise QgsProcessingException(
-                f"{layer.name()} is not a file layer: select the GeoPackage that bimors wrote."
-            )
-        return parts["path"], parts.get("layerName") or ""
+        return _file_of(layer)
+
+    def files(self, parameters: dict, name: str, context: QgsProcessingContext) -> list[str]:
+        """Return the files of several layers that the program wrote."""
+        return [_file_of(layer)[0] for layer in self.parameterAsLayerList(parameters, name, context)]
 
     def warn_if_temporary(self, output: str, feedback: QgsProcessingFeedback) -> None:
         """Warn about a layer that the user will edit in a folder that QGIS deletes when it is closed."""
@@ -182,6 +195,13 @@ class BimorsAlgorithm(QgsProcessingAlgorithm):
         folder = self.parameterAsString(parameters, "FOLDER", context)
         os.makedirs(folder, exist_ok=True)
         return os.path.join(folder, name)
+
+
+def _file_of(layer: QgsVectorLayer) -> tuple[str, str]:
+    parts = QgsProviderRegistry.instance().decodeUri(layer.dataProvider().name(), layer.source())
+    if layer.dataProvider().name() != "ogr" or not parts.get("path"):
+        raise QgsProcessingException(f"{layer.name()} is not a file layer: select the GeoPackage that bimors wrote.")
+    return parts["path"], parts.get("layerName") or ""
 
 
 def _unlike_its_file(layer: QgsVectorLayer, filter_matters: bool) -> str:

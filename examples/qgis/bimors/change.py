@@ -6,6 +6,7 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingFeedback,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterVectorDestination,
     QgsProcessingParameterVectorLayer,
@@ -46,26 +47,38 @@ class Change(BimorsAlgorithm):
                 "The GeoPackage that bimors wrote, not a copy of it.",
             )
         rate = QgsProcessingParameterNumber(
-            "MAX_FALSE", "Largest false change (%)", QgsProcessingParameterNumber.Double, 5.0, minValue=0.0,
-            maxValue=100.0,
-        )  # fmt: skip
-        self.add(rate, "Where nothing changed, at most this percentage of the tiles is called changed.")
+            "MAX_FALSE", "Largest error (%)", QgsProcessingParameterNumber.Double, 5.0, minValue=0.1, maxValue=49.9
+        )
+        self.add(
+            rate,
+            "Largest probability that a tile called change did not change, and that one called no change did. Tiles "
+            "between are doubtful.",
+        )
         self.add_extra("--verbose")
+        matrix = QgsProcessingParameterFileDestination(
+            "MATRIX", "Transitions in hectares", "CSV files (*.csv)", optional=True, createByDefault=False
+        )
+        self.add(matrix, "CSV table with a row per label before, and a column per label after.")
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Change", QgsProcessing.TypeVectorPolygon))
 
     def processAlgorithm(
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict:
-        (before, _), (after, _) = (self.file_layer(parameters, name, context) for name in ("BEFORE", "AFTER"))
+        before, layer_before = self.file_layer(parameters, "BEFORE", context)
+        after, layer_after = self.file_layer(parameters, "AFTER", context)
         output = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
+        matrix = self.parameterAsFileOutput(parameters, "MATRIX", context)
         arguments = change(
             before,
             after,
             output,
+            layer_before=layer_before,
+            layer_after=layer_after,
             max_false=f"{self.parameterAsDouble(parameters, 'MAX_FALSE', context):g}%",
+            matrix=matrix,
             **self.texts(parameters, context, "EXTRA"),
         )
         if self.call(arguments, feedback) is None:
             return {}
         load_styled(output, context)
-        return {"OUTPUT": output}
+        return {"OUTPUT": output, **({"MATRIX": matrix} if matrix else {})}

@@ -67,6 +67,8 @@ class Classify(BimorsAlgorithm):
         self.add(
             captions, "If unchecked, tiles are classified by the image alone: faster, and the field caption is empty."
         )
+        features = QgsProcessingParameterBoolean("KEEP_FEATURES", "Keep image features", False)
+        self.add(features, "Store the image features of the tiles in the file: 'Suggest tiles to label' needs them.")
         self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False))
         overlap = QgsProcessingParameterString("OVERLAP", "Tile overlap", "0", optional=True)
         self.add(overlap, "Overlap of adjacent tiles in pixels, or such as 25% or 50m.", advanced=True)
@@ -102,6 +104,7 @@ class Classify(BimorsAlgorithm):
             adapter=self.parameterAsFile(parameters, "ADAPTER", context),
             min_confidence=self.parameterAsDouble(parameters, "MIN_CONFIDENCE", context),
             captions=self.parameterAsBool(parameters, "CAPTIONS", context),
+            keep_features=self.parameterAsBool(parameters, "KEEP_FEATURES", context),
             vote=self.parameterAsBool(parameters, "VOTE", context),
             resume=self.parameterAsBool(parameters, "RESUME", context),
             **self.choices(parameters, context, "REFINE", "HEAD"),

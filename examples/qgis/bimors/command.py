@@ -6,6 +6,7 @@ Options with empty values are omitted: the program has its own defaults.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 # Values of options, as the program spells them.
@@ -27,6 +28,7 @@ def classify(
     aoi: str = "",
     min_confidence: float = 0.0,
     captions: bool = True,
+    keep_features: bool = False,
     adapter: str = "",
     head: str = "",
     refine: str = "",
@@ -45,6 +47,7 @@ def classify(
         aoi=aoi,
         min_confidence=str(min_confidence) if min_confidence else "",
         no_captions=not captions,
+        keep_features=keep_features,
         adapter=adapter,
         head=head,
         refine=refine,
@@ -66,6 +69,7 @@ def finetune(
     polygons: str = "",
     field: str = "",
     layer: str = "",
+    corrected: Sequence[str] = (),
     shots: str = "",
     epochs: str = "",
     tile_size: str = "",
@@ -100,6 +104,7 @@ def finetune(
         resume=resume,
         overwrite=overwrite and not resume,
     )
+    options += [f"--corrected={path}" for path in corrected]
     return ["finetune", source, "--output", output, *options, *shlex.split(extra)]
 
 
@@ -166,25 +171,50 @@ def assess(sample_file: str, *, output: str = "", extra: str = "") -> list[str]:
 
 def suggest(
     layer_file: str,
+    layer: str,
     output: str,
     *,
-    number: str = "",
+    tiles: str = "",
     min_distance: str = "",
+    examples: str = "",
     exclude: str = "",
     seed: str = "",
     overwrite: bool = False,
     extra: str = "",
 ) -> list[str]:
     """Return the arguments of `bimors suggest`."""
-    options = _options(min_distance=min_distance, exclude=exclude, seed=seed, overwrite=overwrite)
-    count = ["-n", number] if number else []
-    return ["suggest", layer_file, "--output", output, *count, *options, *shlex.split(extra)]
+    options = _options(
+        layer=layer,
+        tiles=tiles,
+        min_distance=min_distance,
+        examples=examples,
+        exclude=exclude,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    return ["suggest", layer_file, "--output", output, *options, *shlex.split(extra)]
 
 
-def change(before: str, after: str, output: str, *, max_false: str = "", extra: str = "") -> list[str]:
+def change(
+    before: str,
+    after: str,
+    output: str,
+    *,
+    layer_before: str = "",
+    layer_after: str = "",
+    max_false: str = "",
+    matrix: str = "",
+    extra: str = "",
+) -> list[str]:
     """Return the arguments of `bimors change`."""
-    # Processing overwrites existing outputs.
-    options = _options(max_false=max_false, overwrite=Path(output).exists())
+    options = _options(
+        layer_before=layer_before,
+        layer_after=layer_after,
+        max_false=max_false,
+        matrix=matrix,
+        # Processing overwrites existing outputs.
+        overwrite=Path(output).exists() or bool(matrix and Path(matrix).exists()),
+    )
     return ["change", before, after, "--output", output, *options, *shlex.split(extra)]
 
 

@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -52,6 +53,10 @@ class Finetune(Training):
         self.add(
             background, "Class of the tiles without training features. Empty: these tiles are not used.", advanced=True
         )
+        corrected = QgsProcessingParameterMultipleLayers(
+            "CORRECTED", "Corrected layers", QgsProcessing.TypeVectorPolygon, optional=True
+        )
+        self.add(corrected, "Layers of 'Suggest tiles to label' whose corrected and checked tiles are examples too.")
         self.add_training()
         self.add_common()
         self.add_destination()
@@ -63,6 +68,7 @@ class Finetune(Training):
         arguments = finetune(
             self.scene(parameters, context),
             output,
+            corrected=self.files(parameters, "CORRECTED", context),
             polygons=self.vector_text(parameters, "POLYGONS", context, feedback),
             **self.training(parameters, context),
             **self.numbers(parameters, context, "MIN_OVERLAP"),
