@@ -46,12 +46,12 @@ class Assess(BimorsAlgorithm):
 
     def shortHelpString(self) -> str:
         return (
-            "Estimates the accuracy of a map and the area of each class, with standard errors, from a layer of 'Sample "
-            "tiles for reference labels' whose field reference you filled in (Stehman 2014).\n\nSave the edits of the "
-            "layer first. Tiles without a reference are counted and left out.\n\nThe output table has a row per class: "
-            "the area on the map, the estimated area in hectares on the ground, and user's and producer's accuracy. A "
-            "95 % interval is the estimate plus or minus 1.96 standard errors; the log shows it. An empty field means "
-            "that the sample does not give the number.\n\nWith a folder, a report and the tables are written too."
+            "Estimates the accuracy of a map and the area of each class from a layer of 'Sample tiles for reference "
+            "labels' whose field reference you filled in (Stehman 2014).\n\nSave the edits of the layer first. Tiles "
+            "without a reference are counted and left out.\n\nThe output table has a row per class: the area on the "
+            "map and the estimated area in hectares on the ground, user's and producer's accuracy, their standard "
+            "errors (se) and 95 % intervals (low, high). The log shows them too. An empty field means that the sample "
+            "does not give the number.\n\nWith a folder, a report and the tables are written too."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
@@ -92,7 +92,8 @@ class Assess(BimorsAlgorithm):
         fields = QgsFields()
         fields.append(QgsField("class", QVariant.String))
         for column in columns:
-            fields.append(QgsField(column, QVariant.Double))
+            whole = all(isinstance(estimates[column], int) for estimates in classes.values())
+            fields.append(QgsField(column, QVariant.LongLong if whole else QVariant.Double))
         sink, destination = self.parameterAsSink(parameters, "AREAS", context, fields)
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, "AREAS"))

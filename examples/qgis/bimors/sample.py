@@ -41,9 +41,9 @@ class Sample(BimorsAlgorithm):
             "estimates the accuracy of the map and the area of each class with 95 % intervals.\n\nToggle editing of "
             "the output layer, and fill in the field reference of each tile with the class that the scene shows there, "
             "or with 'cannot tell'. The label of the map is hidden, because it would bias you.\n\nSelect the training "
-            "features as features to avoid: tiles that trained the map make it look better than it is.\n\nSet at most "
-            "one of standard error, number of tiles and tiles per class. If none is set, the sample is as large as a "
-            "standard error of 0.02 of the overall accuracy needs."
+            "features as features to avoid: tiles that trained the map make it look better than it is. Accuracy and "
+            "areas are those of the other tiles.\n\nSet at most one of standard error, number of tiles and tiles per "
+            "class. If none is set, the sample is as large as a standard error of 0.02 of the overall accuracy needs."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
@@ -77,8 +77,10 @@ class Sample(BimorsAlgorithm):
         self.add(by, "Field with texts or whole numbers. Empty: the label of the map.", advanced=True)
         least = QgsProcessingParameterNumber("LEAST", "Least tiles per class", integer, 50, minValue=1)
         self.add(least, "With a standard error or a number of tiles: rare classes get so many.", advanced=True)
-        expect = QgsProcessingParameterNumber("EXPECT", "Expected accuracy", real, 0.8, minValue=0.01, maxValue=0.99)
-        self.add(expect, "With a standard error: the accuracy to expect of each class.", advanced=True)
+        expect = QgsProcessingParameterNumber(
+            "EXPECT", "Expected accuracy", real, optional=True, minValue=0.01, maxValue=0.99
+        )
+        self.add(expect, "With a standard error: the user's accuracy to expect. Empty: 0.8.", advanced=True)
         distance = QgsProcessingParameterNumber("MIN_DISTANCE", "Least distance in metres", real, 0.0, minValue=0.0)
         self.add(distance, "Least distance between the centres of drawn tiles.", advanced=True)
         seed = QgsProcessingParameterNumber("SEED", "Seed", integer, 1, minValue=0)
