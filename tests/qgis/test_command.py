@@ -38,13 +38,14 @@ def test_classify_is_understood(tmp_path: Path) -> None:
     arguments = command.classify(
         "scene.tif", "labels.txt", output, **ALL, overlap="25%", aoi="area.gpkg:a b", min_confidence=0.6,
         captions=False, adapter="coast", vote=True, refine="spatial", head="auto",
-        keep_features=True, extra="--top-k 3 --layer 'my tiles'",
+        keep_features=True, probabilities=True, extra="--top-k 3 --layer 'my tiles'",
     )  # fmt: skip
     found = parsed(arguments)
     assert (found["scenes"], found["labels"], found["output"]) == (["scene.tif"], "labels.txt", output)
     assert (found["tile_size"], found["overlap"], found["aoi"]) == ("500m", "25%", "area.gpkg:a b")
     assert (found["min_confidence"], found["no_captions"], found["adapter"]) == (0.6, True, "coast")
-    assert (found["vote"], found["refine"], found["head"]) == (True, "spatial", "auto") and found["keep_features"]
+    assert (found["vote"], found["refine"], found["head"]) == (True, "spatial", "auto")
+    assert found["keep_features"] and found["probabilities"]
     assert (found["bidx"], found["stretch"], found["device"]) == (["4,3,2"], "p2,p98", "cpu")
     assert (found["top_k"], found["layer"], found["overwrite"], found["resume"]) == (3, "my tiles", False, False)
 

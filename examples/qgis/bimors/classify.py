@@ -69,6 +69,8 @@ class Classify(BimorsAlgorithm):
         )
         features = QgsProcessingParameterBoolean("KEEP_FEATURES", "Keep image features", False)
         self.add(features, "Store the image features of the tiles in the file: 'Suggest tiles to label' needs them.")
+        probabilities = QgsProcessingParameterBoolean("PROBABILITIES", "Probability of each label", False)
+        self.add(probabilities, "Add a field with the probability of each label: 'Detect change' needs them.")
         self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False))
         overlap = QgsProcessingParameterString("OVERLAP", "Tile overlap", "0", optional=True)
         self.add(overlap, "Overlap of adjacent tiles in pixels, or such as 25% or 50m.", advanced=True)
@@ -105,6 +107,7 @@ class Classify(BimorsAlgorithm):
             min_confidence=self.parameterAsDouble(parameters, "MIN_CONFIDENCE", context),
             captions=self.parameterAsBool(parameters, "CAPTIONS", context),
             keep_features=self.parameterAsBool(parameters, "KEEP_FEATURES", context),
+            probabilities=self.parameterAsBool(parameters, "PROBABILITIES", context),
             vote=self.parameterAsBool(parameters, "VOTE", context),
             resume=self.parameterAsBool(parameters, "RESUME", context),
             **self.choices(parameters, context, "REFINE", "HEAD"),
