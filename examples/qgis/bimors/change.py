@@ -37,7 +37,7 @@ class Change(BimorsAlgorithm):
             "Compares two layers of 'Classify scene', of two dates on one grid. The output layer has the label before "
             "and after, and the probability of a change, for each tile.\n\nClassify both dates with the same model, "
             "adapter and labels file, and with 'Probability of each label' checked.\n\nFor areas of change with 95 % "
-            "intervals, draw a sample of the output layer."
+            "intervals, draw a sample of the output layer, with stratum as the field of the strata."
         )
 
     def initAlgorithm(self, configuration: dict | None = None) -> None:
