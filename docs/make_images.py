@@ -1,4 +1,4 @@
-"""Recreate the images of the tutorial by running its commands: make docs-images.
+"""Recreate the images of the tutorial and of the page on areas by running their commands: make docs-images.
 
 Needs ogr2ogr, Chromium (to render the report) and QGIS (to render the layer in its second style).
 """
@@ -16,14 +16,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+AREAS = ROOT / "docs" / "areas.md"
 IMAGES = ROOT / "docs" / "images"
 START = ("scene.tif", "labels.txt", "train.gpkg")  # files that the reader copies from examples/
+REFERENCE = "reference.csv"  # which docs/areas.md needs too
 WIDTH = 900  # with 256 colours an image stays below 300 kB
 
 # A row of the table of corrections: | bare land | 0/20, 1/20 |
@@ -31,7 +34,7 @@ _ROW = re.compile(r"^\| ([a-z ]+) \| ((?:\d+/\d+(?:, )?)+) \|$", re.M)
 
 
 def steps(text: str) -> Iterator[str | None]:
-    """Yield the commands of the tutorial in order, and None where the reader corrects the layer in QGIS."""
+    """Yield the commands of a page in order, and None where the reader corrects the layer in QGIS."""
     for found in re.finditer(r"^```sh\n(.*?)^```|^<!-- corrections -->$", text, re.M | re.S):
         yield from [None] if found[1] is None else found[1].splitlines()
 
@@ -69,26 +72,38 @@ def follow(folder: Path, run: Callable[[list[str]], None], after: Callable[[str]
 
 
 def main() -> None:
-    """Run the tutorial in a temporary folder and save its images."""
+    """Run the pages in temporary folders and save their images."""
+    IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for start in START:
-            shutil.copy(ROOT / "examples" / start, folder)
-
-        def run(words: list[str]) -> None:
-            print("$", shlex.join(words), flush=True)
-            program = [sys.executable, "-m", "bimors_cli"] if words[0] == "bimors" else [words[0]]
-            subprocess.run([*program, *words[1:]], cwd=folder, check=True)
+        folder = _start(Path(name) / "tutorial")
 
         def after(command: str) -> None:
             if command.startswith("bimors preview out.gpkg"):  # before it is corrected
                 _render_in_qgis(folder / "out.gpkg", folder / "scene.tif", folder / "confidence.png")
 
-        follow(folder, run, after)
+        follow(folder, partial(_run, folder), after)
         _render_in_browser(folder / "report.html", folder / "report.png")
-        IMAGES.mkdir(exist_ok=True)
         for image in ("out.png", "confidence.png", "better.png", "report.png"):
             _save(folder / image, IMAGES / image)
+
+        folder = _start(Path(name) / "areas")
+        for command in filter(None, steps(AREAS.read_text(encoding="utf-8"))):
+            _run(folder, shlex.split(command))
+        _save(folder / "areas" / "areas.png", IMAGES / "areas.png")
+
+
+def _start(folder: Path) -> Path:
+    """Make a folder with the files that the reader copies."""
+    folder.mkdir()
+    for name in (*START, REFERENCE):
+        shutil.copy(ROOT / "examples" / name, folder)
+    return folder
+
+
+def _run(folder: Path, words: list[str]) -> None:
+    print("$", shlex.join(words), flush=True)
+    program = [sys.executable, "-m", "bimors_cli"] if words[0] == "bimors" else [words[0]]
+    subprocess.run([*program, *words[1:]], cwd=folder, check=True)
 
 
 def _render_in_qgis(layer: Path, scene: Path, image: Path) -> None:

@@ -14,7 +14,7 @@ def pack(path: Path) -> None:
     """Write the plugin's folder, its licence included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (*sorted(PLUGIN.glob("*.py")), PLUGIN / "metadata.txt", LICENCE):
+        for file in (*sorted(PLUGIN.glob("*.py")), PLUGIN / "metadata.txt", PLUGIN / "icon.svg", LICENCE):
             archive.write(file, f"{PLUGIN.name}/{file.name}")
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from qgis.core import (
+    NULL,
     QgsApplication,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
@@ -45,6 +46,23 @@ class Log(QgsProcessingFeedback):
         self.lines.append(f"ERROR {text}")
 
 
+def tell(layer):
+    """What QGIS knows of a layer that was loaded."""
+    about = {
+        "name": layer.name(),
+        "widgets": {field.name(): field.editorWidgetSetup().type() for field in layer.fields()},
+    }
+    if not layer.isSpatial():
+        rows = [feature.attributes() for feature in layer.getFeatures()]
+        return {**about, "rows": [[None if value == NULL else value for value in row] for row in rows]}
+    renderer = layer.renderer()
+    if renderer.type() == "categorizedSymbol":
+        about["categories"] = [
+            [category.value(), category.symbol().color().name()] for category in renderer.categories()
+        ]
+    return {**about, "renderer": renderer.type(), "tip": layer.mapTipTemplate()}
+
+
 def main(plugins, program, algorithm, parameters, cancel_at=None):
     sys.path.insert(0, plugins)
     from bimors import classFactory
@@ -60,9 +78,13 @@ def main(plugins, program, algorithm, parameters, cancel_at=None):
     context.setProject(project)
     context.setFeedback(log)
     # As the dialog does for an output with "Open output file after running algorithm".
-    output = QgsProcessingOutputLayerDefinition(parameters["OUTPUT"], project)
-    output.destinationName = "Tiles"
-    parameters["OUTPUT"] = output
+    for name in {"OUTPUT", "AREAS"} & parameters.keys():
+        output = QgsProcessingOutputLayerDefinition(parameters[name], project)
+        output.destinationName = "Tiles"
+        parameters[name] = output
+    fits, why = found.checkParameterValues(parameters, context)
+    if not fits:
+        return {"can": can, "fits": fits, "why": why}
     results, done = {}, []
     task = QgsProcessingAlgRunnerTask(found, parameters, context, log)
     task.executed.connect(lambda fine, made: (done.append(fine), results.update(made)))
@@ -71,17 +93,7 @@ def main(plugins, program, algorithm, parameters, cancel_at=None):
         application.processEvents()
     if done[0]:
         handleAlgorithmResults(found, context, log, parameters=parameters)
-    layers = [
-        {
-            "name": layer.name(),
-            "renderer": layer.renderer().type(),
-            "categories": [
-                [category.value(), category.symbol().color().name()] for category in layer.renderer().categories()
-            ],
-            "tip": layer.mapTipTemplate(),
-        }
-        for layer in project.mapLayers().values()
-    ]
+    layers = [tell(layer) for layer in project.mapLayers().values()]
     plugin.unload()
     gone = QgsApplication.processingRegistry().algorithmById(algorithm) is None
     return {

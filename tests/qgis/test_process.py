@@ -76,6 +76,25 @@ def test_an_error_is_that_of_the_program() -> None:
         process.run(["/no/such/program"], Feedback())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-command", "out.gpkg"], "Error: No such command 'no-such-command'."),
+        (["sample", "out.gpkg", "--no-such-option=1"], "Error: No such option: --no-such-option"),
+    ],
+)
+def test_what_an_older_program_lacks_is_an_error_in_its_own_words(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program itself: what it does not know is what an older one would not know."""
+    monkeypatch.setenv("COLUMNS", "40")  # a box of this width would break the line
+    with pytest.raises(process.ProgramFailed) as failed:
+        process.run([sys.executable, "-m", "bimors_cli", *arguments], Feedback())
+    first, *others = str(failed.value).splitlines()
+    assert first.startswith(message)
+    assert others == ["hint: the program may be older than this plugin: update bimors"]
+
+
 def test_unreadable_tiles_are_a_warning() -> None:
     feedback = Feedback()
     assert process.run(program('print("out.gpkg"); sys.exit(3)'), feedback).strip() == "out.gpkg"

@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import geopandas
+import numpy as np
 import pyogrio
 import pytest
 
-from bimors_cli.labels import read_labels
+from bimors_cli.evaluation.areas.assess_sample import assess_sample
+from bimors_cli.evaluation.areas.sample_file import read_sample
+from bimors_cli.labels import Labels, read_labels
+from tests.conftest import MakeRaster
 from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write_reference
+from tests.evaluation.areas import samples
+from tests.layers import MakeLayer, make_layer
 from tests.qgis.conftest import BIMORS, InQgis, QgisProcess
 from tests.qgis.plugin import EXAMPLES, FOLDER, part
 from tests.qgis.test_process import Feedback
+
+__all__ = ["make_layer"]
 
 pytestmark = pytest.mark.qgis
 
@@ -48,44 +60,170 @@ shutil.copy({str(layer)!r}, sys.argv[sys.argv.index("--output") + 1])
     return str(program)
 
 
-def run(in_qgis: InQgis, program: str, tmp_path: Path, labels: str, cancel_at: str | None = None) -> dict[str, object]:
-    (tmp_path / labels).touch()
-    parameters = {
-        "INPUT": str(EXAMPLES / "scene.tif"),
-        "LABELS": str(tmp_path / labels),
-        "OUTPUT": str(tmp_path / "out.gpkg"),
-    }
-    found: dict[str, object] = in_qgis(
+def run(
+    in_qgis: InQgis, program: str, algorithm: str, parameters: dict[str, object], cancel_at: str | None = None
+) -> dict[str, Any]:
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
+    found: dict[str, Any] = in_qgis(
         "run_algorithm.py",
         plugins=str(FOLDER.parent),
         program=program,
-        algorithm="bimors:classify",
-        parameters=parameters,
+        algorithm=f"bimors:{algorithm}",
+        parameters=given,
         cancel_at=cancel_at,
     )
     return found
 
 
+def classified(
+    in_qgis: InQgis, program: str, tmp_path: Path, labels: str, cancel_at: str | None = None
+) -> dict[str, Any]:
+    (tmp_path / labels).touch()
+    parameters = {"INPUT": EXAMPLES / "scene.tif", "LABELS": tmp_path / labels, "OUTPUT": tmp_path / "out.gpkg"}
+    return run(in_qgis, program, "classify", parameters, cancel_at)
+
+
 def test_the_result_is_loaded_in_its_colours(tmp_path: Path, in_qgis: InQgis, stand_in: str) -> None:
-    found = run(in_qgis, stand_in, tmp_path, "labels.txt")
+    found = classified(in_qgis, stand_in, tmp_path, "labels.txt")
     assert found["fine"] is True and found["results"] == {"OUTPUT": str(tmp_path / "out.gpkg")}
-    assert len(found["layers"]) == 1, found  # type: ignore[arg-type]
-    (layer,) = found["layers"]  # type: ignore[misc]
+    assert len(found["layers"]) == 1, found
+    (layer,) = found["layers"]
     assert layer["name"] == "Tiles" and layer["renderer"] == "categorizedSymbol"
     assert layer["categories"][:2] == [[FOREST, "#e69f00"], [RIVER, "#56b4e9"]]
     assert "caption" in layer["tip"]
-    assert 50 in found["shares"] and found["gone"]  # type: ignore[operator]
+    assert 50 in found["shares"] and found["gone"]
 
 
 def test_cancel_stops_the_program_and_loads_nothing(tmp_path: Path, in_qgis: InQgis, stand_in: str) -> None:
-    found = run(in_qgis, stand_in, tmp_path, "wait.txt", cancel_at="waiting")
+    found = classified(in_qgis, stand_in, tmp_path, "wait.txt", cancel_at="waiting")
     assert found["fine"] is False and found["layers"] == [] and found["results"] == {}
-    assert found["log"][-1] == "error: interrupted; 2 finished tiles are kept"  # type: ignore[index]
+    assert found["log"][-1] == "error: interrupted; 2 finished tiles are kept"
 
 
 def test_a_program_that_is_not_there_is_told_before_the_dialog(tmp_path: Path, in_qgis: InQgis) -> None:
-    found = run(in_qgis, str(tmp_path), tmp_path, "labels.txt")  # a folder without it
+    found = classified(in_qgis, str(tmp_path), tmp_path, "labels.txt")  # a folder without it
     assert found["can"] is False and "Providers > bimors" in str(found["why"])
+
+
+@pytest.fixture
+def map_file(make_raster: MakeRaster, make_layer: MakeLayer) -> Path:
+    """A map of sixteen tiles of two classes, as `classify` writes it."""
+    scene = make_raster(np.full((3, 32, 32), 100, np.uint8))
+    return make_layer(
+        str(scene),
+        labels=Labels.of(LABELS),
+        answer=lambda tile: {"ranking": ((tile % 2, 0.75), (1 - tile % 2, 0.25))},
+        tile_size="8",
+    )
+
+
+@pytest.fixture
+def writes_a_layer(tmp_path: Path) -> Path:
+    """A program that writes its arguments next to its output, and copies a layer of tiles with a style."""
+    layer = write_layer(tmp_path / "made.gpkg", [FOREST, RIVER, None, BARE])
+    program = tmp_path / "bimors"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, pathlib, shutil, sys
+output = sys.argv[sys.argv.index("--output") + 1]
+pathlib.Path(output + ".json").write_text(json.dumps(sys.argv[1:]))
+shutil.copy({str(layer)!r}, output)
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_suggested_tiles_are_loaded_in_their_style(
+    tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path, map_file: Path
+) -> None:
+    output, avoided = tmp_path / "suggestions.gpkg", write_reference(tmp_path / "s.gpkg", [tile(0, 0)], [FOREST])
+    parameters = {"INPUT": f"{map_file}|layername=tiles", "TILES": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
+    found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
+    assert json.loads(Path(f"{output}.json").read_text()) == [
+        "suggest", str(map_file), "--output", str(output), "--layer=tiles", "--tiles=5", "--min-distance=0.0",
+        f"--exclude={avoided}", "--seed=0",
+    ]  # fmt: skip
+    (layer,) = found["layers"]
+    assert layer["renderer"] == "categorizedSymbol" and found["results"] == {"OUTPUT": str(output)}
+    assert not any("temporary file" in line for line in found["log"])
+
+
+def test_a_layer_to_edit_in_a_temporary_file_is_a_warning(
+    in_qgis: InQgis, writes_a_layer: Path, map_file: Path
+) -> None:
+    parameters: dict[str, object] = {"INPUT": map_file, "OUTPUT": "TEMPORARY_OUTPUT"}
+    found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
+    assert found["fine"] and any(line.startswith("WARNING The output is a temporary file") for line in found["log"])
+
+
+def test_change_is_loaded_in_its_style(tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path, map_file: Path) -> None:
+    after, output = write_layer(tmp_path / "after.gpkg", [FOREST] * 16), tmp_path / "change.gpkg"
+    parameters = {"BEFORE": f"{map_file}|layername=tiles", "AFTER": after, "MAX_FALSE": 2.5, "OUTPUT": output}
+    found = run(in_qgis, str(writes_a_layer), "change", parameters)
+    assert json.loads(Path(f"{output}.json").read_text()) == [
+        "change", str(map_file), str(after), "--output", str(output), "--layer-before=tiles",
+        "--max-false=2.5%",
+    ]  # fmt: skip
+    (layer,) = found["layers"]
+    assert layer["renderer"] == "categorizedSymbol"
+
+
+def test_what_an_older_program_lacks_is_the_error_of_the_algorithm(
+    tmp_path: Path, in_qgis: InQgis, map_file: Path
+) -> None:
+    parameters = {"INPUT": map_file, "EXTRA": "--no-such-option", "OUTPUT": tmp_path / "sample.gpkg"}
+    found = run(in_qgis, str(BIMORS), "sample", parameters)
+    assert found["fine"] is False and found["layers"] == []
+    assert any(line.startswith("Error: No such option: --no-such-option") for line in found["log"])
+
+
+def fill_in(sample: Path, references: dict[str, str | None]) -> None:
+    """Set references by tile, as the user does in QGIS."""
+    with closing(sqlite3.connect(sample)) as database, database:
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):  # for spatial index triggers
+            database.create_function(name, 1, lambda _geometry: 0)
+        for tile_id, reference in references.items():
+            database.execute("UPDATE sample SET reference = ? WHERE tile_id = ?", (reference, tile_id))
+
+
+def test_a_sample_is_drawn_labelled_and_assessed(tmp_path: Path, in_qgis: InQgis, map_file: Path) -> None:
+    """The program itself. The labels are filled in as QGIS would: river is forest on one tile."""
+    output = tmp_path / "sample.gpkg"
+    avoided, tiles = tmp_path / "train.gpkg", pyogrio.read_dataframe(map_file, layer="tiles")
+    geopandas.GeoSeries([tiles.geometry[0].centroid], crs=tiles.crs).to_file(avoided)
+    parameters = {"INPUT": map_file, "PER_CLASS": 4, "EXCLUDE": avoided, "SEED": 3, "OUTPUT": output}
+    found = run(in_qgis, str(BIMORS), "sample", parameters)
+    assert found["fine"], found["log"]
+    (layer,) = found["layers"]
+    assert "tile_id" in layer["tip"] and "label" not in layer["widgets"]  # its own style, and blind
+    assert {"reference", "note"} <= layer["widgets"].keys()
+    drawn = read_sample(output)
+    assert len(drawn.tile_ids) == 8 and drawn.design.excluded == 1 and drawn.design.seed == 3
+    replaced = run(in_qgis, str(BIMORS), "sample", parameters)
+    assert not replaced["fine"] and any(f"error: {output} exists" in line for line in replaced["log"]), replaced["log"]
+
+    wrong = next(name for name, label in zip(drawn.tile_ids, drawn.mapped, strict=True) if label == RIVER)
+    truth = dict(zip(drawn.tile_ids, drawn.mapped, strict=True)) | {wrong: FOREST}
+    fill_in(output, truth)
+    found = run(in_qgis, str(BIMORS), "assess", {"INPUT": output, "AREAS": "TEMPORARY_OUTPUT"})
+    assert found["fine"], found["log"]
+    assessed = assess_sample(output)
+    assert found["results"]["ACCURACY"] == pytest.approx(assessed.overall.value) != 1
+    assert found["results"]["ACCURACY_SE"] == pytest.approx(assessed.overall.se)
+    (table,) = found["layers"]
+    rows = {row[0]: dict(zip(list(table["widgets"])[1:], row[1:], strict=True)) for row in table["rows"]}
+    # Numbers that the sample does not give are null: the map has no tile of bare land.
+    assert rows == assessed.as_json()["classes"] and rows[BARE]["users"] is None
+    assert any("overall accuracy" in line for line in found["log"])
+
+
+def test_a_sample_without_references_is_the_error_of_the_program(
+    tmp_path: Path, in_qgis: InQgis, map_file: Path
+) -> None:
+    output = samples.write(tmp_path / "sample.gpkg", samples.drawn_tiles([FOREST] * 3))
+    found = run(in_qgis, str(BIMORS), "assess", {"INPUT": output, "AREAS": "TEMPORARY_OUTPUT"})
+    assert not found["fine"] and any("no tile has a reference" in line for line in found["log"])
 
 
 @pytest.fixture(scope="module")

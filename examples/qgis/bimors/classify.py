@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from qgis.core import (
-    QgsMapLayer,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingLayerPostProcessorInterface,
     QgsProcessingParameterBoolean,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
@@ -18,23 +17,8 @@ from qgis.core import (
 )
 
 from .base import BimorsAlgorithm
-from .command import classify
-
-
-class DefaultStyle(QgsProcessingLayerPostProcessorInterface):
-    """Applies the style in the file of a result; Processing would use a random colour."""
-
-    def postProcessLayer(
-        self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> None:
-        message, found = layer.loadDefaultStyle()
-        if not found:
-            feedback.pushWarning(f"{layer.name()}: cannot load the style in the file: {message}")
-        layer.triggerRepaint()
-
-
-# A single instance, because QGIS keeps no reference to it.
-DEFAULT_STYLE = DefaultStyle()
+from .command import CLASSIFY_HEADS, REFINEMENTS, classify
+from .style import load_styled
 
 
 class Classify(BimorsAlgorithm):
@@ -45,6 +29,12 @@ class Classify(BimorsAlgorithm):
 
     def displayName(self) -> str:
         return "Classify scene"
+
+    def group(self) -> str:
+        return "Classification"
+
+    def tags(self) -> list[str]:
+        return ["land cover", "zero-shot", "CLIP", "tiles", "labels", "captions"]
 
     def shortHelpString(self) -> str:
         return (
@@ -77,9 +67,30 @@ class Classify(BimorsAlgorithm):
         self.add(
             captions, "If unchecked, tiles are classified by the image alone: faster, and the field caption is empty."
         )
+        features = QgsProcessingParameterBoolean("KEEP_FEATURES", "Keep image features", False)
+        self.add(features, "Store the image features of the tiles in the file: 'Suggest tiles to label' needs them.")
+        probabilities = QgsProcessingParameterBoolean("PROBABILITIES", "Probability of each label", False)
+        self.add(probabilities, "Add a field with the probability of each label: 'Detect change' needs them.")
         self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False))
         overlap = QgsProcessingParameterString("OVERLAP", "Tile overlap", "0", optional=True)
         self.add(overlap, "Overlap of adjacent tiles in pixels, or such as 25% or 50m.", advanced=True)
+        vote = QgsProcessingParameterBoolean("VOTE", "Average overlapping tiles", False)
+        self.add(
+            vote, "With a tile overlap: the map is as fine as the step between tiles, not as a tile.", advanced=True
+        )
+        refine = QgsProcessingParameterEnum(
+            "REFINE", "Refine labels", REFINEMENTS, optional=True, usesStaticStrings=True
+        )
+        self.add(
+            refine,
+            "Refine the labels of all tiles together: transductive uses similar tiles, spatial also uses neighbours on "
+            "the map. Empty: every tile is labelled by itself.",
+            advanced=True,
+        )
+        head = QgsProcessingParameterEnum(
+            "HEAD", "Head", CLASSIFY_HEADS, defaultValue="auto", optional=True, usesStaticStrings=True
+        )
+        self.add(head, "auto uses the head of the adapter, zero-shot plain CLIP without an adapter.", advanced=True)
         self.add_common()
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Classified tiles", QgsProcessing.TypeVectorPolygon))
 
@@ -95,11 +106,14 @@ class Classify(BimorsAlgorithm):
             adapter=self.parameterAsFile(parameters, "ADAPTER", context),
             min_confidence=self.parameterAsDouble(parameters, "MIN_CONFIDENCE", context),
             captions=self.parameterAsBool(parameters, "CAPTIONS", context),
+            keep_features=self.parameterAsBool(parameters, "KEEP_FEATURES", context),
+            probabilities=self.parameterAsBool(parameters, "PROBABILITIES", context),
+            vote=self.parameterAsBool(parameters, "VOTE", context),
             resume=self.parameterAsBool(parameters, "RESUME", context),
+            **self.choices(parameters, context, "REFINE", "HEAD"),
             **self.texts(parameters, context, "TILE_SIZE", "OVERLAP", "MODEL", "BANDS", "STRETCH", "DEVICE", "EXTRA"),
         )
         if self.call(arguments, feedback) is None:
             return {}
-        if context.willLoadLayerOnCompletion(output):
-            context.layerToLoadOnCompletionDetails(output).setPostProcessor(DEFAULT_STYLE)
+        load_styled(output, context)
         return {"OUTPUT": output}

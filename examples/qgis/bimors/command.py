@@ -1,92 +1,20 @@
-"""Finding the program, its command lines, its environment, and parsing its progress. Does not import QGIS."""
+"""The command lines of the program. Does not import QGIS.
+
+Options with empty values are omitted: the program has its own defaults.
+"""
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-NAME = "bimors"
-PROGRAM_SETTING = "BIMORS_PROGRAM"
-
-# Variables that QGIS sets for itself. With them, the Python and GDAL of bimors would load modules and data files of
-# other versions.
-_QGIS_VARIABLES = (
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "PYTHONSTARTUP",
-    "PYTHONEXECUTABLE",
-    "GDAL_DATA",
-    "GDAL_DRIVER_PATH",
-    "PROJ_LIB",
-    "PROJ_DATA",
-    "QT_PLUGIN_PATH",
-    "FORCE_COLOR",
-)
-_SECONDS_BETWEEN_LINES = "1"
-
-# Progress lines of the program, and the percent of the whole run at which their stage starts and ends.
-_STAGES = (
-    (re.compile(r"([\d,]+) of ([\d,]+) tiles \("), 0, 100),
-    (re.compile(r"(?:encoding|captioning|describing): ([\d,]+) of ([\d,]+) \w+"), 0, 40),
-    (re.compile(r"random crops: ([\d,]+) of ([\d,]+) \w+"), 40, 60),
-    (re.compile(r"epoch ([\d,]+) of ([\d,]+):"), 60, 90),
-    (re.compile(r"test \w+: ([\d,]+) of ([\d,]+) \w+"), 90, 100),
-)
-
-
-class ProgramError(Exception):
-    """The program was not found; the message explains how to install or configure it."""
-
-
-def find_program(chosen: str) -> str:
-    """Return the path of the program: the configured file, the one in the configured folder, or the one on the PATH.
-
-    Raises
-    ------
-    ProgramError
-        The program was not found.
-    """
-    name = "bimors.exe" if os.name == "nt" else NAME
-    where = "Settings > Options > Processing > Providers > bimors"
-    chosen = chosen.strip()
-    if not chosen:
-        found = shutil.which(NAME)
-        if found is None:
-            raise ProgramError(
-                "The program bimors was not found on the PATH. Install it (pip install bimors-cli) or set its path in "
-                f"{where}."
-            )
-        return found
-    path = Path(chosen).expanduser()
-    for candidate in (path, path / name, path / "bin" / name, path / "Scripts" / name):
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
-    raise ProgramError(f"The program bimors was not found at {chosen}. Set its path in {where}.")
-
-
-def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the program: that of QGIS without the variables for its own Python and GDAL."""
-    own = {name: value for name, value in inherited.items() if name not in _QGIS_VARIABLES}
-    return {
-        **own,
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
-        "BIMORS_PROGRESS_EVERY": _SECONDS_BETWEEN_LINES,
-    }
-
-
-def percent(line: str) -> float | None:
-    """Return the progress in a line of the log, 0..100; None for other lines."""
-    for pattern, begin, end in _STAGES:
-        found = pattern.match(line)
-        if found:
-            done, total = (int(number.replace(",", "")) for number in found.groups())
-            return begin + (end - begin) * done / max(total, 1)
-    return None
+# Values of options, as the program spells them.
+CLASSIFY_HEADS = ["auto", "zero-shot"]
+REFINEMENTS = ["transductive", "spatial"]
+FINETUNE_HEADS = ["auto", "bimors", "coop", "cocoop", "tip-adapter", "linear"]
+VIEWS = ["bands", "bands-around", "image", "false-colour", "around", "names", "captions", "prompts"]
+DESIGNS = ["stratified", "random", "systematic"]
 
 
 def classify(
@@ -96,10 +24,15 @@ def classify(
     *,
     tile_size: str = "",
     overlap: str = "",
+    vote: bool = False,
     aoi: str = "",
     min_confidence: float = 0.0,
     captions: bool = True,
+    keep_features: bool = False,
+    probabilities: bool = False,
     adapter: str = "",
+    head: str = "",
+    refine: str = "",
     model: str = "",
     bands: str = "",
     stretch: str = "",
@@ -107,40 +40,45 @@ def classify(
     resume: bool = False,
     extra: str = "",
 ) -> list[str]:
-    """Return the arguments of `bimors classify`; options with empty values are omitted."""
+    """Return the arguments of `bimors classify`."""
     options = _options(
         tile_size=tile_size,
         overlap=overlap,
+        vote=vote,
         aoi=aoi,
         min_confidence=str(min_confidence) if min_confidence else "",
+        no_captions=not captions,
+        keep_features=keep_features,
+        probabilities=probabilities,
         adapter=adapter,
+        head=head,
+        refine=refine,
         model=model,
         bidx=bands,
         stretch=stretch,
         device=device,
+        resume=resume,
+        # Processing overwrites existing outputs. Without --overwrite, the program refuses to discard an unfinished run.
+        overwrite=not resume and Path(output).exists(),
     )
-    if not captions:
-        options.append("--no-captions")
-    # Processing overwrites existing outputs. Without --overwrite, the program refuses to discard an unfinished run.
-    if resume:
-        options.append("--resume")
-    elif Path(output).exists():
-        options.append("--overwrite")
     return ["classify", scene, "--labels", labels, "--output", output, *options, *shlex.split(extra)]
 
 
 def finetune(
-    scene: str,
-    polygons: str,
-    field: str,
+    source: str,
     output: str,
     *,
-    shots: int = 16,
-    epochs: int = 10,
+    polygons: str = "",
+    field: str = "",
+    layer: str = "",
+    corrected: Sequence[str] = (),
+    shots: str = "",
+    epochs: str = "",
     tile_size: str = "",
-    min_overlap: float = 0.5,
+    min_overlap: str = "",
     background: str = "",
     head: str = "",
+    views: str = "",
     model: str = "",
     bands: str = "",
     stretch: str = "",
@@ -149,25 +87,27 @@ def finetune(
     resume: bool = False,
     extra: str = "",
 ) -> list[str]:
-    """Return the arguments of `bimors finetune`."""
+    """Return the arguments of `bimors finetune`: of a scene with polygons, or of a corrected layer."""
     options = _options(
-        shots=str(shots),
-        epochs=str(epochs),
+        polygons=polygons,
+        field=field,
+        layer=layer,
+        shots=shots,
+        epochs=epochs,
         tile_size=tile_size,
-        min_overlap=str(min_overlap),
+        min_overlap=min_overlap,
         background=background,
         head=head,
+        views=views,
         model=model,
         bidx=bands,
         stretch=stretch,
         device=device,
+        resume=resume,
+        overwrite=overwrite and not resume,
     )
-    if resume:
-        options.append("--resume")
-    elif overwrite:
-        options.append("--overwrite")
-    arguments = ["finetune", scene, "--polygons", polygons, "--field", field, "--output", output]
-    return [*arguments, *options, *shlex.split(extra)]
+    options += [f"--corrected={path}" for path in corrected]
+    return ["finetune", source, "--output", output, *options, *shlex.split(extra)]
 
 
 def evaluate(
@@ -178,13 +118,106 @@ def evaluate(
     field: str,
     output: str,
     *,
-    min_overlap: float = 0.5,
+    min_overlap: str = "",
     extra: str = "",
 ) -> list[str]:
     """Return the arguments of `bimors evaluate` for a layer; the metrics are written to standard output as JSON."""
-    options = _options(layer=layer, reference_layer=reference_layer, min_overlap=str(min_overlap))
+    options = _options(layer=layer, reference_layer=reference_layer, min_overlap=min_overlap)
     arguments = ["evaluate", layer_file, "--reference", reference, "--field", field, "--output", output]
     return [*arguments, "--json", "--overwrite", *options, *shlex.split(extra)]
+
+
+def sample(
+    layer_file: str,
+    layer: str,
+    output: str,
+    *,
+    design: str = "",
+    by: str = "",
+    target_se: str = "",
+    expect: str = "",
+    tiles: str = "",
+    per_class: str = "",
+    least: str = "",
+    min_distance: str = "",
+    exclude: str = "",
+    seed: str = "",
+    show_label: bool = False,
+    overwrite: bool = False,
+    extra: str = "",
+) -> list[str]:
+    """Return the arguments of `bimors sample`."""
+    options = _options(
+        layer=layer,
+        design=design,
+        by=by,
+        target_se=target_se,
+        expect=expect,
+        tiles=tiles,
+        per_class=per_class,
+        least=least,
+        min_distance=min_distance,
+        exclude=exclude,
+        seed=seed,
+        show_label=show_label,
+        overwrite=overwrite,
+    )
+    return ["sample", layer_file, "--output", output, *options, *shlex.split(extra)]
+
+
+def assess(sample_file: str, *, output: str = "", extra: str = "") -> list[str]:
+    """Return the arguments of `bimors evaluate` for a sample; the estimates are written to standard output as JSON."""
+    options = _options(output=output, overwrite=bool(output))
+    return ["evaluate", sample_file, "--json", *options, *shlex.split(extra)]
+
+
+def suggest(
+    layer_file: str,
+    layer: str,
+    output: str,
+    *,
+    tiles: str = "",
+    min_distance: str = "",
+    examples: str = "",
+    exclude: str = "",
+    seed: str = "",
+    overwrite: bool = False,
+    extra: str = "",
+) -> list[str]:
+    """Return the arguments of `bimors suggest`."""
+    options = _options(
+        layer=layer,
+        tiles=tiles,
+        min_distance=min_distance,
+        examples=examples,
+        exclude=exclude,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    return ["suggest", layer_file, "--output", output, *options, *shlex.split(extra)]
+
+
+def change(
+    before: str,
+    after: str,
+    output: str,
+    *,
+    layer_before: str = "",
+    layer_after: str = "",
+    max_false: str = "",
+    matrix: str = "",
+    extra: str = "",
+) -> list[str]:
+    """Return the arguments of `bimors change`."""
+    options = _options(
+        layer_before=layer_before,
+        layer_after=layer_after,
+        max_false=max_false,
+        matrix=matrix,
+        # Processing overwrites existing outputs.
+        overwrite=Path(output).exists() or bool(matrix and Path(matrix).exists()),
+    )
+    return ["change", before, after, "--output", output, *options, *shlex.split(extra)]
 
 
 def file_and_layer(path: str, layer: str) -> str:
@@ -192,6 +225,13 @@ def file_and_layer(path: str, layer: str) -> str:
     return f"{path}:{layer}" if layer else path
 
 
-def _options(**values: str) -> list[str]:
-    """Return --name=value for values that are not empty; as one argument, so that a value may start with a dash."""
-    return [f"--{name.replace('_', '-')}={value.strip()}" for name, value in values.items() if value.strip()]
+def _options(**values: str | bool) -> list[str]:
+    """Return --name for true values, --name=value for texts; as one argument, so that a value may start with a dash."""
+    found = []
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(flag)
+        elif isinstance(value, str) and value.strip():
+            found.append(f"{flag}={value.strip()}")
+    return found

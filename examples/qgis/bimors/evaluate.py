@@ -8,7 +8,6 @@ from pathlib import Path
 from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputFile,
     QgsProcessingOutputFolder,
@@ -20,7 +19,7 @@ from qgis.core import (
     QgsProcessingParameterVectorLayer,
 )
 
-from .base import BimorsAlgorithm, file_of
+from .base import BimorsAlgorithm
 from .command import evaluate
 
 
@@ -31,12 +30,20 @@ class Evaluate(BimorsAlgorithm):
         return "evaluate"
 
     def displayName(self) -> str:
-        return "Evaluate"
+        return "Evaluate against polygons"
+
+    def group(self) -> str:
+        return "Accuracy and area"
+
+    def tags(self) -> list[str]:
+        return ["accuracy assessment", "validation", "confusion matrix", "kappa", "precision", "recall"]
 
     def shortHelpString(self) -> str:
         return (
             "Computes the accuracy of a layer of 'Classify scene' from reference polygons or points of known class. "
-            "Use reference data that were not used for training.\n\nThe metrics are shown in the log and written to a "
+            "Use reference data that were not used for training.\n\nPolygons chosen by hand give the accuracy of "
+            "these places. For the accuracy of the whole map and the areas of its classes, use 'Sample tiles for "
+            "reference labels' and 'Assess accuracy and areas'.\n\nThe metrics are shown in the log and written to a "
             "folder named after the layer, as a report (map_check.md), JSON and charts."
         )
 
@@ -62,10 +69,7 @@ class Evaluate(BimorsAlgorithm):
     def processAlgorithm(
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict:
-        layer = self.parameterAsVectorLayer(parameters, "INPUT", context)
-        if layer is None:
-            raise QgsProcessingException(self.invalidSourceError(parameters, "INPUT"))
-        path, name = file_of(layer)
+        path, name = self.file_layer(parameters, "INPUT", context)
         output = self.inside(parameters, context, f"{Path(path).stem}_check")
         reference, reference_layer = self.vector(parameters, "REFERENCE", context, feedback)
         arguments = evaluate(
@@ -75,7 +79,7 @@ class Evaluate(BimorsAlgorithm):
             reference_layer,
             self.parameterAsString(parameters, "FIELD", context),
             output,
-            min_overlap=self.parameterAsDouble(parameters, "MIN_OVERLAP", context),
+            **self.numbers(parameters, context, "MIN_OVERLAP"),
             **self.texts(parameters, context, "EXTRA"),
         )
         written = self.call(arguments, feedback)

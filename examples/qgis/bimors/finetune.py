@@ -6,24 +6,19 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingOutputFolder,
-    QgsProcessingParameterBoolean,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
-    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
 )
 
-from .base import BimorsAlgorithm
 from .command import finetune
+from .training import Training
 
-HEADS = ["bimors", "coop", "cocoop", "cache", "linear"]
 
-
-class Finetune(BimorsAlgorithm):
+class Finetune(Training):
     """Trains an adapter with the features of a vector layer."""
 
     def name(self) -> str:
@@ -50,13 +45,6 @@ class Finetune(BimorsAlgorithm):
             QgsProcessingParameterString("TILE_SIZE", "Tile size", "224"),
             "Tile size in pixels, or in ground units such as 500m or 2km.",
         )
-        integer = QgsProcessingParameterNumber.Integer
-        shots = QgsProcessingParameterNumber("SHOTS", "Examples per class", integer, 16, minValue=0)
-        self.add(shots, "Number of training tiles per class; 0 uses all tiles.")
-        self.add(
-            QgsProcessingParameterNumber("EPOCHS", "Epochs", integer, 10, minValue=1), "Passes over the training tiles."
-        )
-        self.add(QgsProcessingParameterString("NAME", "Adapter name", "adapter"))
         overlap = QgsProcessingParameterNumber(
             "MIN_OVERLAP", "Minimum overlap", QgsProcessingParameterNumber.Double, 0.5, minValue=0.0, maxValue=1.0
         )
@@ -65,13 +53,13 @@ class Finetune(BimorsAlgorithm):
         self.add(
             background, "Class of the tiles without training features. Empty: these tiles are not used.", advanced=True
         )
-        head = QgsProcessingParameterEnum("HEAD", "Head", HEADS, defaultValue=0)
-        self.add(head, "Classification head to train.", advanced=True)
-        self.add(QgsProcessingParameterBoolean("OVERWRITE", "Overwrite an existing adapter", False), advanced=True)
-        self.add(QgsProcessingParameterBoolean("RESUME", "Resume a cancelled run", False), advanced=True)
+        corrected = QgsProcessingParameterMultipleLayers(
+            "CORRECTED", "Corrected layers", QgsProcessing.TypeVectorPolygon, optional=True
+        )
+        self.add(corrected, "Layers of 'Suggest tiles to label' whose corrected and checked tiles are examples too.")
+        self.add_training()
         self.add_common()
-        self.add(QgsProcessingParameterFolderDestination("FOLDER", "Output folder"))
-        self.addOutput(QgsProcessingOutputFolder("OUTPUT", "Adapter"))
+        self.add_destination()
 
     def processAlgorithm(
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -79,17 +67,13 @@ class Finetune(BimorsAlgorithm):
         output = self.inside(parameters, context, self.parameterAsString(parameters, "NAME", context))
         arguments = finetune(
             self.scene(parameters, context),
-            self.vector_text(parameters, "POLYGONS", context, feedback),
-            self.parameterAsString(parameters, "FIELD", context),
             output,
-            shots=self.parameterAsInt(parameters, "SHOTS", context),
-            epochs=self.parameterAsInt(parameters, "EPOCHS", context),
-            min_overlap=self.parameterAsDouble(parameters, "MIN_OVERLAP", context),
-            head=HEADS[self.parameterAsEnum(parameters, "HEAD", context)],
-            overwrite=self.parameterAsBool(parameters, "OVERWRITE", context),
-            resume=self.parameterAsBool(parameters, "RESUME", context),
+            corrected=self.files(parameters, "CORRECTED", context),
+            polygons=self.vector_text(parameters, "POLYGONS", context, feedback),
+            **self.training(parameters, context),
+            **self.numbers(parameters, context, "MIN_OVERLAP"),
             **self.texts(
-                parameters, context, "TILE_SIZE", "BACKGROUND", "MODEL", "BANDS", "STRETCH", "DEVICE", "EXTRA"
+                parameters, context, "FIELD", "TILE_SIZE", "BACKGROUND", "MODEL", "BANDS", "STRETCH", "DEVICE", "EXTRA"
             ),
         )
         return {} if self.call(arguments, feedback) is None else {"OUTPUT": output}

@@ -13,12 +13,14 @@ import time
 from contextlib import suppress
 from typing import IO, Protocol
 
-from .command import environment, percent
+from .program import environment, percent
 
 UNREADABLE_TILES = 3  # exit code: some tiles could not be read
 # Time for SIGINT and then for SIGTERM before the process is killed. A batch of a large model is slow on a laptop.
 GRACE_SECONDS = (120.0, 20.0)
 _POLL_SECONDS = 0.1
+# How the program reports a command or an option that it does not have.
+_UNKNOWN = ("Error: No such command", "Error: No such option")
 
 
 class Feedback(Protocol):
@@ -116,8 +118,10 @@ def _forward(line: str, feedback: Feedback, errors_shown: list[str]) -> None:
     done = percent(line)
     if done is not None:
         feedback.setProgress(done)
-    if line.startswith(("error: ", "hint: ")):
+    if line.startswith(("error: ", "hint: ", "Error: ")):
         errors_shown.append(line)
+    if line.startswith(_UNKNOWN):
+        errors_shown.append("hint: the program may be older than this plugin: update bimors")
     if line.startswith("warning: "):
         feedback.pushWarning(line)
     elif line:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from processing.core.ProcessingConfig import ProcessingConfig, Setting
 from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
 
+from .assess import Assess
+from .change import Change
 from .classify import Classify
-from .command import NAME, PROGRAM_SETTING
 from .evaluate import Evaluate
 from .finetune import Finetune
+from .finetune_corrected import FinetuneCorrected
+from .program import NAME, PROGRAM_SETTING
+from .sample import Sample
+from .suggest import Suggest
+
+ALGORITHMS = (Classify, Change, Finetune, FinetuneCorrected, Suggest, Sample, Assess, Evaluate)
 
 
 class BimorsProvider(QgsProcessingProvider):
@@ -23,6 +33,9 @@ class BimorsProvider(QgsProcessingProvider):
     def longName(self) -> str:
         return "bimors (raster tile classification)"
 
+    def icon(self) -> QIcon:
+        return QIcon(str(Path(__file__).with_name("icon.svg")))
+
     def load(self) -> bool:
         ProcessingConfig.settingIcons[NAME] = self.icon()
         about = "Path of the program bimors, or of its Python environment (empty: search the PATH)"
@@ -35,7 +48,7 @@ class BimorsProvider(QgsProcessingProvider):
         ProcessingConfig.removeSetting(PROGRAM_SETTING)
 
     def loadAlgorithms(self) -> None:
-        for algorithm in (Classify, Finetune, Evaluate):
+        for algorithm in ALGORITHMS:
             self.addAlgorithm(algorithm())
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
