@@ -20,7 +20,7 @@ from bimors_cli.errors import InputError, SceneError
 from bimors_cli.options.views import IMAGE_FEATURES, compared_view
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
-from bimors_cli.scene.bands import Bands, choose_bands, natural_colours
+from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
@@ -320,7 +320,7 @@ class RecordedScene:
         """
         if self.stretch.kind != "raw":
             return self.bands_of(scene.info), self.stretch
-        bands = natural_colours(scene.info)
+        bands = choose_bands(scene.info)
         return bands, compute_stretch(scene.dataset, bands, parse_stretch("auto"), self.nodata)
 
     def find(self, layer_file: Path) -> str | None:

@@ -30,6 +30,10 @@ class Nodata:
         return f"{self.value:.17g}" if self.kind == "value" else self.kind
 
 
+_FLOAT_EPSILON: Final = float(np.finfo(np.float32).eps)
+# No measurement has such a value, and the lowest float32 rounded to one digit is beyond it.
+_LOWEST_FLOAT: Final = 2e38
+
 FILE_NODATA: Final = Nodata()
 
 
@@ -156,11 +160,21 @@ def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
 
 
 def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
-    """Compare in the dtype of the band: 0.1 in float32 differs from Python's 0.1."""
+    """Compare with a nodata value, in the dtype of the band: 0.1 in float32 differs from Python's 0.1.
+
+    Floats are equal as in GDAL (ARE_REAL_EQUAL: a few units in the last place of a float32). Beyond `_LOWEST_FLOAT`
+    all values of one sign are equal: writers round the lowest float32, -3.4028235e38, to two or six digits.
+    """
     if band.dtype.kind == "f":
-        with np.errstate(over="ignore"):
+        if math.isnan(value):
+            return np.isnan(band)
+        with np.errstate(over="ignore", invalid="ignore"):
             typed = np.float64(value).astype(band.dtype)
-        return np.asarray(np.isnan(band) if math.isnan(value) else band == typed)
+            if abs(typed) >= _LOWEST_FLOAT:
+                return np.asarray(np.abs(band) >= _LOWEST_FLOAT) & (np.signbit(band) == np.signbit(typed))
+            wide = band.astype(np.float64)
+            close = np.abs(wide - float(typed)) < 2 * _FLOAT_EPSILON * np.abs(wide + float(typed))
+        return np.asarray((band == typed) | close)
     limits = np.iinfo(band.dtype)
     if math.isnan(value) or math.isinf(value) or value != int(value) or not limits.min <= int(value) <= limits.max:
         return np.zeros(band.shape, np.bool_)

@@ -31,6 +31,9 @@ from bimors_cli.scene.gdal import (
 )
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 
+# Tags of a file that name its satellite.
+_SATELLITE_TAGS = frozenset({"SPACECRAFT_ID", "SATELLITE", "SATELLITE_NAME", "PLATFORM", "MISSION", "PRODUCT_URI"})
+
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
 
@@ -205,6 +208,7 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
             dataset.descriptions,
             [_wavelength(dataset, index) for index in dataset.indexes],
             [colour.name for colour in dataset.colorinterp],
+            (name, *(value for key, value in dataset.tags().items() if key.upper() in _SATELLITE_TAGS)),
         ),
         scales=tuple(map(float, dataset.scales)),
         offsets=tuple(map(float, dataset.offsets)),
