@@ -23,7 +23,7 @@ from bimors_cli.redact import redact
 from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
+from bimors_cli.scene.mask import Nodata, recorded_nodata
 from bimors_cli.scene.raster import Scene, SceneInfo
 from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of
@@ -291,7 +291,6 @@ class RecordedScene:
         kind, low, high = key["stretch"]
         if kind not in ("none", "range", "percentile", "raw"):
             raise ValueError(f"{kind!r} is not a stretch")
-        nodata = str(key["nodata"])
         grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in key[name]))
         return cls(
             name=str(key["name"]),
@@ -301,7 +300,7 @@ class RecordedScene:
             transform=Affine(*map(float, key["transform"])),
             bands=tuple(map(int, key["bands"])),
             stretch=Stretch(kind, tuple(map(float, low)), tuple(map(float, high))),
-            nodata=FILE_NODATA if nodata == "file" else parse_nodata(nodata),
+            nodata=recorded_nodata(str(key["nodata"])),
             size_bytes=key.get("size"),
             aoi_sha256=key.get("aoi"),
         )
