@@ -92,10 +92,10 @@ def _find(scene: Scene, bands: Bands, stretch: Stretch, nodata: Nodata, bands_gi
         limits = (*stretch.low, *stretch.high)
         extreme = max(limits, key=abs)
         yield PixelWarning("values", f"valid pixels have the value {extreme:g}", f"declare it: --nodata {extreme:.9g}")
-    picture = _overview(scene, bands, nodata)
-    if picture is None:
+    overview = _overview(scene, bands, nodata)
+    if overview is None:
         return
-    values, valid = picture
+    values, valid = overview
     if nodata.masks and ColorInterp.alpha.name in info.colorinterp:
         yield from _of_alpha(scene, bands, nodata)
     if bands.palette is None:
@@ -116,7 +116,7 @@ def _of_alpha(scene: Scene, bands: Bands, nodata: Nodata) -> Iterator[PixelWarni
             "alpha",
             f"band {index} is flagged as alpha, but has many values and hardly any {opaque:g}: it may be near infrared;"
             f" {masked:.0%} of the pixels are masked by it",
-            "if so, use --ignore-mask, or flag it anew: gdal_edit.py -colorinterp_" + f"{index} undefined FILE",
+            "if so, use --ignore-mask, or correct the flag: gdal_edit.py -colorinterp_" + f"{index} undefined FILE",
         )
 
 
@@ -146,7 +146,7 @@ def _of_fill(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Iterator
 
 
 def _overview(scene: Scene, bands: Bands, nodata: Nodata) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]] | None:
-    """Read a small picture of a scene, [channels, h, w] and valid bool [h, w]; None if a part cannot be read.
+    """Read a small image of a scene, [channels, h, w] and valid bool [h, w]; None if a part cannot be read.
 
     Its first and last row and column are those of the scene, as near as that is quick to read.
     """
