@@ -165,7 +165,8 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     if not info["features"]:
         raise VectorError(f"{path} holds no features", "draw some of each class")
     crs = check_crs(path, info["crs"], info["total_bounds"])
-    is_numeric = np.dtype(info["dtypes"][fields.index(field)]).kind in "iuf"
+    # A list of strings is "list(str)", which numpy does not know.
+    is_numeric = str(info["dtypes"][fields.index(field)]).startswith(("int", "uint", "float"))
     return FeatureSource(path, layer, field, crs, info["total_bounds"], int(info["features"]), is_numeric)
 
 
@@ -289,9 +290,8 @@ def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
         if here is not None and swapped.intersects(shapely.box(*here)):
             return VectorError(
                 f"no feature of {source.path} intersects {place.name}",
-                "are latitude and longitude swapped? ogr2ogr -dim XY -dialect SQLite -sql "
-                f"{quote(f'SELECT *, SwapCoordinates(geometry) AS geometry FROM {source.layer}')} features.gpkg "
-                f"{quote(source.path)}",
+                "are latitude and longitude swapped? Swap X and Y coordinates, in the Processing toolbox of QGIS, "
+                "exchanges them",
             )
     try:
         to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import unicodedata
 from pathlib import Path
@@ -18,7 +19,12 @@ from shapely.geometry import box
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.vector import Extent
 from bimors_cli.training.examples.class_texts import class_texts
-from bimors_cli.training.examples.vector_features import open_features, read_around
+from bimors_cli.training.examples.vector_features import (
+    FeatureSource,
+    no_feature_intersects,
+    open_features,
+    read_around,
+)
 
 
 def texts(*values: Any, path: str = "a.gpkg") -> list[str]:
@@ -84,3 +90,23 @@ def test_a_shapefile_without_its_encoding(tmp_path: Path, caplog: pytest.LogCapt
     caplog.clear()
     assert classes_of(written(tmp_path / "latin.shp", names, "ISO-8859-1")) == names
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("value, text", [(["pond"], "pond"), (["pond", "x"], None), ({"a": 1}, None)])
+def test_lists_of_annotation_tools(tmp_path: Path, value: Any, text: str | None) -> None:
+    path = tmp_path / "a.geojson"
+    feature = {"type": "Feature", "properties": {"class": value}, "geometry": box(0, 0, 1, 1).__geo_interface__}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature, feature]}))
+    if text is None:
+        with pytest.raises(VectorError, match="class of feature 0 is a"):
+            classes_of(path)
+    else:
+        assert classes_of(path) == [text, text]
+
+
+def test_swapped_coordinates() -> None:
+    source = FeatureSource("a.geojson", "a", "class", "EPSG:4326", (47.0, -98.2, 47.1, -98.1), 2)
+    scene = Extent("scene", "scene.tif", CRS.from_epsg(4326).to_wkt(), (-98.3, 46.9, -98.0, 47.2))
+    assert "swapped?" in str(no_feature_intersects(source, scene).hint)
+    elsewhere = Extent("scene", "scene.tif", CRS.from_epsg(4326).to_wkt(), (10, 10, 11, 11))
+    assert "swapped" not in str(no_feature_intersects(source, elsewhere).hint)
