@@ -29,6 +29,7 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 
 # Tags of a file that name its satellite.
@@ -147,6 +148,7 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         `assume_crs` is not a CRS, or GDAL has no such driver.
     """
     name = display_name(path)
+    check_proj_data()
     assumed = None if assume_crs is None else parse_crs(assume_crs, "--assume-crs")
     if is_local(path):
         if os.path.isdir(path):
