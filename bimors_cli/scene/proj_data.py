@@ -42,4 +42,4 @@ def _works(given: tuple[tuple[str, str], ...]) -> bool:
             xs, ys = transform(CRS.from_epsg(4326), CRS.from_epsg(32633), [15.5], [48.2])
         except (CRSError, RasterioError):
             return False
-    return abs(xs[0] - 537_153.3) < 1 and abs(ys[0] - 5_338_650.6) < 1
+    return bool(abs(xs[0] - 537_153.3) < 1 and abs(ys[0] - 5_338_650.6) < 1)
