@@ -129,6 +129,7 @@ def _of_fill(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Iterator
     lowest, highest = float(pixels.min()), float(pixels.max())
     edge = np.zeros_like(valid)
     edge[[0, -1]] = edge[:, [0, -1]] = True
+    edge &= valid
     limits = () if values.dtype.kind == "f" else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
     for value in dict.fromkeys((*_FILL_VALUES, *map(float, limits))):
         if value not in (lowest, highest) or lowest == highest:
@@ -136,7 +137,7 @@ def _of_fill(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Iterator
         filled = same & (values[0] == values.dtype.type(value))
         share = filled.sum() / valid.sum()
         may_be_measured = value in (0, *limits)
-        if share >= _LEAST_SHARE and (not may_be_measured or np.mean(filled[edge & valid]) >= _LEAST_EDGE):
+        if share >= _LEAST_SHARE and (not may_be_measured or filled[edge].sum() >= _LEAST_EDGE * max(1, edge.sum())):
             shown = ", ".join([f"{value:g}"] * len(values))
             yield PixelWarning(
                 "fill",
