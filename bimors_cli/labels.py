@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bimors_cli.errors import LabelsError
+from bimors_cli.label_formats import NamedRow, decoded, named_rows
 
 # Far above any class list, far below what could exhaust memory.
 MAX_BYTES = 16 * 1024 * 1024
@@ -108,7 +109,7 @@ class Labels:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a labels file: UTF-8, with or without byte order mark, one label per line.
+    """Read a labels file: UTF-8, or UTF-16 with a byte order mark; one label per line.
 
     Raises
     ------
@@ -130,7 +131,8 @@ def parse_labels(data: bytes, source: str) -> Labels:
     """Parse the bytes of a labels file.
 
     A line is a name, or a name, a tab and a colour ``#rrggbb``. Synonyms follow the name, separated by bars:
-    ``forest | woodland | trees``. Blank lines and lines that start with ``#`` are skipped.
+    ``forest | woodland | trees``. Blank lines and lines that start with ``#`` are skipped. Other formats are read where
+    only one reading is possible, see `bimors_cli.label_formats`.
 
     Raises
     ------
@@ -141,12 +143,12 @@ def parse_labels(data: bytes, source: str) -> Labels:
     """
     if len(data) > MAX_BYTES:
         raise LabelsError(f"{source}: not a labels file: larger than {MAX_BYTES // 1024**2} MiB")
-    try:
-        # Concatenated files have byte order marks inside; they are invisible in a name.
-        text = data.decode("utf-8").replace("\ufeff", "")
-    except UnicodeDecodeError as error:
-        number = data[: error.start].count(b"\n") + 1
-        raise LabelsError(f"{source}, line {number}: not UTF-8 text", "save the file as UTF-8") from error
+    text = decoded(data, source)
+    rows = named_rows(text, source)
+    if rows is not None:
+        places = (f"{source}, line {row.line}" if row.line else f"{source}, label {n}" for n, row in enumerate(rows, 1))
+        items = [_row_label(row, where) for row, where in zip(rows, places, strict=True)]
+        return _checked(tuple(items), source, normalized_name)
     items = []
     # Only line feeds end a line: str.splitlines also splits at control characters, which are an error below.
     for number, raw in enumerate(text.split("\n"), 1):
@@ -162,6 +164,13 @@ def _parse_line(line: str, where: str, number: int) -> Label:
     if colour and not _COLOUR.fullmatch(colour):
         raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "write the colour after the tab as #2ca02c")
     return _label(name, where, colour.lower() or None, number)
+
+
+def _row_label(row: NamedRow, where: str) -> Label:
+    colour = (row.colour or "").strip()
+    if colour and not _COLOUR.fullmatch(colour):
+        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "write the colour as #2ca02c")
+    return _label(row.name, where, colour.lower() or None, row.line)
 
 
 def _label(names: str, where: str, colour: str | None = None, line: int = 0) -> Label:

@@ -20,10 +20,10 @@ from bimors_cli.errors import InputError, SceneError
 from bimors_cli.options.views import IMAGE_FEATURES, compared_view
 from bimors_cli.output.geopackage import read_provenance
 from bimors_cli.redact import redact
-from bimors_cli.scene.bands import Bands, choose_bands, natural_colours
+from bimors_cli.scene.bands import Bands, choose_bands
 from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.mask import FILE_NODATA, Nodata, parse_nodata
+from bimors_cli.scene.mask import Nodata, recorded_nodata
 from bimors_cli.scene.raster import Scene, SceneInfo
 from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of
@@ -316,7 +316,6 @@ class RecordedScene:
         kind, low, high = key["stretch"]
         if kind not in ("none", "range", "percentile", "raw"):
             raise ValueError(f"{kind!r} is not a stretch")
-        nodata = str(key["nodata"])
         grid = Grid(*(int(number) for name in ("pixels", "tile", "stride") for number in key[name]))
         return cls(
             name=str(key["name"]),
@@ -326,7 +325,7 @@ class RecordedScene:
             transform=Affine(*map(float, key["transform"])),
             bands=tuple(map(int, key["bands"])),
             stretch=Stretch(kind, tuple(map(float, low)), tuple(map(float, high))),
-            nodata=FILE_NODATA if nodata == "file" else parse_nodata(nodata),
+            nodata=recorded_nodata(str(key["nodata"])),
             size_bytes=key.get("size"),
             aoi_sha256=key.get("aoi"),
         )
@@ -345,7 +344,7 @@ class RecordedScene:
         """
         if self.stretch.kind != "raw":
             return self.bands_of(scene.info), self.stretch
-        bands = natural_colours(scene.info)
+        bands = choose_bands(scene.info)
         return bands, compute_stretch(scene.dataset, bands, parse_stretch("auto"), self.nodata)
 
     def find(self, layer_file: Path) -> str | None:

@@ -27,16 +27,21 @@ def info(options: InfoOptions, json_output: Json = False) -> None:
     from bimors_cli.scene.describe import describe
 
     bundle = read_bundle(find_bundle(options.model))
-    info, grid, facts = describe(options, lambda scene: choose_pixels(scene, options, bundle))
+    info, grid, facts, suspect = describe(options, lambda scene: choose_pixels(scene, options, bundle))
     of_domain, warning = domain_facts(info, grid, bundle)
-    facts |= of_domain
+    warnings = [f"{info.name}: {one.text}; {one.advice}" for one in suspect]
     if warning is not None:
-        log.warning("%s", warning)
+        warnings.append(warning)
+    facts |= {**of_domain, "warnings": warnings}
+    for line in warnings:
+        log.warning("%s", line)
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
     width = max(map(len, facts))
     for name, value in facts.items():
+        if name == "warnings":  # written to standard error
+            continue
         print(f"{name.replace('_', ' '):{width}}  {_shown(value)}")
 
 

@@ -33,8 +33,9 @@ class PixelOptions(OpenOptions):
         tuple[int, ...],
         Option(
             "-b --bidx --band",
-            "Bands for red, green and blue, counted from 1: -b 4,3,2. Default: by colour interpretation, else the "
-            "first three. For a model of other bands: all of these, in its order; default: by name or wavelength.",
+            "Bands for red, green and blue, counted from 1: -b 4,3,2. Default: by the names of the bands, by colour "
+            "interpretation, else the first three. For a model of other bands: all of these, in its order; default: "
+            "by name or wavelength.",
             metavar="N",
             panel=INPUT,
             rows=RESOLVED,
@@ -62,6 +63,15 @@ class PixelOptions(OpenOptions):
             rows=RESOLVED,
         ),
     ] = None
+    ignore_mask: Annotated[
+        bool,
+        Option(
+            "--ignore-mask",
+            "Do not apply the alpha band or the mask of the scene, for example if near infrared is flagged as alpha.",
+            panel=INPUT,
+            rows=RESOLVED,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

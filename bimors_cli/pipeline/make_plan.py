@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,7 @@ from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
+from bimors_cli.scene.pixel_warnings import Kind, PixelWarning, pixel_warnings
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
@@ -133,8 +134,10 @@ def plan_scenes(paths: Sequence[str], options: SceneOptions, bundle: Bundle | No
     ReadError
         The pixels for the stretch cannot be read.
     """
-    scenes = tuple(_plan_scene(path, options, bundle) for path in paths)
+    found = [_plan_scene(path, options, bundle) for path in paths]
+    scenes = tuple(scene for scene, _ in found)
     _check_unique_names(scenes)
+    _report({scene.info.name: warnings for scene, warnings in found})
     return scenes
 
 
@@ -164,12 +167,25 @@ def _output(options: LayerOptions) -> tuple[Path, Format]:
     return path, form
 
 
-def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> ScenePlan:
+def _report(warnings: Mapping[str, Sequence[PixelWarning]]) -> None:
+    """Log one line a kind of warning: that of its first scene."""
+    by_kind: dict[Kind, list[str]] = {}
+    for name, of_scene in warnings.items():
+        for kind in dict.fromkeys(warning.kind for warning in of_scene):
+            by_kind.setdefault(kind, []).append(name)
+    for kind, names in by_kind.items():
+        first = next(warning for warning in warnings[names[0]] if warning.kind == kind)
+        where = names[0] if len(names) == 1 else f"{len(names):,} of {len(warnings):,} scenes, such as {names[0]}"
+        log.warning("%s: %s; %s", where, first.text, first.advice)
+
+
+def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tuple[ScenePlan, tuple[PixelWarning, ...]]:
     with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         gridded = _grid(scene.info, options)
         bands, stretch = choose_pixels(scene, options, bundle)
-    nodata = parse_nodata(options.nodata)
-    return ScenePlan(gridded.info, gridded.grid, bands=bands, stretch=stretch, nodata=nodata)
+        nodata = parse_nodata(options.nodata, masks=not options.ignore_mask)
+        warnings = pixel_warnings(scene, bands, stretch, nodata, bands_given=bool(options.bidx))
+    return ScenePlan(gridded.info, gridded.grid, bands=bands, stretch=stretch, nodata=nodata), warnings
 
 
 def _grid_scene(path: str, options: GridOptions) -> GriddedScene:

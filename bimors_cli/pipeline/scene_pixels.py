@@ -24,7 +24,7 @@ def choose_pixels(scene: Scene, options: PixelOptions, bundle: Bundle | None = N
     """
     if bundle is None or bundle.bands is None:
         bands = choose_bands(scene.info, options.bidx or None)
-        nodata = parse_nodata(options.nodata)
+        nodata = parse_nodata(options.nodata, masks=not options.ignore_mask)
         return bands, compute_stretch(scene.dataset, bands, parse_stretch(options.stretch), nodata)
     if options.stretch != "auto":
         raise InputError(

@@ -69,7 +69,7 @@ class RunSummary:
                 yield f"  {reason:{self._width}}  {count:>9,}"
         if self.caption_hits:
             captions = self.caption_hits + self.caption_misses
-            yield f"{self.caption_hits:,} of {captions:,} captions came from the cache"
+            yield f"{self.caption_hits:,} of {captions:,} captions were known, from the cache or an equal tile"
         if self.seconds:
             yield "time: " + ", ".join(f"{stage} {duration(s)}" for stage, s in self.seconds.items())
         yield from self._remarks()

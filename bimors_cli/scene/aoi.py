@@ -13,7 +13,16 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import Extent, find_layer, footprint, format_bounds, one_line, reproject_around
+from bimors_cli.scene.vector import (
+    Extent,
+    check_crs,
+    find_layer,
+    footprint,
+    format_bounds,
+    one_line,
+    polygonal_parts,
+    reproject_around,
+)
 
 Rule = Literal["centre", "any", "within"]
 
@@ -118,9 +127,9 @@ def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
         raise VectorError(
             f"cannot read {path}: {one_line(error)}", f"inspect it: ogrinfo -al -so {quote(path)}"
         ) from error
-    if not meta["crs"]:
-        raise VectorError(f"{path} has no CRS", f"assign it: ogr2ogr -a_srs EPSG:... aoi.gpkg {quote(path)}")
+    geometries = polygonal_parts(geometries)
     geometries = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
+    crs = check_crs(path, meta["crs"], shapely.total_bounds(geometries).tolist() if len(geometries) else ())
     if not len(geometries):
         raise VectorError(f"{path} has no polygons", "draw at least one polygon")
     if not np.isfinite(shapely.get_coordinates(geometries)).all():
@@ -132,7 +141,7 @@ def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
             "an area of interest needs polygons: buffer points and lines first",
         )
     try:
-        return str(meta["crs"]), shapely.make_valid(geometries)
+        return crs, shapely.make_valid(geometries)
     except shapely.errors.ShapelyError as error:
         raise VectorError(f"{path} has invalid geometries: {one_line(error)}", _FIX) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,8 +43,8 @@ class Bands:
 def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
     """Choose the bands of the image.
 
-    Without `bidx`: red, green and blue by colour interpretation; else a band with a palette; else the first three
-    bands that are not alpha; else the first of these.
+    Without `bidx`: a band with a palette; else red, green and blue by the names of the bands; else by colour
+    interpretation; else the first three bands that are not alpha; else the first of these.
 
     Parameters
     ----------
@@ -72,18 +73,28 @@ def check_indexes(info: SceneInfo, indexes: tuple[int, ...]) -> None:
             raise InputError(f"{info.name} has no band {index}", f"it has {bands}")
 
 
-def natural_colours(info: SceneInfo) -> Bands:
-    """Return red, green and blue by the names of the bands, else as `choose_bands` does."""
-    if all(colour in info.band_names for colour in _COLOURS):
-        return Bands(tuple(info.band_names.index(colour) + 1 for colour in _COLOURS))
-    return choose_bands(info)
+def colours_are_known(info: SceneInfo) -> bool:
+    """Tell whether names or colour interpretation say which bands are red, green and blue."""
+    return _coloured(info.band_names) is not None or _coloured(info.colorinterp) is not None
 
 
 def _default(info: SceneInfo) -> tuple[int, ...]:
-    colours = info.colorinterp
-    if all(colour in colours for colour in _COLOURS):
-        return tuple(colours.index(colour) + 1 for colour in _COLOURS)
     if info.is_palette:
         return (1,)
-    data = tuple(i for i, colour in enumerate(colours, 1) if colour != "alpha") or (1,)
+    coloured = _coloured(info.band_names) or _coloured(info.colorinterp)
+    if coloured is not None:
+        return coloured
+    data = data_indexes(info) or (1,)
     return data[:3] if len(data) >= 3 else data[:1]
+
+
+def _coloured(names: Sequence[str | None]) -> tuple[int, ...] | None:
+    """Return the numbers of red, green and blue, from 1; None if one of them is missing."""
+    if not all(colour in names for colour in _COLOURS):
+        return None
+    return tuple(names.index(colour) + 1 for colour in _COLOURS)
+
+
+def data_indexes(info: SceneInfo) -> tuple[int, ...]:
+    """Return the numbers of the bands that are not alpha."""
+    return tuple(index for index, colour in enumerate(info.colorinterp, 1) if colour != "alpha")

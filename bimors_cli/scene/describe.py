@@ -9,6 +9,7 @@ from bimors_cli.options.scene import InfoOptions
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import parse_nodata
+from bimors_cli.scene.pixel_warnings import PixelWarning, pixel_warnings
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
 from bimors_cli.scene.sample import sample_scene
 from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
@@ -18,8 +19,10 @@ from bimors_cli.scene.stretch import Stretch
 ChoosePixels = Callable[[Scene], tuple[Bands, Stretch]]
 
 
-def describe(options: InfoOptions, choose: ChoosePixels) -> tuple[SceneInfo, Grid, dict[str, Any]]:
-    """Return a scene, its grid, and the facts about both as JSON values.
+def describe(
+    options: InfoOptions, choose: ChoosePixels
+) -> tuple[SceneInfo, Grid, dict[str, Any], tuple[PixelWarning, ...]]:
+    """Return a scene, its grid, the facts about both as JSON values, and what makes its pixels suspect.
 
     Parameters
     ----------
@@ -36,11 +39,13 @@ def describe(options: InfoOptions, choose: ChoosePixels) -> tuple[SceneInfo, Gri
         The pixels cannot be read.
     """
     options.check_required()
-    rule = parse_nodata(options.nodata)
+    rule = parse_nodata(options.nodata, masks=not options.ignore_mask)
     with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
         info = scene.info
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
         bands, applied = choose(scene)
+        warnings = pixel_warnings(scene, bands, applied, rule, bands_given=bool(options.bidx))
+        descriptions = scene.dataset.descriptions
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
     georeference = (info.transform, info.crs, info.width, info.height)
     pixel = pixel_size_metres(*georeference)
@@ -63,6 +68,8 @@ def describe(options: InfoOptions, choose: ChoosePixels) -> tuple[SceneInfo, Gri
         "nodata": None if info.nodata[0] is None else str(info.nodata[0]),
         "mask": info.mask,
         "bands_used": list(bands.indexes),
+        "band_names": [name or "unknown" for name in info.band_names],
+        "descriptions": [text or "" for text in descriptions],
         "colour_interpretation": list(info.colorinterp),
         "stretch": str(applied),
         "valid_share": valid_fraction,
@@ -73,4 +80,4 @@ def describe(options: InfoOptions, choose: ChoosePixels) -> tuple[SceneInfo, Gri
         "cols": grid.cols,
         "tiles": len(grid),
     }
-    return info, grid, facts
+    return info, grid, facts, warnings

@@ -15,26 +15,42 @@ from rasterio.windows import Window
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
 
+_NO_MASK: Final = ", no mask"
+
 
 @dataclass(frozen=True, slots=True)
 class Nodata:
     """The nodata value: that of the file ("file"), none ("none"), or `value` ("value").
 
-    Alpha and mask bands are applied in any case.
+    ``masks`` tells whether alpha and mask bands are applied; its text ends in "no mask" if not.
     """
 
     kind: Literal["file", "none", "value"] = "file"
     value: float = math.nan
+    masks: bool = True
 
     def __str__(self) -> str:
-        return f"{self.value:.17g}" if self.kind == "value" else self.kind
+        text = f"{self.value:.17g}" if self.kind == "value" else self.kind
+        return text if self.masks else f"{text}{_NO_MASK}"
 
+
+_FLOAT_EPSILON: Final = float(np.finfo(np.float32).eps)
+# No measurement has such a value, and the lowest float32 rounded to one digit is beyond it.
+_LOWEST_FLOAT: Final = 2e38
 
 FILE_NODATA: Final = Nodata()
 
 
-def parse_nodata(text: str | None) -> Nodata:
+def recorded_nodata(text: str) -> Nodata:
+    """Parse what `str` made of a rule. Raises InputError."""
+    value, masks = text.removesuffix(_NO_MASK), not text.endswith(_NO_MASK)
+    return parse_nodata(None if value == "file" else value, masks=masks)
+
+
+def parse_nodata(text: str | None, *, masks: bool = True) -> Nodata:
     """Parse an override of the file's nodata value: a number, ``nan`` or ``none``; None keeps the value of the file.
+
+    ``masks`` tells whether alpha and mask bands are applied.
 
     Raises
     ------
@@ -42,12 +58,12 @@ def parse_nodata(text: str | None) -> Nodata:
         The text is not a nodata value.
     """
     if text is None:
-        return FILE_NODATA
+        return Nodata("file", masks=masks)
     word = text.strip().lower()
     if word in ("none", "null"):
-        return Nodata("none")
+        return Nodata("none", masks=masks)
     try:
-        return Nodata("value", float(word.replace("_", "?")))  # float() accepts 1_000
+        return Nodata("value", float(word.replace("_", "?")), masks)  # float() accepts 1_000
     except ValueError:
         raise InputError(f"{text!r} is not a nodata value", "give a number, nan or none") from None
 
@@ -117,10 +133,10 @@ def _masks(
     all_flags = dataset.mask_flag_enums
     flags = [all_flags[index - 1] for index in bands.indexes]
     valid = np.ones(shape, np.bool_)
-    alpha = _alpha(dataset, bands)
+    alpha = _alpha(dataset, bands) if nodata.masks else None
     if alpha is not None:
         valid &= dataset.read(alpha, window=window, out_shape=valid.shape) > 0
-    for index, flag in zip(bands.indexes, flags, strict=True):
+    for index, flag in zip(bands.indexes, flags, strict=True) if nodata.masks else ():
         # GDAL reports a mask made of NODATA_VALUES as per_dataset too: an override replaces that mask.
         by_value = MaskFlags.nodata in flag and nodata.kind != "file"
         if MaskFlags.per_dataset in flag and MaskFlags.alpha not in flag and not by_value:
@@ -142,7 +158,9 @@ def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool
     """Tell whether GDAL, when averaging, leaves out all pixels that are invalid in `valid_mask` (except NaN)."""
     alpha = _alpha(dataset, bands)
     masked = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
-    return masked and nodata.kind == "file"
+    # GDAL compares float64 exactly enough to leave rounded lowest values in.
+    lowest = any(abs(value) >= _LOWEST_FLOAT for value in dataset.nodatavals if value is not None)
+    return masked and nodata.kind == "file" and nodata.masks and not lowest
 
 
 def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
@@ -156,11 +174,21 @@ def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
 
 
 def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
-    """Compare in the dtype of the band: 0.1 in float32 differs from Python's 0.1."""
+    """Compare with a nodata value, in the dtype of the band: 0.1 in float32 differs from Python's 0.1.
+
+    Floats are equal as in GDAL (ARE_REAL_EQUAL: a few units in the last place of a float32). Beyond `_LOWEST_FLOAT`
+    all values of one sign are equal: writers round the lowest float32, -3.4028235e38, to two or six digits.
+    """
     if band.dtype.kind == "f":
-        with np.errstate(over="ignore"):
+        if math.isnan(value):
+            return np.asarray(np.isnan(band))
+        with np.errstate(over="ignore", invalid="ignore"):
             typed = np.float64(value).astype(band.dtype)
-        return np.asarray(np.isnan(band) if math.isnan(value) else band == typed)
+            if abs(typed) >= _LOWEST_FLOAT:
+                return np.asarray((np.abs(band) >= _LOWEST_FLOAT) & (np.signbit(band) == np.signbit(typed)))
+            wide = band.astype(np.float64)
+            close = np.abs(wide - float(typed)) < 2 * _FLOAT_EPSILON * np.abs(wide + float(typed))
+        return np.asarray((band == typed) | close)
     limits = np.iinfo(band.dtype)
     if math.isnan(value) or math.isinf(value) or value != int(value) or not limits.min <= int(value) <= limits.max:
         return np.zeros(band.shape, np.bool_)

@@ -29,7 +29,11 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
+
+# Tags of a file that name its satellite.
+_SATELLITE_TAGS = frozenset({"SPACECRAFT_ID", "SATELLITE", "SATELLITE_NAME", "PLATFORM", "MISSION", "PRODUCT_URI"})
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -144,6 +148,7 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         `assume_crs` is not a CRS, or GDAL has no such driver.
     """
     name = display_name(path)
+    check_proj_data()
     assumed = None if assume_crs is None else parse_crs(assume_crs, "--assume-crs")
     if is_local(path):
         if os.path.isdir(path):
@@ -205,6 +210,7 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
             dataset.descriptions,
             [_wavelength(dataset, index) for index in dataset.indexes],
             [colour.name for colour in dataset.colorinterp],
+            (name, *(value for key, value in dataset.tags().items() if key.upper() in _SATELLITE_TAGS)),
         ),
         scales=tuple(map(float, dataset.scales)),
         offsets=tuple(map(float, dataset.offsets)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -18,7 +20,7 @@ from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo
 
 if TYPE_CHECKING:
-    from pyproj import Transformer
+    from pyproj import CRS, Transformer
 
 # Signatures of the formats. GDAL detects formats by content: under any of these suffixes it would accept a VRT that
 # runs SQL, or the description of a web service, and request that service.
@@ -34,6 +36,10 @@ _SIGNATURES: Final = {
     ".kml": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|\s)*<kml\b", re.DOTALL),
 }
 _HEAD: Final = 4096  # bytes
+# Names of the columns of coordinates in a table of points.
+_COORDINATES: Final = (
+    ("longitude", "latitude"), ("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("x", "y"), ("easting", "northing"),
+)  # fmt: skip
 # A CRS given by a URL, as in GeoJSON before RFC 7946: GDAL would download it. Nobody writes plain letters as \\u0063.
 _CRS_MEMBER: Final = re.compile(rb"""["']crs["']\s*:\s*(?={)""", re.IGNORECASE)
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
@@ -41,6 +47,13 @@ _LINK: Final = re.compile(r"""["']?type["']?\s*:\s*["'](?:link|url)["']""", re.I
 _CRS_BYTES: Final = 1 << 16
 _MARGIN: Final = 0.1  # of the scene's size: features are clipped to the scene with this margin
 _EDGE_STEPS: Final = 200
+_HALF_TURN: Final = 180.0
+# Degrees go to 180, those of some climate data to 360; swapped or shifted ones are still degrees.
+_LARGEST_LONGITUDE: Final = 540.0
+# Type ids of shapely.
+_POLYGON: Final = 3
+_FIRST_MULTI: Final = 4
+_COLLECTION: Final = 7
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,8 @@ def check_vector_file(path: str) -> None:
     suffix = os.path.splitext(path)[1].lower()
     signature = _SIGNATURES.get(suffix)
     if signature is None:
-        hint = f"supported: {' '.join(_SIGNATURES)}; convert others: ogr2ogr features.gpkg {quote(path)}"
+        hint = _csv_hint(path) if suffix in (".csv", ".tsv", ".txt") else None
+        hint = hint or f"supported: {' '.join(_SIGNATURES)}; convert others: ogr2ogr features.gpkg {quote(path)}"
         raise VectorError(f"{path} is not in a supported vector format", hint)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
@@ -126,6 +140,21 @@ def check_vector_file(path: str) -> None:
             raise VectorError(f"{path} is not a {suffix} file: wrong signature", hint)
         if signature is _JSON:
             _reject_linked_crs(path, head, file)
+
+
+def _csv_hint(path: str) -> str | None:
+    """Return the command that converts a table of points, if its header names the coordinates."""
+    with open(path, "rb") as file:
+        header = file.readline(_HEAD).decode("utf-8", "replace").lstrip("\ufeff")
+    delimiter = max(",;\t", key=header.count)
+    titles = [title.strip().strip("\"'") for title in header.split(delimiter)]
+    for x, y in _COORDINATES:
+        at = {title.lower(): title for title in titles}
+        if x in at and y in at:
+            crs = "EPSG:..." if x in ("x", "easting") else "EPSG:4326"
+            columns = f"-oo X_POSSIBLE_NAMES={quote(at[x])} -oo Y_POSSIBLE_NAMES={quote(at[y])}"
+            return f"convert it: ogr2ogr {columns} -a_srs {crs} points.gpkg {quote(path)}"
+    return None
 
 
 def _reject_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
@@ -141,6 +170,60 @@ def _reject_linked_crs(path: str, head: bytes, file: BinaryIO) -> None:
         if _LINK.search(after[:length]):
             hint = f"convert it with its CRS: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
             raise VectorError(f"{path} has a URL as its CRS", hint)
+
+
+def check_crs(path: str, crs: str | None, bounds: Sequence[float]) -> str:
+    """Return the CRS of a file, checked against its coordinates.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    crs : str or None
+        Its CRS as GDAL gives it. A GeoPackage may say "undefined", and GeoJSON without a CRS is in degrees.
+    bounds : sequence of float
+        Left, bottom, right, top of its features.
+
+    Raises
+    ------
+    VectorError
+        It has no CRS, or its CRS is in degrees and the coordinates are not.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    assign = f"assign one: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
+    if not crs:
+        raise VectorError(f"{path} has no CRS", assign)
+    try:
+        parsed = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise VectorError(f"{path} has a CRS that PROJ does not know: {one_line(error)}", assign) from error
+    if parsed.name.lower().startswith("undefined") or parsed.is_engineering:
+        raise VectorError(f"{path} has no CRS: it is recorded as {parsed.name!r}", assign)
+    largest = max((abs(value) for value in bounds if math.isfinite(value)), default=0)
+    if parsed.is_geographic and largest > _LARGEST_LONGITUDE:
+        raise VectorError(
+            f"{path}: the CRS is {parsed.name}, in degrees, but the coordinates span {format_bounds(bounds)}",
+            f"assign the right one: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}",
+        )
+    return crs
+
+
+def polygonal_parts(geometries: Polygons) -> Polygons:
+    """Return collections that hold polygons as these polygons, also nested ones; others are unchanged.
+
+    Google Earth writes a label point next to each polygon.
+    """
+    found = np.asarray(geometries, object).copy()
+    for row in np.flatnonzero(shapely.get_type_id(found) == _COLLECTION):
+        parts = shapely.get_parts(found[row : row + 1])
+        while (shapely.get_type_id(parts) >= _FIRST_MULTI).any():
+            parts = shapely.get_parts(parts)
+        polygons = parts[shapely.get_type_id(parts) == _POLYGON]
+        if len(polygons):
+            found[row] = shapely.multipolygons(polygons)
+    return found
 
 
 def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) -> Polygons:
@@ -173,14 +256,15 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
     from pyproj.exceptions import ProjError
 
     source, target = CRS.from_user_input(crs), CRS.from_wkt(extent.crs_wkt)
+    around = _beyond_180(extent, target)
     if source.equals(target, ignore_axis_order=True):
-        return geometries
+        return geometries if around is None else _around_the_globe(geometries, around)
     try:
         to_source = Transformer.from_crs(target, source, always_xy=True)
         to_target = Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
         raise VectorError(f"no transformation between the CRSs of {path} and {extent.name}", one_line(error)) from error
-    frame = _frame(extent, to_source)
+    frame = None if around is not None else _frame(extent, to_source)
     if frame is not None:
         geometries = shapely.intersection(geometries, frame)
     if shapely.is_empty(geometries).all():
@@ -195,7 +279,26 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
         raise VectorError(
             f"{path} extends beyond the area of the CRS of {extent.name}", f"clip it to the area of the {extent.kind}"
         )
-    return np.asarray(reprojected)
+    return np.asarray(reprojected) if around is None else _around_the_globe(np.asarray(reprojected), around)
+
+
+def _beyond_180(extent: Extent, crs: CRS) -> Any:
+    """Return an extent with its margin as a polygon if its longitudes go beyond 180 degrees, else None."""
+    left, bottom, right, top = extent.bounds
+    if not crs.is_geographic or (left >= -_HALF_TURN and right <= _HALF_TURN):
+        return None
+    dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
+    return shapely.box(left - dx, bottom - dy, right + dx, top + dy)
+
+
+def _around_the_globe(geometries: Polygons, around: Any) -> Polygons:
+    """Return geometries in degrees where they lie in an extent beyond 180 degrees, a whole turn further if need be."""
+    copies = []
+    for turn in (-2 * _HALF_TURN, 0.0, 2 * _HALF_TURN):
+        turned = shapely.transform(geometries, (np.array([turn, 0.0])).__add__)
+        copies.append(shapely.intersection(turned, around))
+    found: Polygons = np.asarray(shapely.union_all(np.stack(copies, axis=-1), axis=-1), object)
+    return found
 
 
 def bounds_around(extent: Extent, crs: str) -> tuple[float, float, float, float] | None:
@@ -203,8 +306,11 @@ def bounds_around(extent: Extent, crs: str) -> tuple[float, float, float, float]
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
+    target = CRS.from_wkt(extent.crs_wkt)
+    if _beyond_180(extent, target) is not None:
+        return None
     try:
-        to_source = Transformer.from_crs(CRS.from_wkt(extent.crs_wkt), CRS.from_user_input(crs), always_xy=True)
+        to_source = Transformer.from_crs(target, CRS.from_user_input(crs), always_xy=True)
         frame = _frame(extent, to_source)
     except ProjError:
         return None

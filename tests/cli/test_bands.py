@@ -168,7 +168,7 @@ def test_features_are_cached_and_runs_resume(make_scene: MakeScene, classify: Cl
     assert (cache_facts().entries, cache_facts().features) == (0, 6)
     (tmp_path / "labels.txt").write_text("forest\nriver\nport\nmeadow\n")
     said = check(classify(scene, "--overwrite", "-v"))
-    assert "captions came from the cache" not in said and "cache" in said
+    assert "captions were known, from the cache or an equal tile" not in said and "cache" in said
     assert "already complete" in check(classify(scene, "--resume"))
     check(classify(scene, "--no-caption-cache", output="uncached.gpkg"))
     assert rows(tmp_path / "uncached.gpkg").equals(rows(tmp_path / "out.gpkg"))

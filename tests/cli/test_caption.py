@@ -63,7 +63,7 @@ def test_captions_are_those_of_classify_and_in_its_cache(scene: Path, tiny_bundl
     (tmp_path / "labels.txt").write_text("forest\nriver\n")
     more = ["-l", "labels.txt", "--model", tiny_bundle.folder, "--tile-size", 32, "-o", "out.gpkg", "--keep-empty"]
     run = bimors("classify", scene, *more, cwd=tmp_path)
-    assert "8 of 8 captions came from the cache" in run.stderr
+    assert "8 of 8 captions were known, from the cache or an equal tile" in run.stderr
     found, wanted = rows(tmp_path / "captions.gpkg"), rows(tmp_path / "out.gpkg", "tiles")
     same = ["tile_id", "scene", "row", "col", "caption", "reason", "geometry"]
     assert_geodataframe_equal(found[same], wanted[same])

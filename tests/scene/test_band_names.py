@@ -40,6 +40,7 @@ def test_sentinel_2_codes() -> None:
     )
     assert named(*codes) == expected
     assert named("b4", "b8a") == ("red", "nir")
+    assert named("B04", "B03", "B02") == ("red", "green", "blue")  # two digits: not Landsat's own bands
     assert named("B4", "B3", "B2") == (None,) * 3  # of Landsat they would be others
 
 
@@ -47,6 +48,48 @@ def test_landsat_8_codes() -> None:
     codes = [f"SR_B{number}" for number in range(1, 8)]
     assert named(*codes, "QA_PIXEL") == ("coastal", "blue", "green", "red", "nir", "swir1", "swir2", None)
     assert named("SR_B3", "SR_B4") == (None, None)  # Landsat 7's are red and near infrared
+
+
+def test_landsat_7_codes() -> None:
+    codes = ["SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B7", "QA_PIXEL"]
+    assert named(*codes) == ("blue", "green", "red", "nir", "swir1", "swir2", None)
+
+
+@pytest.mark.parametrize(
+    "origin, names",
+    [
+        ("LANDSAT_8", ("red", "green", "blue")), ("LC09_L2SP_001001_20240101.tif", ("red", "green", "blue")),
+        ("LE07_L1TP_001001.tif", ("nir", "red", "green")), ("LANDSAT-5", ("nir", "red", "green")),
+        ("Sentinel-2B", ("red", "green", "blue")), ("S2A_MSIL2A_20240101.tif", ("red", "green", "blue")),
+        ("scene.tif", (None, None, None)), ("LANDSAT_7 S2A_", (None, None, None)), ("films2a.tif", (None, None, None)),
+    ],
+)  # fmt: skip
+def test_the_satellite_says_what_a_code_means(origin: str, names: tuple[str | None, ...]) -> None:
+    found = band_names(["B4", "B3", "B2"], [None] * 3, ["undefined"] * 3, [origin])
+    assert found == names
+
+
+def test_codes_that_two_satellites_share() -> None:
+    assert named("B2", "B3", "B4", "B9") == ("blue", "green", "red", None)  # Sentinel-2, Landsat 8 and 9 have B9
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("B4, central wavelength 665 nm", "red"), ("Red: 668.0 nm", "red"), ("Blue-475", "blue"),
+        ("band_1 (560.0 Nanometers)", "green"), ("Band 7: 2200 nm", "swir2"), ("2014-06-01", None),
+    ],
+)  # fmt: skip
+def test_descriptions_with_a_wavelength(text: str, name: str | None) -> None:
+    assert named(text) == (name,)
+
+
+def test_tags_of_the_file(make_raster: MakeRaster) -> None:
+    path = make_raster(np.zeros((3, 4, 4), np.uint16))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("B3", "B2", "B1")
+        dataset.update_tags(SPACECRAFT_ID="LANDSAT_5")
+    assert scene_info(path).band_names == ("red", "green", "blue")
 
 
 def test_two_bands_that_say_the_same_say_nothing() -> None:

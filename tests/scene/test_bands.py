@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 
 from bimors_cli.errors import InputError
 from bimors_cli.options.parse import parse_bidx
-from bimors_cli.scene.bands import Bands, choose_bands
+from bimors_cli.scene.bands import Bands, choose_bands, colours_are_known
 from bimors_cli.scene.raster import scene_info
 from tests.conftest import MakeRaster
 
@@ -51,6 +52,29 @@ def test_default(make_raster: MakeRaster, count: int, colours: list[str] | None,
     info = scene_info(make_raster(stack(count), colorinterp=colours))
     assert choose_bands(info) == Bands(indexes)
     assert choose_bands(info).channels == len(indexes)
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype", "indexes", "known"),
+    [
+        (["B01", "B02", "B03", "B04", "B05"], np.uint16, (4, 3, 2), True),
+        (["Red", "Green", "NIR", "Rededge", "Blue"], np.uint16, (1, 2, 5), True),
+        (["blue", "green", "red"], np.uint8, (3, 2, 1), True),  # GDAL calls the first of three 8-bit bands red
+        (["nir", "red", "green"], np.uint8, (1, 2, 3), True),  # as it is displayed
+        (["nir", "red", "green"], np.uint16, (1, 2, 3), False),
+        (["2020", "2021", "2022", "2023"], np.uint16, (1, 2, 3), False),
+    ],
+)
+def test_names_before_colours(
+    make_raster: MakeRaster, names: list[str], dtype: type, indexes: tuple[int, ...], known: bool
+) -> None:
+    """Names decide where they say which bands are red, green and blue."""
+    path = make_raster(stack(len(names)).astype(dtype))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = names
+    info = scene_info(path)
+    assert choose_bands(info) == Bands(indexes)
+    assert colours_are_known(info) is known
 
 
 def test_palette(make_raster: MakeRaster) -> None:

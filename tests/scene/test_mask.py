@@ -10,7 +10,7 @@ import rasterio
 import rasterio.shutil
 
 from bimors_cli.errors import InputError
-from bimors_cli.scene.mask import Nodata, parse_nodata
+from bimors_cli.scene.mask import Nodata, parse_nodata, recorded_nodata
 from bimors_cli.scene.raster import scene_info
 from tests.conftest import MakeRaster
 from tests.scene.reading import read_all, reader_of, rgb
@@ -135,3 +135,38 @@ def test_nodata_override(make_raster: MakeRaster) -> None:
     assert [share(masked, text) for text in (None, "9", "none")] == [0.75, 0.75, 1]
     floats = make_raster(np.full((1, 4, 4), 0.1, np.float32))
     assert share(floats, "0.1") == 0
+
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "tag, value, equal",
+    [
+        (-3.4e38, LOWEST, True), (-3.40282e38, LOWEST, True), (LOWEST, LOWEST, True), (-3.4e38, 3.4e38, False),
+        (-3.4e38, -1e30, False), (-9999.1, -9999.1, True), (-9999.1, -9999.2, False), (1e20, 1.00000002e20, True),
+        (0, 0, True), (0, 1e-30, False),
+    ],
+)  # fmt: skip
+def test_nodata_of_floats(make_raster: MakeRaster, dtype: type, tag: float, value: float, equal: bool) -> None:
+    """A tag with fewer digits than the pixels masks them, as in GDAL."""
+    data = np.full((1, 4, 4), 5, dtype)
+    data[0, 0] = value
+    path = make_raster(data, nodata=tag)
+    assert read_all(reader_of(path, 4))[0].valid_fraction == (0.75 if equal else 1)
+
+
+def test_ignored_masks(make_raster: MakeRaster) -> None:
+    """Neither an alpha band nor a mask; the nodata value stays, and the record says so."""
+    data = rgb(4, 4)
+    data[:, 0] = 0
+    masked = make_raster(data, mask=np.arange(16).reshape(4, 4) < 12)
+    rules = [parse_nodata(text, masks=False) for text in (None, "0")]
+    assert [read_all(reader_of(masked, 4, nodata=rule))[0].valid_fraction for rule in rules] == [1, 0.75]
+    alpha = make_raster(
+        np.concatenate([data, np.zeros((1, 4, 4), np.uint8)]), colorinterp=["red", "green", "blue", "alpha"]
+    )
+    assert read_all(reader_of(alpha, 4, nodata=rules[0]))[0].valid_fraction == 1
+    for rule in (*rules, parse_nodata("none"), parse_nodata(None), parse_nodata("-9999", masks=False)):
+        assert recorded_nodata(str(rule)) == rule

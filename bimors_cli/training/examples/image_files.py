@@ -67,7 +67,7 @@ class ImageFiles:
 
 
 def _read(path: str, options: PixelOptions) -> TilePixels:
-    nodata = parse_nodata(options.nodata)
+    nodata = parse_nodata(options.nodata, masks=not options.ignore_mask)
     with (
         # libjpeg fills the missing rest of a truncated file with grey, and only warns.
         rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,17 @@ from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import Extent, bounds_around, find_layer, format_bounds, one_line, reproject_around
+from bimors_cli.scene.vector import (
+    Extent,
+    bounds_around,
+    check_crs,
+    find_layer,
+    format_bounds,
+    one_line,
+    polygonal_parts,
+    reproject_around,
+)
+from bimors_cli.training.examples.class_texts import class_texts
 
 Kind = Literal["polygons", "lines", "points"]
 
@@ -154,10 +164,10 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
         raise VectorError(f"{path} has no field {field!r}", hint)
     if not info["features"]:
         raise VectorError(f"{path} holds no features", "draw some of each class")
-    if not info["crs"]:
-        raise VectorError(f"{path} has no CRS", f"assign one: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}")
-    is_numeric = np.dtype(info["dtypes"][fields.index(field)]).kind in "iuf"
-    return FeatureSource(path, layer, field, str(info["crs"]), info["total_bounds"], int(info["features"]), is_numeric)
+    crs = check_crs(path, info["crs"], info["total_bounds"])
+    # A list of strings is "list(str)", which numpy does not know.
+    is_numeric = str(info["dtypes"][fields.index(field)]).startswith(("int", "uint", "float"))
+    return FeatureSource(path, layer, field, crs, info["total_bounds"], int(info["features"]), is_numeric)
 
 
 def read_around(
@@ -177,10 +187,10 @@ def read_around(
             _, ids, wkb, (values,) = pyogrio.raw.read(
                 path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around, return_fids=True
             )
-            geometries = shapely.from_wkb(wkb)
+            geometries = polygonal_parts(shapely.from_wkb(wkb))
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
             raise _unreadable(path, error) from error
-    classes = np.array([_text(value) for value in values.tolist()], object)
+    classes = class_texts(values.tolist(), ids.tolist(), path, source.field)
     present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     return geometries[present], classes[present], ids[present]
 
@@ -208,15 +218,6 @@ def _intersecting(
 
 def _unreadable(path: str, error: Exception) -> VectorError:
     return VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}")
-
-
-def _text(value: Any) -> str:
-    """Return a field's value as a label; empty for null."""
-    if value is None or value != value:  # NaN is null in a number field
-        return ""
-    if isinstance(value, float) and value.is_integer():  # integers are read as floats if one of them is null
-        value = int(value)
-    return str(value).strip()
 
 
 def _with_names(
@@ -281,6 +282,17 @@ def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
     from pyproj.exceptions import ProjError
 
     target = CRS.from_wkt(place.crs_wkt)
+    crs = CRS.from_user_input(source.crs)
+    left, bottom, right, top = source.bounds
+    if crs.is_geographic:
+        here = bounds_around(place, source.crs)
+        swapped = shapely.box(bottom, left, top, right)
+        if here is not None and swapped.intersects(shapely.box(*here)):
+            return VectorError(
+                f"no feature of {source.path} intersects {place.name}",
+                "are latitude and longitude swapped? Swap X and Y coordinates, in the Processing toolbox of QGIS, "
+                "exchanges them",
+            )
     try:
         to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
         theirs = format_bounds(to_place.transform_bounds(*source.bounds))

@@ -353,7 +353,8 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
     )
     mixed = draw([box(0, 0), box(1, 0), shapely.Point(5, 5)], ["a", "b", "a"], "mixed.gpkg")
     assert "mixes geometry types: 1 points, 2 polygons" in refusal(mixed)
-    collection = draw([shapely.GeometryCollection([box(0, 0), shapely.Point(5, 5)])], ["a"], "all.gpkg")
+    parts = [shapely.LineString([(0, 0), (9, 9)]), shapely.Point(5, 5)]
+    collection = draw([shapely.GeometryCollection(parts)], ["a"], "all.gpkg")
     assert "mixes geometry types: 1 collections" in refusal(collection)
     assert "null in all features" in refusal(draw([box(0, 0), box(1, 0)], [None, None], "null.gpkg"))
     assert "only the class 'a' found, at least two are needed" in (one := refusal(draw([box(0, 0)], ["a"], "one.gpkg")))
