@@ -34,9 +34,9 @@ def suggest(options: SuggestOptions) -> None:
         say(f"{len(summary.suggestions):,} of {summary.wanted:,} tiles that were asked for: {why}")
     if summary.corrected:
         say(f"{summary.corrected:,} tiles that are corrected or checked in the layer were left out")
-    if options.examples:
-        say(f"{summary.examples:,} tiles under --examples were left out")
-    elif summary.adapter:
+    if summary.examples:
+        say(f"{summary.examples:,} tiles under examples were left out")
+    if summary.unrecorded:
         say("the layer does not record the examples of its adapter: --examples FILE keeps tiles like them out")
     if options.exclude:
         say(f"{summary.excluded:,} tiles under --exclude were left out")

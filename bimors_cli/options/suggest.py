@@ -39,8 +39,8 @@ class SuggestOptions(Options):
         tuple[str, ...],
         Option(
             "--examples",
-            "Vector file of earlier examples, such as the training polygons. Their tiles are not suggested, and tiles "
-            "like them only after others. Repeat the option for several.",
+            "Vector file of examples besides those that the layer records of its adapter. Their tiles are not "
+            "suggested, and tiles like them only after others. Repeat the option for several.",
             metavar="FILE[:LAYER]",
         ),
     ] = ()

@@ -18,9 +18,11 @@ from bimors_cli.options.suggest import SuggestOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.image_features import read_features
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-from bimors_cli.results.covered_tiles import covered_shares, read_features_of
+from bimors_cli.results.covered_tiles import Features, covered_shares, read_features_of
 from bimors_cli.results.layer_rows import LayerRows, read_rows
+from bimors_cli.results.recorded_examples import example_sets
 from bimors_cli.results.suggestions_file import Suggestion, write_suggestions
+from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.positions import earth_centred
 
 # In a larger layer a random part of the tiles is compared: their covariances with the tiles that stand for the map
@@ -54,8 +56,8 @@ class SuggestSummary:
     examples, excluded, corrected : int
         Number of tiles left out: those under ``--examples``, those under ``--exclude``, and those that the user
         corrected or checked in the layer; a tile may be counted more than once.
-    adapter : bool
-        Whether the map was made with an adapter, whose examples the layer does not record.
+    unrecorded : bool
+        Whether the map was made with an adapter whose examples are neither recorded nor given.
     """
 
     path: Path
@@ -65,7 +67,7 @@ class SuggestSummary:
     examples: int
     excluded: int
     corrected: int
-    adapter: bool
+    unrecorded: bool
 
     @property
     def labels(self) -> Mapping[str | None, int]:
@@ -78,9 +80,9 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     """Choose the tiles of a layer whose labels say most of the whole map, and write them as a layer to correct.
 
     See `bimors_cli.fewshot.variance_reduction` for the choice, by the features that the layer holds. Left out are tiles
-    without data, tiles that the user corrected or checked, and tiles under the features of ``options.examples`` and
-    ``options.exclude``. What corrected and checked tiles and ``options.examples`` show counts as known. The order of
-    the rows has no effect.
+    without data, tiles that the user corrected or checked, the examples of the adapter that the layer records, and
+    tiles under the features of ``options.examples`` and ``options.exclude``. What corrected and checked tiles and the
+    examples show counts as known. The order of the rows has no effect.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     layer = read_classified_layer(options.file, options.layer)
     next(read_features(layer.path, layer.name))  # raises for a layer without features before all rows are read
     rows = read_rows(layer)
-    share, excluded = _shares(options.examples, layer, rows), _shares(options.exclude, layer, rows) > 0
+    excluded = _shares(options.exclude, layer, rows) > 0
+    share = np.maximum(_shares(options.examples, layer, rows), _recorded_shares(layer, rows))
     examples = share > 0
     # What must stay apart from training is not known either.
     known = ((share >= _LEARNED) | rows.corrected) & ~excluded & rows.with_data
@@ -133,7 +136,7 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
         int((examples & rows.with_data).sum()),
         int((excluded & rows.with_data).sum()),
         int((rows.corrected & rows.with_data).sum()),
-        layer.run_key.get("adapter") is not None,
+        layer.run_key.get("adapter") is not None and layer.run.examples is None and not options.examples,
     )
 
 
@@ -141,14 +144,28 @@ def _shares(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> np
     """Return how much of each tile lies under the features of the files, 0 to 1: the most of any file."""
     result = np.zeros(len(rows.tile_ids))
     for spec in specs:
-        features, found = read_features_of(spec), np.zeros(len(result))
-        for number, scene in enumerate(rows.scenes):
-            own = np.flatnonzero(rows.scene == number)
-            if len(own):
-                found[own] = covered_shares(features, scene, rows.row[own] * scene.grid.cols + rows.col[own])
+        found = _covered(read_features_of(spec), rows)
         if not found.any():
             log.warning("%s: no tile of %s lies under its features", spec, layer.path)
         result = np.maximum(result, found)
+    return result
+
+
+def _recorded_shares(layer: ClassifiedLayer, rows: LayerRows) -> npt.NDArray[np.float64]:
+    """Return how much of each tile lies under the examples of the adapter, as far as the layer records them, 0 to 1."""
+    result = np.zeros(len(rows.tile_ids))
+    for tiles in example_sets(layer.run.examples or (), layer.path):
+        outlines = tile_polygons(tiles.grid.take(tiles.indices), tiles.transform)
+        result = np.maximum(result, _covered(Features(str(layer.path), tiles.crs_wkt, outlines), rows))
+    return result
+
+
+def _covered(features: Features, rows: LayerRows) -> npt.NDArray[np.float64]:
+    result = np.zeros(len(rows.tile_ids))
+    for number, scene in enumerate(rows.scenes):
+        own = np.flatnonzero(rows.scene == number)
+        if len(own):
+            result[own] = covered_shares(features, scene, rows.row[own] * scene.grid.cols + rows.col[own])
     return result
 
 

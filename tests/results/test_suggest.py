@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -9,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 import geopandas
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 
 import bimors_cli
 from bimors_cli.errors import InputError, OutputExistsError
@@ -25,7 +28,9 @@ from bimors_cli.options.sample import SampleOptions
 from bimors_cli.options.suggest import SuggestOptions
 from bimors_cli.output.image_features import add_features
 from bimors_cli.output.predictions import read_predictions
+from bimors_cli.results.classified_layer import read_classified_layer
 from bimors_cli.results.suggest import suggest
+from bimors_cli.scene.tile_set import TileSet
 from bimors_cli.training.examples.corrected_layer import from_layer
 from tests.conftest import MakeRaster
 from tests.layers import MakeLayer, make_layer
@@ -155,6 +160,22 @@ def test_examples_count_as_known_and_excluded_tiles_do_not(layer: Path, tmp_path
     excluded = run(layer, tiles=1, exclude=(str(tmp_path / "one.gpkg"),)).suggestions[0]
     assert near.tile_id not in (known.tile_id, excluded.tile_id)
     assert excluded.unlike == 1.0 > known.unlike
+
+
+def test_examples_that_the_layer_records_count_as_those_of_a_file(layer: Path, tmp_path: Path) -> None:
+    (scene,) = read_classified_layer(layer).scenes
+    chosen = [7, 8, 90, 250]
+    tiles = pyogrio.read_dataframe(layer, layer="tiles")
+    at = tiles["row"].to_numpy() * scene.grid.cols + tiles["col"].to_numpy()
+    tiles[np.isin(at, chosen)][["geometry"]].to_file(tmp_path / "some.gpkg")
+    given = run(layer, examples=(str(tmp_path / "some.gpkg"),))
+    recorded = TileSet.of(scene.name, CRS.from_wkt(scene.crs_wkt), scene.transform, scene.grid, chosen)
+    entry = f'<MDI key="bimors_examples">{escape(json.dumps([recorded.to_json()]))}</MDI></Metadata>'
+    with closing(sqlite3.connect(layer)) as database, database:
+        database.execute("UPDATE gpkg_metadata SET metadata = replace(metadata, '</Metadata>', ?)", (entry,))
+    found = run(layer)
+    assert found.examples == given.examples == 4 and not found.unrecorded
+    assert [one.tile_id for one in found.suggestions] == [one.tile_id for one in given.suggestions]
 
 
 def test_tiles_without_data_are_not_suggested(make_raster: MakeRaster, make_layer: MakeLayer) -> None:

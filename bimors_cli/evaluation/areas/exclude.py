@@ -13,10 +13,10 @@ import pyproj
 import shapely
 from rasterio.crs import CRS
 
-from bimors_cli.errors import InputError, VectorError
+from bimors_cli.errors import VectorError
 from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.results.recorded_examples import example_sets
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.tile_set import TileSet
 from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
 
 # Of the side of a tile: neighbours touch, also where reprojection moves their edges by less than a pixel.
@@ -92,11 +92,5 @@ def example_outlines(recorded: Sequence[Mapping[str, Any]], layer_file: Path, cr
     InputError
         The record is damaged.
     """
-    try:
-        sets = [TileSet.from_json(one) for one in recorded]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{layer_file}: the record of the examples of the adapter is damaged: {error!r}", "classify again"
-        ) from error
     target = CRS.from_wkt(crs.to_wkt())
-    return np.concatenate([np.empty(0, object), *(one.polygons(target) for one in sets)])
+    return np.concatenate([np.empty(0, object), *(one.polygons(target) for one in example_sets(recorded, layer_file))])
