@@ -1,4 +1,4 @@
-"""Where tiles are: their centres, in degrees and in metres."""
+"""Where tiles are: their centres, in degrees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shapely
 
 from bimors_cli.scene.polygons import Polygons
 
-_WGS84 = "EPSG:4326"
+WGS84 = "EPSG:4326"
 
 Array = npt.NDArray[np.float64]
 
@@ -24,20 +24,5 @@ def centres(polygons: Polygons, crs: pyproj.CRS) -> Array:
     largest = np.empty(len(polygons), np.intp)
     largest[owner[by_area]] = by_area  # the last assignment, of the largest part, stays
     points = shapely.get_coordinates(shapely.centroid(parts[largest]))
-    to_degrees = pyproj.Transformer.from_crs(crs, _WGS84, always_xy=True)
+    to_degrees = pyproj.Transformer.from_crs(crs, WGS84, always_xy=True)
     return np.stack(to_degrees.transform(points[:, 0], points[:, 1]), axis=1)
-
-
-def to_metres(degrees: Array) -> Array:
-    """Return places in metres from the centre of the Earth, float64 [n, 3]: distances are those on the ground."""
-    longitude, latitude = np.radians(degrees.T)
-    geod = pyproj.Geod(ellps="WGS84")
-    normal = geod.a / np.sqrt(1 - geod.es * np.sin(latitude) ** 2)
-    return np.stack(
-        [
-            normal * np.cos(latitude) * np.cos(longitude),
-            normal * np.cos(latitude) * np.sin(longitude),
-            normal * (1 - geod.es) * np.sin(latitude),
-        ],
-        axis=1,
-    )

@@ -18,13 +18,14 @@ from bimors_cli.evaluation.areas.companions import write_csv, write_kml
 from bimors_cli.evaluation.areas.design import MappedClass, SampleDesign, Stratum
 from bimors_cli.evaluation.areas.draw import Indices, draw_grid, draw_strata
 from bimors_cli.evaluation.areas.neighbours import neighbours
-from bimors_cli.evaluation.areas.places import centres, to_metres
+from bimors_cli.evaluation.areas.places import WGS84, centres
 from bimors_cli.evaluation.areas.population import Population, read_population
 from bimors_cli.evaluation.areas.sample_file import DrawnTiles, write_sample
 from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.style import NO_LABEL_NAME
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
+from bimors_cli.scene.positions import earth_centred
 
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
@@ -180,7 +181,7 @@ def _draw(tiles: Population, strata: Indices, counts: Sequence[int], options: Sa
     if options.design == "systematic":
         rows, cols = (tiles.frame[name].to_numpy().astype(np.intp) for name in ("row", "col"))
         return draw_grid(rows, cols, counts[0], random)
-    places = to_metres(centres(tiles.polygons, tiles.crs)) if options.min_distance else None
+    places = earth_centred(centres(tiles.polygons, tiles.crs), WGS84) if options.min_distance else None
     return draw_strata(strata, counts, random, places, options.min_distance)
 
 

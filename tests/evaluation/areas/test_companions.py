@@ -14,7 +14,8 @@ import shapely
 
 from bimors_cli.errors import OutputExistsError
 from bimors_cli.evaluation.areas.companions import COLUMNS, in_degrees, write_csv, write_kml
-from bimors_cli.evaluation.areas.places import centres, to_metres
+from bimors_cli.evaluation.areas.places import centres
+from bimors_cli.scene.positions import earth_centred
 from tests.evaluation.areas.samples import drawn_tiles
 
 UTM, WGS84 = pyproj.CRS.from_epsg(32618), pyproj.CRS.from_epsg(4326)
@@ -84,5 +85,5 @@ def test_a_tile_across_the_antimeridian(tmp_path: Path) -> None:
 
 def test_distances_are_those_on_the_ground() -> None:
     one, other = np.array([[7.0, 51.0]]), np.array([[7.01, 51.005]])
-    metres = float(np.linalg.norm(to_metres(one) - to_metres(other)))
+    metres = float(np.linalg.norm(earth_centred(one, WGS84.to_wkt()) - earth_centred(other, WGS84.to_wkt())))
     assert metres == pytest.approx(pyproj.Geod(ellps="WGS84").inv(7, 51, 7.01, 51.005)[2], abs=0.001)
