@@ -34,7 +34,11 @@ NOT_RUN = {
     "merge": "needs shards: tests/test_docs_shards.py",
 }
 # What is added to an example so that it takes a few seconds, or so that others can use what it writes.
-ADDED = {"classify": ["--keep-features"], "bench": ["--tiles", "4"], "finetune": ["--tile-size", "64", "--epochs", "1"]}
+ADDED = {
+    "classify": ["--keep-features", "--probabilities"],
+    "bench": ["--tiles", "4"],
+    "finetune": ["--tile-size", "64", "--epochs", "1"],
+}
 
 
 def walk(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -150,6 +154,9 @@ def test_the_examples_in_the_help_run(folder: Path) -> None:
         command.make_context(name, words[len(name.split()) :])
         if name in NOT_RUN:
             continue
+        if name == "change":  # two dates that are the same
+            for year in ("2014.gpkg", "2018.gpkg"):
+                shutil.copy(folder / "out.gpkg", folder / year)
         env = {"BIMORS_CACHE": str(folder / "cache")} if name.startswith("cache") else None  # not that of all tests
         result = CliRunner().invoke(app, [*words, *extra], env=env)
         assert result.exit_code == 0, (name, result.stderr)

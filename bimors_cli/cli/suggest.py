@@ -7,7 +7,6 @@ import sys
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import say, show_table
 from bimors_cli.options.suggest import SuggestOptions
-from bimors_cli.output.style import NO_LABEL_NAME
 
 EXAMPLE = "Example: bimors suggest out.gpkg -n 20 --examples train.gpkg -o suggestions.gpkg"
 
@@ -21,6 +20,7 @@ def suggest(options: SuggestOptions) -> None:
     the earlier examples and these together: bimors finetune scene.tif --polygons train.gpkg --field class --corrected
     suggestions.gpkg --shots 0.
     """
+    from bimors_cli.output.style import NO_LABEL_NAME
     from bimors_cli.results.suggest import suggest as run
 
     summary = run(options, command=sys.argv)

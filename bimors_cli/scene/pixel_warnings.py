@@ -126,23 +126,24 @@ def _of_fill(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Iterator
         return
     same = valid & (values == values[:1]).all(axis=0)
     pixels = values[:, valid]
-    lowest, highest = float(pixels.min()), float(pixels.max())
+    lowest, highest = pixels.min(), pixels.max()
     edge = np.zeros_like(valid)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     edge &= valid
     limits = () if values.dtype.kind == "f" else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
-    for value in dict.fromkeys((*_FILL_VALUES, *map(float, limits))):
+    for value in dict.fromkeys((*_FILL_VALUES, *limits)):
         if value not in (lowest, highest) or lowest == highest:
             continue
-        filled = same & (values[0] == values.dtype.type(value))
+        filled = same & (values[0] == (lowest if value == lowest else highest))
         share = filled.sum() / valid.sum()
         may_be_measured = value in (0, *limits)
         if share >= _LEAST_SHARE and (not may_be_measured or filled[edge].sum() >= _LEAST_EDGE * max(1, edge.sum())):
-            shown = ", ".join([f"{value:g}"] * len(values))
+            text = str(value) if isinstance(value, int) else f"{value:.9g}"
+            shown = ", ".join([text] * len(values))
             yield PixelWarning(
                 "fill",
                 f"about {share:.0%} of the valid pixels are {shown}, which is not declared as nodata",
-                f"if it is a fill value, use --nodata {value:g}",
+                f"if it is a fill value, use --nodata {text}",
             )
 
 

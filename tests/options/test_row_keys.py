@@ -42,6 +42,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "bidx": lambda folder: (3, 2, 1),
     "stretch": lambda folder: "0,100",
     "nodata": lambda folder: "7",
+    "ignore_mask": lambda folder: True,
     "min_valid": lambda folder: 0.25,
     "model": lambda folder: str(folder / "other-bundle"),
     "keep_empty": lambda folder: True,
