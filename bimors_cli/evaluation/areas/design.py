@@ -74,6 +74,8 @@ class SampleDesign:
         Seed of the draw.
     min_distance_m : float
         Least distance between tiles; above 0 the inclusion probabilities are approximate.
+    left_out : tuple of mapping
+        The excluded tiles, see `TileSet.to_json`; empty in a sample of an earlier version.
     """
 
     method: Method
@@ -83,6 +85,7 @@ class SampleDesign:
     excluded: int
     seed: int
     min_distance_m: float = 0.0
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -116,6 +119,7 @@ class SampleDesign:
             int(content["excluded"]),
             int(content["seed"]),
             float(content["min_distance_m"]),
+            tuple(_list(content.get("left_out", ()))),
         )
         if not found.strata or any(not 0 <= one.drawn <= one.tiles or one.hectares < 0 for one in found.strata):
             raise ValueError("a stratum has more drawn tiles than tiles")

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyproj
 
 from bimors_cli.errors import InputError
@@ -19,6 +21,7 @@ from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.classified_layer import read_classified_layer
 from bimors_cli.scene.area import ground_areas
+from bimors_cli.scene.tile_set import TileSet
 
 # Whose pixels no model has seen: they are not in the population of a sample.
 _NO_DATA: Final = EMPTY | RETRIED
@@ -36,11 +39,10 @@ class NewerMap:
     labels : tuple of str
         The labels of its run.
     mapped : mapping of str to (str or None)
-        The label of each tile of the population, by its id; None without one. If ``excluded`` tiles were not in the
-        population, these are among them.
+        The label of each tile of the population, by its id; None without one. Excluded tiles are among them if the
+        sample does not record which these are.
     hectares : mapping of (str or None) to float
-        The area of each label on the ground; empty if ``excluded`` tiles were not in the population, since the sample
-        does not record which.
+        The area of each label on the ground; empty if the sample does not record which tiles were excluded.
     """
 
     path: Path
@@ -88,6 +90,7 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
             _OTHER_MAP,
         )
     design = sample.design
+    recorded = bool(design.left_out)
     population = sum(one.tiles for one in design.strata) + design.excluded
     if len(frame) != population:
         left_out = f" ({design.excluded:,} of them excluded)" if design.excluded else ""
@@ -97,15 +100,35 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
             _OTHER_MAP,
         )
     check_places(path, found.name, frame[drawn], scenes, _OTHER_MAP)
+    frame = frame[~_left_out(frame, sample)]
+    if recorded and len(frame) != population - design.excluded:
+        raise InputError(
+            f"{path}: layer {found.name!r} lacks some of the tiles that {sample.path} was drawn from", _OTHER_MAP
+        )
     labels = [value.strip() or None if isinstance(value, str) else None for value in frame["label"].tolist()]
     hectares: dict[str | None, float] = {}
-    if not design.excluded:
+    if recorded or not design.excluded:
         areas = ground_areas(frame.geometry.to_numpy(), pyproj.CRS.from_user_input(frame.crs)) / 10_000
         hectares = {
             label: math.fsum(areas[[other == label for other in labels]].tolist()) for label in dict.fromkeys(labels)
         }
     mapped = dict(zip(map(str, frame["tile_id"]), labels, strict=True))
     return NewerMap(path, found.labels.names, mapped, hectares)
+
+
+def _left_out(frame: Any, sample: Sample) -> npt.NDArray[np.bool_]:
+    """Tell which rows are tiles that the sample records as excluded, bool [n]."""
+    try:
+        sets = [TileSet.from_json(one) for one in sample.design.left_out]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{sample.path}: the record of the excluded tiles is damaged: {error!r}", "draw the sample again"
+        ) from error
+    result = np.zeros(len(frame), np.bool_)
+    for one in sets:
+        indices = (frame["row"] * one.grid.cols + frame["col"]).to_numpy()
+        result |= (frame["scene"] == one.name).to_numpy() & np.isin(indices, one.indices)
+    return result
 
 
 def _check_scenes(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import shapely
+from rasterio.crs import CRS
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.exclude import Mask, example_outlines, overlapping, read_features
@@ -18,6 +19,7 @@ from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
+from bimors_cli.scene.tile_set import TileSet
 
 # Whose pixels no model has seen.
 _NO_DATA: Final = EMPTY | RETRIED
@@ -43,6 +45,8 @@ class Population:
         Their labels on the map.
     examples, excluded : int
         Number of tiles that are not among them as they were examples, and of the others that were excluded by a file.
+    left_out : tuple of TileSet
+        The tiles that are not among them for one of these reasons.
     grid : DataFrame
         Columns scene, row, col and geometry of all tiles of the layer.
     """
@@ -54,6 +58,7 @@ class Population:
     labels: tuple[str | None, ...]
     examples: int
     excluded: int
+    left_out: tuple[TileSet, ...]
     grid: Any
 
 
@@ -103,6 +108,7 @@ def read_population(layer: ClassifiedLayer, by: str, exclude: str | None) -> Pop
             f"adapter, --exclude leaves out {excluded:,}",
             "finetune with fewer examples (--shots), or without --background, and classify again",
         )
+    left_out = _tile_sets(layer, frame[~kept])
     frame, tiles = frame[kept], tiles[kept]
     return Population(
         frame,
@@ -112,8 +118,20 @@ def read_population(layer: ClassifiedLayer, by: str, exclude: str | None) -> Pop
         tuple(value.strip() or None if isinstance(value, str) else None for value in frame["label"].tolist()),
         examples,
         excluded,
+        left_out,
         grid,
     )
+
+
+def _tile_sets(layer: ClassifiedLayer, frame: Any) -> tuple[TileSet, ...]:
+    """Return the tiles of some rows, one set for each scene."""
+    found = []
+    for scene in layer.scenes:
+        own = frame[frame["scene"] == scene.name]
+        if len(own):
+            indices = (own["row"] * scene.grid.cols + own["col"]).astype(int).tolist()
+            found.append(TileSet.of(scene.name, CRS.from_wkt(scene.crs_wkt), scene.transform, scene.grid, indices))
+    return tuple(found)
 
 
 def _examples(layer: ClassifiedLayer, tiles: Polygons, crs: pyproj.CRS) -> Mask:

@@ -96,6 +96,7 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
         tiles.examples + tiles.excluded,
         options.seed,
         options.min_distance,
+        tuple(one.to_json() for one in tiles.left_out),
     )
     found = _drawn_tiles(tiles, drawn, [names[stratum] for stratum in strata[drawn]])
     shown = {"show_label": options.show_label, "overwrite": options.overwrite}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +95,22 @@ def test_a_map_in_another_crs_with_another_class(scene: str, drawn: Path, make_l
     assert sum(one.area_ha.value for one in found.classes) == pytest.approx(found.hectares)
 
 
-def test_mapped_areas_are_unknown_if_tiles_were_excluded(layer: Path, tmp_path: Path) -> None:
+def test_excluded_tiles_are_recorded(layer: Path, tmp_path: Path) -> None:
+    """The mapped areas of the same map are those of the draw, without the excluded tiles."""
     tiles = pyogrio.read_dataframe(layer, layer="tiles")
     tiles[tiles["row"] < 2][["geometry"]].to_file(tmp_path / "train.gpkg")
     path = draw(layer, exclude=str(tmp_path / "train.gpkg"))
+    first, again = assess_sample(path), assess_sample(path, layer)
+    assert again.design.excluded == 24 and again.as_json()["classes"] == first.as_json()["classes"]
+
+
+def test_mapped_areas_are_unknown_if_the_excluded_tiles_are_not_recorded(layer: Path, tmp_path: Path) -> None:
+    """As in samples of an earlier version."""
+    tiles = pyogrio.read_dataframe(layer, layer="tiles")
+    tiles[tiles["row"] < 2][["geometry"]].to_file(tmp_path / "train.gpkg")
+    path = draw(layer, exclude=str(tmp_path / "train.gpkg"))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE gpkg_metadata SET metadata = replace(metadata, 'left_out', 'something')")
     found = assess_sample(path, layer)
     assert found.design.excluded > 0 and found.as_json()["classes"]["river"]["mapped_ha"] is None
     result = evaluate(layer, "--sample", path)
