@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from xml.etree import ElementTree as ET
 
+from bimors_cli.output.form import NULL_VALUE, Choices, Hidden, Known, Text, Widget, add_form, add_map, add_table
 from bimors_cli.output.style import score_qml
 
-# QgsValueMapFieldFormatter::NULL_VALUE: the entry of a value list that stands for null.
-NULL_VALUE: Final = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 # The entries of the list of the column accept, and what they store.
 CHOICES: Final = (("not judged", NULL_VALUE), ("yes", "1"), ("no", "0"))
 # Without a fill, so that the image stays visible; distinct for colour-blind readers too, by the hatch.
@@ -17,7 +16,12 @@ ACCEPTED: Final = ("accepted", '"accept" = 1', "0,200,255", "no")
 REJECTED: Final = ("rejected", '"accept" = 0', "213,94,0", "diagonal_x")
 _NOT_JUDGED: Final = '"accept" is null'
 _OUTLINE_MM: Final = "0.8"
-_EDITABLE: Final = ("accept", "label")
+_WIDGETS: Final[Mapping[str, Widget]] = {
+    "fid": Hidden(),
+    "accept": Choices(CHOICES),
+    "label": Known(),
+    "caption": Text(True, editable=False),
+}
 
 
 def found_qml(fields: Sequence[str], low: float, high: float) -> str:
@@ -37,7 +41,8 @@ def found_qml(fields: Sequence[str], low: float, high: float) -> str:
     root = ET.fromstring(score_qml(low, high))
     root.set("styleCategories", f"{root.get('styleCategories')}|Fields|Forms|AttributeTable")
     _add_rules(root)
-    _add_form(root, fields)
+    add_form(root, ("fid", *fields), _WIDGETS)
+    add_table(root, ("fid", *fields), _WIDGETS)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode")
 
@@ -74,7 +79,7 @@ def _add_rule(rules: ET.Element, name: str, condition: str, symbols: ET.Element,
 def _symbol(colour: str, brush: str) -> ET.Element:
     symbol = ET.Element("symbol", type="fill", alpha="1", clip_to_extent="1", force_rhr="0")
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
-    _add_map(
+    add_map(
         layer,
         {
             "color": f"{colour},255",
@@ -87,45 +92,3 @@ def _symbol(colour: str, brush: str) -> ET.Element:
         },
     )
     return symbol
-
-
-def _add_form(root: ET.Element, fields: Sequence[str]) -> None:
-    configuration = ET.SubElement(root, "fieldConfiguration")
-    for name in ("fid", *fields):
-        field = ET.SubElement(configuration, "field", name=name, configurationFlags="None")
-        kind, settings = _widget(name)
-        _add_map(ET.SubElement(ET.SubElement(field, "editWidget", type=kind), "config"), settings)
-    states = ET.SubElement(root, "editable")
-    for name in ("fid", *fields):
-        ET.SubElement(states, "field", name=name, editable="1" if name in _EDITABLE else "0")
-    ET.SubElement(root, "editorlayout").text = "generatedlayout"
-    columns = ET.SubElement(ET.SubElement(root, "attributetableconfig"), "columns")
-    ET.SubElement(columns, "column", type="field", name="fid", hidden="1", width="-1")
-    for name in fields:
-        ET.SubElement(columns, "column", type="field", name=name, hidden="0", width="-1")
-
-
-def _widget(name: str) -> tuple[str, Mapping[str, Any]]:
-    """Return the type of the editor widget of a field, and its settings."""
-    if name == "fid":
-        return "Hidden", {}
-    if name == "accept":
-        # A list of maps of one entry each keeps the order.
-        return "ValueMap", {"map": [{shown: value} for shown, value in CHOICES]}
-    if name == "label":
-        return "UniqueValues", {"Editable": True}
-    return "TextEdit", {"IsMultiline": name == "caption", "UseHtml": False}
-
-
-def _add_map(parent: ET.Element, values: Mapping[str, Any]) -> None:
-    """Add a map as QGIS writes a QVariant."""
-    element = ET.SubElement(parent, "Option", type="Map")
-    for key, value in values.items():
-        if isinstance(value, list):
-            entries = ET.SubElement(element, "Option", name=key, type="List")
-            for entry in value:
-                _add_map(entries, entry)
-        elif isinstance(value, bool):
-            ET.SubElement(element, "Option", name=key, type="bool", value=str(value).lower())
-        else:
-            ET.SubElement(element, "Option", name=key, type="QString", value=value)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from xml.etree import ElementTree as ET
+
+from bimors_cli.output.form import NULL_VALUE, Choices, Hidden, Text, Widget, add_form, add_map, add_table
 
 # The oldest version that reads all of it; newer ones convert it.
 _VERSION: Final = "3.22.0"
 _POLYGONS: Final = "2"  # Qgis.GeometryType
-# QgsValueMapFieldFormatter::NULL_VALUE: the entry of a value list that stands for null.
-NULL_VALUE: Final = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 _NOT_LABELLED: Final = "(not labelled)"
 # Under each coloured line: a bright line alone is lost on bright ground.
 _SHADOW: Final = "0,0,0,160"
@@ -64,7 +64,12 @@ def sample_qml(fields: Sequence[str], answers: Sequence[str], cannot_tell: str) 
         about = {"key": f"rule {number}", "symbol": str(number), "label": outline.name, "filter": condition}
         ET.SubElement(tree, "rule", about)
         _add_outline(symbols, str(number), outline)
-    _add_form(root, fields, [(_NOT_LABELLED, NULL_VALUE), *((word, word) for word in (*answers, cannot_tell))])
+    choices = Choices(((_NOT_LABELLED, NULL_VALUE), *((word, word) for word in (*answers, cannot_tell))))
+    # fid adds nothing for whoever labels.
+    widgets: dict[str, Widget] = {"fid": Hidden(), "reference": choices, "note": Text(multiline=True)}
+    add_form(root, ("fid", *fields), widgets)
+    # The tiles in the order of the draw, which says nothing of their strata.
+    add_table(root, ("fid", *fields), widgets)
     # The list of tiles next to the form, and the tip on the map.
     return _finish(root, f"\"tile_id\" || ': ' || coalesce(nullif({given}, ''), {_text(OPEN.name)})")
 
@@ -109,49 +114,7 @@ def _add_outline(symbols: ET.Element, name: str, outline: Outline) -> None:
             "outline_width": f"{width:g}",
             "outline_width_unit": "MM",
         }
-        _add_map(layer, settings)
-
-
-def _add_form(root: ET.Element, fields: Sequence[str], choices: Sequence[tuple[str, str]]) -> None:
-    editable = {"reference", "note"}
-    configuration = ET.SubElement(root, "fieldConfiguration")
-    for name in ("fid", *fields):
-        field = ET.SubElement(configuration, "field", name=name, configurationFlags="None")
-        kind, settings = _widget(name, choices)
-        _add_map(ET.SubElement(ET.SubElement(field, "editWidget", type=kind), "config"), settings)
-    states = ET.SubElement(root, "editable")
-    for name in ("fid", *fields):
-        ET.SubElement(states, "field", name=name, editable="1" if name in editable else "0")
-    ET.SubElement(root, "editorlayout").text = "generatedlayout"
-    # The tiles in the order of the draw, which says nothing of their strata; fid adds nothing for whoever labels.
-    columns = ET.SubElement(ET.SubElement(root, "attributetableconfig"), "columns")
-    ET.SubElement(columns, "column", type="field", name="fid", hidden="1", width="-1")
-    for name in fields:
-        ET.SubElement(columns, "column", type="field", name=name, hidden="0", width="-1")
-
-
-def _widget(name: str, choices: Sequence[tuple[str, str]]) -> tuple[str, dict[str, Any]]:
-    """Return the type of the editor widget of a field, and its settings."""
-    if name == "fid":
-        return "Hidden", {}
-    if name == "reference":
-        # A list of maps of one entry each keeps the order.
-        return "ValueMap", {"map": [{shown: value} for shown, value in choices]}
-    return "TextEdit", {"IsMultiline": name == "note", "UseHtml": False}
-
-
-def _add_map(parent: ET.Element, values: dict[str, Any], name: str | None = None) -> None:
-    """Add a map as QGIS writes a QVariant."""
-    element = ET.SubElement(parent, "Option", {"type": "Map"} | ({} if name is None else {"name": name}))
-    for key, value in values.items():
-        if isinstance(value, list):
-            entries = ET.SubElement(element, "Option", name=key, type="List")
-            for entry in value:
-                _add_map(entries, entry)
-        elif isinstance(value, bool):
-            ET.SubElement(element, "Option", name=key, type="bool", value=str(value).lower())
-        else:
-            ET.SubElement(element, "Option", name=key, type="QString", value=value)
+        add_map(layer, settings)
 
 
 def _text(value: str) -> str:

@@ -257,7 +257,7 @@ def to_check_qml(labels: Labels, fields: Sequence[str]) -> str:
     for index, (value, kind, name, colour) in enumerate(entries):
         ET.SubElement(categories, "category", value=value, type=kind, label=name, symbol=str(index), render="true")
         add_symbol(symbols, str(index), colour, 0)
-    add_form(root, fields, {"label": Choices(labels.names), COLUMN: Tick()})
+    add_form(root, fields, {"label": Choices.of(labels.names), COLUMN: Tick()})
     tip = f"<b>[% {_escaped(_shown('label'))} %]</b>[% coalesce(' ' || {_percent('confidence')}, '') %]"
     return _finish(root, "rank", f"{_quoted('rank')} || ': ' || {_shown('label')}", tip)
 

@@ -12,7 +12,8 @@ import shapely
 from bimors_cli.evaluation.areas.design import CANNOT_TELL
 from bimors_cli.evaluation.areas.neighbours import neighbours
 from bimors_cli.evaluation.areas.sample_file import read_sample
-from bimors_cli.output.sample_style import CONTEXT, FINISHED, NULL_VALUE, OPEN, UNSURE
+from bimors_cli.output.form import NULL_VALUE
+from bimors_cli.output.sample_style import CONTEXT, FINISHED, OPEN, UNSURE
 from bimors_cli.provenance import RunProvenance
 from tests.evaluation.areas.samples import SOURCE, drawn_tiles, write
 from tests.qgis.conftest import InQgis
