@@ -43,11 +43,12 @@ def read_features_of(spec: str) -> Features:
     """
     path, name = _sample_layer(spec) or find_layer(spec)
     try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
+        with pam_disabled():
+            meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
         if meta["crs"] is None:
             raise VectorError(f"{path} has no CRS", "assign one: ogr2ogr -a_srs EPSG:... features.gpkg FILE")
         geometries = shapely.make_valid(shapely.from_wkb(wkb[[one is not None for one in wkb]]))
-    except (pyogrio.errors.DataSourceError, shapely.errors.ShapelyError) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
         raise VectorError(
             f"{path} cannot be read: {one_line(error)}", "repair it in QGIS with Fix geometries"
         ) from error

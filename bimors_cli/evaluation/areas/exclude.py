@@ -8,16 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import pyproj
 import shapely
 from rasterio.crs import CRS
 
-from bimors_cli.errors import VectorError
-from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.results.covered_tiles import read_features_of
 from bimors_cli.results.recorded_examples import example_sets
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Extent, find_layer, one_line, reproject_around
+from bimors_cli.scene.vector import Extent, reproject_around
 
 # Of the side of a tile: neighbours touch, also where reprojection moves their edges by less than a pixel.
 _EDGE: Final = 1e-3
@@ -49,7 +47,7 @@ def overlapping(tiles: Polygons, features: Polygons) -> Mask:
     return result
 
 
-def read_features(spec: str, layer_file: Path, tiles: Polygons, crs: pyproj.CRS) -> Polygons:
+def features_around(spec: str, layer_file: Path, tiles: Polygons, crs: pyproj.CRS) -> Polygons:
     """Read the features of a vector file around tiles, in the CRS of the tiles.
 
     Parameters
@@ -66,22 +64,12 @@ def read_features(spec: str, layer_file: Path, tiles: Polygons, crs: pyproj.CRS)
     Raises
     ------
     VectorError
-        As `find_layer` and `reproject_around`; the layer has no CRS, or cannot be read.
+        As `read_features_of` and `reproject_around`.
     """
-    path, name = find_layer(spec)
-    try:
-        with pam_disabled():
-            meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
-        if meta["crs"] is None:
-            raise VectorError(f"{path} has no CRS", "assign one: ogr2ogr -a_srs EPSG:... features.gpkg FILE")
-        features = shapely.make_valid(shapely.from_wkb(wkb[[one is not None for one in wkb]]))
-        left, bottom, right, top = shapely.total_bounds(tiles)
-        extent = Extent("layer", layer_file.name, crs.to_wkt(), (left, bottom, right, top))
-        return np.asarray(reproject_around(features, meta["crs"], extent, path), object)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise VectorError(
-            f"{path} cannot be read: {one_line(error)}", "repair it in QGIS with Fix geometries"
-        ) from error
+    features = read_features_of(spec)
+    left, bottom, right, top = shapely.total_bounds(tiles)
+    extent = Extent("layer", layer_file.name, crs.to_wkt(), (left, bottom, right, top))
+    return reproject_around(features.geometries, features.crs, extent, features.path)
 
 
 def example_outlines(recorded: Sequence[Mapping[str, Any]], layer_file: Path, crs: pyproj.CRS) -> Polygons:

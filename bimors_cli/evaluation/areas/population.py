@@ -13,7 +13,7 @@ import shapely
 from rasterio.crs import CRS
 
 from bimors_cli.errors import InputError
-from bimors_cli.evaluation.areas.exclude import Mask, example_outlines, overlapping, read_features
+from bimors_cli.evaluation.areas.exclude import Mask, example_outlines, features_around, overlapping
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer
@@ -99,7 +99,7 @@ def read_population(layer: ClassifiedLayer, by: str, exclude: str | None) -> Pop
     learned = _examples(layer, tiles, crs)
     given = np.zeros(len(tiles), np.bool_)
     if exclude is not None:
-        given = overlapping(tiles, read_features(exclude, layer.path, tiles, crs)) & ~learned
+        given = overlapping(tiles, features_around(exclude, layer.path, tiles, crs)) & ~learned
     kept = ~(learned | given)
     examples, excluded = int(learned.sum()), int(given.sum())
     if not kept.any():
