@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     import geopandas
 
 REASONS: Final = ("nodata", "outside_aoi", "low_confidence", "unlike_examples", "read_error", "model_error")
+# Tiles that no model has processed: they get no row, unless --keep-empty is given.
+EMPTY: Final = frozenset({"nodata", "outside_aoi"})
+# --resume computes tiles with these reasons again.
+RETRIED: Final = frozenset({"read_error", "model_error"})
+# Tiles whose pixels no model has seen: nothing is known of their ground.
+UNSEEN: Final = EMPTY | RETRIED
 
 TEXT: Final = np.dtype(object)
 INTEGER: Final = np.dtype(np.int32)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import BimorsError, JournalError, OutputError
+from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.output.image_features import DTYPE as FEATURES
 from bimors_cli.pipeline.plan import Plan
-from bimors_cli.pipeline.tile_result import PROBABILITIES, RETRIED, TileResult
+from bimors_cli.pipeline.tile_result import PROBABILITIES, TileResult
 from bimors_cli.pipeline.vote import VoteAccumulator
 from bimors_cli.refine.grid_neighbours import NONE, SIDES, map_neighbours
 

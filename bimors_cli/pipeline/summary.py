@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bimors_cli.pipeline.tile_result import RETRIED, TileResult
+from bimors_cli.output.classified_schema import RETRIED
+from bimors_cli.pipeline.tile_result import TileResult
 
 NEW_LABELS_SHOWN = 10
 

@@ -20,11 +20,6 @@ PROBABILITY_DECIMALS = 6
 # Data type of `TileResult.probability_bytes`. The byte order is that of the file, not of the machine.
 PROBABILITIES: Final = np.dtype("<f4")
 
-# --resume computes tiles with these reasons again.
-RETRIED = frozenset({"read_error", "model_error"})
-# Tiles that no model has processed: they get no row, unless --keep-empty is given.
-EMPTY = frozenset({"nodata", "outside_aoi"})
-
 
 @dataclass(frozen=True, slots=True)
 class TileResult:

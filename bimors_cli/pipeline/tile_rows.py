@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bimors_cli.output.classified_schema import ClassifiedSchema, TileRow
+from bimors_cli.output.classified_schema import EMPTY, ClassifiedSchema, TileRow
 from bimors_cli.output.classified_schema import to_frame as make_classified_frame
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
-from bimors_cli.pipeline.tile_result import EMPTY, TileResult
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.provenance import RunProvenance, lasting_path
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons

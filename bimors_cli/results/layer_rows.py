@@ -15,13 +15,12 @@ import pyogrio.errors
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.checked import COLUMN, is_checked
+from bimors_cli.output.classified_schema import UNSEEN
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.classified_layer import ClassifiedLayer
 
-# Reasons of tiles whose pixels no model has seen.
-_NO_DATA: Final = frozenset({"nodata", "outside_aoi", "read_error", "model_error"})
 _COLUMNS: Final = ("tile_id", "scene", "row", "col", "label", "confidence", "reason", COLUMN)
 
 log = logging.getLogger("bimors")
@@ -102,7 +101,7 @@ def read_rows(layer: ClassifiedLayer) -> LayerRows:
         labels,
         reasons,
         [None if value is None or value != value else float(value) for value in frame["confidence"].tolist()],
-        np.array([reason not in _NO_DATA for reason in reasons], np.bool_),
+        np.array([reason not in UNSEEN for reason in reasons], np.bool_),
         _corrected(layer, ids, labels, frame[COLUMN].tolist() if COLUMN in frame else None),
     )
 

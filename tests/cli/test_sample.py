@@ -126,8 +126,8 @@ def test_the_size_for_a_standard_error(layer: Path, tmp_path: Path) -> None:
     result = draw(layer, *args)
     # (0.3 x 0.3 + 0.3 x 0.49 + 0.3 x 0.3 + 0.1 x 0.3)^2 / 0.05^2 = 50.9
     assert result.exit_code == 0 and sum(n for _, n in strata(tmp_path / "s.gpkg").values()) == 51, result.stderr
-    told = re.search(r"accuracy: (0\.\d+), if the user's accuracies are river 0.6, others 0.9", result.stderr)
-    assert told is not None and 0.04 < float(told.group(1)) < 0.05  # 51 of 400 tiles is a large part
+    promised = re.search(r"accuracy: (0\.\d+), if the user's accuracies are river 0.6, others 0.9", result.stderr)
+    assert promised is not None and 0.04 < float(promised.group(1)) < 0.05  # 51 of 400 tiles is a large part
 
 
 def test_the_expected_error_of_given_sizes(layer: Path, tmp_path: Path) -> None:

@@ -15,16 +15,14 @@ import pyproj
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.moved_tiles import check_places
+from bimors_cli.evaluation.areas.population import with_data
 from bimors_cli.evaluation.areas.sample_file import Sample
 from bimors_cli.output.geopackage import read_layer
-from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.classified_layer import read_classified_layer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.tile_set import TileSet
 
-# Whose pixels no model has seen: they are not in the population of a sample.
-_NO_DATA: Final = EMPTY | RETRIED
 _OTHER_MAP: Final = "give the map that the sample was drawn from, or a newer one of the same tiles"
 
 
@@ -81,7 +79,7 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
     if repeated.any():
         name = frame["tile_id"][repeated].iloc[0]
         raise InputError(f"{path}: layer {found.name!r} has two tiles {name!r}", "delete the copy")
-    frame = frame[~(frame["label"].isna() & frame["reason"].isin(_NO_DATA)) & ~frame.geometry.isna()]
+    frame = frame[with_data(frame) & ~frame.geometry.isna()]
     drawn = frame["tile_id"].isin(set(sample.tile_ids)).to_numpy()
     if missing := len(sample.tile_ids) - int(drawn.sum()):
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,12 @@ from rasterio.crs import CRS
 
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.exclude import Mask, example_outlines, features_around, overlapping
+from bimors_cli.output.classified_schema import UNSEEN
 from bimors_cli.output.geopackage import read_layer
-from bimors_cli.pipeline.tile_result import EMPTY, RETRIED
 from bimors_cli.results.classified_layer import ClassifiedLayer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.tile_set import TileSet
-
-# Whose pixels no model has seen.
-_NO_DATA: Final = EMPTY | RETRIED
 
 log = logging.getLogger("bimors")
 
@@ -91,7 +88,7 @@ def read_population(layer: ClassifiedLayer, by: str, exclude: str | None) -> Pop
         raise InputError(f"{layer.path}: a tile has no tile_id, or one of another tile", "delete the tiles in question")
     frame = frame[~frame.geometry.isna()].sort_values("tile_id", ignore_index=True)
     grid = frame[["tile_id", "scene", "row", "col", "geometry"]]
-    frame = frame[~(frame["label"].isna() & frame["reason"].isin(_NO_DATA))]
+    frame = frame[with_data(frame)]
     if not len(frame):
         raise InputError(f"{where} has no tile with data", "give a layer of tiles with data")
     crs = pyproj.CRS.from_user_input(frame.crs)
@@ -121,6 +118,11 @@ def read_population(layer: ClassifiedLayer, by: str, exclude: str | None) -> Pop
         left_out,
         grid,
     )
+
+
+def with_data(frame: Any) -> Any:
+    """Tell which rows, of the columns label and reason, are tiles whose pixels a model has seen: a Series of bool."""
+    return ~(frame["label"].isna() & frame["reason"].isin(UNSEEN))
 
 
 def _tile_sets(layer: ClassifiedLayer, frame: Any) -> tuple[TileSet, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from bimors_cli.errors import InputError, JournalError
 from bimors_cli.output.atomic import sync
+from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.pipeline.checkpoint.journal_format import (
     Header,
     ShardHeader,
@@ -34,7 +35,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
 )
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 from bimors_cli.pipeline.plan import TileIndices
-from bimors_cli.pipeline.tile_result import RETRIED, TileResult
+from bimors_cli.pipeline.tile_result import TileResult
 
 NOT_DONE = -1
 

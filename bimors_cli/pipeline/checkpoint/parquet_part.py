@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.options.classify import ClassifyOptions
-from bimors_cli.output.classified_schema import INTEGER, REAL, TEXT, make_frame
+from bimors_cli.output.classified_schema import INTEGER, REAL, RETRIED, TEXT, make_frame
 from bimors_cli.output.geoparquet import build_geoparquet
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
 from bimors_cli.pipeline.plan import InferencePlan, TileIndices, num_tiles
-from bimors_cli.pipeline.tile_result import RETRIED, TileResult
+from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, is_multipart, tile_columns
 from bimors_cli.scene.polygons import Polygons
 

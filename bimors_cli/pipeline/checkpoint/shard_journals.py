@@ -15,6 +15,7 @@ import numpy as np
 from bimors_cli.errors import JournalError
 from bimors_cli.locks import acquire_lock
 from bimors_cli.options.shard import Shard
+from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.pipeline.checkpoint.journal import NOT_DONE
 from bimors_cli.pipeline.checkpoint.journal_format import (
     SUFFIX,
@@ -30,7 +31,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
 )
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock, lock_file
 from bimors_cli.pipeline.plan import TileIndices, num_tiles
-from bimors_cli.pipeline.tile_result import RETRIED, TileResult
+from bimors_cli.pipeline.tile_result import TileResult
 
 log = logging.getLogger("bimors")
 

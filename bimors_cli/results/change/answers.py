@@ -20,7 +20,7 @@ from bimors_cli.results.classified_layer import ClassifiedLayer
 
 _BLOCK: Final = 50_000
 _PROBABILITIES: Final = np.dtype(np.float32)
-# Tiles with these reasons have no label, but probabilities that can be compared: the best one was too low to be told.
+# A tile below --min-confidence has no label, but its probabilities can be compared.
 _COMPARABLE: Final = frozenset({None, "low_confidence"})
 NONE: Final = -1
 
