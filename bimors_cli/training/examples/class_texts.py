@@ -76,9 +76,9 @@ def _text(value: Any) -> str:
 
 def _as_utf8(values: Sequence[Any], path: str, field: str) -> list[Any]:
     """Undo that GDAL read UTF-8 as Latin-1, if all values with other letters than ASCII are UTF-8."""
-    foreign = {value for value in values if isinstance(value, str) and not value.isascii()}
-    decoded = {value: _utf8_of(value) for value in foreign}
-    if not foreign or None in decoded.values():
+    # In the order of the file: the message names the same example in every run.
+    decoded = {value: _utf8_of(value) for value in values if isinstance(value, str) and not value.isascii()}
+    if not decoded or None in decoded.values():
         return list(values)
     example = next(iter(decoded.values()))
     log.warning(
