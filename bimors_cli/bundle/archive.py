@@ -20,11 +20,13 @@ from bimors_cli.bundle.files import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, is
 from bimors_cli.bundle.locate import BANDS, EMBEDDED
 from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, bundle_of
 from bimors_cli.bundle.schemas import check_schema
+from bimors_cli.bundle.shared_files import local_files, share_files
 from bimors_cli.bundle.store import (
     bundle_folder,
     check_space,
     disk_errors,
     exists_error,
+    installed,
     locked,
     put_in_place,
     staging,
@@ -97,7 +99,7 @@ def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = F
             try:
                 for name, member in members.items():
                     _extract(path, packed, member, built / PurePosixPath(name))
-                verify_bundle(built)
+                share_files(verify_bundle(built), local_files(installed().values()))
                 put_in_place(built, target, overwrite=overwrite)
             finally:
                 shutil.rmtree(built, ignore_errors=True)

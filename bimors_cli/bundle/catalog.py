@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from bimors_cli.bundle.files import FileEntry
 from bimors_cli.errors import BundleError, InputError
+
+# Value of --captioner that leaves the captioner out.
+NO_CAPTIONER: Final = "none"
+_WITH: Final = "+"
+_OF_CAPTIONS: Final = ("captioner", "caption_encoder")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class SourceFile:
 class Source:
     """The source of one model's files: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
 
-    ``optional`` files are downloaded if the repository has them.
+    ``optional`` files are downloaded if the repository has them. ``image_size`` is the side of a captioner's images, in
+    pixels.
     """
 
     licence: str
@@ -46,6 +52,7 @@ class Source:
     revision: str | None = None
     url: str | None = None
     optional: tuple[str, ...] = ()
+    image_size: int = 224
 
     @property
     def origin(self) -> str:
@@ -111,18 +118,57 @@ def entries() -> tuple[CatalogEntry, ...]:
     return _read()
 
 
+@cache
+def captioners() -> Mapping[str, Source]:
+    """Return the captioners that bundles of the catalog can be combined with, by name."""
+    content = _content()
+    sources, names = _sources(content), [bundle["parts"]["captioner"] for bundle in content["bundles"]]
+    return {name: sources[name] for name in names}
+
+
+def combined_name(name: str, captioner: str | None) -> str:
+    """Return the name of a bundle with another captioner, ``georsclip-b32+blip-base``; ``none`` leaves it out."""
+    return name if captioner is None else f"{name}{_WITH}{captioner}"
+
+
 def entry_of(name: str) -> CatalogEntry:
-    """Return the catalog's bundle with this name.
+    """Return the catalog's bundle with this name, which may be one of `combined_name`.
 
     Raises
     ------
     InputError
-        The catalog has no bundle of that name.
+        The catalog has no bundle of that name, or no such captioner.
     """
-    for entry in entries():
-        if entry.name == name:
-            return entry
-    raise InputError(f"{name}: not in the catalog of bundles", "list the bundles: bimors models list")
+    base, combined, captioner = name.partition(_WITH)
+    found = next((entry for entry in entries() if entry.name == base), None)
+    if found is None:
+        raise InputError(f"{base}: not in the catalog of bundles", "list the bundles: bimors models list")
+    return _combine(found, captioner) if combined else found
+
+
+def _combine(entry: CatalogEntry, captioner: str) -> CatalogEntry:
+    size = entry.preprocess_cfg.get("size", entry.model_cfg["vision_cfg"]["image_size"])
+    clip_size = max(size) if isinstance(size, list) else int(size)
+    name = combined_name(entry.name, captioner)
+    if captioner == NO_CAPTIONER:
+        return replace(
+            entry,
+            name=name,
+            description=f"{entry.name} without captioner: CLIP alone",
+            image_size=clip_size,
+            parts={part: source for part, source in entry.parts.items() if part not in _OF_CAPTIONS},
+        )
+    source = captioners().get(captioner)
+    if source is None:
+        known = ", ".join((*captioners(), NO_CAPTIONER))
+        raise InputError(f"{captioner}: not a captioner of the catalog", f"use one of {known}")
+    return replace(
+        entry,
+        name=name,
+        description=f"{entry.name} with the captioner {captioner}",
+        image_size=max(clip_size, source.image_size),
+        parts={**entry.parts, "captioner": source},
+    )
 
 
 def check_against_catalog(name: str, found: tuple[FileEntry, ...]) -> None:
@@ -133,7 +179,10 @@ def check_against_catalog(name: str, found: tuple[FileEntry, ...]) -> None:
     BundleError
         A file differs from the catalog.
     """
-    expected = {path: file for entry in entries() if entry.name == name for path, file in _unconverted(entry)}
+    try:
+        expected = dict(_unconverted(entry_of(name)))
+    except InputError:  # a bundle of the user's own
+        return
     for file in found:
         known = expected.get(file.path)
         if known is not None and (known.sha256 or file.sha256, known.size or file.size) != (file.sha256, file.size):
@@ -150,24 +199,18 @@ def _unconverted(entry: CatalogEntry) -> Iterator[tuple[str, SourceFile]]:
                 yield f"{part}/{file.path}", file
 
 
+def _content() -> Any:
+    return json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8"))
+
+
 @cache
 def _read() -> tuple[CatalogEntry, ...]:
-    return parse_catalog(json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8")))
+    return parse_catalog(_content())
 
 
 def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
     """Read the bundles of a catalog that follows ``schemas/catalogue.json``."""
-    sources = {
-        name: Source(
-            licence=source["licence"],
-            files=tuple(SourceFile(**file) for file in source["files"]),
-            repository=source.get("repository"),
-            revision=source.get("revision"),
-            url=source.get("url"),
-            optional=tuple(source.get("optional", ())),
-        )
-        for name, source in content["sources"].items()
-    }
+    sources = _sources(content)
     return tuple(
         CatalogEntry(
             name=bundle["name"],
@@ -182,3 +225,18 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
         )
         for bundle in content["bundles"]
     )
+
+
+def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
+    return {
+        name: Source(
+            licence=source["licence"],
+            files=tuple(SourceFile(**file) for file in source["files"]),
+            repository=source.get("repository"),
+            revision=source.get("revision"),
+            url=source.get("url"),
+            optional=tuple(source.get("optional", ())),
+            image_size=source.get("image_size", 224),
+        )
+        for name, source in content["sources"].items()
+    }

@@ -14,11 +14,12 @@ from typing import Any
 
 from bimors_cli.bundle import hub
 from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
-from bimors_cli.bundle.fetch_record import DownloadedFile, read_record, write_record
+from bimors_cli.bundle.fetch_record import DownloadedFile, read_record, record_of, write_record
 from bimors_cli.bundle.files import is_plain_name, sha256_of
-from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle, write_bundle_manifest
+from bimors_cli.bundle.manifest import CLIP, MANIFEST, Bundle, read_bundle, write_bundle_manifest
 from bimors_cli.bundle.safetensors_file import check_finite
-from bimors_cli.bundle.store import check_space, disk_errors, exists_error, locked, put_in_place, record_of, staging
+from bimors_cli.bundle.shared_files import LocalFile, LocalFiles, link_or_copy, local_files
+from bimors_cli.bundle.store import check_space, disk_errors, exists_error, installed, locked, put_in_place, staging
 from bimors_cli.errors import BundleError
 
 # Larger than any checkpoint of the catalog, optimiser state included.
@@ -32,7 +33,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class _Download:
-    """A file to download: its expected size and hash, what its source reports of it, and the target folder."""
+    """A file to download: its expected size and hash, what its source reports of it, and the target folder.
+
+    ``local`` is the same file, or what it is converted to, in another installed bundle; it is linked instead.
+    """
 
     source: Source
     file: SourceFile
@@ -40,10 +44,11 @@ class _Download:
     size: int | None
     sha256: str | None
     folder: Path
+    local: LocalFile | None
 
     @property
     def path(self) -> Path:
-        return self.folder / self.file.path
+        return self.folder / (self.file.path if self.local is None else self.file.target)
 
     @property
     def partial(self) -> Path:
@@ -58,7 +63,7 @@ def fetch_bundle(
     """Fetch a bundle to the folder ``target``.
 
     Sizes and hashes that the catalog does not have are taken from the first fetch and recorded next to the bundle
-    (`store.record_of`); later fetches must match them. An interrupted fetch is resumed.
+    (`fetch_record.record_of`); later fetches must match them. An interrupted fetch is resumed.
 
     Parameters
     ----------
@@ -87,19 +92,21 @@ def fetch_bundle(
             raise exists_error(target)
         record = read_record(record_of(target), entry)
         built, downloads = staging(target) / "bundle", staging(target) / "download"
+        local = local_files(installed().values())
         revisions: dict[str, str | None] = {}
         queue: dict[str, list[_Download]] = {}
         for part, source in entry.parts.items():
             recorded = record.get(part)
             remote = hub.read_remote(source, source.revision or (recorded["revision"] if recorded else None))
             revisions[part] = remote.revision
-            queue[part] = list(_downloads(source, remote, recorded, built / part, downloads / part))
+            queue[part] = list(_downloads(source, remote, recorded, built / part, downloads / part, local))
         every = [item for of_part in queue.values() for item in of_part]
         check_space(target, sum(map(_bytes_needed, every)))
         _remove_others(built, {item.path for item in every})
+        _report_shared(every, report)
         downloaded = {part: [_download(item, report, progress) for item in of_part] for part, of_part in queue.items()}
         for item in every:
-            if item.file.convert_to is not None:
+            if item.file.convert_to is not None and item.local is None:
                 report(f"converting {item.path.name} to safetensors")
                 _convert(item, built / item.folder.name / item.file.convert_to, convert)
         (built / CLIP / "open_clip_config.json").write_text(_clip_config(entry), encoding="utf-8")
@@ -128,7 +135,12 @@ def fetch_bundle(
 
 
 def _downloads(
-    source: Source, remote: hub.Remote, recorded: Mapping[str, Any] | None, built: Path, downloads: Path
+    source: Source,
+    remote: hub.Remote,
+    recorded: Mapping[str, Any] | None,
+    built: Path,
+    downloads: Path,
+    local: LocalFiles,
 ) -> Iterator[_Download]:
     known = {file["path"]: file for file in recorded["files"]} if recorded else {}
     wanted = [*source.files, *(SourceFile(path) for path in source.optional if path in remote.files)]
@@ -136,13 +148,17 @@ def _downloads(
         if not is_plain_name(file.path) or file.path not in remote.files:
             raise BundleError(f"{source.origin}: {file.path} not found", "update bimors, or check HF_ENDPOINT")
         offered, earlier = remote.files[file.path], known.get(file.path, {})
+        sha256 = file.sha256 or earlier.get("sha256")
+        # The hub names the SHA-256 of large files, also where the catalog does not know it.
+        found = _usable(local.of_source(file, sha256 or _hub_sha256(source, offered)))
         item = _Download(
             source,
             file,
             offered,
             file.size if file.size is not None else earlier.get("size"),
-            file.sha256 or earlier.get("sha256"),
-            downloads if file.convert_to else built,
+            sha256,
+            downloads if file.convert_to and found is None else built,
+            found,
         )
         # Checked before gigabytes are downloaded in vain.
         if None not in (item.size, offered.size) and item.size != offered.size:
@@ -159,7 +175,30 @@ def _remove_others(folder: Path, paths: set[Path]) -> None:
             path.unlink()
 
 
+def _hub_sha256(source: Source, offered: hub.RemoteFile) -> str | None:
+    etag = offered.etag or ""
+    return etag if source.repository is not None and len(etag) == 64 else None
+
+
+def _usable(found: LocalFile | None) -> LocalFile | None:
+    return found if found is not None and found.is_unchanged() else None
+
+
+def _report_shared(every: list[_Download], report: Report) -> None:
+    shared = [item.local for item in every if item.local is not None]
+    if shared:
+        size = sum(file.size for file in shared)
+        owners = ", ".join(sorted({_bundle_of(file.path) for file in shared}))
+        report(f"{len(shared)} of {len(every)} files, {size / 1e6:,.1f} MB, are already here: in {owners}")
+
+
+def _bundle_of(path: Path) -> str:
+    return next(parent.name for parent in path.parents if (parent / MANIFEST).is_file())
+
+
 def _bytes_needed(item: _Download) -> int:
+    if item.local is not None:
+        return 0
     size = item.size or item.remote.size or 0
     missing = 0 if item.path.is_file() else size - (item.partial.stat().st_size if item.partial.is_file() else 0)
     if item.file.convert_to is None:
@@ -169,13 +208,28 @@ def _bytes_needed(item: _Download) -> int:
 
 
 def _download(item: _Download, report: Report, progress: bool) -> DownloadedFile:
+    if item.local is not None:
+        link_or_copy(item.local.path, item.path)
+        return DownloadedFile(
+            item.file.path,
+            item.local.source_size,
+            item.local.source_sha256,
+            item.remote.etag,
+            converted_to=item.file.convert_to,
+        )
     if not item.path.is_file():
         size = item.remote.size or item.size
         report(f"{item.source.origin} {item.file.path}" + (f", {size / 1e6:,.1f} MB" if size else ""))
         hub.download(item.source, item.remote, item.file.path, item.partial, progress=progress)
         item.path.parent.mkdir(parents=True, exist_ok=True)
         item.partial.replace(item.path)
-    found = DownloadedFile(item.file.path, item.path.stat().st_size, sha256_of(item.path), item.remote.etag)
+    found = DownloadedFile(
+        item.file.path,
+        item.path.stat().st_size,
+        sha256_of(item.path),
+        item.remote.etag,
+        converted_to=item.file.convert_to,
+    )
     for expected, actual, what in (
         (item.size, found.size, "bytes"),
         (item.remote.size, found.size, "bytes"),

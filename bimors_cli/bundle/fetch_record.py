@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,21 @@ RECORD_SCHEMA = 1
 
 @dataclass(frozen=True)
 class DownloadedFile:
-    """A downloaded file: ``path`` at its source, size in bytes, SHA-256, and the ``etag`` that the source sent."""
+    """A downloaded file: ``path`` at its source, size in bytes, SHA-256, and the ``etag`` that the source sent.
+
+    ``converted_to`` names the safetensors file that was made of a pickle; None for other files.
+    """
 
     path: str
     size: int
     sha256: str
     etag: str | None
+    converted_to: str | None = None
+
+
+def record_of(target: Path) -> Path:
+    """Return the path of the fetch record of the bundle at ``target``, next to it."""
+    return target.with_name(f"{target.name}.fetched.json")
 
 
 def read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
@@ -44,6 +53,22 @@ def read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
+def recorded_files(path: Path) -> Iterator[tuple[str, DownloadedFile]]:
+    """Yield the part and the facts of every file of a record; nothing if there is no record.
+
+    Raises
+    ------
+    BundleError
+        The record is damaged or was written by a newer version.
+    """
+    if not path.exists():
+        return
+    content = read_manifest(path, RECORD_SCHEMA)
+    check_schema(path, content, "record")
+    for part, recorded in content["parts"].items():
+        yield from ((part, DownloadedFile(**file)) for file in recorded["files"])
+
+
 def write_record(
     path: Path,
     entry: CatalogEntry,
@@ -59,7 +84,7 @@ def write_record(
             part: {
                 "origin": source.origin,
                 "revision": revisions[part],
-                "files": [asdict(file) for file in downloaded[part]],
+                "files": [_as_json(file) for file in downloaded[part]],
             }
             for part, source in entry.parts.items()
         },
@@ -68,3 +93,7 @@ def write_record(
     known = {(part, file["path"]) for part, recorded in earlier.items() for file in recorded["files"]}
     known |= {(p, f.path) for p, s in entry.parts.items() for f in s.files if f.size is not None and f.sha256}
     return len({(part, file.path) for part, files in downloaded.items() for file in files} - known)
+
+
+def _as_json(file: DownloadedFile) -> dict[str, Any]:
+    return {name: value for name, value in asdict(file).items() if name != "converted_to" or value is not None}

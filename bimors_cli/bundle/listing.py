@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle.catalog import CatalogEntry, entries
+from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
-from bimors_cli.bundle.store import installed, record_of
+from bimors_cli.bundle.shared_files import LocalFiles, bytes_to_fetch, local_files
+from bimors_cli.bundle.store import installed
 from bimors_cli.errors import BundleError
 
 
 def list_bundles() -> list[dict[str, Any]]:
     """Return a row per bundle.
 
-    A row has ``name``, ``description``, ``size`` in bytes, ``licence``, ``context_length`` (None without CLIP) and
-    ``installed``. The bundles that are part of bimors come first, then the catalog, then other installed bundles. Files
-    are not verified.
+    A row has ``name``, ``description``, ``size`` and ``to_fetch`` in bytes, ``licence``, ``context_length`` (None
+    without CLIP) and ``installed``. ``to_fetch`` leaves out files that other installed bundles have. The bundles
+    that are part of bimors come first, then the catalog, then other installed bundles. Files are not verified.
 
     Raises
     ------
@@ -27,8 +29,9 @@ def list_bundles() -> list[dict[str, Any]]:
         The manifest of an installed bundle is damaged.
     """
     folders = installed()
+    local = local_files(folders.values())
     rows = [_row_of_bundle(name, read_bundle(find_bundle(name))) for name in (EMBEDDED, BANDS)]
-    rows += [_row_of_entry(entry, folders.get(entry.name)) for entry in entries()]
+    rows += [_row_of_entry(entry, folders.get(entry.name), local) for entry in entries()]
     known = {row["name"] for row in rows}
     rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in folders.items() if name not in known]
     return rows
@@ -44,11 +47,12 @@ def bundle_info(name: str) -> dict[str, Any]:
     BundleError
         Its manifest is damaged.
     """
-    folder = installed().get(name)
+    folders = installed()
+    folder = folders.get(name)
     for entry in entries():
         if entry.name == name:
             return {
-                **_row_of_entry(entry, folder),
+                **_row_of_entry(entry, folder, local_files(folders.values())),
                 "folder": None if folder is None else str(folder),
                 "context": entry.context,
                 "image_size": entry.image_size,
@@ -86,12 +90,13 @@ def _prompts(bundle: Bundle) -> dict[str, Any]:
     return {"context": bundle.context, "templates": list(bundle.templates), "image_size": bundle.image_size}
 
 
-def _row_of_entry(entry: CatalogEntry, folder: Path | None) -> dict[str, Any]:
+def _row_of_entry(entry: CatalogEntry, folder: Path | None, local: LocalFiles) -> dict[str, Any]:
     return {
         "name": entry.name,
         "description": entry.description,
         "size": entry.size,
         "size_is_known": entry.size_is_known,
+        "to_fetch": 0 if folder is not None else bytes_to_fetch(entry, local),
         "licence": _in_short([source.licence for source in entry.parts.values()]),
         "context_length": entry.context_length,
         "installed": folder is not None,
@@ -104,6 +109,7 @@ def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
         "description": bundle.description,
         "size": sum(entry.size for entry in bundle.files),
         "size_is_known": True,
+        "to_fetch": 0,
         "licence": _in_short([next(iter(bundle.licences.values()), "not stated")]),
         "context_length": _context_length(bundle),
         "installed": True,

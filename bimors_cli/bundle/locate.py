@@ -27,16 +27,19 @@ def embedded_bundle() -> Path:
     raise BundleError("the embedded bundle is missing from this installation", "reinstall bimors-cli")
 
 
-def find_bundle(name: str) -> Path:
+def find_bundle(name: str, captioner: str | None = None) -> Path:
     """Return the folder of the bundle that ``--model`` names: ``mini``, ``bands``, one that was fetched, or a folder.
 
     A bundle's name takes precedence over a folder of that name in the current folder; write that as ``./NAME``.
+    ``captioner`` is the value of ``--captioner``: the bundle of that name with another captioner, or without.
 
     Raises
     ------
     InputError
-        No bundle has that name, and no such folder exists.
+        No bundle has that name, and no such folder exists; or the bundle is not installed with that captioner.
     """
+    if captioner is not None:
+        return _with_captioner(name, captioner)
     if name == EMBEDDED:
         return embedded_bundle()
     if name == BANDS:
@@ -57,3 +60,25 @@ def find_bundle(name: str) -> Path:
         f"--model {name}: no bundle or folder of that name",
         f"use --model {EMBEDDED}, a name from bimors models list, or the folder of a bundle",
     )
+
+
+def _with_captioner(name: str, captioner: str) -> Path:
+    from bimors_cli.bundle.catalog import NO_CAPTIONER, combined_name, entries, entry_of
+    from bimors_cli.bundle.store import installed
+
+    if all(entry.name != name for entry in entries()):
+        raise InputError(
+            f"--captioner {captioner}: only bundles of the catalog take another captioner, not {name}",
+            "list them: bimors models list" + ("; or use --captions none" if captioner == NO_CAPTIONER else ""),
+        )
+    try:
+        combined = entry_of(combined_name(name, captioner)).name
+    except InputError as error:
+        raise InputError(f"--captioner {error.message}", error.hint) from error
+    found = installed().get(combined)
+    if found is None:
+        raise InputError(
+            f"--model {name} --captioner {captioner}: this combination is not installed",
+            f"bimors models fetch {name} --captioner {captioner}",
+        )
+    return found

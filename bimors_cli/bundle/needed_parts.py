@@ -18,7 +18,7 @@ def need_part(bundle: Bundle, part: str, user: str, hint: str = _HINT) -> None:
         raise InputError(f"the bundle {bundle.name} has no {_CALLED[part]}, which {user} needs", hint)
 
 
-def need_part_of(name: str, part: str, user: str) -> None:
+def need_part_of(name: str, part: str, user: str, captioner: str | None = None) -> None:
     """Do the same by the name or folder of a bundle: only its manifest is read.
 
     Raises
@@ -28,4 +28,4 @@ def need_part_of(name: str, part: str, user: str) -> None:
     BundleError
         Its manifest is damaged.
     """
-    need_part(read_bundle(find_bundle(name)), part, user)
+    need_part(read_bundle(find_bundle(name, captioner)), part, user)

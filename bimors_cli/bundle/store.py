@@ -19,12 +19,13 @@ from bimors_cli.bundle.files import read_manifest
 from bimors_cli.bundle.manifest import ADAPTER, MANIFEST, SCHEMA, UPGRADES, Bundle, open_bundle
 from bimors_cli.bundle.safetensors_file import check_finite
 from bimors_cli.bundle.schemas import check_schema
+from bimors_cli.bundle.shared_files import bytes_freed
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.locks import acquire_lock
 
 HOME = "BIMORS_HOME"
 # Valid as a folder name on every system.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def bundles_folder() -> Path:
@@ -42,7 +43,7 @@ def bundle_folder(name: str) -> Path:
         The name is not a valid bundle name.
     """
     if not _NAME.fullmatch(name) or name.endswith("."):
-        raise BundleError(f"{name!r} is not a valid bundle name", "use letters, digits, '-', '_' and '.' only")
+        raise BundleError(f"{name!r} is not a valid bundle name", "use letters, digits, '-', '_', '+' and '.' only")
     return bundles_folder() / name
 
 
@@ -81,7 +82,7 @@ def remove_bundle(name: str) -> int:
     Returns
     -------
     int
-        Bytes freed.
+        Bytes freed; files that other bundles also have are kept for these.
 
     Raises
     ------
@@ -97,17 +98,12 @@ def remove_bundle(name: str) -> int:
         # Renamed first, so that a partly removed bundle is never used.
         removed = target.with_name(f".{name}.removed")
         shutil.rmtree(removed, ignore_errors=True)
-        freed = _bytes_below(target) + _bytes_below(staging(target))
+        freed = bytes_freed(target) + bytes_freed(staging(target))
         if target.is_dir():
             target.rename(removed)
             shutil.rmtree(removed)
         shutil.rmtree(staging(target), ignore_errors=True)
     return freed
-
-
-def record_of(target: Path) -> Path:
-    """Return the path of the fetch record of the bundle at ``target``, next to it."""
-    return target.with_name(f"{target.name}.fetched.json")
 
 
 def staging(target: Path) -> Path:
@@ -196,7 +192,3 @@ def put_in_place(built: Path, target: Path, *, overwrite: bool) -> None:
 def exists_error(target: Path) -> InputError:
     """Return the error for a bundle that would have to be replaced."""
     return InputError(f"{target} exists", "check it with bimors models verify, or remove it with bimors models remove")
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -27,7 +27,7 @@ def bench(options: BenchOptions, json_output: Json = False) -> None:
     from bimors_cli.bundle.manifest import CLIP
     from bimors_cli.bundle.needed_parts import need_part_of
 
-    need_part_of(options.model, CLIP, "bimors bench")  # before torch is imported
+    need_part_of(options.model, CLIP, "bimors bench", options.captioner)  # before torch is imported
 
     from bimors_cli.pipeline.bundles.benchmark import bench as measure
 

@@ -37,6 +37,14 @@ def bundles(incomplete: str) -> list[tuple[str, str]]:
     return [(name, "here" if name in here else "to be fetched first") for name in names]
 
 
+def captioners(incomplete: str) -> list[str]:
+    """Captioners of the catalogue, or none."""
+    from bimors_cli.bundle.catalog import NO_CAPTIONER
+    from bimors_cli.bundle.catalog import captioners as of_catalog
+
+    return [*of_catalog(), NO_CAPTIONER]
+
+
 def fetchable(incomplete: str) -> list[str]:
     """Bundles of the catalogue."""
     from bimors_cli.bundle.catalog import entries

@@ -53,7 +53,7 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     from bimors_cli.bundle.manifest import CLIP
     from bimors_cli.bundle.needed_parts import need_part_of
 
-    need_part_of(options.model, CLIP, "bimors evaluate")  # before torch is imported
+    need_part_of(options.model, CLIP, "bimors evaluate", options.captioner)  # before torch is imported
 
     from bimors_cli.evaluation.evaluate import evaluate as run
 

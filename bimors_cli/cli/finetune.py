@@ -23,7 +23,7 @@ def finetune(options: FinetuneOptions) -> None:
     from bimors_cli.bundle.needed_parts import need_part_of
 
     if options.head != AUTO:
-        need_part_of(options.model, CLIP, f"the head {options.head}")  # before torch is imported
+        need_part_of(options.model, CLIP, f"the head {options.head}", options.captioner)  # before torch is imported
 
     from bimors_cli.training.run import finetune as run
 

@@ -19,6 +19,15 @@ EXAMPLE = "Example: bimors models list"
 _NAME_HELP = "Name of a bundle, see bimors models list."
 ToFetch = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetchable, help=_NAME_HELP)]
 Fetched = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.fetched, help=_NAME_HELP)]
+Captioner = Annotated[
+    str | None,
+    typer.Option(
+        "--captioner",
+        metavar="CAPTIONER",
+        autocompletion=completion.captioners,
+        help="Fetch the bundle with another captioner of the catalog, or without one: none.",
+    ),
+]
 NameOrFolder = Annotated[
     str,
     typer.Argument(metavar="NAME|DIR", autocompletion=completion.bundles, help="A bundle: a name, or a folder."),
@@ -40,6 +49,7 @@ PackOutput = Annotated[
 def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """List the bundles that are part of bimors, those that can be fetched, and those that are installed."""
     set_verbosity(verbose, quiet)
+    from bimors_cli.bundle.catalog import NO_CAPTIONER, captioners
     from bimors_cli.bundle.listing import list_bundles
 
     rows = list_bundles()
@@ -47,12 +57,16 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     width = max(len(row["name"]) for row in rows)
-    print(f"{'NAME':{width}}  {'':9}  {'SIZE':>9}  {'TOKENS':>6}  DESCRIPTION; LICENCE")
+    print(f"{'NAME':{width}}  {'SIZE':>9}  {'TO FETCH':>9}  {'TOKENS':>6}  DESCRIPTION; LICENCE")
     for row in rows:
         size = f"{'' if row['size_is_known'] else '> '}{_size(row['size'])}"
-        here = "installed" if row["installed"] else ""
+        missing = "installed" if row["installed"] else _size(row["to_fetch"])
         tokens = row["context_length"] or ""
-        print(f"{row['name']:{width}}  {here:9}  {size:>9}  {tokens:>6}  {row['description']}; {row['licence']}")
+        print(f"{row['name']:{width}}  {size:>9}  {missing:>9}  {tokens:>6}  {row['description']}; {row['licence']}")
+    say(
+        "TO FETCH is what no installed bundle has. Other captioners, or none, make smaller bundles: "
+        f"bimors models fetch NAME --captioner {'|'.join((*captioners(), NO_CAPTIONER))}"
+    )
     say("TOKENS is the longest prompt; bimors models show NAME shows more, among it the accuracy on remote sensing")
 
 
@@ -75,12 +89,15 @@ def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, ve
 @app.command(epilog="Example: bimors models fetch georsclip-b32")
 def fetch(
     name: ToFetch,
+    captioner: Captioner = None,
     to: To = None,
     offline: Offline = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
     """Download a bundle of the catalog and verify all its files.
+
+    Files that an installed bundle already has are not downloaded again: bundles share them on the disk.
 
     Mirror, token and proxy are set as for huggingface_hub: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY. The same command resumes
     an interrupted download. Bundles are stored in the user's data folder, or in BIMORS_HOME.
@@ -90,18 +107,19 @@ def fetch(
         raise InputError(
             "--offline: a download needs the network", "transfer the bundle with bimors models pack and unpack"
         )
-    from bimors_cli.bundle.catalog import entry_of
+    from bimors_cli.bundle.catalog import combined_name, entry_of
     from bimors_cli.bundle.fetch import fetch_bundle
     from bimors_cli.bundle.store import bundle_folder
     from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 
-    entry = entry_of(name)
-    target = bundle_folder(name) if to is None else to
+    entry = entry_of(combined_name(name, captioner))
+    target = bundle_folder(entry.name) if to is None else to
     for note in entry.notes:
         say(note)
     bar = verbosity() >= 0 and err.is_terminal
     bundle = fetch_bundle(entry, target, pickle_to_safetensors, say, progress=bar)
-    say(f"{bundle.name} is installed: bimors classify … --model {name if to is None else to}")
+    named = name if captioner is None else f"{name} --captioner {captioner}"
+    say(f"{bundle.name} is installed: bimors classify … --model {named if to is None else to}")
     print(bundle.folder)
 
 

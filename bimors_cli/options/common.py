@@ -50,6 +50,15 @@ LAYER = Option("--layer", "Name of the output layer.", panel=OUTPUT, rows=RowKey
 MODEL_NAME = Option(
     "--model", "Model bundle: a name or a folder.", metavar="NAME|DIR", panel=MODEL, rows=RESOLVED, complete="bundles"
 )
+CAPTIONER = Option(
+    "--captioner",
+    "Use the bundle with another captioner of the catalog, or none. Fetch it first: bimors models fetch NAME "
+    "--captioner CAPTIONER.",
+    metavar="CAPTIONER",
+    panel=MODEL,
+    rows=RESOLVED,
+    complete="captioners",
+)
 CAPTIONS = Option(
     "--captions/--no-captions",
     "Caption every tile, or classify by the image alone, which is faster.",

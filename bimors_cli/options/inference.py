@@ -9,6 +9,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.options.common import (
     BATCH_SIZE,
     CAPTION_CACHE,
+    CAPTIONER,
     DEVICE,
     GIVEN_OUTPUT_FILE,
     LAYER,
@@ -27,6 +28,7 @@ class InferenceOptions(LayerOptions, SceneOptions):
     """What `bimors classify` and `bimors caption` have in common. ``device`` may name several: ``cuda:0,1``."""
 
     model: Annotated[str, MODEL_NAME] = "mini"
+    captioner: Annotated[str | None, CAPTIONER] = None
     caption_cache: Annotated[bool, CAPTION_CACHE] = True
     keep_empty: Annotated[
         bool,

@@ -62,7 +62,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     options.check_required()
     get_engine(options.engine).check(options)
     output, form = _output(options)
-    scenes = plan_scenes(options.scenes, options, read_bundle(find_bundle(options.model)))
+    scenes = plan_scenes(options.scenes, options, read_bundle(find_bundle(options.model, options.captioner)))
     cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
     base = _inference_plan(options, tuple(chosen), output, form)
@@ -101,7 +101,7 @@ def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     options.check_required()
     get_engine(options.engine).check(options)
     output, form = _output(options)
-    bundle = read_bundle(find_bundle(options.model))
+    bundle = read_bundle(find_bundle(options.model, options.captioner))
     need_part(bundle, CAPTIONER, "bimors caption")
     return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
 
@@ -144,7 +144,7 @@ def plan_scenes(paths: Sequence[str], options: SceneOptions, bundle: Bundle | No
 def _inference_plan(
     options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format
 ) -> InferencePlan:
-    bundle = open_bundle(find_bundle(options.model))
+    bundle = open_bundle(find_bundle(options.model, options.captioner))
     crs, domain = _layer_crs(scenes, options, form), bundle.training_domain
     outside = tuple(
         () if domain is None else check_domain(scene.info, scene.grid, domain, bundle.image_size) for scene in scenes

@@ -8,7 +8,16 @@ from typing import Annotated
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.class_names import ClassNames, parse_class_names
-from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.common import (
+    CAPTION_CACHE,
+    CAPTIONER,
+    CAPTIONS,
+    DEVICE,
+    MIN_OVERLAP,
+    MODEL_NAME,
+    OVERWRITE,
+    RESUME,
+)
 from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
 from bimors_cli.options.parse import expand_globs, parse_labels_file
@@ -148,6 +157,7 @@ class FinetuneOptions(SceneOptions):
         ),
     ] = None
     model: Annotated[str, MODEL_NAME] = "mini"
+    captioner: Annotated[str | None, CAPTIONER] = None
     head: Annotated[
         str,
         Option(

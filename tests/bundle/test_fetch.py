@@ -25,8 +25,9 @@ from safetensors.torch import load_file
 from bimors_cli.bundle import hub as network
 from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
 from bimors_cli.bundle.fetch import fetch_bundle
+from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle, open_bundle
-from bimors_cli.bundle.store import record_of, remove_bundle, staging, verify_bundle
+from bimors_cli.bundle.store import remove_bundle, staging, verify_bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.pickle_to_safetensors import convert as convert_here
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import embedded_bundle, find_bundle
 from bimors_cli.bundle.manifest import ADAPTER, Bundle
 from bimors_cli.bundle.store import (
@@ -16,7 +17,6 @@ from bimors_cli.bundle.store import (
     bundles_folder,
     installed,
     put_in_place,
-    record_of,
     remove_bundle,
     staging,
     verify_bundle,

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.catalog import entries
+from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.manifest import Bundle, open_bundle
-from bimors_cli.bundle.store import record_of
 from bimors_cli.cli.main import app
 
 
@@ -72,6 +72,7 @@ def test_list_names_all_that_there_is(there: Path) -> None:
         "licence": "CC, MIT, Apache-2.0",
         "context_length": 77,
         "installed": False,
+        "to_fetch": rows["georsclip-h14"]["size"],
     }
 
 

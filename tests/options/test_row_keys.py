@@ -45,6 +45,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "ignore_mask": lambda folder: True,
     "min_valid": lambda folder: 0.25,
     "model": lambda folder: str(folder / "other-bundle"),
+    "captioner": lambda folder: "blip-base",
     "keep_empty": lambda folder: True,
     "min_confidence": lambda folder: 0.5,
     "top_k": lambda folder: 3,
@@ -64,6 +65,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
 # What another option needs beside it to be legal, or to have an effect.
 NEEDS: Final[dict[str, dict[str, Any]]] = {
     "templates": {"head": "zero-shot"},
+    "captioner": {"model": "bimors-b16"},  # both are installed in the folder of the test
     "vote": {"overlap": "50%"},
     "novelty": {"adapter": "views-adapter"},
     "unlike_examples": {"adapter": "views-adapter"},
@@ -112,6 +114,10 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
         make_raster(pixels, name=name)
     make_raster(pixels, name="no_crs.tif", crs=None)
     (tmp_path / "other-bundle").symlink_to(other_bundle)
+    bundles = tmp_path / "home" / "bundles"
+    bundles.mkdir(parents=True)
+    (bundles / "bimors-b16").symlink_to(tiny_bundle.folder)
+    (bundles / "bimors-b16+blip-base").symlink_to(other_bundle)
     (tmp_path / "priors.csv").write_text("name,area\nforest,70\nriver,10\nport,20\n")
     write_adapter(tmp_path / "other-adapter", tiny_bundle, spread=0.1)
     write_image_adapter(tmp_path / "views-adapter", tiny_bundle, LABELS.names)
@@ -137,6 +143,7 @@ def test_another_value_is_another_key(
 ) -> None:
     """A run that is resumed with another value would mix rows: it must be refused, so the keys must differ."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("BIMORS_HOME", str(folder / "home"))
     start = ClassifyOptions(scenes=("scene.tif",), labels=LABELS, tile_size="32", model=str(tiny_bundle.folder))
     before = replace(start, **NEEDS.get(name, {}))
     assert key(before) == key(before)

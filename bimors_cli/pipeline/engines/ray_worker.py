@@ -179,7 +179,7 @@ class _Model:
 def _find_same_bundle(plan: InferencePlan) -> Bundle:
     """Open the bundle of the run on this node. Raises BundleError if it is missing or differs."""
     try:
-        bundle = open_bundle(find_bundle(plan.options.model))
+        bundle = open_bundle(find_bundle(plan.options.model, plan.options.captioner))
     except InputError as error:
         raise BundleError(error.message, error.hint) from error
     if bundle.sha256 != plan.bundle.sha256:
