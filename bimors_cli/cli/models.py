@@ -23,7 +23,7 @@ Captioner = Annotated[
     str | None,
     typer.Option(
         "--captioner",
-        metavar="CAPTIONER",
+        metavar="NAME",
         autocompletion=completion.captioners,
         help="Fetch the bundle with another captioner of the catalog, or without one: none.",
     ),

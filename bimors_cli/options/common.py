@@ -54,7 +54,7 @@ CAPTIONER = Option(
     "--captioner",
     "Use the bundle with another captioner of the catalog, or none. Fetch it first: bimors models fetch NAME "
     "--captioner CAPTIONER.",
-    metavar="CAPTIONER",
+    metavar="NAME",
     panel=MODEL,
     rows=RESOLVED,
     complete="captioners",
