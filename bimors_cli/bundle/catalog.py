@@ -143,10 +143,17 @@ def entry_of(name: str) -> CatalogEntry:
     found = next((entry for entry in entries() if entry.name == base), None)
     if found is None:
         raise InputError(f"{base}: not in the catalog of bundles", "list the bundles: bimors models list")
-    return _combine(found, captioner) if combined else found
+    return with_captioner(found, captioner) if combined else found
 
 
-def _combine(entry: CatalogEntry, captioner: str) -> CatalogEntry:
+def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
+    """Return a bundle with another captioner of the catalog and its caption encoder, or with `NO_CAPTIONER`.
+
+    Raises
+    ------
+    InputError
+        The catalog has no such captioner.
+    """
     size = entry.preprocess_cfg.get("size", entry.model_cfg["vision_cfg"]["image_size"])
     clip_size = max(size) if isinstance(size, list) else int(size)
     name = combined_name(entry.name, captioner)
@@ -167,7 +174,7 @@ def _combine(entry: CatalogEntry, captioner: str) -> CatalogEntry:
         name=name,
         description=f"{entry.name} with the captioner {captioner}",
         image_size=max(clip_size, source.image_size),
-        parts={**entry.parts, "captioner": source},
+        parts={"caption_encoder": entries()[0].parts["caption_encoder"], **entry.parts, "captioner": source},
     )
 
 

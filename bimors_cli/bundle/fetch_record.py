@@ -53,6 +53,23 @@ def read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
+def recorded_revision(target: Path) -> str | None:
+    """Return the commit of CLIP that the record of the bundle at ``target`` names; None without record.
+
+    Raises
+    ------
+    BundleError
+        The record is damaged or was written by a newer version.
+    """
+    path = record_of(target)
+    if not path.exists():
+        return None
+    content = read_manifest(path, RECORD_SCHEMA)
+    check_schema(path, content, "record")
+    revision: str | None = content["parts"].get("clip", {}).get("revision")
+    return revision
+
+
 def recorded_files(path: Path) -> Iterator[tuple[str, DownloadedFile]]:
     """Yield the part and the facts of every file of a record; nothing if there is no record.
 

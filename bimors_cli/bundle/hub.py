@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from bimors_cli.bundle.catalog import Source
 from bimors_cli.errors import BimorsError, BundleError, InputError
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_MAX_JSON_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,11 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """The files of a source by path, and the commit if the source is a repository."""
+    """The files of a source by path; of a repository also the commit, and the licence that the hub states."""
 
     revision: str | None
     files: Mapping[str, RemoteFile]
+    licence: str | None = None
 
 
 def refuse_offline() -> None:
@@ -50,7 +58,7 @@ def read_remote(source: Source, revision: str | None) -> Remote:
     source : Source
         A source of the catalog.
     revision : str or None
-        Commit; None for the newest.
+        Commit, branch or tag; None for the default branch.
 
     Raises
     ------
@@ -64,7 +72,7 @@ def read_remote(source: Source, revision: str | None) -> Remote:
             found = get_hf_file_metadata(str(source.url), token=False)
             return Remote(None, {source.files[0].path: RemoteFile(str(source.url), found.size, found.etag)})
         info = HfApi().model_info(source.repository, revision=revision, files_metadata=True)
-        if info.sha is None or (revision is not None and info.sha != revision):
+        if info.sha is None or (_COMMIT.fullmatch(revision or "") and info.sha != revision):
             raise BundleError(f"{source.repository}: requested commit {revision}, the hub returned {info.sha}")
         return Remote(
             info.sha,
@@ -76,7 +84,31 @@ def read_remote(source: Source, revision: str | None) -> Remote:
                 )
                 for file in info.siblings or ()
             },
+            licence=next((tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")), None),
         )
+
+
+def read_json(source: Source, remote: Remote, path: str) -> dict[str, Any]:
+    """Download a JSON object, such as the configuration of a model.
+
+    Raises
+    ------
+    BundleError
+        As `download`; or the file is larger than 1 MB or not a JSON object.
+    """
+    where, file = f"{source.origin}: {path}", remote.files[path]
+    if (file.size or 0) > _MAX_JSON_BYTES:
+        raise BundleError(f"{where} has {file.size:,} bytes, too many for a configuration")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "content.json"
+        download(source, file, path, target, progress=False)
+        try:
+            content = json.loads(target.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{where} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{where} is not a JSON object")
+    return content
 
 
 def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress: bool) -> None:
@@ -144,7 +176,8 @@ def _network_errors(source: Source) -> Iterator[None]:
         ) from error
     except errors.RevisionNotFoundError as error:
         raise BundleError(
-            f"{where}: the hub no longer has the commit that the catalog names", "update bimors"
+            f"{where}: the hub no longer has the commit or branch {source.revision or ''}".rstrip(),
+            "check the revision; for a bundle of the catalog, update bimors",
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise BundleError(

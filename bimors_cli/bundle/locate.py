@@ -40,6 +40,8 @@ def find_bundle(name: str, captioner: str | None = None) -> Path:
     """
     if captioner is not None:
         return _with_captioner(name, captioner)
+    if name.startswith(("openclip:", "hf:")):
+        return _referenced(name)
     if name == EMBEDDED:
         return embedded_bundle()
     if name == BANDS:
@@ -62,10 +64,27 @@ def find_bundle(name: str, captioner: str | None = None) -> Path:
     )
 
 
+def _referenced(name: str, captioner: str | None = None) -> Path:
+    """Return the folder of a CLIP of open_clip or of the hub, with a captioner of the catalog if one is named."""
+    from bimors_cli.bundle.catalog import combined_name
+    from bimors_cli.bundle.references import parse_reference
+    from bimors_cli.bundle.store import installed
+
+    reference = parse_reference(name)
+    assert reference is not None  # other names that begin so are errors
+    found = installed().get(combined_name(reference.bundle_name, captioner))
+    if found is None:
+        wanted = name if captioner is None else f"{name} --captioner {captioner}"
+        raise InputError(f"--model {wanted}: this bundle is not installed", f"bimors models fetch {wanted}")
+    return found
+
+
 def _with_captioner(name: str, captioner: str) -> Path:
     from bimors_cli.bundle.catalog import NO_CAPTIONER, combined_name, entries, entry_of
     from bimors_cli.bundle.store import installed
 
+    if name.startswith(("openclip:", "hf:")):
+        return _referenced(name, None if captioner == NO_CAPTIONER else captioner)
     if all(entry.name != name for entry in entries()):
         raise InputError(
             f"--captioner {captioner}: only bundles of the catalog take another captioner, not {name}",
