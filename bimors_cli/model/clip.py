@@ -230,14 +230,14 @@ class Clip(nn.Module):
             A name in a template exceeds the context length; the message names the label's line.
         """
         limit = int(self.model.context_length)
-        for template, last in zip(templates, self._tokens([t.replace("{}", "a") for t in templates])[1], strict=True):
+        for template, last in zip(templates, self._ends([t.replace("{}", "a") for t in templates]), strict=True):
             if last >= limit:
                 raise InputError(
                     f"the template {_short(template)} is too long: it exceeds the model's limit of {limit} tokens",
                     "shorten the template",
                 )
         texts = [template.replace("{}", display_text(name)) for name in labels.all_names for template in templates]
-        for index, last in enumerate(self._tokens(texts)[1].tolist()):
+        for index, last in enumerate(self._ends(texts).tolist()):
             if last >= limit:
                 name, number = divmod(index, len(templates))
                 raise LabelsError(
@@ -246,6 +246,17 @@ class Clip(nn.Module):
                     "shorten the label",
                 )
         return texts
+
+    def _ends(self, texts: list[str]) -> torch.Tensor:
+        """Return the index of the end token of each text, int64 [n], beyond the context length if it is too long."""
+        text: Any = getattr(self.model, "text", self.model)
+        if getattr(text, "pool_type", None) != "last":
+            return self._tokens(texts)[1]
+        # SigLIP pads to the context length, and reads the text from the last position.
+        ids = self.tokenize(texts, context_length=2 * self.model.context_length)
+        tokenizer: Any = self.tokenize.tokenizer  # type: ignore[attr-defined]
+        used = ids.ne(tokenizer.pad_token_id).int().flip(1).argmax(dim=1)
+        return ids.shape[1] - 1 - used + int(tokenizer.eos_token_id == tokenizer.pad_token_id)
 
     def _tokens(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         # Twice the context length, so that texts that are too long are detected instead of truncated.
