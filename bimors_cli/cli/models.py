@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bimors_cli.cli import completion, models_import, models_new
+from bimors_cli.cli import completion, models_import, models_new, models_recommend
 from bimors_cli.cli.console import err, say, set_verbosity, verbosity
 from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and transfer model bundles.")
+app = typer.Typer(no_args_is_help=True, help="List, recommend, fetch, verify and transfer model bundles.")
 EXAMPLE = "Example: bimors models list"
 
 _NAME_HELP = "Name of a bundle, see bimors models list."
@@ -229,3 +229,4 @@ def _lines(facts: dict[str, Any]) -> Any:
 
 app.command("new", epilog=models_new.EXAMPLE)(models_new.new)
 app.command("import", epilog=models_import.EXAMPLE)(models_import.import_)
+app.command("recommend", epilog=models_recommend.EXAMPLE)(models_recommend.recommend)

@@ -176,3 +176,32 @@ def test_listing_imports_no_torch_and_no_hub() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_recommend_for_a_scene_and_for_figures(make_raster: Any) -> None:
+    import numpy as np
+
+    scene = make_raster(np.zeros((4, 8, 8), np.uint8), name="scene.tif")
+    result = models("recommend", str(scene), "--memory", "8GB")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("bimors finetune --model bands")
+    same = models("recommend", "--gsd", "10m", "--bands", "naip", "--memory", "8GB", "--json")
+    assert [one["command"] for one in json.loads(same.stdout)] == [
+        line.split("  ")[0] for line in result.stdout.splitlines()
+    ]
+    assert "no model of the catalog fits" in models("recommend", "--gsd", "30cm", "--memory", "0.5GB").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "no pixel size is given"),
+        (("--gsd", "10"), "--gsd 10: not a length"),
+        (("--gsd", "0m"), "not a length"),
+        (("--gsd", "10m", "--bands", "many"), "--bands many"),
+        (("--gsd", "10m", "--memory", "8"), "--memory 8: not a size"),
+    ],
+)
+def test_recommend_refuses_in_words(args: tuple[str, ...], message: str) -> None:
+    result = models("recommend", *args)
+    assert result.exit_code == 2 and message in result.stderr
