@@ -58,10 +58,12 @@ class FinetuneOptions(SceneOptions):
         Labels | None,
         Option(
             "-l --labels",
-            "Text file with the classes of the source to learn, one per line. Default: all of them.",
-            metavar="FILE",
+            "Text file with the classes of the source to learn, one per line, or the name of a wordlist. Default: all "
+            "of them.",
+            metavar="FILE|NAME",
             panel=EXAMPLES,
             parse=parse_labels_file,
+            complete="label_lists",
         ),
     ] = None
     polygons: Annotated[
@@ -93,11 +95,12 @@ class FinetuneOptions(SceneOptions):
         ClassNames | None,
         Option(
             "--class-names",
-            "CSV with the names of the class codes of --examples or --field (code,name); other codes are skipped. "
-            "Default: the names in the label raster.",
-            metavar="FILE",
+            "CSV with the names of the class codes of --examples or --field (code,name), or the name of a wordlist, "
+            "such as nlcd; other codes are skipped. Default: the names in the label raster.",
+            metavar="FILE|NAME",
             panel=EXAMPLES,
             parse=parse_class_names,
+            complete="label_lists",
         ),
     ] = None
     min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=EXAMPLES)] = 0.5

@@ -134,7 +134,7 @@ def _names(labels: Scene, given: ClassNames | None) -> tuple[Callable[[int], str
     """Return a function from codes to names, and the origin of the names; empty for the codes themselves."""
     if given is not None:
         table = given.as_dict()
-        return lambda code: table.get(str(code)), str(Path(given.source).resolve())
+        return lambda code: table.get(str(code)), given.origin
     own, origin = read_code_names(labels.dataset)
     return (own.get, origin) if own else (str, "")
 
