@@ -101,3 +101,8 @@ ALLOW_DRIVERS = Option(
     panel=INPUT,
     rows=NO_EFFECT,
 )
+POINTS_CRS = Option(
+    "--points-crs",
+    "CRS of the coordinates x and y in a CSV table, such as EPSG:32633. Longitude and latitude need none.",
+    metavar="CRS",
+)

@@ -8,7 +8,16 @@ from typing import Annotated
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.class_names import ClassNames, parse_class_names
-from bimors_cli.options.common import CAPTION_CACHE, CAPTIONS, DEVICE, MIN_OVERLAP, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.common import (
+    CAPTION_CACHE,
+    CAPTIONS,
+    DEVICE,
+    MIN_OVERLAP,
+    MODEL_NAME,
+    OVERWRITE,
+    POINTS_CRS,
+    RESUME,
+)
 from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
 from bimors_cli.options.parse import expand_globs, parse_labels_file
@@ -70,11 +79,12 @@ class FinetuneOptions(SceneOptions):
         str | None,
         Option(
             "--polygons",
-            "Vector file of polygons, lines or points that label the scenes.",
+            "Vector file of polygons, lines or points that label the scenes, or a CSV table of points.",
             metavar="FILE[:LAYER]",
             panel=EXAMPLES,
         ),
     ] = None
+    points_crs: Annotated[str | None, replace(POINTS_CRS, panel=EXAMPLES)] = None
     examples: Annotated[
         str | None,
         Option(
@@ -264,6 +274,10 @@ class FinetuneOptions(SceneOptions):
                 raise InputError(f"{flag}: the name of the class is empty", f'name it: {flag} "solar farm"')
             if name is not None and labels is not None:
                 raise InputError(f"{flag} has no effect with examples on scenes", "leave it out")
+        if self.points_crs is not None and labels is None:
+            raise InputError(
+                "--points-crs needs --polygons", "bimors finetune scene.tif --polygons points.csv --field class"
+            )
         if self.class_names is not None and labels is None:
             raise InputError(
                 "--class-names needs --examples or --polygons",

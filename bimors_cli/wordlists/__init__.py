@@ -57,7 +57,9 @@ class Wordlist:
         text = io.StringIO()
         text.write(f"# {self.title}\n# {self.source}\n")
         writer = csv.writer(text, lineterminator="\n")
-        codes = {name: code for code, name in reversed(self.names_by_code.items())}
+        codes: dict[str, str] = {}
+        for code, name in self.names_by_code.items():
+            codes.setdefault(name, code)
         if all(self.classes.values()):
             writer.writerow(("code", "name", "color"))
             writer.writerows((codes[name], name, colour) for name, colour in self.classes.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,6 @@ def test_a_file_of_the_same_name_is_used_and_reported(
                    ("corine:4", "did you mean corine"), ("zzz", "^wordlists: nlcd, worldcover, dynamic-world")],
 )  # fmt: skip
 def test_unknown_names(name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import re
-
     monkeypatch.chdir(tmp_path)
     for read in (parse_labels_file, parse_class_names):
         with pytest.raises(LabelsError, match="no file and no wordlist of this name") as caught:
