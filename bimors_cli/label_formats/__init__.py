@@ -10,7 +10,7 @@ from typing import Final
 
 from bimors_cli.errors import LabelsError
 from bimors_cli.label_formats.encoding import decoded
-from bimors_cli.label_formats.lists import coloured_rows, list_rows
+from bimors_cli.label_formats.lists import coloured_rows, envi_rows, list_rows
 from bimors_cli.label_formats.row import NamedRow, hex_colour
 from bimors_cli.label_formats.structured import structured_rows
 from bimors_cli.label_formats.styles import style_rows
@@ -42,6 +42,7 @@ def named_rows(text: str, source: str) -> list[NamedRow] | None:
     numbered = [(number, line.rstrip()) for number, line in enumerate(text.split("\n"), 1)]
     indented = [(number, line) for number, line in numbered if line.strip() and not line.lstrip().startswith("#")]
     rows = style_rows(text, source) or structured_rows(text, source, [line for _, line in indented])
+    rows = rows or envi_rows(text, source)
     if rows is not None:
         return rows
     lines = [(number, line.strip()) for number, line in indented]

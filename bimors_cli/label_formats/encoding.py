@@ -54,6 +54,7 @@ def decoded(data: bytes, source: str) -> str:
         raise _not_utf8(data, encoding, error, source) from error
     if "\n" not in text:  # as old programs for the Mac end lines
         text = text.replace("\r", "\n")
+    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
     return text.translate(_INVISIBLE).translate(_SPACES)
 
 

@@ -15,7 +15,7 @@ NAMES: Final = frozenset(
     }
 )  # fmt: skip
 COLOURS: Final = frozenset({"color", "colour", "hex", "rgb", "hex color", "hex colour"})
-_HEX: Final = re.compile(r"#?([0-9a-f]{6})|#([0-9a-f]{3})", re.I)
+_HEX: Final = re.compile(r"(?:#|0x)?([0-9a-f]{6})|#([0-9a-f]{3})", re.I)
 _RGB: Final = re.compile(
     r"(?:rgba?)?[(\[]?\s*(\d{1,3})\s*[,; ]\s*(\d{1,3})\s*[,; ]\s*(\d{1,3})\s*([,; ]\s*\d+\s*)?[)\]]?", re.I
 )

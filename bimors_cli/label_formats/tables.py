@@ -15,6 +15,7 @@ _SUFFIXES: Final = (".csv", ".tsv")
 _DESCRIPTIONS: Final = frozenset({"description", "definition", "legend", "meaning"})
 _RED_GREEN_BLUE: Final = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 _NUMBER: Final = re.compile(r"-?\d+(?:[.,]\d+)?")
+_FRACTION: Final = re.compile(r"0(?:\.\d*)?|1(?:\.0*)?|\.\d+")
 _CODE: Final = re.compile(r"-?\d+")
 _TITLES: Final = "name the columns in the first line: class,color"
 
@@ -135,6 +136,8 @@ def _with_titles(rows: Sequence[_Row], source: str) -> list[NamedRow]:
     at = _name_column(titles, rows, source)
     colours = [index for index, title in enumerate(titles) if title in COLOURS]
     parts = [[index for index, title in enumerate(titles) if title in words] for words in _RED_GREEN_BLUE]
+    red_green_blue = [row.cells[part[0]] for row in rows for part in parts if part and len(row.cells) > part[0]]
+    fractions = any("." in cell for cell in red_green_blue) and all(map(_FRACTION.fullmatch, red_green_blue))
     found = []
     for row in rows:
         cells = (*row.cells, *[""] * (len(titles) - len(row.cells)))
@@ -142,9 +145,14 @@ def _with_titles(rows: Sequence[_Row], source: str) -> list[NamedRow]:
             raise LabelsError(f"{source}, line {row.line}: no class name", "complete the line, or delete it")
         colour = cells[colours[0]] if len(colours) == 1 else ""
         if not colours and all(len(part) == 1 for part in parts):
-            colour = ",".join(cells[part[0]] for part in parts).strip(",")
+            colour = ",".join(_byte(cells[part[0]], fractions) for part in parts).strip(",")
         found.append(NamedRow(row.line, cells[at], colour or None))
     return found
+
+
+def _byte(cell: str, is_fraction: bool) -> str:
+    """Return red, green or blue from 0 to 255; ArcGIS writes fractions."""
+    return str(round(255 * float(cell))) if is_fraction else cell
 
 
 def _name_column(titles: Sequence[str], rows: Sequence[_Row], source: str) -> int:

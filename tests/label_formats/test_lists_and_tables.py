@@ -30,6 +30,8 @@ def read(text: str, name: str = "l.txt") -> tuple[list[str], list[str | None]]:
         "'pond',\n'shrub, scrub',",
         '"pond";\n"shrub, scrub";', "pond;\nshrub, scrub;\n", "„pond“\n„shrub, scrub“", "«pond»\n«shrub, scrub»",
         "pond\rshrub, scrub\r", "pond\r\nshrub, scrub\r\n", "pond\n\n# comment\nshrub, scrub",
+        "a) pond\nb) shrub, scrub\n", "1=pond\n2 = shrub, scrub\n", "Legend:\n1 = pond\n2 = shrub, scrub\n",
+        "- [ ] pond\n- [x] shrub, scrub\n", "pond\u2028shrub, scrub", '"class"\n"pond"\n"shrub, scrub"',
         "pond\n\u200bshrub,\u00a0scrub\n",
     ],
 )  # fmt: skip
@@ -57,6 +59,7 @@ def test_colours_after_a_name(separator: str) -> None:
         "1 0 0 255 pond\n2 0 255 0 shrub, scrub\n",
         "1 0 0 255 255 pond\n2 0 255 0 255 shrub, scrub\n",
         "# QGIS Generated Color Map Export File\nINTERPOLATION:EXACT\n1,0,0,255,255,pond\n2,0,255,0,255,shrub, scrub\n",
+        "OID_,Value,Red,Green,Blue,Class_Name\n0,1,0,0.0,1,pond\n1,2,0,1,0,\"shrub, scrub\"\n",
         "nv 0 0 0 0\n1 0 0 255 pond\n2 0 255 0 shrub, scrub\n",
     ],
 )  # fmt: skip
@@ -66,6 +69,14 @@ def test_tables_with_colours(text: str) -> None:
             labels = parse_labels(text.replace("\n", ends).encode(encoding), "l.csv")
             assert labels.names == ("pond", "shrub, scrub"), (encoding, ends)
             assert [label.colour for label in labels.items] == [BLUE, GREEN]
+
+
+def test_an_envi_header() -> None:
+    text = (
+        "ENVI\nclasses = 3\nclass lookup = {0,0,0, 0,0,255,\n 0,255,0}\nclass names = {Unclassified,\n pond, shrub}\n"
+    )
+    assert read(text, "map.hdr") == (["pond", "shrub"], [BLUE, GREEN])
+    assert read("ENVI\nclass names = {pond, shrub}\n") == (["pond", "shrub"], [None, None])
 
 
 def test_tables_of_other_columns() -> None:
@@ -82,6 +93,11 @@ def test_tables_of_other_columns() -> None:
         ("1 pond\n2 lake\n3 river", "l.txt", "line 1: looks like a numbered list", "1,forest"),
         ("1.pond\n2.lake", "l.txt", "line 1: looks like a numbered list", "1,forest"),
         ("11\n21\n31\n", "l.txt", "holds numbers, not names", "name of each class"),
+        ("My classes:\npond\nlake\n", "l.txt", "line 1: looks like a heading: 'My classes:'", "begin it with #"),
+        ("[classes]\npond\nlake\n", "l.txt", "line 1: looks like a heading", "begin it with #"),
+        ("<p>pond</p>\n<p>lake</p>\n", "l.txt", "looks like HTML or XML", "one class name per line"),
+        ("| class |\n|---|\n| pond |\n", "l.txt", "looks like a table of Markdown", "one class name per line"),
+        ("ENVI\nbands = 3\nsamples = 3\n", "l.hdr", "an ENVI header without class names", "one class name per line"),
         ("// my classes\npond\nlake\n", "l.txt", "line 1: looks like a comment", "with #"),
         ("1 0 0 255 7\n2 0 255 0 8", "l.clr", "a colour map without names", "add the class name"),
         ("INTERPOLATION:DISCRETE\n1,0,0,255,255,pond\n2,0,255,0,255,lake", "l.txt", "ranges of numbers", "palette"),
@@ -113,7 +129,8 @@ def test_plain_names_that_look_a_little_like_lists(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text, colour",
-    [("#2CA02C", "#2ca02c"), ("2ca02c", "#2ca02c"), ("#2c2", "#22cc22"), ("44,160,44", "#2ca02c"),
+    [("#2CA02C", "#2ca02c"), ("2ca02c", "#2ca02c"), ("#2c2", "#22cc22"), ("0x2CA02C", "#2ca02c"),
+     ("44,160,44", "#2ca02c"),
      ("rgb(44, 160, 44)", "#2ca02c"), ("44 160 44 255", "#2ca02c"), ("[44, 160, 44]", "#2ca02c"), ("2c2", None),
      ("#2ca02c80", None), ("44,160", None), ("44,160,256", None), ("green", None), ("", None)],
 )  # fmt: skip
