@@ -11,7 +11,7 @@ from bimors_cli.cli import completion
 from bimors_cli.cli.command import command
 from bimors_cli.cli.parameters import Json
 
-EXAMPLE = "Example: bimors labels nlcd > mine.csv"
+EXAMPLE = "Example: bimors labels nlcd"
 
 Name = Annotated[
     str | None,

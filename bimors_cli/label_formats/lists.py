@@ -58,7 +58,7 @@ def list_rows(lines: Lines, source: str) -> list[NamedRow] | None:
 
 
 def _without_heading(lines: Lines, source: str) -> Lines:
-    """Return the lines below a heading such as ``Legend:``; refuse those that are no list at all."""
+    """Return the lines below a heading such as ``Legend:``; refuse those of other formats."""
     for line, text in lines:
         if text.startswith("//"):
             raise LabelsError(f"{source}, line {line}: looks like a comment", "begin comments with #")
