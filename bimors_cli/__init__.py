@@ -504,8 +504,9 @@ def _paths(paths: StrPaths) -> tuple[str, ...]:
 
 
 def _labels(labels: StrPath | Sequence[str] | Labels) -> Labels:
-    from bimors_cli.labels import Labels, read_labels
+    from bimors_cli.labels import Labels
+    from bimors_cli.options.parse import named_labels
 
     if isinstance(labels, Labels):
         return labels
-    return read_labels(Path(labels)) if isinstance(labels, str | PathLike) else Labels.of(labels)
+    return named_labels(str(labels)) if isinstance(labels, str | PathLike) else Labels.of(labels)

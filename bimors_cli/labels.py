@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bimors_cli.errors import LabelsError
-from bimors_cli.label_formats import NamedRow, decoded, named_rows
+from bimors_cli.label_formats import NamedRow, decoded, hex_colour, named_rows
 
 # Far above any class list, far below what could exhaust memory.
 MAX_BYTES = 16 * 1024 * 1024
@@ -19,8 +18,6 @@ MAX_CHARACTERS = 1000
 
 # Separates the names of a label.
 BAR = "|"
-
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def display_text(name: str) -> str:
@@ -160,17 +157,19 @@ def parse_labels(data: bytes, source: str) -> Labels:
 
 def _parse_line(line: str, where: str, number: int) -> Label:
     name, _, rest = line.partition("\t")
-    colour = rest.strip()
-    if colour and not _COLOUR.fullmatch(colour):
-        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "write the colour after the tab as #2ca02c")
-    return _label(name, where, colour.lower() or None, number)
+    return _label(name, where, _colour(rest, where, "write the colour after the tab as #2ca02c"), number)
 
 
 def _row_label(row: NamedRow, where: str) -> Label:
-    colour = (row.colour or "").strip()
-    if colour and not _COLOUR.fullmatch(colour):
-        raise LabelsError(f"{where}: {_shown(colour)} is not a colour", "write the colour as #2ca02c")
-    return _label(row.name, where, colour.lower() or None, row.line)
+    return _label(row.name, where, _colour(row.colour or "", where, "write the colour as #2ca02c"), row.line)
+
+
+def _colour(text: str, where: str, hint: str) -> str | None:
+    text = text.strip()
+    colour = hex_colour(text)
+    if text and colour is None:
+        raise LabelsError(f"{where}: {_shown(text)} is not a colour", hint)
+    return colour
 
 
 def _label(names: str, where: str, colour: str | None = None, line: int = 0) -> Label:

@@ -12,6 +12,7 @@ from typing import Any
 from bimors_cli.options.option import Option
 
 Completion = Callable[[str], Any]
+_LABEL_SUFFIXES = (".txt", ".csv", ".json", ".yaml", ".yml", ".qml", ".sld", ".clr")
 
 
 def of_option(option: Option) -> Completion | None:
@@ -88,6 +89,21 @@ def protocols(incomplete: str) -> list[str]:
     from bimors_cli.evaluation.protocols import PROTOCOLS
 
     return _next(incomplete, PROTOCOLS)
+
+
+def wordlists(incomplete: str) -> list[str]:
+    """Wordlists by name."""
+    from bimors_cli.wordlists import wordlist_names
+
+    return list(wordlist_names())
+
+
+def label_lists(incomplete: str) -> list[str]:
+    """Wordlists by name, and the files of class names in the folder that was typed, or here."""
+    typed = Path(incomplete or ".")
+    below = typed if incomplete.endswith(("/", "\\")) else typed.parent
+    files = sorted(path.as_posix() for path in below.glob("*") if path.suffix.lower() in _LABEL_SUFFIXES)
+    return [*files, *wordlists(incomplete)]
 
 
 def stretches(incomplete: str) -> list[tuple[str, str]]:

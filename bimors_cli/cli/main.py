@@ -21,6 +21,7 @@ from bimors_cli.cli import (
     evaluate,
     finetune,
     info,
+    labels,
     merge,
     models,
     preview,
@@ -118,6 +119,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)
 app.add_typer(models.app, name="models", epilog=models.EXAMPLE)
 app.add_typer(cache.app, name="cache", epilog=cache.EXAMPLE)
+app.command("labels", epilog=labels.EXAMPLE)(labels.labels)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("preview", epilog=preview.EXAMPLE)(preview.preview)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.common import MIN_OVERLAP
+from bimors_cli.options.common import MIN_OVERLAP, POINTS_CRS
 from bimors_cli.options.option import ACCURACY, Option, Options
 
 
@@ -17,8 +17,14 @@ class AssessOptions(Options):
     layer_file: str = ""
     reference: Annotated[
         str | None,
-        Option("--reference", "Polygons or points with the true class.", metavar="FILE", panel=ACCURACY),
+        Option(
+            "--reference",
+            "Polygons or points with the true class: a vector file, or a CSV table of points.",
+            metavar="FILE",
+            panel=ACCURACY,
+        ),
     ] = None
+    points_crs: Annotated[str | None, replace(POINTS_CRS, panel=ACCURACY)] = None
     sample: Annotated[
         str | None,
         Option(
@@ -56,6 +62,8 @@ class AssessOptions(Options):
         super().check_combination()
         if self.reference is not None and self.sample is not None:
             raise InputError("--reference and --sample are two ways to assess a layer", "use one of them")
+        if self.points_crs is not None and self.reference is None:
+            raise InputError("--points-crs needs --reference", "bimors evaluate out.gpkg --reference points.csv …")
 
     def samples(self) -> tuple[str, str]:
         """Return the reference and its field. Raises InputError if one of them is missing."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bimors_cli.options.parse import is_file_not_wordlist
 from bimors_cli.options.two_columns import Row, read_two_columns
+from bimors_cli.wordlists import read_wordlist
 
 _COLUMNS: Final = "code,name"
 _CODE_WORDS: Final = frozenset({"code", "codes", "value", "id", "class"})
@@ -26,6 +28,12 @@ class ClassNames:
         """Make them of a mapping in code: ``{31: "barren land"}``."""
         return cls(tuple((code_text(str(code)), name) for code, name in names.items()))
 
+    @property
+    def origin(self) -> str:
+        """The absolute path of their file, or what they are."""
+        path = Path(self.source)
+        return str(path.resolve()) if path.exists() else self.source
+
     def as_dict(self) -> dict[str, str]:
         """Return the name of each code, as `code_text` writes it."""
         return dict(self.items)
@@ -41,15 +49,22 @@ def code_text(text: str) -> str:
 
 
 def parse_class_names(name: str) -> ClassNames:
-    """Read a table of two columns, code and name, see `read_two_columns`; the header is optional.
+    """Read a table of two columns, code and name, see `read_two_columns`, or the wordlist of this name.
+
+    The header of a table is optional.
 
     The first line is a header if it says ``code,name`` or similar, or if it is the only one whose code is not a number.
 
     Raises
     ------
+    LabelsError
+        There is no file and no wordlist of this name.
     InputError
         The table cannot be read, a name is empty, or a code has two names.
     """
+    if not is_file_not_wordlist(name):
+        wordlist = read_wordlist(name)
+        return ClassNames(tuple(wordlist.names_by_code.items()), f"wordlist {wordlist.name}")
     table = read_two_columns(Path(name), _COLUMNS)
     others_are_numbers = len(table.rows) > 1 and all(_is_number(row.first) for row in table.rows[1:])
     table = table.without_header(lambda row: _is_header(row, others_are_numbers))

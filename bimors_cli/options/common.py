@@ -16,11 +16,13 @@ SCENES = Option(
 )
 LABELS = Option(
     "-l --labels",
-    "Text file with one class name per line. Synonyms follow after bars: forest | woodland. Use - for standard input.",
-    metavar="FILE",
+    "Text file with one class name per line. Synonyms follow after bars: forest | woodland. Use - for standard input. "
+    "Or the name of a wordlist, such as nlcd or corine:2; bimors labels lists them.",
+    metavar="FILE|NAME",
     rows=RESOLVED,
     required=True,
     parse=parse_labels_file,
+    complete="label_lists",
 )
 OUTPUT_FILE = Option(
     "-o --output",
@@ -107,4 +109,9 @@ ALLOW_DRIVERS = Option(
     metavar="NAME",
     panel=INPUT,
     rows=NO_EFFECT,
+)
+POINTS_CRS = Option(
+    "--points-crs",
+    "CRS of the coordinates x and y in a CSV table, such as EPSG:32633. Longitude and latitude need none.",
+    metavar="CRS",
 )

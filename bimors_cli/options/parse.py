@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels, parse_labels, read_labels
+from bimors_cli.wordlists import is_wordlist, read_wordlist
+
+log = logging.getLogger("bimors")
 
 
 def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
@@ -46,8 +50,26 @@ def parse_coverage(text: str) -> float:
 
 
 def parse_labels_file(name: str) -> Labels:
-    """Read a labels file, or standard input for ``-``. Raises LabelsError."""
-    return parse_labels(sys.stdin.buffer.read(), "standard input") if name == "-" else read_labels(Path(name))
+    """Read a labels file, a wordlist by its name, or standard input for ``-``. Raises LabelsError."""
+    return parse_labels(sys.stdin.buffer.read(), "standard input") if name == "-" else named_labels(name)
+
+
+def named_labels(name: str) -> Labels:
+    """Read a labels file, or the wordlist of this name. Raises LabelsError."""
+    return read_labels(Path(name)) if is_file_not_wordlist(name) else read_wordlist(name).labels()
+
+
+def is_file_not_wordlist(name: str) -> bool:
+    """Tell whether a name is to be read as a file: it exists, or it cannot be the name of a wordlist.
+
+    A file that is called like a wordlist is used, and a warning says so.
+    """
+    path = Path(name)
+    if path.exists():
+        if is_wordlist(name):
+            log.warning("%s: the file of this name is used, not the wordlist: rename the file to use the list", name)
+        return True
+    return not is_wordlist(name) and (path.suffix != "" or path.name != name)
 
 
 def expand_globs(patterns: Sequence[str]) -> tuple[str, ...]:

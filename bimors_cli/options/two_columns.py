@@ -13,6 +13,7 @@ from bimors_cli.errors import InputError
 
 # Far above any list of classes, far below what could exhaust memory.
 _MAX_BYTES: Final = 16 * 1024 * 1024
+_COLOURS: Final = ("color", "colour")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_two_columns(path: Path, columns: str) -> TwoColumns:
     """Read a table of two columns: UTF-8, with or without byte order mark.
 
     The first line decides the separator: a tab, else a semicolon, else a comma. Cells may be quoted. Blank lines, lines
-    that start with ``#`` and further cells without text are skipped.
+    that start with ``#`` and further cells without text are skipped, and so is a third column ``color``.
 
     Parameters
     ----------
@@ -92,11 +93,16 @@ def read_two_columns(path: Path, columns: str) -> TwoColumns:
 
 
 def _rows(path: Path, lines: list[str], separator: str, columns: str) -> Iterator[Row]:
+    with_colours = None
     for number, line in enumerate(lines, 1):
         if not _is_row(line):
             continue
         cells = [cell.strip() for cell in chain.from_iterable(csv.reader([line], delimiter=separator))]
+        if with_colours is None:
+            with_colours = len(cells) == 3 and cells[2].casefold() in _COLOURS
         while len(cells) > 2 and not cells[-1]:
+            cells.pop()
+        if with_colours and len(cells) == 3:
             cells.pop()
         if len(cells) != 2:
             many = 'put a name with a separator in double quotes: 21,"developed, open space"'

@@ -16,6 +16,7 @@ from bimors_cli.options.common import (
     MIN_OVERLAP,
     MODEL_NAME,
     OVERWRITE,
+    POINTS_CRS,
     RESUME,
 )
 from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
@@ -67,21 +68,24 @@ class FinetuneOptions(SceneOptions):
         Labels | None,
         Option(
             "-l --labels",
-            "Text file with the classes of the source to learn, one per line. Default: all of them.",
-            metavar="FILE",
+            "Text file with the classes of the source to learn, one per line, or the name of a wordlist. Default: all "
+            "of them.",
+            metavar="FILE|NAME",
             panel=EXAMPLES,
             parse=parse_labels_file,
+            complete="label_lists",
         ),
     ] = None
     polygons: Annotated[
         str | None,
         Option(
             "--polygons",
-            "Vector file of polygons, lines or points that label the scenes.",
+            "Vector file of polygons, lines or points that label the scenes, or a CSV table of points.",
             metavar="FILE[:LAYER]",
             panel=EXAMPLES,
         ),
     ] = None
+    points_crs: Annotated[str | None, replace(POINTS_CRS, panel=EXAMPLES)] = None
     examples: Annotated[
         str | None,
         Option(
@@ -102,11 +106,12 @@ class FinetuneOptions(SceneOptions):
         ClassNames | None,
         Option(
             "--class-names",
-            "CSV with the names of the class codes of --examples or --field (code,name); other codes are skipped. "
-            "Default: the names in the label raster.",
-            metavar="FILE",
+            "CSV with the names of the class codes of --examples or --field (code,name), or the name of a wordlist, "
+            "such as nlcd; other codes are skipped. Default: the names in the label raster.",
+            metavar="FILE|NAME",
             panel=EXAMPLES,
             parse=parse_class_names,
+            complete="label_lists",
         ),
     ] = None
     min_overlap: Annotated[float, replace(MIN_OVERLAP, panel=EXAMPLES)] = 0.5
@@ -271,6 +276,10 @@ class FinetuneOptions(SceneOptions):
                 raise InputError(f"{flag}: the name of the class is empty", f'name it: {flag} "solar farm"')
             if name is not None and labels is not None:
                 raise InputError(f"{flag} has no effect with examples on scenes", "leave it out")
+        if self.points_crs is not None and labels is None:
+            raise InputError(
+                "--points-crs needs --polygons", "bimors finetune scene.tif --polygons points.csv --field class"
+            )
         if self.class_names is not None and labels is None:
             raise InputError(
                 "--class-names needs --examples or --polygons",

@@ -54,6 +54,14 @@ def test_designs_of_samples() -> None:
     assert offered("bimors sample map.gpkg --design sy") == ["systematic"]
 
 
+def test_lists_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("forest\nriver\n")
+    (tmp_path / "scene.tif").touch()
+    assert offered("bimors classify scene.tif --labels ")[0] == "mine.txt"
+    assert offered("bimors classify scene.tif --labels corine") == ["corine:1", "corine:2", "corine:3"]
+    assert offered("bimors finetune --class-names nl") == offered("bimors labels nl") == ["nlcd"]
+
+
 def test_bundles(home: Path) -> None:
     catalogue = [entry.name for entry in entries()]
     assert offered("bimors classify --model ") == ["mini", "bands", *catalogue]

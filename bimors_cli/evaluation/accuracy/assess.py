@@ -23,6 +23,7 @@ from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
+from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import find_layer
 
 _SHOWN = 5
@@ -100,7 +101,7 @@ def assess(options: AssessOptions) -> Assessment:
     file, field = options.samples()
     layer = read_map_layer(options.layer_file, options.layer)
     _refuse_sample(file, options.reference_layer)
-    reference = read_reference(file, field, layer.place, options.reference_layer)
+    reference = read_reference(file, field, layer.place, options.reference_layer, options.points_crs)
     classes = np.array([layer.label_of(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=classes)
     unknown = _unknown_classes(layer, reference, field)
@@ -140,6 +141,8 @@ def assess(options: AssessOptions) -> Assessment:
 
 def _refuse_sample(spec: str, layer: str | None) -> None:
     """Refuse a probability sample: as a reference it would lose its design, and the areas with it."""
+    if is_point_table(spec):
+        return
     # A sample has several layers, of which none was given.
     path = spec if is_sample(Path(spec)) else find_layer(spec, layer)[0]
     if is_sample(Path(path)):

@@ -77,19 +77,23 @@ class ReferenceSamples:
     outside: int = 0
 
 
-def read_reference(spec: str, field: str, place: Extent, layer: str | None = None) -> Reference:
+def read_reference(
+    spec: str, field: str, place: Extent, layer: str | None = None, points_crs: str | None = None
+) -> Reference:
     """Read the features in the extent of a layer of tiles; invalid ones are repaired, those without a class left out.
 
     Parameters
     ----------
     spec : str
-        A local vector file, or ``file:layer``, in any CRS.
+        A local vector file, or ``file:layer``, in any CRS, or a CSV table of points.
     field : str
         Field that holds the class.
     place : Extent
         The layer of tiles.
     layer : str, optional
         Layer of the file, if ``spec`` does not name it.
+    points_crs : str, optional
+        CRS of the coordinates of a CSV table.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def read_reference(spec: str, field: str, place: Extent, layer: str | None = Non
         As `open_features` and `carry`; the features are lines or of mixed types; no feature is in the extent, or none
         of them has a class.
     """
-    source = open_features(spec, field, layer)
+    source = open_features(spec, field, layer, points_crs)
     path = source.path
     found, classes, _ = read_around(source, place)
     kind = kind_of(path, [found])

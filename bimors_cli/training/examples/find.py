@@ -8,6 +8,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.results.found_layer import is_found_layer
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, open_dataset
+from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import has_vector_suffix
 from bimors_cli.training.examples.base import Examples, select_classes
 from bimors_cli.training.examples.corrected_layer import from_layer
@@ -66,6 +67,7 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
             min_overlap=options.min_overlap,
             background=options.background,
             names=options.class_names,
+            points_crs=options.points_crs,
         )
     source = Path(options.sources[0])
     if source.is_dir():
@@ -108,7 +110,11 @@ def _from_layer(path: Path, layer: str | None, options: FinetuneOptions, bundle:
 
 
 def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
-    for option, value in (("--field", options.field), ("--background", options.background)):
+    for option, value in (
+        ("--field", options.field),
+        ("--background", options.background),
+        ("--points-crs", options.points_crs),
+    ):
         if value is not None:
             raise InputError(
                 f"{option} has no effect with a label raster, {raster}", "leave it out; name codes with --class-names"
@@ -131,6 +137,8 @@ def _is_vector(path: str, options: FinetuneOptions) -> bool:
     SceneError
         It is neither of both.
     """
+    if is_point_table(path):  # GDAL may open a grid of points as a raster
+        return True
     try:
         with gdal_env():
             open_dataset(path, allowed_drivers(options.allow_drivers)).close()

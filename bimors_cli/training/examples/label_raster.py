@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -134,7 +133,7 @@ def _names(labels: Scene, given: ClassNames | None) -> tuple[Callable[[int], str
     """Return a function from codes to names, and the origin of the names; empty for the codes themselves."""
     if given is not None:
         table = given.as_dict()
-        return lambda code: table.get(str(code)), str(Path(given.source).resolve())
+        return lambda code: table.get(str(code)), given.origin
     own, origin = read_code_names(labels.dataset)
     return (own.get, origin) if own else (str, "")
 

@@ -33,6 +33,7 @@ def from_polygons(
     min_overlap: float = 0.5,
     background: str | None = None,
     names: ClassNames | None = None,
+    points_crs: str | None = None,
 ) -> Examples:
     """Take the tiles that features cover as examples, in the same grid as `classify`.
 
@@ -45,7 +46,7 @@ def from_polygons(
     scenes : sequence of str
         Rasters, as for `classify`.
     polygons : str
-        A vector file, or ``file:layer``, of polygons, lines or points in any CRS.
+        A vector file, or ``file:layer``, of polygons, lines or points in any CRS, or a CSV table of points.
     field : str
         The field that holds the class name or code.
     image_size : int
@@ -58,6 +59,8 @@ def from_polygons(
         The class of tiles without any feature, in scenes with features; by default such tiles are skipped.
     names : ClassNames, optional
         The names of the codes in the field; several codes may have one name.
+    points_crs : str, optional
+        CRS of the coordinates, if the features are a CSV table.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def from_polygons(
         raise InputError(f"--min-overlap {min_overlap}: must be between 0 and 1")
     how = options or SceneOptions()
     plans = plan_scenes(scenes, how)
-    features = read_features(polygons, field, [plan.info for plan in plans], names)
+    features = read_features(polygons, field, [plan.info for plan in plans], names, points_crs)
     classes = sorted({str(name) for classes in features.classes for name in classes})
     everything = [*classes, *([background] if background is not None and background not in classes else [])]
     labels = class_labels(

@@ -16,6 +16,7 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.scene.points_csv import PointTable, is_point_table, read_point_table
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import (
@@ -66,19 +67,27 @@ class Features:
     ids: tuple[npt.NDArray[np.int64], ...]
 
 
-def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: ClassNames | None = None) -> Features:
+def read_features(
+    spec: str,
+    field: str,
+    scenes: Sequence[SceneInfo],
+    names: ClassNames | None = None,
+    points_crs: str | None = None,
+) -> Features:
     """Read the features at scenes, in any CRS; invalid geometries are repaired, features without a class skipped.
 
     Parameters
     ----------
     spec : str
-        A local vector file, or ``file:layer``.
+        A local vector file, or ``file:layer``, or a CSV table of points.
     field : str
         The field that holds the class name or code.
     scenes : sequence of SceneInfo
         The scenes.
     names : ClassNames, optional
         The names of the codes in the field; features with other codes are skipped.
+    points_crs : str, optional
+        CRS of the coordinates of a CSV table.
 
     Raises
     ------
@@ -86,7 +95,7 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: Cla
         As `open_features`; no feature intersects a scene or has a class; the features have different geometry types;
         no code has a name.
     """
-    source = open_features(spec, field)
+    source = open_features(spec, field, points_crs=points_crs)
     path, layer = source.path, source.layer
     places = [Extent.of_scene(info) for info in scenes]
     around = [read_around(source, place) for place in places]
@@ -133,6 +142,8 @@ class FeatureSource:
         Number of features.
     is_numeric : bool
         Whether the field holds numbers.
+    table : PointTable or None
+        The features themselves, if the file is a CSV table.
     """
 
     path: str
@@ -142,16 +153,22 @@ class FeatureSource:
     bounds: tuple[float, float, float, float]
     count: int
     is_numeric: bool = False
+    table: PointTable | None = None
 
 
-def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSource:
-    """Find a layer of features and check that it can be used.
+def open_features(spec: str, field: str, layer: str | None = None, points_crs: str | None = None) -> FeatureSource:
+    """Find a layer of features and check that it can be used; a CSV table is read as a whole.
 
     Raises
     ------
     VectorError
-        As `find_layer`; the layer has no such field, no CRS or no features.
+        As `find_layer` or `read_point_table`; the layer has no such field, no CRS or no features; ``points_crs`` is
+        given for another file than a CSV table.
     """
+    if is_point_table(spec):
+        return _open_table(spec, field, points_crs)
+    if points_crs is not None:
+        raise VectorError(f"--points-crs has no effect with {spec}, which states its CRS", "leave it out")
     with pam_disabled():
         path, layer = find_layer(spec, layer)
         try:
@@ -159,15 +176,27 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise _unreadable(path, error) from error
     fields = [str(name) for name in info["fields"]]
-    if field not in fields:
-        hint = f"its fields are {', '.join(fields)}" if fields else "add a field for the class name"
-        raise VectorError(f"{path} has no field {field!r}", hint)
+    _check_field(path, field, fields)
     if not info["features"]:
         raise VectorError(f"{path} holds no features", "draw some of each class")
     crs = check_crs(path, info["crs"], info["total_bounds"])
     # A list of strings is "list(str)", which numpy does not know.
     is_numeric = str(info["dtypes"][fields.index(field)]).startswith(("int", "uint", "float"))
     return FeatureSource(path, layer, field, crs, info["total_bounds"], int(info["features"]), is_numeric)
+
+
+def _open_table(path: str, field: str, points_crs: str | None) -> FeatureSource:
+    table = read_point_table(path, points_crs)
+    _check_field(path, field, table.fields)
+    return FeatureSource(
+        path, table.layer, field, table.crs, table.bounds, len(table.ids), table.holds_codes(field), table
+    )
+
+
+def _check_field(path: str, field: str, fields: Sequence[str]) -> None:
+    if field not in fields:
+        hint = f"its fields are {', '.join(fields)}" if fields else "add a field for the class name"
+        raise VectorError(f"{path} has no field {field!r}", hint)
 
 
 def read_around(
@@ -182,6 +211,9 @@ def read_around(
     """
     path = source.path
     around = bounds_around(place, source.crs)
+    if source.table is not None:
+        near, values, ids = source.table.within(around, source.field)
+        return near, class_texts(values, ids.tolist(), path, source.field), ids
     with pam_disabled():
         try:
             _, ids, wkb, (values,) = pyogrio.raw.read(
@@ -284,15 +316,17 @@ def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
     target = CRS.from_wkt(place.crs_wkt)
     crs = CRS.from_user_input(source.crs)
     left, bottom, right, top = source.bounds
-    if crs.is_geographic:
+    if crs.is_geographic or source.table is not None:
         here = bounds_around(place, source.crs)
         swapped = shapely.box(bottom, left, top, right)
         if here is not None and swapped.intersects(shapely.box(*here)):
-            return VectorError(
-                f"no feature of {source.path} intersects {place.name}",
-                "are latitude and longitude swapped? Swap X and Y coordinates, in the Processing toolbox of QGIS, "
-                "exchanges them",
+            what = "latitude and longitude" if crs.is_geographic else "x and y"
+            how = (
+                "Swap X and Y coordinates, in the Processing toolbox of QGIS, exchanges them"
+                if source.table is None
+                else "Exchange the titles of the two columns in the first line"
             )
+            return VectorError(f"no feature of {source.path} intersects {place.name}", f"are {what} swapped? {how}")
     try:
         to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
         theirs = format_bounds(to_place.transform_bounds(*source.bounds))

@@ -108,6 +108,10 @@ def test_points_are_samples(layer: Path, tmp_path: Path) -> None:
     assert found["accuracy"] == 0.5 and found["accuracy_labelled"] == pytest.approx(2 / 3)
     assert found["area_weighted_accuracy"] is None and found["confusion_hectares"] is None
     assert found["reference"]["kind"] == "points" and found["reference"]["min_overlap"] is None
+    rows = [f"{point.x},{point.y},{name}" for point, name in zip([*points, *outside], [F, F, R, F, F, F], strict=True)]
+    (tmp_path / "truth.csv").write_text("\n".join(["x,y,class", *rows]))
+    again = check(layer, str(tmp_path / "truth.csv"), points_crs="EPSG:32618").as_json()
+    assert again | {"reference": None} == found | {"reference": None}
 
 
 @pytest.mark.parametrize("crs", [32618, 4326, 3857])

@@ -409,3 +409,26 @@ def test_the_real_landsat_scene_and_its_polygons(scenes: Path) -> None:
     sample = few_shot(examples, 4, 0)
     sides = [{examples.examples[i].spatial_block for i in rows} for rows in (sample.train, sample.validation)]
     assert not sides[0] & sides[1] and {examples.examples[i].label for i in sample.validation} == set(range(5))
+
+
+def test_points_in_a_table_are_those_in_a_geopackage(
+    scene: str, draw: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = [shapely.Point(5, 5), shapely.Point(35, 25), shapely.Point(115, 75), shapely.Point(9000, 5)]
+    expected = labelled(take(scene, draw(points, ["water", "forest", "forest", "water"])))
+    assert len(expected) == 3
+    caplog.clear()
+    places = [(X + 10 * point.x, Y - 10 * point.y) for point in points]
+    rows = [f"{x:.2f},{y:.2f},{c}" for (x, y), c in zip(places, ["water", "forest", "forest", "water"], strict=True)]
+    (tmp_path / "metres.csv").write_text("\n".join(["Easting,Northing,class", *rows[:2], ",,lost", *rows[2:]]))
+    found = take(scene, str(tmp_path / "metres.csv"), points_crs="EPSG:32618")
+    assert labelled(found) == expected and found.description["source"] == "points"
+    assert "skipped 1 of 5 rows without coordinates" in caplog.text
+    to_degrees = Transformer.from_crs(32618, 4326, always_xy=True)
+    degrees = [to_degrees.transform(x, y) for x, y in places]
+    text = "".join(f"{x:.8f};{y:.8f};{c}\n".replace(".", ",") for (x, y), c in zip(degrees, [1, 2, 2, 1], strict=True))
+    (tmp_path / "degrees.csv").write_text("lon;lat;code\n" + text)
+    names = ClassNames.of({1: "water", 2: "forest"})
+    assert labelled(take(scene, str(tmp_path / "degrees.csv"), "code", names=names)) == expected
+    with pytest.raises(VectorError, match="the CRS of the coordinates"):
+        take(scene, str(tmp_path / "metres.csv"))
