@@ -82,7 +82,8 @@ def _scene_lines(scene: SceneDescription) -> Iterator[tuple[str, str]]:
     yield from _lonlat_lines(place)
     yield "pixel size", _pixel_size(place)
     if abs(place.rotation) > 1e-9:
-        yield "rotation", f"{place.rotation:.6g} degrees counterclockwise"
+        direction = "counterclockwise" if place.rotation > 0 else "clockwise"
+        yield "rotation", f"{abs(place.rotation):.6g} degrees {direction}"
     elif info.transform.e > 0:
         yield "orientation", "the first row is in the south"
     if place.area_m2 is not None:

@@ -99,7 +99,7 @@ def locate(info: SceneInfo) -> Location:
         ground_pixel_m=ground_pixel_size(info),
         area_m2=_area(info, crs) if placed else None,
         rotation=math.degrees(math.atan2(transform.d, transform.a)) + 0.0,  # not -0.0
-        area_of_use=None if lonlat is None or lonlat[1] is None else _exceeded_area(lonlat[1], crs),
+        area_of_use=_exceeded_area(lonlat[1], authority) if lonlat and lonlat[1] and authority else None,
     )
 
 
@@ -175,9 +175,15 @@ def _to_map(
     return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
 
 
-def _exceeded_area(centre: tuple[float, float], crs: CRS) -> str | None:
+def _exceeded_area(centre: tuple[float, float], authority: tuple[str, str]) -> str | None:
     """Return the area of use of a CRS if the centre is more than `_OUTSIDE` degrees away from it; else None."""
-    area = crs.area_of_use
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError as ProjCRSError
+
+    try:
+        area = CRS.from_authority(*authority).area_of_use  # rasterio's WKT has none
+    except ProjCRSError:
+        return None
     if area is None:
         return None
     lon, lat = centre

@@ -42,6 +42,8 @@ class MaskSource:
         """Return the rule by which this source alone is applied; ``nodata`` is the rule of all sources."""
         if self.kind == "nodata":
             return replace(nodata, masks=False)
+        if self.kind == "mask":  # a band with a mask has no nodata value; a mask of NODATA_VALUES needs this rule
+            return Nodata("file")
         return Nodata("none", masks=self.kind != "nan")
 
 
