@@ -21,6 +21,7 @@ PLAIN_WIDTH: Final = 80
 WIDEST: Final = 110
 _MOST_BANDS: Final = 24
 _MOST_LABELS: Final = 12
+_CLOSE: Final = 8  # columns of a table that are set closer
 _LABEL_WIDTH: Final = 18
 # Lengths of the CRS that differ more from those on the ground are shown in both.
 _SCALE: Final = 0.005
@@ -143,7 +144,7 @@ def _band_table(console: Console, scene: SceneDescription, shown: Sequence[int])
     columns: dict[str, Callable[[BandDescription], str]] = {
         "description": lambda band: _printable(band.description),
         "name": lambda band: band.name or "",
-        "colour": lambda band: band.colour,
+        "colour": lambda band: "" if band.colour == "undefined" else band.colour,
         "nm": lambda band: "" if band.wavelength_nm is None else f"{band.wavelength_nm:.6g}",
         "scale": lambda band: "" if band.scale == 1 else f"{band.scale:.6g}",
         "offset": lambda band: "" if band.offset == 0 else f"{band.offset:.6g}",
@@ -183,12 +184,20 @@ def _statistics_table(console: Console, scene: SceneDescription, shown: Sequence
 
 
 def _table(console: Console, first: Sequence[str], columns: dict[str, list[str]], right: set[str]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="cyan", show_edge=False)
+    space = 2 if len(columns) < _CLOSE else 1
+    table = Table(box=None, padding=(0, space, 0, 0), pad_edge=False, header_style="cyan", show_edge=False)
     table.add_column(Text("band"), justify="right", no_wrap=True)
-    for title in columns:
-        table.add_column(Text(title), justify="right" if title in right else "left", overflow="ellipsis", no_wrap=True)
-    for number, *cells in zip(first, *columns.values(), strict=True):
-        table.add_row(*map(Text, (number, *cells)))
+    for title, cells in columns.items():
+        # A number is never cut.
+        table.add_column(
+            Text(title),
+            justify="right" if title in right else "left",
+            min_width=max(map(len, (title, *cells))) if title in right else len(title),
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+    for row in zip(first, *columns.values(), strict=True):
+        table.add_row(*map(Text, row))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
