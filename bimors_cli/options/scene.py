@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -148,13 +148,13 @@ class InfoOptions(PixelOptions, GridOptions):
     ] = None
     model: Annotated[str, MODEL_NAME] = "mini"
     adapter: Annotated[
-        Path | None,
+        str | None,
         Option(
             "--adapter",
-            "Folder of a trained adapter: tell whether classify can use it with the scene.",
+            "Folder of a trained adapter: check whether classify can use it with the scene.",
             metavar="DIR",
             panel=MODEL,
             complete="adapters",
         ),
     ] = None
-    overwrite: Annotated[bool, OVERWRITE] = False
+    overwrite: Annotated[bool, replace(OVERWRITE, help="Replace an existing image.")] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle.adapter import Adapter, read_adapter
@@ -131,12 +132,13 @@ def info(options: InfoOptions) -> SceneReport:
         The pixels cannot be read.
     """
     options.check_required()
-    if options.png is not None:
+    png = None if options.png is None else Path(options.png)
+    if png is not None:
         from bimors_cli.results.scene_image import check_image_output
 
-        check_image_output(options.png, options, overwrite=options.overwrite)
+        check_image_output(png, options, overwrite=options.overwrite)
     bundle = read_bundle(find_bundle(options.model))
-    adapter = None if options.adapter is None else read_adapter(options.adapter)
+    adapter = None if options.adapter is None else read_adapter(Path(options.adapter))
     inputs = () if bundle.bands is None else bundle.bands.names
     scene = describe(options, lambda opened: choose_pixels(opened, options, bundle), inputs)
     model, domain_warning = _model_use(scene, bundle)
@@ -148,10 +150,10 @@ def info(options: InfoOptions) -> SceneReport:
         warnings.append(domain_warning)
     if used is not None and used.problem is not None:
         warnings.append(f"bimors classify cannot use the adapter {used.name} with this scene: {used.problem}")
-    if options.png is not None:
+    if png is not None:
         from bimors_cli.results.scene_image import write_image
 
-        write_image(scene, options.png, overwrite=options.overwrite)
+        write_image(scene, png, overwrite=options.overwrite)
     return SceneReport(scene, model, used, tuple(warnings))
 
 

@@ -128,6 +128,9 @@ def test_the_json(landsat: str) -> None:
 def test_the_function_returns_the_same(landsat: str) -> None:
     report = bimors_cli.info(landsat, bimors_cli.InfoOptions(tile_size="200m"))
     assert report.to_dict() == facts(landsat, "--tile-size", "200m")
+    output = Path(landsat).with_suffix(".png")
+    bimors_cli.info(landsat, bimors_cli.InfoOptions(png=output))
+    assert output.is_file()
     assert report.scene.valid_fraction == 0.75 and len(report.scene.grid) == 20
 
 
