@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from bimors_cli.options.layer import TilesOptions
     from bimors_cli.options.merge import MergeOptions
     from bimors_cli.options.sample import SampleOptions
+    from bimors_cli.options.scene import InfoOptions
     from bimors_cli.options.search import SearchOptions
     from bimors_cli.options.suggest import SuggestOptions
     from bimors_cli.options.view import PreviewOptions, ReportOptions
+    from bimors_cli.pipeline.info import SceneReport
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
     from bimors_cli.results.change.summary import ChangeSummary
@@ -58,6 +60,7 @@ __all__ = [
     "ClassifyOptions",
     "EvaluateOptions",
     "FinetuneOptions",
+    "InfoOptions",
     "Labels",
     "MergeOptions",
     "PreviewOptions",
@@ -75,6 +78,7 @@ __all__ = [
     "compare",
     "evaluate",
     "finetune",
+    "info",
     "merge",
     "preview",
     "report",
@@ -97,6 +101,7 @@ _WHERE = {
     "TilesOptions": "bimors_cli.options.layer",
     "MergeOptions": "bimors_cli.options.merge",
     "SampleOptions": "bimors_cli.options.sample",
+    "InfoOptions": "bimors_cli.options.scene",
     "SearchOptions": "bimors_cli.options.search",
     "SuggestOptions": "bimors_cli.options.suggest",
     "PreviewOptions": "bimors_cli.options.view",
@@ -407,6 +412,32 @@ def suggest(
 
     target = None if output is None else Path(output)
     return run(replace(options or SuggestOptions(), file=Path(layer_file), output=target))
+
+
+def info(scene: StrPath, options: InfoOptions | None = None) -> SceneReport:
+    """Describe a scene: position, bands with statistics, masks, tiles, and what a model makes of it.
+
+    Parameters
+    ----------
+    scene : path
+        A raster that GDAL can open.
+    options : InfoOptions, optional
+        The other options of the command.
+
+    Returns
+    -------
+    SceneReport
+        Its ``to_dict`` returns the object of ``bimors info --json``.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.scene import InfoOptions
+    from bimors_cli.pipeline.info import info as run
+
+    return run(replace(options or InfoOptions(), scene=str(scene)))
 
 
 def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:

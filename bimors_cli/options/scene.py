@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
-from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME
-from bimors_cli.options.option import INPUT, RESOLVED, TILES, Option, Options, RowKey
+from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME, OVERWRITE
+from bimors_cli.options.option import INPUT, MODEL, OUTPUT, RESOLVED, TILES, Option, Options, RowKey
 from bimors_cli.options.parse import parse_bidx
 
 # What completion offers of an open set.
@@ -135,4 +136,25 @@ class InfoOptions(PixelOptions, GridOptions):
     scene: Annotated[
         str, Option("", "A raster that GDAL can open.", metavar="SCENE", required=True)
     ] = ""  # fmt: skip
+    png: Annotated[
+        Path | None,
+        Option(
+            "--png",
+            "Also write a small image of the scene to this file: the chosen bands with the stretch, transparent where "
+            "pixels are not valid, at most 1024 pixels a side.",
+            metavar="FILE",
+            panel=OUTPUT,
+        ),
+    ] = None
     model: Annotated[str, MODEL_NAME] = "mini"
+    adapter: Annotated[
+        str | None,
+        Option(
+            "--adapter",
+            "Folder of a trained adapter: check whether classify can use it with the scene.",
+            metavar="DIR",
+            panel=MODEL,
+            complete="adapters",
+        ),
+    ] = None
+    overwrite: Annotated[bool, replace(OVERWRITE, help="Replace an existing image.")] = False

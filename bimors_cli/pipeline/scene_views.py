@@ -103,10 +103,15 @@ def adapter_views(names: Sequence[str], scenes: Sequence[ScenePlan], pixel_size_
 
 def available_views(scenes: Sequence[ScenePlan]) -> tuple[str, ...]:
     """Return the views of pixels that scenes have: of images, and of bands if no scene has a palette."""
-    bands = data_bands(scenes[0].info)
-    if any(scene.info.is_palette for scene in scenes):
+    decisive = next((scene for scene in scenes if scene.info.is_palette), scenes[0])
+    return views_of_scene(decisive.info, decisive.bands)
+
+
+def views_of_scene(info: SceneInfo, shown: Bands) -> tuple[str, ...]:
+    """Return the views of pixels that a scene has, whose bands ``shown`` are those of the natural image."""
+    if info.is_palette:
         return (IMAGE, AROUND)
-    false = (FALSE_COLOUR,) if len(false_colour_bands(bands, scenes[0].bands.indexes)) == 3 else ()
+    false = (FALSE_COLOUR,) if len(false_colour_bands(data_bands(info), shown.indexes)) == 3 else ()
     return (BANDS, BANDS_AROUND, IMAGE, *false, AROUND)
 
 

@@ -135,15 +135,30 @@ class Overview:
 
         Parts that cannot be read are grey, with a warning.
         """
+        for box, image in self._read(scene, recorded):
+            yield Piece(box, flattened(image))
+
+    def image(self, scene: Scene, recorded: RecordedScene) -> npt.NDArray[np.uint8]:
+        """Read the whole overview as `pieces`, uint8 [h, w, 4]: red, green, blue and 0 where there is no data."""
+        width, height = (math.ceil(side) for side in self.size)
+        whole = np.zeros((height, width, 4), np.uint8)
+        for box, image in self._read(scene, recorded):
+            place(image, box, whole)
+        return whole
+
+    def _read(
+        self, scene: Scene, recorded: RecordedScene
+    ) -> Iterator[tuple[tuple[float, float, float, float], npt.NDArray[np.uint8]]]:
+        """Yield the box of each piece, and its pixels, uint8 [h, w, 4]."""
         reader = SceneReader(scene, recorded)
         for top in range(0, self.info.height, self.step):
             for left in range(0, self.info.width, self.step):
                 width, height = min(self.step, self.info.width - left), min(self.step, self.info.height - top)
                 shape = (math.ceil(height / self.scale), math.ceil(width / self.scale))
-                image = np.ascontiguousarray(self.orientation.array(reader.read(left, top, width, height, shape)))
+                image = self.orientation.array(reader.read_rgba(left, top, width, height, shape))
                 window = np.array([[left, top, left + width, top + height]], np.float64)
                 x0, y0, x1, y1 = self.boxes(window)[0].tolist()
-                yield Piece((x0, y0, x1, y1), image)
+                yield (x0, y0, x1, y1), np.ascontiguousarray(image)
         reader.warn()
 
 
@@ -157,27 +172,45 @@ class SceneReader:
 
     def read(self, left: int, top: int, width: int, height: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Read a window at a shape, uint8 [h, w, 3]; a damaged block affects only its surroundings."""
+        return flattened(self.read_rgba(left, top, width, height, shape))
+
+    def read_rgba(self, left: int, top: int, width: int, height: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """Read a window as `read`, uint8 [h, w, 4], the last channel 0 where there is no data, else 255."""
         window = Window(left, top, width, height)
         try:
             data, valid = average_window(self._dataset, self._bands, self._recorded.nodata, window, shape)
         except GDAL_ERRORS as error:
             self._reason = reason_of(error)
             if min(shape) < 2 * _SMALLEST:
-                return np.full((*shape, 3), UNREAD, np.uint8)
+                return np.full((*shape, 4), (UNREAD, UNREAD, UNREAD, 255), np.uint8)
             rows, cols = shape[0] // 2, shape[1] // 2
             upper, left_part = round(rows * height / shape[0]), round(cols * width / shape[1])
             ys = ((top, upper, rows), (top + upper, height - upper, shape[0] - rows))
             xs = ((left, left_part, cols), (left + left_part, width - left_part, shape[1] - cols))
             return np.concatenate(
-                [np.concatenate([self.read(x, y, w, h, (r, c)) for x, w, c in xs], axis=1) for y, h, r in ys]
+                [np.concatenate([self.read_rgba(x, y, w, h, (r, c)) for x, w, c in xs], axis=1) for y, h, r in ys]
             )
-        image = np.where(valid > 0, self._stretch.apply(data), EMPTY).astype(np.uint8)
-        return image.transpose(1, 2, 0)
+        image = self._stretch.apply(data)
+        alpha = np.where(valid > 0, 255, 0).astype(np.uint8)
+        return np.where(valid > 0, np.concatenate((image, alpha[None])), 0).transpose(1, 2, 0).astype(np.uint8)
 
     def warn(self) -> None:
         """Warn if a window could not be read."""
         if self._reason is not None:
             log.warning("%s: some parts could not be read and are grey: %s", self._path, self._reason)
+
+
+def flattened(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the colours uint8 [h, w, 3] of an image [h, w, 4], with `EMPTY` where its last channel is 0."""
+    return np.where(image[..., 3:] > 0, image[..., :3], EMPTY).astype(np.uint8)
+
+
+def place(image: npt.NDArray[np.uint8], box: tuple[float, float, float, float], whole: npt.NDArray[np.uint8]) -> None:
+    """Write a piece into the image of the whole overview, of as many channels."""
+    # Pieces meet at whole pixels counted from the scene's first pixel; when turned, they may be half a pixel off.
+    rows, cols = image.shape[:2]
+    x, y = min(round(box[0]), whole.shape[1] - cols), min(round(box[1]), whole.shape[0] - rows)
+    whole[y : y + rows, x : x + cols] = image
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bimors_cli.errors import OutputError
 from bimors_cli.options.view import PreviewOptions
 from bimors_cli.output.atomic import replacing
 from bimors_cli.results.layer_view import LayerView, check_suffix, open_view, output_path
-from bimors_cli.results.overview import EMPTY
+from bimors_cli.results.overview import EMPTY, place
 from bimors_cli.results.preview_image import MapNotes, draw_preview
 
 LONGEST_SIDE = 1600
@@ -55,8 +55,5 @@ def _read_background(view: LayerView) -> npt.NDArray[np.uint8]:
     width, height = (math.ceil(side) for side in view.overview.size)
     background = np.full((height, width, 3), EMPTY, np.uint8)
     for piece in view.pieces():
-        # Pieces meet at whole pixels counted from the scene's first pixel; when turned, they may be half a pixel off.
-        rows, cols = piece.image.shape[:2]
-        x, y = min(round(piece.box[0]), width - cols), min(round(piece.box[1]), height - rows)
-        background[y : y + rows, x : x + cols] = piece.image
+        place(piece.image, piece.box, background)
     return background

@@ -57,12 +57,17 @@ def sample_window(
     indexes, out_shape = list(bands.indexes), (len(bands.indexes), *shape)
     data = dataset.read(indexes, window=window, out_shape=out_shape, resampling=resampling, out_dtype=dtype)
     valid = valid_mask(dataset, bands, nodata, data, window)
-    if bands.palette is not None:
-        lut = bands.lut()
-        rgba = lut[np.minimum(data[0], len(lut) - 1)]
-        valid &= (rgba[..., 3] > 0) & (data[0] < len(lut))
-        data = np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
-    return data, valid
+    return (data, valid) if bands.palette is None else apply_palette(bands, data, valid)
+
+
+def apply_palette(
+    bands: Bands, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Return the colours uint8 [3, h, w] of indices [1, h, w], and which are valid: not those that are transparent."""
+    lut = bands.lut()
+    rgba = lut[np.minimum(data[0], len(lut) - 1)]
+    opaque = (rgba[..., 3] > 0) & (data[0] < len(lut))
+    return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), valid & opaque
 
 
 def average_window(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,16 @@ from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, is_remote, reason_o
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.pixels import sample_window
 
-_SIDES: Final = (1024, 4096)  # pixels per side of the sample; the second if the first has too few valid pixels
-_MIN_VALID: Final = 1000  # valid pixels
+SIDES: Final = (1024, 4096)  # pixels per side of the sample; the second if the first has too few valid pixels
+MIN_VALID: Final = 1000  # valid pixels
 _STRIPS: Final = 8  # the sample is read in strips: a damaged block costs one strip, not the scene
-_DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
+DECIMATE_UP_TO: Final = 64_000_000  # pixels; above, and without overviews, a decimated read decodes the whole file
 _SMALL_BLOCK: Final = 4_000_000  # pixels; larger blocks must not be decoded for each patch
+_FEW_BANDS: Final = 3
 _PATCH: Final = 64  # pixels per side of the patches that are read instead
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +45,66 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
     ReadError
         No part of the sample can be read.
     """
+
+    def read(source: DatasetReader, window: Window, shape: tuple[int, int]) -> tuple[npt.NDArray[Any], int]:
+        data, valid = sample_window(source, bands, nodata, window, shape)
+        return data[:, valid], valid.size
+
     values, valid_fraction = np.empty((bands.channels, 0)), 0.0
+    for side in SIDES:
+        parts = read_parts(dataset, sample_windows(dataset, side), read)
+        if parts:
+            values = np.concatenate([part for part, _ in parts], axis=1)
+            valid_fraction = values.shape[1] / sum(size for _, size in parts)
+        if values.shape[1] >= MIN_VALID or side >= max(dataset.shape):
+            break
+    return SceneSample(values, valid_fraction)
+
+
+def read_parts(
+    dataset: DatasetReader,
+    windows: Iterable[tuple[Window, tuple[int, int]]],
+    read: Callable[[DatasetReader, Window, tuple[int, int]], T],
+) -> list[T]:
+    """Read windows of a scene, without the local ones that are damaged.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+        The scene.
+    windows : iterable of (Window, (rows, columns))
+        Windows, and the shapes at which they are read.
+    read : callable
+        Reads a window of a dataset at a shape.
+
+    Raises
+    ------
+    ReadError
+        No window can be read, or one of a scene on a server.
+    """
+    parts, failure = [], None
     remote = is_remote(dataset.name)
     # A separate dataset, because a failed read makes an open one unusable.
     source = reopen(dataset)
     try:
-        for side in _SIDES:
-            parts, read, failure = [], 0, None
-            for window, shape in _pieces(dataset, side):
-                for _ in range(2 if remote else 1):  # a failed read from a server is repeated once
-                    try:
-                        data, valid = sample_window(source, bands, nodata, window, shape)
-                    except GDAL_ERRORS as error:
-                        failure = error
-                        source.close()
-                        source = reopen(source, clear_cache=remote)
-                    else:
-                        parts.append(data[:, valid])
-                        read += valid.size
-                        break
+        for window, shape in windows:
+            for _ in range(2 if remote else 1):  # a failed read from a server is repeated once
+                try:
+                    parts.append(read(source, window, shape))
+                except GDAL_ERRORS as error:
+                    failure = error
+                    source.close()
+                    source = reopen(source, clear_cache=remote)
                 else:
-                    if remote:  # network errors differ from run to run, and so would the stretch
-                        raise _unreadable(dataset, failure)
-            if failure is not None and not parts:
-                raise _unreadable(dataset, failure)
-            values = np.concatenate(parts, axis=1)
-            valid_fraction = values.shape[1] / read
-            if values.shape[1] >= _MIN_VALID or side >= max(dataset.shape):
-                break
+                    break
+            else:
+                if remote:  # network errors differ from run to run, and so would the stretch
+                    raise _unreadable(dataset, failure)
+        if failure is not None and not parts:
+            raise _unreadable(dataset, failure)
     finally:
         source.close()
-    return SceneSample(values, valid_fraction)
+    return parts
 
 
 def _unreadable(dataset: DatasetReader, failure: BaseException | None) -> ReadError:
@@ -83,12 +116,18 @@ def _unreadable(dataset: DatasetReader, failure: BaseException | None) -> ReadEr
     return error
 
 
-def _pieces(dataset: DatasetReader, side: int) -> Iterator[tuple[Window, tuple[int, int]]]:
-    """Yield windows and their output shapes: about `side` x `side` pixels in total."""
+def sample_windows(
+    dataset: DatasetReader, side: int, bands: int = _FEW_BANDS
+) -> Iterator[tuple[Window, tuple[int, int]]]:
+    """Yield windows and their output shapes: about `side` x `side` pixels in total.
+
+    ``bands`` is the number of bands that are read. Of a scene that would take long to decode, patches are read.
+    """
     height, width = dataset.shape
     block_height, block_width = dataset.block_shapes[0]
     small_blocks = block_height * block_width <= _SMALL_BLOCK
-    if height * width > _DECIMATE_UP_TO and small_blocks and not dataset.overviews(1):
+    decoded = height * width * max(bands, _FEW_BANDS) / _FEW_BANDS
+    if decoded > DECIMATE_UP_TO and small_blocks and not dataset.overviews(1):
         tops, lefts = (_spread(length, side // _PATCH) for length in (height, width))
         for top in tops:
             for left in lefts:

@@ -37,7 +37,7 @@ def test_info_says_what_would_be_read(scene: str) -> None:
     assert facts["tile_size_px"] == [20, 20] and facts["stride_px"] == [10, 10]
     assert (facts["rows"], facts["cols"], facts["tiles"]) == (7, 9, 63)
     text = bimors("info", scene, "--tile-size", "200m").stdout
-    assert "tile size px" in text and "20, 20" in text
+    assert "tile size" in text and "20 x 20 pixels" in text
 
 
 def test_info_refuses_in_one_line(tmp_path: Path) -> None:

@@ -165,12 +165,12 @@ def test_a_nearly_empty_scene(make_raster: MakeRaster) -> None:
 @pytest.mark.parametrize("overviews", [None, [2, 4]])
 def test_a_large_scene(make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch, overviews: list[int] | None) -> None:
     """Without overviews patches are read, with them the whole is decimated: about the same ends."""
-    monkeypatch.setattr(module, "_DECIMATE_UP_TO", 1_000_000)
-    monkeypatch.setattr(module, "_SIDES", (512, 1024))
+    monkeypatch.setattr(module, "DECIMATE_UP_TO", 1_000_000)
+    monkeypatch.setattr(module, "SIDES", (512, 1024))
     ramp = np.add.outer(np.arange(1500), np.arange(1300)).astype(np.uint16)[None]
     path = make_raster(ramp, overviews=overviews)
     with open_scene(path) as scene:
-        windows = list(module._pieces(scene.dataset, 512))
+        windows = list(module.sample_windows(scene.dataset, 512))
     read = sum(h * w for _, (h, w) in windows)
     assert read <= 512 * 512
     patched = overviews is None
