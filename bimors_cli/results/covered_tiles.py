@@ -12,11 +12,12 @@ import pyogrio
 import pyogrio.errors
 import shapely
 
-from bimors_cli.errors import VectorError
+from bimors_cli.errors import VectorError, one_line
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.provenance import RecordedScene, read_run
+from bimors_cli.scene.around import Extent, reproject_around
 from bimors_cli.scene.polygons import Polygons, tile_polygons
-from bimors_cli.scene.vector import Extent, check_vector_file, find_layer, one_line, reproject_around
+from bimors_cli.scene.vector import check_vector_file, find_layer
 
 # A tile that was drawn as a feature shares its edges with its neighbours, which do not lie under it. So much of a tile
 # is less than a feature covers on purpose: of its width for a point or a line, of its area for a polygon.

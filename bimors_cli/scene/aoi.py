@@ -10,19 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from bimors_cli.errors import VectorError
+from bimors_cli.errors import VectorError, one_line
+from bimors_cli.scene.around import Extent, footprint, format_bounds, reproject_around
+from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import (
-    Extent,
-    check_crs,
-    find_layer,
-    footprint,
-    format_bounds,
-    one_line,
-    polygonal_parts,
-    reproject_around,
-)
+from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_crs import check_crs
 
 Rule = Literal["centre", "any", "within"]
 

@@ -15,14 +15,10 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import VectorError
-from bimors_cli.scene.vector import (
-    Extent,
-    bounds_around,
-    check_crs,
-    check_vector_file,
-    polygonal_parts,
-    reproject_around,
-)
+from bimors_cli.scene.around import Extent, bounds_around, reproject_around
+from bimors_cli.scene.geometries import polygonal_parts
+from bimors_cli.scene.vector import check_vector_file
+from bimors_cli.scene.vector_crs import check_crs
 from bimors_cli.training.examples.vector_features import open_features
 
 

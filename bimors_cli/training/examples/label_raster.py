@@ -16,10 +16,10 @@ from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import lasting_path
+from bimors_cli.scene.around import footprint, format_bounds
 from bimors_cli.scene.code_names import read_code_names
 from bimors_cli.scene.gdal import shell_name
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
-from bimors_cli.scene.vector import footprint, format_bounds
 from bimors_cli.training.examples.base import Examples, class_labels
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.tile_codes import CodeClasses, tile_codes

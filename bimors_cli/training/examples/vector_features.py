@@ -13,21 +13,15 @@ import numpy.typing as npt
 import pyogrio
 import shapely
 
-from bimors_cli.errors import VectorError
+from bimors_cli.errors import VectorError, one_line
 from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.scene.around import Extent, bounds_around, format_bounds, reproject_around
+from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import (
-    Extent,
-    bounds_around,
-    check_crs,
-    find_layer,
-    format_bounds,
-    one_line,
-    polygonal_parts,
-    reproject_around,
-)
+from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_crs import check_crs
 from bimors_cli.training.examples.class_texts import class_texts
 
 Kind = Literal["polygons", "lines", "points"]

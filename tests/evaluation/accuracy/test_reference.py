@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.reference import read_reference, samples_from_points, samples_from_polygons
-from bimors_cli.scene.vector import Extent
+from bimors_cli.scene.around import Extent
 from tests.evaluation.accuracy.map_files import SIDE, X, Y, tile, write_reference
 
 TILES = np.array(

@@ -17,7 +17,7 @@ from pyproj import CRS
 from shapely.geometry import box
 
 from bimors_cli.errors import VectorError
-from bimors_cli.scene.vector import Extent
+from bimors_cli.scene.around import Extent
 from bimors_cli.training.examples.class_texts import class_texts
 from bimors_cli.training.examples.vector_features import (
     FeatureSource,
