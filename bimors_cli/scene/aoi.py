@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
 from bimors_cli.scene.vector_crs import check_crs
+from bimors_cli.scene.vector_read import layer_info, read_rows
 
 Rule = Literal["centre", "any", "within"]
 
@@ -112,22 +112,12 @@ def tile_mask(aoi: Aoi, polygons: Polygons, rule: Rule = "centre") -> npt.NDArra
 
 def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
     """Return the CRS as text and the polygons made valid, at least one."""
-    import pyogrio
-
-    try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)
-        geometries = shapely.from_wkb(wkb)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise VectorError(
-            f"cannot read {path}: {one_line(error)}", f"inspect it: ogrinfo -al -so {quote(path)}"
-        ) from error
-    geometries = polygonal_parts(geometries)
+    crs = layer_info(path, layer).crs
+    geometries = polygonal_parts(read_rows(path, layer).geometries)
     geometries = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
-    crs = check_crs(path, meta["crs"], shapely.total_bounds(geometries).tolist() if len(geometries) else ())
+    crs = check_crs(path, crs, shapely.total_bounds(geometries).tolist() if len(geometries) else ())
     if not len(geometries):
         raise VectorError(f"{path} has no polygons", "draw at least one polygon")
-    if not np.isfinite(shapely.get_coordinates(geometries)).all():
-        raise VectorError(f"{path} has a vertex with infinite or NaN coordinates", _FIX)
     kinds = sorted({geometry.geom_type for geometry in geometries} - {"Polygon", "MultiPolygon"})
     if kinds:
         raise VectorError(

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from bimors_cli.errors import VectorError, one_line
+from bimors_cli.errors import VectorError
+from bimors_cli.scene.antimeridian import full_circle, in_one_piece, unwrapped
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo
+from bimors_cli.scene.transformation import make_transformer
 
 if TYPE_CHECKING:
     from pyproj import CRS, Transformer
 
 _MARGIN: Final = 0.1  # of the scene's size: features are clipped to the scene with this margin
 _EDGE_STEPS: Final = 200
-_HALF_TURN: Final = 180.0
+
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Extent:
     kind: str
     name: str
     crs_wkt: str
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
 
     @classmethod
     def of_scene(cls, info: SceneInfo) -> Extent:
@@ -54,7 +57,8 @@ def footprint(info: SceneInfo) -> Any:
 def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) -> Polygons:
     """Clip geometries to the surroundings of an extent, and reproject them to its CRS.
 
-    They are clipped first, because a continent in degrees cannot be projected to one UTM zone.
+    They are clipped first, because a continent in degrees cannot be projected to one UTM zone. Degrees are turned by
+    360 where the extent asks for it, and a polygon from 179 to -179 degrees crosses the antimeridian.
 
     Parameters
     ----------
@@ -70,28 +74,26 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
     Returns
     -------
     object array [n] of shapely geometries
-        In the CRS of the extent; empty where nothing is around it. With an equal CRS they are returned unchanged.
+        In the CRS of the extent; empty where nothing is around it. With an equal CRS they are returned unchanged,
+        unless they or the extent go beyond 180 degrees.
 
     Raises
     ------
     VectorError
         PROJ has no transformation between the CRSs, or a clipped geometry cannot be reprojected completely.
     """
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import ProjError
+    from pyproj import CRS
 
     source, target = CRS.from_user_input(crs), CRS.from_wkt(extent.crs_wkt)
-    around = _beyond_180(extent, target)
+    circle, target_circle = full_circle(source), full_circle(target)
+    if circle is not None:
+        geometries = in_one_piece(geometries, circle, path)
     if source.equals(target, ignore_axis_order=True):
-        return geometries if around is None else _around_the_globe(geometries, around)
-    try:
-        to_source = Transformer.from_crs(target, source, always_xy=True)
-        to_target = Transformer.from_crs(source, target, always_xy=True)
-    except ProjError as error:
-        raise VectorError(f"no transformation between the CRSs of {path} and {extent.name}", one_line(error)) from error
-    frame = None if around is not None else _frame(extent, to_source)
+        return geometries if target_circle is None else _around_the_globe(geometries, extent, target_circle)
+    to_target = make_transformer(source, target, source_name=path, target_name=extent.name, near=extent.bounds)
+    frame = None if _is_beyond(extent.bounds, target_circle) else _frame(extent, _inverse(target, source), circle)
     if frame is not None:
-        geometries = shapely.intersection(geometries, frame)
+        geometries = _clipped(geometries, frame, circle)
     if shapely.is_empty(geometries).all():
         return geometries
     # A long straight edge is a curve in the other CRS: it is densified.
@@ -99,47 +101,83 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
     step = max(right - left, top - bottom) / _EDGE_STEPS
     if step > 0:  # 0 for a single point
         geometries = shapely.segmentize(geometries, step)
-    reprojected = shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))
+    reprojected = np.asarray(
+        shapely.transform(geometries, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1]))), object
+    )
     if not np.isfinite(shapely.get_coordinates(reprojected)).all():
         raise VectorError(
             f"{path} extends beyond the area of the CRS of {extent.name}", f"clip it to the area of the {extent.kind}"
         )
-    return np.asarray(reprojected) if around is None else _around_the_globe(np.asarray(reprojected), around)
+    if target_circle is None:
+        return reprojected
+    return _around_the_globe(unwrapped(reprojected, target_circle), extent, target_circle)
 
 
-def _beyond_180(extent: Extent, crs: CRS) -> Any:
-    """Return an extent with its margin as a polygon if its longitudes go beyond 180 degrees, else None."""
-    left, bottom, right, top = extent.bounds
-    if not crs.is_geographic or (left >= -_HALF_TURN and right <= _HALF_TURN):
-        return None
-    dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
-    return shapely.box(left - dx, bottom - dy, right + dx, top + dy)
+def _is_beyond(bounds: Bounds, circle: float | None) -> bool:
+    """Whether longitudes go beyond half a circle."""
+    return circle is not None and not (bounds[0] >= -circle / 2 and bounds[2] <= circle / 2)
 
 
-def _around_the_globe(geometries: Polygons, around: Any) -> Polygons:
-    """Return geometries in degrees where they lie in an extent beyond 180 degrees, a whole turn further if need be."""
-    copies = []
-    for turn in (-2 * _HALF_TURN, 0.0, 2 * _HALF_TURN):
-        turned = shapely.transform(geometries, (np.array([turn, 0.0])).__add__)
-        copies.append(shapely.intersection(turned, around))
-    found: Polygons = np.asarray(shapely.union_all(np.stack(copies, axis=-1), axis=-1), object)
-    return found
+def _around_the_globe(geometries: Polygons, extent: Extent, circle: float) -> Polygons:
+    """Return geometries in degrees where they lie at an extent, a whole circle further if need be."""
+    if not len(geometries) or shapely.is_empty(geometries).all():
+        return geometries
+    if not _is_beyond(extent.bounds, circle) and not _is_beyond(tuple(shapely.total_bounds(geometries)), circle):
+        return geometries
+    return _clipped(geometries, shapely.box(*_with_margin(extent)), circle)
 
 
-def bounds_around(extent: Extent, crs: str) -> tuple[float, float, float, float] | None:
-    """Return the bounds of an extent with its margin in another CRS; None if they cannot be computed."""
-    from pyproj import CRS, Transformer
+def _clipped(geometries: Polygons, frame: Any, circle: float | None) -> Polygons:
+    """Return what lies in a frame; with a circle also of copies that are turned by whole circles."""
+    if circle is None or not len(geometries):
+        return np.asarray(shapely.intersection(geometries, frame), object)
+    left, _, right, _ = shapely.total_bounds(geometries)
+    west, _, east, _ = frame.bounds
+    turns = np.arange(np.ceil((west - right) / circle), np.floor((east - left) / circle) + 1)
+    copies = [
+        shapely.intersection(shapely.transform(geometries, (np.array([turn * circle, 0.0])).__add__), frame)
+        for turn in (turns if len(turns) else np.zeros(1))
+    ]
+    if len(copies) == 1:
+        return np.asarray(copies[0], object)
+    return np.asarray(shapely.union_all(np.stack(copies, axis=-1), axis=-1), object)
+
+
+def bounds_around(extent: Extent, crs: str, within: Bounds | None = None) -> Bounds | None:
+    """Return the bounds of an extent with its margin in another CRS, to read the features there.
+
+    Parameters
+    ----------
+    extent : Extent
+        The extent.
+    crs : str
+        The other CRS.
+    within : tuple of float, optional
+        Left, bottom, right, top of all features in that CRS. Where their longitudes or those of the extent go beyond
+        180 degrees, all longitudes are returned.
+
+    Returns
+    -------
+    tuple of float, or None
+        Left, bottom, right, top; None if they cannot be computed.
+    """
+    from pyproj import CRS
     from pyproj.exceptions import ProjError
 
-    target = CRS.from_wkt(extent.crs_wkt)
-    if _beyond_180(extent, target) is not None:
+    source, target = CRS.from_user_input(crs), CRS.from_wkt(extent.crs_wkt)
+    if _is_beyond(extent.bounds, full_circle(target)):
         return None
+    circle = full_circle(source)
     try:
-        to_source = Transformer.from_crs(target, CRS.from_user_input(crs), always_xy=True)
-        frame = _frame(extent, to_source)
+        frame = _frame(extent, _inverse(target, source), circle)
     except ProjError:
         return None
-    return None if frame is None else frame.bounds
+    if frame is None:
+        return None
+    west, south, east, north = frame.bounds
+    if within is not None and (_is_beyond(frame.bounds, circle) or _is_beyond(within, circle)):
+        west, east = within[0], within[2]
+    return west, south, east, north
 
 
 def format_bounds(bounds: Any) -> str:
@@ -147,13 +185,26 @@ def format_bounds(bounds: Any) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
 
 
-def _frame(extent: Extent, to_source: Transformer) -> Any:
-    """Return an extent with its margin as a polygon in the other CRS; None if it cannot be computed."""
+def _with_margin(extent: Extent) -> Bounds:
     left, bottom, right, top = extent.bounds
     dx, dy = (right - left) * _MARGIN, (top - bottom) * _MARGIN
-    west, south, east, north = to_source.transform_bounds(left - dx, bottom - dy, right + dx, top + dy)
+    return left - dx, bottom - dy, right + dx, top + dy
+
+
+def _inverse(target: CRS, source: CRS) -> Transformer:
+    from pyproj import Transformer
+
+    return Transformer.from_crs(target, source, always_xy=True)
+
+
+def _frame(extent: Extent, to_source: Transformer, circle: float | None) -> Any:
+    """Return an extent with its margin as a box in the other CRS; None if it cannot be computed.
+
+    In degrees, east is larger than 180 where the box crosses the antimeridian.
+    """
+    west, south, east, north = to_source.transform_bounds(*_with_margin(extent))
     if not np.isfinite([west, south, east, north]).all():
         return None
-    if west <= east:
-        return shapely.box(west, south, east, north)
-    return shapely.union_all([shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)])
+    if west > east and circle is not None:
+        east += circle
+    return shapely.box(west, south, east, north)

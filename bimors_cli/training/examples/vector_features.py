@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import shapely
 
-from bimors_cli.errors import VectorError, one_line
+from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
-from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.scene.around import Extent, bounds_around, format_bounds, reproject_around
 from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
 from bimors_cli.scene.vector_crs import check_crs
+from bimors_cli.scene.vector_fields import find_field
+from bimors_cli.scene.vector_read import layer_info, read_rows
 from bimors_cli.training.examples.class_texts import class_texts
 
 Kind = Literal["polygons", "lines", "points"]
@@ -144,24 +143,15 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     Raises
     ------
     VectorError
-        As `find_layer`; the layer has no such field, no CRS or no features.
+        As `find_layer` and `find_field`; the layer has no CRS or no features.
     """
-    with pam_disabled():
-        path, layer = find_layer(spec, layer)
-        try:
-            info = pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise _unreadable(path, error) from error
-    fields = [str(name) for name in info["fields"]]
-    if field not in fields:
-        hint = f"its fields are {', '.join(fields)}" if fields else "add a field for the class name"
-        raise VectorError(f"{path} has no field {field!r}", hint)
-    if not info["features"]:
+    path, layer = find_layer(spec, layer)
+    info = layer_info(path, layer)
+    found = find_field(path, layer, info.fields, field)
+    if not info.count:
         raise VectorError(f"{path} holds no features", "draw some of each class")
-    crs = check_crs(path, info["crs"], info["total_bounds"])
-    # A list of strings is "list(str)", which numpy does not know.
-    is_numeric = str(info["dtypes"][fields.index(field)]).startswith(("int", "uint", "float"))
-    return FeatureSource(path, layer, field, crs, info["total_bounds"], int(info["features"]), is_numeric)
+    crs = check_crs(path, info.crs, info.bounds)
+    return FeatureSource(path, layer, field, crs, info.bounds, info.count, found.is_numeric)
 
 
 def read_around(
@@ -175,18 +165,11 @@ def read_around(
         The file cannot be read.
     """
     path = source.path
-    around = bounds_around(place, source.crs)
-    with pam_disabled():
-        try:
-            _, ids, wkb, (values,) = pyogrio.raw.read(
-                path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around, return_fids=True
-            )
-            geometries = polygonal_parts(shapely.from_wkb(wkb))
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-            raise _unreadable(path, error) from error
-    classes = class_texts(values.tolist(), ids.tolist(), path, source.field)
+    rows = read_rows(path, source.layer, source.field, bounds_around(place, source.crs, source.bounds))
+    geometries = polygonal_parts(rows.geometries)
+    classes = class_texts(rows.values or (), rows.ids.tolist(), path, source.field)
     present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    return geometries[present], classes[present], ids[present]
+    return geometries[present], classes[present], rows.ids[present]
 
 
 def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
@@ -208,10 +191,6 @@ def _intersecting(
     pixels = _to_pixels(geometries, info)
     rows = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
     return pixels[rows], classes[rows], ids[rows]
-
-
-def _unreadable(path: str, error: Exception) -> VectorError:
-    return VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}")
 
 
 def _with_names(
