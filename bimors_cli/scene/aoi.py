@@ -15,7 +15,7 @@ from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
-from bimors_cli.scene.vector_crs import check_crs
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
 from bimors_cli.scene.vector_read import layer_info, read_rows
 
 Rule = Literal["centre", "any", "within"]
@@ -73,6 +73,8 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
     frame = footprint(info)
     if area.is_empty or not area.intersects(frame) or area.touches(frame):
         if not allow_miss:
+            if look_swapped(crs, shapely.total_bounds(geometries).tolist(), Extent.of_scene(info)):
+                raise VectorError(f"{path} does not intersect {info.name}", SWAPPED)
             scene = f"{format_bounds(frame.bounds)} in {info.crs.to_string()[:40]}"
             area_bounds = f"{format_bounds(shapely.total_bounds(geometries))} in {crs[:40]}"
             hint = f"the bounds of the scene are {scene}, those of the area {area_bounds}"

@@ -78,17 +78,19 @@ def not_on_the_map(crs: CRS) -> str | None:
     return "vertical" if crs.is_vertical and not crs.is_compound else None
 
 
-def warn_if_inexact(source: CRS, target: CRS, near: Bounds) -> None:
+def warn_if_inexact(source: CRS | str, target: CRS | str, near: Bounds) -> None:
     """Warn if PROJ transforms between two CRSs without the grid that it takes, or between datums that it cannot relate.
 
     Parameters
     ----------
-    source, target : pyproj.CRS
-        The CRSs.
+    source, target : pyproj.CRS or str
+        The CRSs, or their WKT.
     near : tuple of float
         Left, bottom, right, top of the place in ``target``.
     """
-    text = inexact(source, target, near)
+    from pyproj import CRS
+
+    text = inexact(CRS.from_user_input(source), CRS.from_user_input(target), near)
     if text is not None:
         log.warning("%s", text)
 
@@ -141,9 +143,8 @@ def _used(source: CRS, target: CRS, near: Bounds) -> Transformer | None:
 def _missing_grid(source: CRS, target: CRS, near: Bounds) -> str | None:
     """Return the file name of the grid of the best operation at a place, if PROJ lacks it."""
     from pyproj import Transformer
-    from pyproj.aoi import AreaOfInterest
     from pyproj.exceptions import ProjError
-    from pyproj.transformer import TransformerGroup
+    from pyproj.transformer import AreaOfInterest, TransformerGroup
 
     try:
         degrees = Transformer.from_crs(target, _WGS84, always_xy=True).transform_bounds(*near)

@@ -87,8 +87,8 @@ def check_vector_file(path: str) -> None:
         return check_kmz(path)
     if suffix not in SIGNATURES:
         known = what_it_is(path)
-        hint = known[1] if known else _csv_hint(path) if suffix in (".csv", ".tsv", ".txt") else None
-        hint = hint or f"supported: {' '.join(SUPPORTED)}; convert others: ogr2ogr features.gpkg {quote(path)}"
+        advice = known[1] if known else _csv_hint(path) if suffix in (".csv", ".tsv", ".txt") else None
+        hint = advice or f"supported: {' '.join(SUPPORTED)}; convert others: ogr2ogr features.gpkg {quote(path)}"
         is_what = f"is {known[0]}, which is" if known else "is"
         raise VectorError(f"{path} {is_what} not in a supported vector format", hint)
     with open(path, "rb") as file:

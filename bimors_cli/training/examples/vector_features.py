@@ -18,7 +18,7 @@ from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
-from bimors_cli.scene.vector_crs import check_crs
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
 from bimors_cli.scene.vector_fields import find_field
 from bimors_cli.scene.vector_read import layer_info, read_rows
 from bimors_cli.training.examples.class_texts import class_texts
@@ -255,17 +255,8 @@ def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
     from pyproj.exceptions import ProjError
 
     target = CRS.from_wkt(place.crs_wkt)
-    crs = CRS.from_user_input(source.crs)
-    left, bottom, right, top = source.bounds
-    if crs.is_geographic:
-        here = bounds_around(place, source.crs)
-        swapped = shapely.box(bottom, left, top, right)
-        if here is not None and swapped.intersects(shapely.box(*here)):
-            return VectorError(
-                f"no feature of {source.path} intersects {place.name}",
-                "are latitude and longitude swapped? Swap X and Y coordinates, in the Processing toolbox of QGIS, "
-                "exchanges them",
-            )
+    if look_swapped(source.crs, source.bounds, place):
+        return VectorError(f"no feature of {source.path} intersects {place.name}", SWAPPED)
     try:
         to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
         theirs = format_bounds(to_place.transform_bounds(*source.bounds))
