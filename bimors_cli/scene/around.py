@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,13 +13,14 @@ from bimors_cli.scene.antimeridian import full_circle, in_one_piece, unwrapped
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.transformation import make_transformer
+from bimors_cli.scene.transformation import make_transformer, warn_if_inexact
 
 if TYPE_CHECKING:
     from pyproj import CRS, Transformer
 
 _MARGIN: Final = 0.1  # of the scene's size: features are clipped to the scene with this margin
 _EDGE_STEPS: Final = 200
+_EVERYWHERE: Final = (-180.0, -90.0, 180.0, 90.0)
 
 Bounds = tuple[float, float, float, float]
 
@@ -82,6 +83,13 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
     VectorError
         PROJ has no transformation between the CRSs, or a clipped geometry cannot be reprojected completely.
     """
+    result = _reproject_around(geometries, crs, extent, path)
+    if not shapely.is_empty(result).all():
+        warn_if_inexact(crs, extent.crs_wkt, extent.bounds)
+    return result
+
+
+def _reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) -> Polygons:
     from pyproj import CRS
 
     source, target = CRS.from_user_input(crs), CRS.from_wkt(extent.crs_wkt)
@@ -90,12 +98,19 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
         geometries = in_one_piece(geometries, circle, path)
     if source.equals(target, ignore_axis_order=True):
         return geometries if target_circle is None else _around_the_globe(geometries, extent, target_circle)
-    to_target = make_transformer(source, target, source_name=path, target_name=extent.name, near=extent.bounds)
+    to_target = make_transformer(source, target, source_name=path, target_name=extent.name)
     frame = None if _is_beyond(extent.bounds, target_circle) else _frame(extent, _inverse(target, source), circle)
     if frame is not None:
         geometries = _clipped(geometries, frame, circle)
     if shapely.is_empty(geometries).all():
         return geometries
+    if circle is None and target_circle is None and source.geodetic_crs is not None:
+        degrees = source.geodetic_crs
+        if _crosses_antimeridian(extent, target, degrees):
+            # A projection of the world ends there: features are divided in degrees.
+            place = replace(extent, crs_wkt=degrees.to_wkt(), bounds=_EVERYWHERE)
+            divided = _reproject_around(geometries, crs, place, path)
+            return _reproject_around(divided, degrees.to_wkt(), extent, path)
     # A long straight edge is a curve in the other CRS: it is densified.
     left, bottom, right, top = shapely.total_bounds(geometries)
     step = max(right - left, top - bottom) / _EDGE_STEPS
@@ -111,6 +126,12 @@ def reproject_around(geometries: Polygons, crs: str, extent: Extent, path: str) 
     if target_circle is None:
         return reprojected
     return _around_the_globe(unwrapped(reprojected, target_circle), extent, target_circle)
+
+
+def _crosses_antimeridian(extent: Extent, crs: CRS, degrees: CRS) -> bool:
+    west, _, east, _ = _inverse(crs, degrees).transform_bounds(*extent.bounds)
+    half = (full_circle(degrees) or np.inf) / 2
+    return bool(west > east or west <= -half * (1 - 1e-6) or east >= half * (1 - 1e-6))
 
 
 def _is_beyond(bounds: Bounds, circle: float | None) -> bool:

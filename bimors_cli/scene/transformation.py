@@ -23,15 +23,8 @@ Bounds = tuple[float, float, float, float]
 log = logging.getLogger("bimors")
 
 
-def make_transformer(
-    source: CRS,
-    target: CRS,
-    *,
-    source_name: str,
-    target_name: str,
-    near: Bounds,
-) -> Transformer:
-    """Return the transformation from one CRS to another, x before y; warn if PROJ lacks the grid for an exact one.
+def make_transformer(source: CRS, target: CRS, *, source_name: str, target_name: str) -> Transformer:
+    """Return the transformation from one CRS to another, x before y.
 
     Parameters
     ----------
@@ -39,8 +32,6 @@ def make_transformer(
         The CRSs.
     source_name, target_name : str
         What has them, for messages: file names.
-    near : tuple of float
-        Left, bottom, right, top of the place in ``target``: PROJ has different transformations for different places.
 
     Raises
     ------
@@ -50,23 +41,20 @@ def make_transformer(
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
 
-    for crs, name in ((source, source_name), (target, target_name)):
+    for crs, other, name in ((source, target, source_name), (target, source, target_name)):
         kind = not_on_the_map(crs)
         if kind is not None:
             raise VectorError(
-                f"{name} has the {kind} CRS {crs.name!r}: no transformation between it and "
-                f"{(target if crs is source else source).name!r}",
+                f"{name} has the {kind} CRS {crs.name!r}: PROJ has no transformation between it and {other.name!r}",
                 "give both files in one CRS: assign the right one in QGIS, or reproject one of them",
             )
     try:
-        result = Transformer.from_crs(source, target, always_xy=True)
+        return Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
         raise VectorError(
             f"no transformation between the CRSs of {source_name} and {target_name}, {source.name} and {target.name}",
             one_line(error),
         ) from error
-    warn_if_inexact(source, target, near)
-    return result
 
 
 def not_on_the_map(crs: CRS) -> str | None:

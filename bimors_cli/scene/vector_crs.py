@@ -93,5 +93,11 @@ def look_swapped(crs: str, bounds: Sequence[float], place: Extent) -> bool:
         The place.
     """
     here = bounds_around(place, crs)
+    if here is None:
+        return False
     left, bottom, right, top = bounds
-    return here is not None and shapely.box(bottom, left, top, right).intersects(shapely.box(*here))
+    frame = shapely.box(*here)
+    return bool(
+        frame.intersects(shapely.box(bottom, left, top, right))
+        and not frame.intersects(shapely.box(left, bottom, right, top))
+    )
