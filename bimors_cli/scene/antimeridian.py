@@ -59,8 +59,8 @@ def in_one_piece(geometries: Polygons, circle: float, path: str) -> Polygons:
     changed = sum(result[row] is not geometries[row] for row in np.flatnonzero(wide))
     if changed:
         log.warning(
-            "%s: features with an edge from 180 to -180 degrees (%d of them) are read as crossing the antimeridian; if they "
-            "go around the Earth, add vertices between", path, changed,
+            "%s: features with an edge from 180 to -180 degrees (%d of them) are read as crossing the antimeridian; if "
+            "they go around the Earth, add vertices between", path, changed,
         )  # fmt: skip
     return result
 

@@ -287,7 +287,7 @@ def test_a_crs_by_address_is_not_fetched(server: Server, tmp_path: Path, crs: st
              "WFS:http://127.0.0.1:{port}/", '{{"type":"FeatureCollection","features":[]}}', "MYSQL:x,password=hush"]
 )  # fmt: skip
 def test_an_area_is_a_local_file(server: Server, spec: str) -> None:
-    with pytest.raises(VectorError, match="not found|not a file") as caught:
+    with pytest.raises(VectorError, match=r"not found|not a file") as caught:
         find_layer(spec.format(port=server.port))
     assert "hush" not in f"{caught.value.message} {caught.value.hint}"
     assert not server.requests()
