@@ -21,7 +21,7 @@ from bimors_cli.scene.vector_formats import (
     connection,
     what_it_is,
 )
-from bimors_cli.scene.vector_read import layer_info, list_layers
+from bimors_cli.scene.vector_read import holds_rasters, layer_info, list_layers
 
 # Names of the columns of coordinates in a table of points.
 _COORDINATES: Final = (
@@ -126,6 +126,8 @@ def _choose(path: str, layer: str | None, rows: list[tuple[str, str | None]]) ->
     if layer is not None and any(name == layer for name, _ in rows):
         raise VectorError(f"{path}: the layer {layer} is a table without geometry", _layers(path, names))
     if not names:
+        if path.lower().endswith(".gpkg") and holds_rasters(path):
+            raise VectorError(f"{path} holds rasters, no features", f"list its content: gdalinfo {quote(path)}")
         tables = f": it has tables only ({_list([name for name, _ in rows])})" if rows else ""
         raise VectorError(f"{path} has no layer with geometry{tables}", f"inspect it: ogrinfo {quote(path)}")
     if layer is not None:

@@ -200,7 +200,7 @@ def _explain(path: str, verb: str, reason: str) -> tuple[str, str]:
             f"copy it from where the shapefile is, or create it: ogrinfo --config SHAPE_RESTORE_SHX YES {quote(path)}"
         )
         return f"{path} has no {os.path.basename(stem)}.shx next to it", hint
-    if suffix.lower() == ".gpkg" and _holds_rasters(path):
+    if suffix.lower() == ".gpkg" and holds_rasters(path):
         return f"{path} holds rasters, no features", f"list its content: gdalinfo {quote(path)}"
     if suffix.lower() == ".tab" and ("not recognized" in reason or ".DAT" in reason.upper()):
         return f"cannot open {path}: {reason}", "copy its .dat, .map and .id files as well"
@@ -209,7 +209,7 @@ def _explain(path: str, verb: str, reason: str) -> tuple[str, str]:
     return f"cannot {verb} {path}: {reason.split('; It might help')[0]}", f"inspect it: ogrinfo -al -so {quote(path)}"
 
 
-def _holds_rasters(path: str) -> bool:
+def holds_rasters(path: str) -> bool:
     """Tell whether a GeoPackage has rasters, and nothing else."""
     try:
         with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as database:
