@@ -12,6 +12,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, box
@@ -96,7 +97,15 @@ def test_a_geopackage_of_rasters(tmp_path: Path) -> None:
     import rasterio
 
     path = tmp_path / "a.gpkg"
-    with rasterio.open(path, "w", driver="GPKG", width=8, height=8, count=3, dtype="uint8", crs=3857) as dataset:
+    profile = {
+        "width": 8,
+        "height": 8,
+        "count": 3,
+        "dtype": "uint8",
+        "crs": 3857,
+        "transform": Affine(1, 0, 0, 0, -1, 8),
+    }
+    with rasterio.open(path, "w", driver="GPKG", **profile) as dataset:
         dataset.write(np.ones((3, 8, 8), np.uint8))
     assert "holds rasters, no features | list its content: gdalinfo" in refusal(path)
 
@@ -229,8 +238,8 @@ def test_layers(tmp_path: Path) -> None:
 
 SUFFIXES = [".gpkg", ".geojson", ".shp", ".kml", ".kmz", ".gml", ".gpx", ".tab", ".mif", ".fgb", ".zip", ".topojson"]
 HEADS = [
-    b"", b"SQLite format 3\0", b"{", b"\0\0\x27\x0a", b"<kml", b"PK\x03\x04", b"fgb\3fgb\1", b"!table", b"version 300\n",
-    b"<gpx", b'<a xmlns="http://www.opengis.net/gml"', b'{"type":"FeatureCollection",',
+    b"", b"SQLite format 3\0", b"{", b"\0\0\x27\x0a", b"<kml", b"PK\x03\x04", b"fgb\3fgb\1", b"!table",
+    b"version 300\n", b"<gpx", b'<a xmlns="http://www.opengis.net/gml"', b'{"type":"FeatureCollection",',
 ]  # fmt: skip
 
 

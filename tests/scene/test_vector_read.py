@@ -117,8 +117,8 @@ def test_the_alias_of_a_field(tmp_path: Path) -> None:
     geopandas.GeoDataFrame({"lc": ["pond"]}, geometry=[box(0, 0, 1, 1)], crs=32631).to_file(path)
     with sqlite3.connect(path) as database:
         database.execute(
-            "CREATE TABLE gpkg_data_columns (table_name TEXT, column_name TEXT, name TEXT, title TEXT, description TEXT, "
-            "mime_type TEXT, constraint_name TEXT)"
+            "CREATE TABLE gpkg_data_columns (table_name TEXT, column_name TEXT, name TEXT, title TEXT, "
+            "description TEXT, mime_type TEXT, constraint_name TEXT)"
         )
         database.execute("INSERT INTO gpkg_data_columns VALUES ('a', 'lc', 'Land cover', NULL, NULL, NULL, NULL)")
     database.close()
