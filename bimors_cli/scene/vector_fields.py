@@ -42,7 +42,7 @@ def find_field(path: str, layer: str, fields: Sequence[Field], name: str) -> Fie
         raise VectorError(f"{path} has {len(found)} fields {name!r}", "rename one of them: Refactor fields in QGIS")
     listed = f"its fields are {_list(fields)}"
     if found:
-        raise VectorError(f"{path}: the type of the field {name!r} is {found[0].kind}, which is no class", listed)
+        raise VectorError(f"{path}: the field {name!r} is of type {found[0].kind}, not classes", listed)
     if not fields:
         stem, suffix = os.path.splitext(path)
         has_table = suffix.lower() != ".shp" or any(os.path.isfile(stem + end) for end in (".dbf", ".DBF"))

@@ -105,7 +105,7 @@ def test_a_geopackage_of_rasters(tmp_path: Path) -> None:
         "crs": 3857,
         "transform": Affine(1, 0, 0, 0, -1, 8),
     }
-    with rasterio.open(path, "w", driver="GPKG", **profile) as dataset:
+    with rasterio.open(path, "w", driver="GPKG", transform=Affine(1, 0, 0, 0, -1, 8), **profile) as dataset:
         dataset.write(np.ones((3, 8, 8), np.uint8))
     assert "holds rasters, no features | list its content: gdalinfo" in refusal(path)
 

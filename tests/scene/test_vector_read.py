@@ -95,7 +95,7 @@ def test_a_field_that_is_missing(tmp_path: Path) -> None:
     assert f"has no field 'CLASS' | did you mean 'class'? {listed}" in refusal(path, "CLASS")
     assert f"has no field 'clas' | did you mean 'class'? {listed}" in refusal(path, "clas")
     assert f"has no field 'zzz' | {listed}" in refusal(path, "zzz")
-    assert f"the type of the field 'day' is date, which is no class | {listed}" in refusal(path, "day")
+    assert f"the field 'day' is of type date, not classes | {listed}" in refusal(path, "day")
     with pytest.raises(VectorError, match="has 2 fields 'a'"):
         find_field(path, "a", [Field("a", "text"), Field("a", "text")], "a")
 
