@@ -89,8 +89,12 @@ def check_vector_file(path: str) -> None:
         known = what_it_is(path)
         advice = known[1] if known else _csv_hint(path) if suffix in (".csv", ".tsv", ".txt") else None
         hint = advice or f"supported: {' '.join(SUPPORTED)}; convert others: ogr2ogr features.gpkg {quote(path)}"
-        is_what = f"is {known[0]}, which is" if known else "is"
-        raise VectorError(f"{path} {is_what} not in a supported vector format", hint)
+        what = (
+            f"is {known[0]}, not a vector file in a supported format"
+            if known
+            else "is not in a supported vector format"
+        )
+        raise VectorError(f"{path} {what}", hint)
     with open(path, "rb") as file:
         head = file.read(HEAD)
         check_head(path, suffix, head, file)
