@@ -97,14 +97,7 @@ def test_a_geopackage_of_rasters(tmp_path: Path) -> None:
     import rasterio
 
     path = tmp_path / "a.gpkg"
-    profile = {
-        "width": 8,
-        "height": 8,
-        "count": 3,
-        "dtype": "uint8",
-        "crs": 3857,
-        "transform": Affine(1, 0, 0, 0, -1, 8),
-    }
+    profile = {"width": 8, "height": 8, "count": 3, "dtype": "uint8", "crs": 3857}
     with rasterio.open(path, "w", driver="GPKG", transform=Affine(1, 0, 0, 0, -1, 8), **profile) as dataset:
         dataset.write(np.ones((3, 8, 8), np.uint8))
     assert "holds rasters, no features | list its content: gdalinfo" in refusal(path)
