@@ -84,3 +84,8 @@ class Interrupted(BimorsError):
     def __init__(self, signal_number: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.signal_number = signal_number
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error as one line."""
+    return " ".join(str(error).split())

@@ -33,12 +33,14 @@ from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.scene.aoi import read_aoi, tile_mask
+from bimors_cli.scene.around import footprint
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.pixel_warnings import Kind, PixelWarning, pixel_warnings
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
+from bimors_cli.scene.transformation import warn_if_inexact
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
 
 log = logging.getLogger("bimors")
@@ -273,6 +275,8 @@ def _layer_crs(scenes: Sequence[GriddedScene], options: LayerOptions, form: Form
             raise InputError(
                 f"--dst-crs {wanted}: {form.name} supports WGS 84 only", "use -o FILE.gpkg, or leave out --dst-crs"
             )
+        for info in (scene.info for scene in scenes if scene.info.crs != crs):
+            warn_if_inexact(crs.to_wkt(), info.crs.to_wkt(), footprint(info).bounds)
         return crs
     first = scenes[0].info
     for scene in scenes[1:]:

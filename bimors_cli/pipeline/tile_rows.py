@@ -14,9 +14,9 @@ from bimors_cli.output.classified_schema import to_frame as make_classified_fram
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.provenance import RunProvenance, lasting_path
+from bimors_cli.scene.around import footprint
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
-from bimors_cli.scene.vector import footprint
 
 if TYPE_CHECKING:
     import geopandas

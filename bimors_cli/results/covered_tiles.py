@@ -8,15 +8,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 
-from bimors_cli.errors import VectorError
-from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.provenance import RecordedScene, read_run
+from bimors_cli.scene.around import Extent, reproject_around
 from bimors_cli.scene.polygons import Polygons, tile_polygons
-from bimors_cli.scene.vector import Extent, check_vector_file, find_layer, one_line, reproject_around
+from bimors_cli.scene.vector import check_vector_file, find_layer
+from bimors_cli.scene.vector_crs import check_crs
+from bimors_cli.scene.vector_read import layer_info, list_layers, read_rows
 
 # A tile that was drawn as a feature shares its edges with its neighbours, which do not lie under it. So much of a tile
 # is less than a feature covers on purpose: of its width for a point or a line, of its area for a polygon.
@@ -42,17 +41,9 @@ def read_features_of(spec: str) -> Features:
         The file or the layer does not exist or cannot be read, it has several layers and none is named, or no CRS.
     """
     path, name = _sample_layer(spec) or find_layer(spec)
-    try:
-        with pam_disabled():
-            meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, columns=[], force_2d=True)
-        if meta["crs"] is None:
-            raise VectorError(f"{path} has no CRS", "assign one: ogr2ogr -a_srs EPSG:... features.gpkg FILE")
-        geometries = shapely.make_valid(shapely.from_wkb(wkb[[one is not None for one in wkb]]))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise VectorError(
-            f"{path} cannot be read: {one_line(error)}", "repair it in QGIS with Fix geometries"
-        ) from error
-    return Features(path, str(meta["crs"]), geometries)
+    info, rows = layer_info(path, name), read_rows(path, name)
+    crs = check_crs(path, info.crs, info.bounds)
+    return Features(path, crs, shapely.make_valid(rows.geometries[~shapely.is_missing(rows.geometries)]))
 
 
 def covered_shares(features: Features, scene: RecordedScene, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
@@ -109,9 +100,5 @@ def _sample_layer(spec: str) -> tuple[str, str] | None:
     if path.suffix.lower() != ".gpkg" or not path.is_file():
         return None
     check_vector_file(spec)
-    with pam_disabled():
-        try:
-            names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-        except pyogrio.errors.DataSourceError as error:
-            raise VectorError(f"cannot open {path}: {one_line(error)}", "give a vector file") from error
+    names = [name for name, geometry in list_layers(spec) if geometry is not None]
     return next(((spec, name) for name in names if read_run(path, name).sample is not None), None)

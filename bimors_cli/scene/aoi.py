@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from bimors_cli.errors import VectorError
+from bimors_cli.errors import VectorError, one_line
+from bimors_cli.scene.around import Extent, footprint, format_bounds, reproject_around
+from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import (
-    Extent,
-    check_crs,
-    find_layer,
-    footprint,
-    format_bounds,
-    one_line,
-    polygonal_parts,
-    reproject_around,
-)
+from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
+from bimors_cli.scene.vector_read import layer_info, read_rows
 
 Rule = Literal["centre", "any", "within"]
 
@@ -79,6 +73,8 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
     frame = footprint(info)
     if area.is_empty or not area.intersects(frame) or area.touches(frame):
         if not allow_miss:
+            if look_swapped(crs, shapely.total_bounds(geometries).tolist(), Extent.of_scene(info)):
+                raise VectorError(f"{path} does not intersect {info.name}", SWAPPED)
             scene = f"{format_bounds(frame.bounds)} in {info.crs.to_string()[:40]}"
             area_bounds = f"{format_bounds(shapely.total_bounds(geometries))} in {crs[:40]}"
             hint = f"the bounds of the scene are {scene}, those of the area {area_bounds}"
@@ -118,22 +114,12 @@ def tile_mask(aoi: Aoi, polygons: Polygons, rule: Rule = "centre") -> npt.NDArra
 
 def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
     """Return the CRS as text and the polygons made valid, at least one."""
-    import pyogrio
-
-    try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)
-        geometries = shapely.from_wkb(wkb)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-        raise VectorError(
-            f"cannot read {path}: {one_line(error)}", f"inspect it: ogrinfo -al -so {quote(path)}"
-        ) from error
-    geometries = polygonal_parts(geometries)
+    crs = layer_info(path, layer).crs
+    geometries = polygonal_parts(read_rows(path, layer).geometries)
     geometries = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
-    crs = check_crs(path, meta["crs"], shapely.total_bounds(geometries).tolist() if len(geometries) else ())
+    crs = check_crs(path, crs, shapely.total_bounds(geometries).tolist() if len(geometries) else ())
     if not len(geometries):
         raise VectorError(f"{path} has no polygons", "draw at least one polygon")
-    if not np.isfinite(shapely.get_coordinates(geometries)).all():
-        raise VectorError(f"{path} has a vertex with infinite or NaN coordinates", _FIX)
     kinds = sorted({geometry.geom_type for geometry in geometries} - {"Polygon", "MultiPolygon"})
     if kinds:
         raise VectorError(

@@ -57,8 +57,9 @@ def ground_areas(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64]:
 
 
 def _on_ellipsoid(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64] | None:
-    """Return the areas on the ellipsoid of the CRS; None if it has none."""
+    """Return the areas on the ellipsoid of the CRS; None if it has none, or PROJ lacks its projection."""
     from pyproj import Transformer
+    from pyproj.exceptions import ProjError
 
     geod, geographic = crs.get_geod(), crs.geodetic_crs
     if geod is None or geographic is None:
@@ -66,7 +67,10 @@ def _on_ellipsoid(polygons: Polygons, crs: CRS) -> npt.NDArray[np.float64] | Non
     if crs.is_geographic:
         degrees = shapely.segmentize(polygons, _STEP_DEGREES / _to_degrees(crs))
     else:
-        transformer = Transformer.from_crs(crs, geographic, always_xy=True)
+        try:
+            transformer = Transformer.from_crs(crs, geographic, always_xy=True)
+        except ProjError:  # a projection that PROJ lacks
+            return None
         degrees = shapely.transform(polygons, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
     factor = _to_degrees(geographic)
     if factor != 1:

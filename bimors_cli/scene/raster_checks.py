@@ -12,6 +12,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import SceneError
 from bimors_cli.scene.gdal import display_name, shell_name
+from bimors_cli.scene.transformation import not_on_the_map
 
 # Far above any scene, far below what a malicious header may claim.
 MAX_BANDS: Final = 10_000
@@ -80,8 +81,27 @@ def georeferenced_crs(path: str, dataset: DatasetReader, assumed: CRS | None) ->
         hint = f"assign a valid one: gdal_edit.py -a_ullr ULX ULY LRX LRY {file}"
         raise SceneError(f"{name} has a degenerate geotransform", hint)
     if dataset.crs:
+        _check_horizontal(name, file, dataset.crs)
         return dataset.crs
     if assumed is None:
         hint = f"give it with --assume-crs EPSG:..., or write it to the file: gdal_edit.py -a_srs EPSG:... {file}"
         raise SceneError(f"{name} has no CRS", hint)
     return assumed
+
+
+def _check_horizontal(name: str, file: str, crs: CRS) -> None:
+    """Check that a CRS is not vertical or geocentric. Raises SceneError."""
+    from pyproj import CRS as ProjCRS
+    from pyproj.exceptions import CRSError
+
+    if crs.is_projected or crs.is_geographic:
+        return
+    try:
+        kind = not_on_the_map(ProjCRS.from_wkt(crs.to_wkt()))
+    except CRSError:
+        return
+    if kind is not None and kind != "local":
+        raise SceneError(
+            f"{name} has a {kind} CRS, not a horizontal one",
+            f"assign the right one: gdal_edit.py -a_srs EPSG:... {file}",
+        )

@@ -184,7 +184,19 @@ def _linear_unit(crs: CRS) -> float | None:
     try:
         return float(crs.linear_units_factor[1])
     except CRSError:
+        return _local_unit(crs)
+
+
+def _local_unit(crs: CRS) -> float | None:
+    """Return the unit of a local CRS in metres, which GDAL does not tell; None for other CRSs."""
+    from pyproj import CRS as ProjCRS
+    from pyproj.exceptions import CRSError as ProjCRSError
+
+    try:
+        proj = ProjCRS.from_wkt(crs.to_wkt())
+    except ProjCRSError:
         return None
+    return float(proj.axis_info[0].unit_conversion_factor) if proj.is_engineering and proj.axis_info else None
 
 
 def _ground_size(transform: Affine, crs: CRS, x: float, y: float) -> tuple[float, float] | None:

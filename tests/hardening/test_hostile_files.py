@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import scene_info
 from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_read import layer_info, read_rows
 from tests.conftest import MakeRaster
 from tests.hardening.conftest import Bimors, Server
 from tests.scene.reading import rgb
@@ -287,9 +289,29 @@ def test_a_crs_by_address_is_not_fetched(server: Server, tmp_path: Path, crs: st
              "WFS:http://127.0.0.1:{port}/", '{{"type":"FeatureCollection","features":[]}}', "MYSQL:x,password=hush"]
 )  # fmt: skip
 def test_an_area_is_a_local_file(server: Server, spec: str) -> None:
-    with pytest.raises(VectorError, match="not found"):
+    with pytest.raises(VectorError, match=r"not found|not a file") as caught:
         find_layer(spec.format(port=server.port))
+    assert "hush" not in f"{caught.value.message} {caught.value.hint}"
     assert not server.requests()
+
+
+def test_gml_and_kmz_download_nothing(tmp_path: Path, server: Server) -> None:
+    address = server.url("good", "x")
+    gml = tmp_path / "a.gml"
+    squares = [shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]
+    geopandas.GeoDataFrame({"class": ["a", "b"]}, geometry=squares, crs=32618).to_file(gml, driver="GML")
+    (tmp_path / "a.xsd").unlink()
+    text = gml.read_text().replace("http://ogr.maptools.org/ a.xsd", f"http://ogr.maptools.org/ {address}?service=WFS")
+    assert address in text
+    root = "wfs:FeatureCollection xmlns:wfs='http://www.opengis.net/wfs'"
+    text = text.replace("ogr:FeatureCollection", root, 1)
+    gml.write_text(text.replace("/ogr:FeatureCollection", "/wfs:FeatureCollection"))
+    assert sorted(read_rows(*find_layer(str(gml)), "class").values or ()) == ["a", "b"]
+    link = f"<kml><Document><NetworkLink><Link><href>{address}.kml</href></Link></NetworkLink></Document></kml>"
+    with zipfile.ZipFile(tmp_path / "a.kmz", "w") as archive:
+        archive.writestr("doc.kml", link)
+    kmz, layer = find_layer(str(tmp_path / "a.kmz"))
+    assert not layer_info(kmz, layer).count and not server.requests()
 
 
 def test_crs_options_are_no_addresses(server: Server, make_raster: MakeRaster, bimors: Bimors) -> None:

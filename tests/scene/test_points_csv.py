@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from bimors_cli.errors import VectorError
+from bimors_cli.scene.around import Extent
 from bimors_cli.scene.points_csv import PointTable, is_point_table, read_point_table
-from bimors_cli.scene.vector import Extent
 from bimors_cli.training.examples.vector_features import no_feature_intersects, open_features, read_around
 
 

@@ -187,3 +187,9 @@ def test_real_scenes(scenes: Path, name: str, size: tuple[float, float]) -> None
     """Sizes of real pixels."""
     info = scene_info(str(scenes / name))
     assert pixel_size_metres(info.transform, info.crs, info.width, info.height) == pytest.approx(size, rel=1e-3)
+
+
+def test_local_units() -> None:
+    """A local CRS has no place on the Earth, but its unit has a length."""
+    foot = CRS.from_wkt('LOCAL_CS["site",UNIT["US survey foot",0.3048006096012192]]')
+    assert pixel_size_metres(Affine(2, 0, 0, 0, -2, 0), foot, 10, 10) == pytest.approx((0.6096012192,) * 2)

@@ -20,8 +20,9 @@ from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.provenance import read_run
 from bimors_cli.scene.area import ground_areas
+from bimors_cli.scene.around import Extent
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Extent, check_vector_file
+from bimors_cli.scene.vector import check_vector_file
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _HINT: Final = "give a layer that bimors classify wrote"

@@ -12,8 +12,8 @@ import shapely
 
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.layer import NO_CLASS
+from bimors_cli.scene.around import Extent
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Extent
 from bimors_cli.training.examples.label_tiles import covered_areas, dissolve
 from bimors_cli.training.examples.vector_features import (
     kind_of,

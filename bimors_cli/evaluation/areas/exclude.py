@@ -14,8 +14,8 @@ from rasterio.crs import CRS
 
 from bimors_cli.results.covered_tiles import read_features_of
 from bimors_cli.results.recorded_examples import example_sets
+from bimors_cli.scene.around import Extent, reproject_around
 from bimors_cli.scene.polygons import Polygons
-from bimors_cli.scene.vector import Extent, reproject_around
 
 # Of the side of a tile: neighbours touch, also where reprojection moves their edges by less than a pixel.
 _EDGE: Final = 1e-3

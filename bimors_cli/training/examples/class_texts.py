@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,6 +16,8 @@ from bimors_cli.errors import VectorError
 
 # What exports write for null into a text field.
 _NULLS: Final = frozenset({"null", "<null>", "(null)", "none", "<none>", "nan", "n/a", "#n/a", "<na>"})
+# More different numbers with decimals than the classes of any map.
+_MANY: Final = 50
 
 log = logging.getLogger("bimors")
 
@@ -42,6 +45,12 @@ def class_texts(values: Sequence[Any], ids: Sequence[int], path: str, field: str
     plain = [_one(value, fid, path, field) for value, fid in zip(values, ids, strict=True)]
     if path.lower().endswith(".shp"):
         plain = _as_utf8(plain, path, field)
+    decimals = {value for value in plain if isinstance(value, float) and math.isfinite(value) and value % 1}
+    if len(decimals) > _MANY:
+        log.warning(
+            "%s: %s has %d different values with decimals, such as %s, and looks like a measurement: give a field of "
+            "classes", path, field, len(decimals), min(decimals),
+        )  # fmt: skip
     return np.array([_text(value) for value in plain], object)
 
 

@@ -15,10 +15,11 @@ from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import lasting_path
+from bimors_cli.scene.around import footprint, format_bounds
 from bimors_cli.scene.code_names import read_code_names
 from bimors_cli.scene.gdal import shell_name
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
-from bimors_cli.scene.vector import footprint, format_bounds
+from bimors_cli.scene.transformation import warn_if_inexact
 from bimors_cli.training.examples.base import Examples, class_labels
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.tile_codes import CodeClasses, tile_codes
@@ -78,6 +79,8 @@ def from_label_raster(
         _check_bands(info)
         name_of, origin = _names(labels, names)
         classes = CodeClasses(name_of)
+        for plan in plans:
+            warn_if_inexact(info.crs.to_wkt(), plan.info.crs.to_wkt(), footprint(plan.info).bounds)
         found = [tile_codes(labels, plan.info, plan.grid, classes) for plan in plans]
     _check_classes(classes, info, plans[0].info, origin)
     in_order = sorted(classes.numbers, key=lambda name: (classes.lowest[name], classes.numbers[name]))

@@ -5,30 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import shapely
 
 from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
-from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.scene.around import Extent, bounds_around, format_bounds, reproject_around
+from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.points_csv import PointTable, is_point_table, read_point_table
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import (
-    Extent,
-    bounds_around,
-    check_crs,
-    find_layer,
-    format_bounds,
-    one_line,
-    polygonal_parts,
-    reproject_around,
-)
+from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
+from bimors_cli.scene.vector_fields import find_field
+from bimors_cli.scene.vector_read import Field, layer_info, read_rows
 from bimors_cli.training.examples.class_texts import class_texts
 
 Kind = Literal["polygons", "lines", "points"]
@@ -162,41 +155,28 @@ def open_features(spec: str, field: str, layer: str | None = None, points_crs: s
     Raises
     ------
     VectorError
-        As `find_layer` or `read_point_table`; the layer has no such field, no CRS or no features; ``points_crs`` is
+        As `find_layer`, `find_field` or `read_point_table`; the layer has no CRS or no features; ``points_crs`` is
         given for another file than a CSV table.
     """
     if is_point_table(spec):
         return _open_table(spec, field, points_crs)
     if points_crs is not None:
         raise VectorError(f"--points-crs has no effect with {spec}, which states its CRS", "leave it out")
-    with pam_disabled():
-        path, layer = find_layer(spec, layer)
-        try:
-            info = pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise _unreadable(path, error) from error
-    fields = [str(name) for name in info["fields"]]
-    _check_field(path, field, fields)
-    if not info["features"]:
+    path, layer = find_layer(spec, layer)
+    info = layer_info(path, layer)
+    found = find_field(path, layer, info.fields, field)
+    if not info.count:
         raise VectorError(f"{path} holds no features", "draw some of each class")
-    crs = check_crs(path, info["crs"], info["total_bounds"])
-    # A list of strings is "list(str)", which numpy does not know.
-    is_numeric = str(info["dtypes"][fields.index(field)]).startswith(("int", "uint", "float"))
-    return FeatureSource(path, layer, field, crs, info["total_bounds"], int(info["features"]), is_numeric)
+    crs = check_crs(path, info.crs, info.bounds)
+    return FeatureSource(path, layer, field, crs, info.bounds, info.count, found.is_numeric)
 
 
 def _open_table(path: str, field: str, points_crs: str | None) -> FeatureSource:
     table = read_point_table(path, points_crs)
-    _check_field(path, field, table.fields)
+    find_field(path, table.layer, [Field(name, "text") for name in table.fields], field)
     return FeatureSource(
         path, table.layer, field, table.crs, table.bounds, len(table.ids), table.holds_codes(field), table
     )
-
-
-def _check_field(path: str, field: str, fields: Sequence[str]) -> None:
-    if field not in fields:
-        hint = f"its fields are {', '.join(fields)}" if fields else "add a field for the class name"
-        raise VectorError(f"{path} has no field {field!r}", hint)
 
 
 def read_around(
@@ -210,21 +190,15 @@ def read_around(
         The file cannot be read.
     """
     path = source.path
-    around = bounds_around(place, source.crs)
+    around = bounds_around(place, source.crs, source.bounds)
     if source.table is not None:
-        near, values, ids = source.table.within(around, source.field)
-        return near, class_texts(values, ids.tolist(), path, source.field), ids
-    with pam_disabled():
-        try:
-            _, ids, wkb, (values,) = pyogrio.raw.read(
-                path, layer=source.layer, columns=[source.field], force_2d=True, bbox=around, return_fids=True
-            )
-            geometries = polygonal_parts(shapely.from_wkb(wkb))
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError) as error:
-            raise _unreadable(path, error) from error
-    classes = class_texts(values.tolist(), ids.tolist(), path, source.field)
+        near, texts, numbers = source.table.within(around, source.field)
+        return near, class_texts(texts, numbers.tolist(), path, source.field), numbers
+    rows = read_rows(path, source.layer, source.field, around)
+    geometries = polygonal_parts(rows.geometries)
+    classes = class_texts(rows.values or (), rows.ids.tolist(), path, source.field)
     present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    return geometries[present], classes[present], ids[present]
+    return geometries[present], classes[present], rows.ids[present]
 
 
 def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) -> Polygons:
@@ -246,10 +220,6 @@ def _intersecting(
     pixels = _to_pixels(geometries, info)
     rows = shapely.intersects(pixels, shapely.box(0, 0, info.width, info.height))
     return pixels[rows], classes[rows], ids[rows]
-
-
-def _unreadable(path: str, error: Exception) -> VectorError:
-    return VectorError(f"cannot read {path}: {one_line(error)}", f"see: ogrinfo -al -so {quote(path)}")
 
 
 def _with_names(
@@ -314,19 +284,11 @@ def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
     from pyproj.exceptions import ProjError
 
     target = CRS.from_wkt(place.crs_wkt)
-    crs = CRS.from_user_input(source.crs)
-    left, bottom, right, top = source.bounds
-    if crs.is_geographic or source.table is not None:
-        here = bounds_around(place, source.crs)
-        swapped = shapely.box(bottom, left, top, right)
-        if here is not None and swapped.intersects(shapely.box(*here)):
-            what = "latitude and longitude" if crs.is_geographic else "x and y"
-            how = (
-                "Swap X and Y coordinates, in the Processing toolbox of QGIS, exchanges them"
-                if source.table is None
-                else "Exchange the titles of the two columns in the first line"
-            )
-            return VectorError(f"no feature of {source.path} intersects {place.name}", f"are {what} swapped? {how}")
+    if look_swapped(source.crs, source.bounds, place):
+        what = "latitude and longitude" if CRS.from_user_input(source.crs).is_geographic else "x and y"
+        exchanged = f"are {what} swapped? Exchange the titles of the two columns in the first line"
+        hint = SWAPPED if source.table is None else exchanged
+        return VectorError(f"no feature of {source.path} intersects {place.name}", hint)
     try:
         to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
         theirs = format_bounds(to_place.transform_bounds(*source.bounds))

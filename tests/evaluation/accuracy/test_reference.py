@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.reference import read_reference, samples_from_points, samples_from_polygons
-from bimors_cli.scene.vector import Extent
+from bimors_cli.scene.around import Extent
 from tests.evaluation.accuracy.map_files import SIDE, X, Y, tile, write_reference
 
 TILES = np.array(
@@ -163,7 +163,9 @@ def test_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VectorError, match="not found"):
         read_reference(str(tmp_path / "none.gpkg"), "class", place())
-    assert "has no field 'klass' | its fields are class" in refusal([tile(0, 0)], ["a"], "klass")
+    assert "has no field 'klass' | did you mean 'class'? its fields are class (text)" in refusal(
+        [tile(0, 0)], ["a"], "klass"
+    )
     assert "has no CRS" in refusal([tile(0, 0)], ["a"], suffix="shp", crs=None)
     assert "holds no feature" in refusal([], [], geometry_type="Polygon")
     assert "class is null in all features that intersect out.gpkg" in refusal([tile(0, 0), tile(0, 99)], [None, "a"])

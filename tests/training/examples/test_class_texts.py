@@ -17,7 +17,7 @@ from pyproj import CRS
 from shapely.geometry import box
 
 from bimors_cli.errors import VectorError
-from bimors_cli.scene.vector import Extent
+from bimors_cli.scene.around import Extent
 from bimors_cli.training.examples.class_texts import class_texts
 from bimors_cli.training.examples.vector_features import (
     FeatureSource,
@@ -110,3 +110,11 @@ def test_swapped_coordinates() -> None:
     assert "swapped?" in str(no_feature_intersects(source, scene).hint)
     elsewhere = Extent("scene", "scene.tif", CRS.from_epsg(4326).to_wkt(), (10, 10, 11, 11))
     assert "swapped" not in str(no_feature_intersects(source, elsewhere).hint)
+
+
+def test_measurements_are_not_classes(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        texts(*[value + 0.5 for value in range(20)], *range(100))
+        assert not caplog.text
+        texts(*[value / 7 for value in range(100)])
+    assert "a.gpkg: class has 85 different values with decimals, such as 0.142857" in caplog.text

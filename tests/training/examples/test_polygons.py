@@ -338,7 +338,7 @@ def test_refused(scene: str, draw: Draw, tmp_path: Path) -> None:
         return f"{caught.value.message} | {caught.value.hint}"
 
     good = draw([box(0, 0), box(1, 0)], ["a", "b"])
-    assert "no field 'klass' | its fields are class" in refusal(good, "klass")
+    assert "no field 'klass' | did you mean 'class'? its fields are class (text)" in refusal(good, "klass")
     assert "not found" in refusal(str(tmp_path / "none.gpkg"))
     with pytest.raises(InputError, match="--min-overlap 2: must be between"):
         take(scene, good, min_overlap=2)
