@@ -25,6 +25,7 @@ from bimors_cli.cli import (
     models,
     preview,
     report,
+    restore,
     sample,
     search,
     suggest,
@@ -113,6 +114,7 @@ app.command("search", epilog=search.EXAMPLE)(search.search)
 app.command("change", epilog=change.EXAMPLE)(change.change)
 app.command("suggest", epilog=suggest.EXAMPLE)(suggest.suggest)
 app.command("sample", epilog=sample.EXAMPLE)(sample.sample)
+app.command("restore", epilog=restore.EXAMPLE)(restore.restore)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)
