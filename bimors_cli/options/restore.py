@@ -46,8 +46,6 @@ class RestoreOptions(Options):
     def check_combination(self) -> None:
         super().check_combination()
         if self.output != Path() and self.output.suffix.lower() != ".gpkg":
-            raise InputError(
-                f"-o {self.output}: only a GeoPackage holds the record of a run", "use a name with .gpkg"
-            )
+            raise InputError(f"-o {self.output}: only a GeoPackage holds the record of a run", "use a name with .gpkg")
         if self.output != Path() and self.output.resolve() in (Path(self.copy).resolve(), self.original.resolve()):
             raise InputError(f"{self.output} is an input", "use another -o")

@@ -8,11 +8,9 @@ their places, and every feature with a geometry is compared with the cell of the
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +20,7 @@ import pyogrio.errors
 import shapely
 from pyproj import CRS
 
-from bimors_cli.errors import InputError, VectorError
+from bimors_cli.errors import InputError
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.results.tile_places import (
     FOREIGN,
@@ -160,21 +158,25 @@ def find_columns(fields: Sequence[str], wanted: Sequence[str], path: str) -> dic
     """
     result = {}
     for name in wanted:
-        tests = (
-            lambda field, name=name: field == name,
-            lambda field, name=name: field.casefold() == name,
-            lambda field, name=name: len(name) > _CUT and field.casefold() == name[:_CUT],
-            lambda field, name=name: field.casefold().endswith(f"_{name}"),
-        )
-        for test in tests:
-            fitting = [field for field in fields if test(field)]
-            if len(fitting) > 1:
-                raise InputError(
-                    f"{path}: {', '.join(fitting)} could all be the column {name}", f"name one of them {name} in QGIS"
+        fitting = next(
+            (
+                found
+                for found in (
+                    [field for field in fields if field == name],
+                    [field for field in fields if field.casefold() == name],
+                    [field for field in fields if len(name) > _CUT and field.casefold() == name[:_CUT]],
+                    [field for field in fields if field.casefold().endswith(f"_{name}")],
                 )
-            if fitting:
-                result[name] = fitting[0]
-                break
+                if found
+            ),
+            [],
+        )
+        if len(fitting) > 1:
+            raise InputError(
+                f"{path}: {', '.join(fitting)} could all be the column {name}", f"name one of them {name} in QGIS"
+            )
+        if fitting:
+            result[name] = fitting[0]
     return result
 
 
@@ -214,12 +216,11 @@ def _match(
 
 def _names(cells: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.bool_]:
     """Tell which features name a cell, and no other scene."""
-    return np.isfinite(cells[:, 1]) & (np.isnan(cells[:, 0]) | (cells[:, 0] == number))
+    named: npt.NDArray[np.bool_] = np.isfinite(cells[:, 1]) & (np.isnan(cells[:, 0]) | (cells[:, 0] == number))
+    return named
 
 
-def _named_cells(
-    values: Mapping[str, list[Any]], places: Sequence[GridPlace], count: int
-) -> npt.NDArray[np.float64]:
+def _named_cells(values: Mapping[str, list[Any]], places: Sequence[GridPlace], count: int) -> npt.NDArray[np.float64]:
     """Return the scene, row and column that each feature names by its id, else by its columns; [n, 3], nan for none."""
     cells = np.full((count, 3), np.nan)
     if "tile_id" in values:
@@ -252,7 +253,7 @@ def _crs(frame: Any, geometries: Any, path: str) -> CRS | None:
     if not there.any():
         return None
     wkt = frame.crs.to_wkt() if frame.crs is not None else None
-    return CRS.from_user_input(check_crs(path, wkt, shapely.total_bounds(geometries[there])))
+    return CRS.from_user_input(check_crs(path, wkt, shapely.total_bounds(geometries[there]).tolist()))
 
 
 def _check_place(
@@ -337,17 +338,3 @@ def _plain(value: Any) -> Any:
 
 def _named(places: Sequence[GridPlace]) -> str:
     return ", ".join(place.name for place in places[:3]) + (" and others" if len(places) > 3 else "")
-
-
-def is_file_of_tiles(path: str | Path) -> bool:
-    """Whether a vector file has a column of tile ids, or rows and columns: a layer of bimors, or a copy of one."""
-    if not os.path.isfile(path):
-        return False
-    try:
-        name, layer = find_layer(str(path), None)
-        with pam_disabled():
-            fields = [str(field) for field in pyogrio.read_info(name, layer=layer)["fields"]]
-    except (VectorError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
-        return False
-    found = find_columns(fields, _PLACE, str(path))
-    return "tile_id" in found or {"row", "col"} <= set(found)

@@ -142,9 +142,7 @@ def _read_rows(path: Path, layer: str) -> _Rows:
     )
 
 
-def _by_id(
-    copy: ExportedCopy, places: Sequence[GridPlace], rows: _Rows, original: Path
-) -> dict[str, CopiedTile]:
+def _by_id(copy: ExportedCopy, places: Sequence[GridPlace], rows: _Rows, original: Path) -> dict[str, CopiedTile]:
     """Return the tiles of the copy by their ids in the original; raises InputError if most of them are not in it."""
     found = {}
     for tile in copy.tiles:
@@ -172,9 +170,7 @@ def _check_written(tiles: Mapping[str, CopiedTile], rows: _Rows, copy: ExportedC
         if column not in copy.columns:
             continue
         if column not in rows.columns:
-            raise InputError(
-                f"{copy.path} was not exported from {original}, which has no column {column}", _HINT
-            )
+            raise InputError(f"{copy.path} was not exported from {original}, which has no column {column}", _HINT)
         pairs = [(rows.values[tile_id][column], tile.values[column]) for tile_id, tile in tiles.items()]
         different = sum(not _close(one, other) for one, other in pairs)
         if different > len(pairs) / 10:
@@ -205,9 +201,7 @@ def _close(one: Any, other: Any) -> bool:
         return False
 
 
-def _edits(
-    tiles: Mapping[str, CopiedTile], rows: _Rows, copy: ExportedCopy
-) -> dict[str, list[tuple[Any, str]]]:
+def _edits(tiles: Mapping[str, CopiedTile], rows: _Rows, copy: ExportedCopy) -> dict[str, list[tuple[Any, str]]]:
     """Return the changed values of each column, as (value, tile_id)."""
     columns = [name for name in _EDITED if name in copy.columns and (name in rows.columns or name in _ADDED)]
     return {
@@ -230,7 +224,7 @@ def _differs(column: str, before: Any, tile: CopiedTile, copy: ExportedCopy) -> 
         return before != now and not (size > _LONGEST - 4 and before.startswith(now))
     if isinstance(before, (int, float)) and isinstance(now, (int, float)):
         return not _close(before, now)
-    return before != now
+    return bool(before != now)
 
 
 def _write(

@@ -28,7 +28,7 @@ MERGED: Final = "merged from several tiles"
 MOVED: Final = "not where its tile is"
 FOREIGN: Final = "not a tile"
 
-# Of the size of a tile: above what a transformation between two CRSs moves a feature, below what somebody moves by hand.
+# Of the size of a tile: above what a transformation between two CRSs moves, below what somebody moves by hand.
 _TOLERANCE: Final = 0.25
 _PART: Final = 1 - _TOLERANCE  # of the area of a cell
 _TURN: Final = 360.0
@@ -134,7 +134,7 @@ def footprints(geometries: Polygons, crs: CRS | None, place: GridPlace, path: st
     areas = np.zeros(len(geometries))
     if crs is None or missing.all():
         return Footprints(bounds, areas, missing)
-    parts, owner = shapely.get_parts(np.where(missing, None, geometries), return_index=True)
+    parts, owner = shapely.get_parts(geometries, return_index=True)  # empty ones have no parts
     target = CRS.from_wkt(place.crs_wkt)
     if not crs.equals(target, ignore_axis_order=True):
         try:
@@ -166,9 +166,7 @@ def footprints(geometries: Polygons, crs: CRS | None, place: GridPlace, path: st
     return Footprints(bounds, areas, missing)
 
 
-def match_tiles(
-    found: Footprints, grid: Grid, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
-) -> Matches:
+def match_tiles(found: Footprints, grid: Grid, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]) -> Matches:
     """Tell which features are cells of a grid.
 
     Parameters

@@ -27,6 +27,7 @@ from bimors_cli.output.predictions import renamed
 from bimors_cli.output.sample_style import sample_qml
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
+from bimors_cli.results.copy_hint import is_copy, refuse_copy
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -207,9 +208,8 @@ def is_sample(path: Path) -> bool:
 
 
 def is_exported_sample(path: Path) -> bool:
-    """Whether a file is a GeoPackage with a layer like that of a sample, such as a copy, which has no design."""
-    columns = "SELECT COUNT(*) FROM pragma_table_info(one.name) WHERE name IN ('tile_id', 'reference')"
-    return not is_sample(path) and _finds(path, f"SELECT 1 FROM sqlite_master AS one WHERE 2 = ({columns})")
+    """Whether a vector file has a layer like that of a sample, such as a copy, which has no design."""
+    return is_copy(path, "reference")
 
 
 def _finds(path: Path, query: str, values: tuple[str, ...] = ()) -> bool:
@@ -268,6 +268,7 @@ def find_sample(path: Path) -> tuple[str, RunProvenance]:
     """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
+    refuse_copy(path)
     with pam_disabled():
         try:
             names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]

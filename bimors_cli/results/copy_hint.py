@@ -13,7 +13,9 @@ from typing import Any, Final
 import pyogrio
 import pyogrio.errors
 
+from bimors_cli.errors import InputError, VectorError
 from bimors_cli.output.geopackage import METADATA_PREFIX, pam_disabled
+from bimors_cli.scene.vector import check_vector_file
 
 # Files of the folder that are opened to find the layer that a copy was made of.
 _MOST_FILES: Final = 200
@@ -21,9 +23,27 @@ _CLOSE: Final = 1e-6
 _WRITTEN: Final = ("confidence", "score")
 
 
-def is_copy(path: Path) -> bool:
-    """Whether a vector file has a layer with tile ids, or rows and columns, and no record of a run of bimors."""
+def refuse_copy(path: Path) -> None:
+    """Raise InputError for a copy, see `is_copy`, with the command that restores it."""
+    if is_copy(path):
+        raise copy_error(path)
+
+
+def copy_error(path: Path, rest: str = "") -> InputError:
+    """Return the error for a copy; ``rest`` is another way that the hint names."""
+    kind = "" if path.suffix.lower() == ".gpkg" else ", or was not written as a GeoPackage"
+    return InputError(
+        f"{path} has no record of the run that made it: it is an exported copy{kind}", restore_command(path) + rest
+    )
+
+
+def is_copy(path: Path, column: str | None = None) -> bool:
+    """Whether a vector file has a layer with tile ids, or rows and columns, and no record of a run of bimors.
+
+    With ``column`` the layer must have that column too.
+    """
     try:
+        check_vector_file(str(path))
         with pam_disabled():
             for name, geometry in pyogrio.list_layers(path):
                 if geometry is None:
@@ -32,9 +52,9 @@ def is_copy(path: Path) -> bool:
                 if any(key.startswith(METADATA_PREFIX) for key in info["layer_metadata"] or {}):
                     return False
                 fields = {str(field).casefold() for field in info["fields"]}
-                if "tile_id" in fields or {"row", "col"} <= fields:
+                if ("tile_id" in fields or {"row", "col"} <= fields) and (column is None or column in fields):
                     return True
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+    except (VectorError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
         return False
     return False
 
@@ -68,7 +88,8 @@ def _has(file: Path, tile: dict[str, Any]) -> bool:
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             recorded = database.execute(
-                "SELECT DISTINCT reference.table_name FROM gpkg_metadata AS one JOIN gpkg_metadata_reference AS reference"
+                "SELECT DISTINCT reference.table_name"
+                " FROM gpkg_metadata AS one JOIN gpkg_metadata_reference AS reference"
                 f" ON one.id = reference.md_file_id WHERE one.metadata LIKE '%{METADATA_PREFIX}%'"
             ).fetchall()
             for (table,) in recorded:
