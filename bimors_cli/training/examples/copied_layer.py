@@ -13,7 +13,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.output.checked import COLUMN, is_checked
 from bimors_cli.output.classified_schema import UNSEEN
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.results.copy_hint import restore_command
+from bimors_cli.results.copy_hint import find_original, restore_command
 from bimors_cli.results.exported_copy import CopiedTile, ExportedCopy, read_copy
 from bimors_cli.results.tile_places import GridPlace
 from bimors_cli.training.examples.base import Examples
@@ -55,7 +55,7 @@ def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_v
     for column in ("label", COLUMN):
         if column not in copy.columns:
             why = " and no predicted labels, so corrections are unknown" if column == COLUMN else ""
-            raise InputError(f"{path} has no column {column}{why}", restore_command(path))
+            raise InputError(f"{path} has no column {column}{why}", restore_command(path, find_original(path)))
     rows = _checked(copy)
     tiles = [
         LabelledTile(tile.scene, tile.row * scenes[tile.scene].grid.cols + tile.col, 0, weight)
@@ -63,7 +63,8 @@ def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_v
     ]
     if not rows:
         raise InputError(
-            f"{path}: no row is checked", f"set {COLUMN} in QGIS for rows to learn from, or {restore_command(path)}"
+            f"{path}: no row is checked",
+            f"set {COLUMN} in QGIS for rows to learn from, or {restore_command(path, find_original(path))}",
         )
     labels = sorted({label for _, label, _ in rows})
     number = {label: index for index, label in enumerate(labels)}

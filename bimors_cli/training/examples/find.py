@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -10,7 +11,7 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.results.copy_hint import copy_error, is_copy
+from bimors_cli.results.copy_hint import copy_error, is_copy, is_map
 from bimors_cli.results.found_layer import is_found_layer
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, is_local, open_dataset
 from bimors_cli.scene.vector import has_vector_suffix
@@ -25,6 +26,8 @@ from bimors_cli.training.examples.polygons import from_polygons
 from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.examples.split_file import from_split
 from bimors_cli.training.options import FinetuneOptions
+
+log = logging.getLogger("bimors")
 
 
 def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
@@ -103,6 +106,12 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
             raise InputError(
                 f"{features} holds features: --field is missing", "add --field NAME, the field of the class"
             )
+        if options.field.casefold() == "label" and is_map(features):
+            log.warning(
+                "%s is a map of bimors, and its labels are answers of a model, right or wrong: to learn from the "
+                "checked tiles of it only, give it with --corrected in place of --polygons",
+                features,
+            )
         return from_polygons(
             options.sources,
             features,
@@ -158,8 +167,8 @@ def _from_layer(path: Path, layer: str | None, options: FinetuneOptions, bundle:
 
 
 def _no_record(path: Path) -> InputError:
-    rest = f"; or learn from its checked rows: bimors finetune SCENE --corrected {quote(str(path))} --tile-size SIZE"
-    return copy_error(path, rest)
+    without = f"or learn from its checked rows: bimors finetune SCENE --corrected {quote(str(path))} --tile-size SIZE"
+    return copy_error(path, without)
 
 
 def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
