@@ -39,7 +39,7 @@ def copy_error(path: Path, otherwise: str | None = None) -> InputError:
     hint = restore_command(path, original)
     if original is None and otherwise is not None:
         hint = f"{hint}; {otherwise}"
-    return InputError(f"{path} has no record of the run that made it: it is an exported copy{kind}", hint)
+    return InputError(f"{path} has no provenance of bimors classify: it is an exported copy{kind}", hint)
 
 
 def is_copy(path: Path, column: str | None = None) -> bool:
@@ -47,21 +47,29 @@ def is_copy(path: Path, column: str | None = None) -> bool:
 
     With ``column`` the layer must have that column too.
     """
+    return any(
+        ("tile_id" in fields or {"row", "col"} <= fields) and (column is None or column in fields)
+        for fields in _unrecorded(path)
+    )
+
+
+def has_no_record(path: Path) -> bool:
+    """Whether a file is a vector file, and none of its layers has a record of a run of bimors."""
+    return bool(_unrecorded(path))
+
+
+def _unrecorded(path: Path) -> list[set[str]]:
+    """Return the fields of each layer, in lower case; nothing if a layer has a record, or it is no vector file."""
     try:
         check_vector_file(str(path))
         with pam_disabled():
-            for name, geometry in pyogrio.list_layers(path):
-                if geometry is None:
-                    continue
-                info = pyogrio.read_info(path, layer=str(name))
-                if any(key.startswith(METADATA_PREFIX) for key in info["layer_metadata"] or {}):
-                    return False
-                fields = {str(field).casefold() for field in info["fields"]}
-                if ("tile_id" in fields or {"row", "col"} <= fields) and (column is None or column in fields):
-                    return True
+            layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+            found = [pyogrio.read_info(path, layer=name) for name in layers]
     except (VectorError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
-        return False
-    return False
+        return []
+    if any(key.startswith(METADATA_PREFIX) for info in found for key in info["layer_metadata"] or {}):
+        return []
+    return [{str(field).casefold() for field in info["fields"]} for info in found]
 
 
 def is_map(spec: str) -> bool:

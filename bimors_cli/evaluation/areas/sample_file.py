@@ -27,7 +27,7 @@ from bimors_cli.output.predictions import renamed
 from bimors_cli.output.sample_style import sample_qml
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
-from bimors_cli.results.copy_hint import is_copy, refuse_copy
+from bimors_cli.results.copy_hint import find_original, is_copy, restore_command
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -268,7 +268,6 @@ def find_sample(path: Path) -> tuple[str, RunProvenance]:
     """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
-    refuse_copy(path)
     with pam_disabled():
         try:
             names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
@@ -277,7 +276,8 @@ def find_sample(path: Path) -> tuple[str, RunProvenance]:
     runs = {name: read_run(path, name) for name in names}
     ours = [name for name, run in runs.items() if run.sample is not None]
     if not ours:
-        raise InputError(f"{path} is not a probability sample that bimors sample drew", _HINT)
+        hint = restore_command(path, find_original(path)) if is_copy(path) else _HINT
+        raise InputError(f"{path} is not a probability sample that bimors sample drew", hint)
     if len(ours) > 1:
         raise InputError(f"{path} has several samples: {', '.join(ours)}", "delete the layers that are copies")
     return ours[0], runs[ours[0]]

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Final
 
 from bimors_cli.errors import InputError
-from bimors_cli.labels import Labels
+from bimors_cli.labels import Label, Labels
 from bimors_cli.output.checked import COLUMN, is_checked
 from bimors_cli.output.classified_schema import UNSEEN
 from bimors_cli.pipeline.plan import ScenePlan
@@ -67,6 +67,7 @@ def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_v
             f"set {COLUMN} in QGIS for rows to learn from, or {restore_command(path, find_original(path))}",
         )
     labels = sorted({label for _, label, _ in rows})
+    Labels.literal([*labels, f"not {labels[0]}"])  # raises for typed text that cannot be a label; one is enough here
     number = {label: index for index, label in enumerate(labels)}
     usable = _with_data(scenes, tiles, image_size, min_valid)
     if not all(usable):
@@ -79,7 +80,7 @@ def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_v
     if not kept:
         raise InputError(f"{path}: no checked tile has enough data", "check the scene, --nodata and --min-valid")
     return Examples(
-        Labels.literal(labels),
+        Labels(tuple(map(Label, labels)), str(path)),
         tile_examples(scenes, kept),
         TileImages(tuple(scenes), tuple(kept), image_size),
         path.stem,

@@ -11,11 +11,11 @@ from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.results.copy_hint import copy_error, is_copy, is_map
+from bimors_cli.results.copy_hint import copy_error, has_no_record, is_copy, is_map
 from bimors_cli.results.found_layer import is_found_layer
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, is_local, open_dataset
 from bimors_cli.scene.vector import has_vector_suffix
-from bimors_cli.training.examples.base import Examples, find_images, select_classes
+from bimors_cli.training.examples.base import Examples, class_labels, find_images, select_classes
 from bimors_cli.training.examples.copied_layer import from_copy
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
@@ -46,17 +46,20 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
 
 def _scenes_and_layers(options: FinetuneOptions, bundle: Bundle) -> Examples:
     """Find the examples of a source and of corrected layers, or of copies of these on scenes without other labels."""
-    copies = [path for path in options.corrected if is_copy(Path(path))]
+    copies = [path for path in options.corrected if has_no_record(Path(path))]
     if options.polygons is None and options.examples is None and _is_raster(options.sources[0], options):
         for path in options.corrected:
             if path not in copies:
+                _from_layer(Path(path), None, options, bundle)  # raises for a file that cannot be read
                 raise InputError(
                     f"{path} records its scenes, so {options.sources[0]} has no effect",
                     f"bimors finetune {quote(path)}",
                 )
         scenes = plan_scenes(options.sources, options)
         first, *others = [_from_copy(path, scenes, options, bundle) for path in copies]
-        return join_corrected(first, others) if others else first
+        examples = join_corrected(first, others) if others else first
+        class_labels(examples.labels.names, ", ".join(copies), "check tiles of another class too")
+        return examples
     if len(options.sources) > 1 and options.polygons is None and options.examples is None:
         raise InputError("several sources need --polygons or --examples", "give one folder, split file or layer")
     source = _source(options, bundle)
