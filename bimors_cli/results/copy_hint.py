@@ -59,7 +59,7 @@ def has_no_record(path: Path) -> bool:
 
 
 def _unrecorded(path: Path) -> list[set[str]]:
-    """Return the fields of each layer, in lower case; nothing if a layer has a record, or it is no vector file."""
+    """Return the fields of each layer, in lower case; nothing if a layer has a record, or for another kind of file."""
     try:
         check_vector_file(str(path))
         with pam_disabled():

@@ -272,7 +272,7 @@ def _check_place(
     if wrong.mean() <= _WRONG:
         return
     place = places[int(np.bincount(scene).argmax())]
-    size = tile_size(measured[places.index(place)])
+    size = tile_size(measured[places.index(place)], place.grid)  # None if they lie elsewhere
     grid = place.grid
     if size is not None and not all(
         abs(one - other) <= max(1, 0.02 * other)

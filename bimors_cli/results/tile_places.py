@@ -32,6 +32,7 @@ FOREIGN: Final = "not a tile"
 _TOLERANCE: Final = 0.25
 _PART: Final = 1 - _TOLERANCE  # of the area of a cell
 _TURN: Final = 360.0
+_MOST: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,14 @@ def match_tiles(found: Footprints, grid: Grid, rows: npt.NDArray[np.float64], co
     return Matches(row, col, kinds, fraction)
 
 
-def tile_size(found: Footprints) -> tuple[int, int] | None:
-    """Return the width and height in pixels that most features have, None if they have no area."""
-    sizes = found.bounds[found.areas > 0]
-    if not len(sizes) or not np.isfinite(sizes).any():
+def tile_size(found: Footprints, grid: Grid) -> tuple[int, int] | None:
+    """Return the width and height in pixels that most features have; None if most have no area or are elsewhere."""
+    left, top, right, bottom = found.bounds.T
+    with np.errstate(invalid="ignore"):
+        near = (right > 0) & (left < grid.scene_width) & (bottom > 0) & (top < grid.scene_height) & (found.areas > 0)
+    if near.mean() <= _MOST:
         return None
-    width, height = np.nanmedian(sizes[:, 2:] - sizes[:, :2], axis=0)
+    width, height = np.median((found.bounds[:, 2:] - found.bounds[:, :2])[near], axis=0)
     return max(1, round(float(width))), max(1, round(float(height)))
 
 

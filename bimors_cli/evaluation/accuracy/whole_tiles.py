@@ -1,4 +1,4 @@
-"""Which features of a layer are whole tiles: those that somebody merged or split are no samples of the map."""
+"""Which features of a layer are whole tiles: not those that somebody merged or split."""
 
 from __future__ import annotations
 
