@@ -36,7 +36,12 @@ class RestoreOptions(Options):
     output: Annotated[Path, Option("-o --output", "Output GeoPackage.", metavar="FILE", required=True)] = Path()
     field: Annotated[
         str | None,
-        Option("--field", "Field of the copy that holds the labels, if it is not label.", metavar="NAME"),
+        Option(
+            "--field",
+            "Field of the copy that holds the labels, if it is not label, such as one of a joined table. Where it is "
+            "null the label stays as it was.",
+            metavar="NAME",
+        ),
     ] = None
     layer: Annotated[
         str | None, Option("--layer", "Layer of the original, if bimors wrote several.", metavar="NAME")

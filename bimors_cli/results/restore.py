@@ -217,6 +217,8 @@ def _edits(tiles: Mapping[str, CopiedTile], rows: _Rows, copy: ExportedCopy) -> 
 def _differs(column: str, before: Any, tile: CopiedTile, copy: ExportedCopy) -> bool:
     """Whether a value was edited; a text that a shapefile cut off was not."""
     now = tile.values.get(column)
+    if now is None and copy.columns.get(column, column).casefold() != column:
+        return False  # a joined table has no answer for this tile
     if isinstance(before, str):
         before = before.strip() or None
     if isinstance(before, str) and isinstance(now, str) and copy.path.lower().endswith(".shp"):

@@ -13,6 +13,7 @@ import rasterio
 import bimors_cli
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError
+from bimors_cli.evaluation.areas.sample_file import read_sample
 from bimors_cli.labels import Labels
 from bimors_cli.options.restore import RestoreOptions
 from bimors_cli.output.geopackage import read_layer
@@ -20,6 +21,7 @@ from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.options import FinetuneOptions
 from tests.conftest import NORTH_UP
+from tests.evaluation.areas import samples
 from tests.layers import in_turn, write_layer
 from tests.qgis.conftest import InQgis
 
@@ -71,6 +73,8 @@ def export(in_qgis: InQgis, original: Path, folder: Path, copies: dict[str, dict
 def folder(original: Path, in_qgis: InQgis, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The copies, all exported by one QGIS."""
     folder = tmp_path_factory.mktemp("copies")
+    table = folder / "answers.csv"
+    table.write_text("tile_id,label\ncoast/0/1,forest\ncoast/2/2,salt marsh\n", encoding="utf-8")
     edited: dict[str, dict[str, Any]] = {
         "altered.gpkg": {
             "steps": [
@@ -82,6 +86,8 @@ def folder(original: Path, in_qgis: InQgis, tmp_path_factory: pytest.TempPathFac
             ],
             "export": GPKG,
         },
+        "joined.shp": {"steps": [], "join": {"table": str(table)}, "export": SHP},
+        "joined.gpkg": {"steps": [], "join": {"table": str(table)}, "export": {**GPKG, "crs": "EPSG:4326"}},
         "renamed.gpkg": {"steps": [*STEPS, ["rename", "label", "class"]], "export": GPKG},
         "moved.gpkg": {
             "steps": [*STEPS, ["move", [f"coast/{row}/{col}" for row in range(4) for col in range(5)], 5000, 0]],
@@ -146,6 +152,35 @@ def test_split_merged_deleted_and_moved_rows(
 def test_a_renamed_field_is_named(folder: Path, original: Path, tmp_path: Path) -> None:
     bimors_cli.restore(folder / "renamed.gpkg", original, tmp_path / "restored.gpkg", RestoreOptions(field="class"))
     assert corrected(tmp_path / "restored.gpkg")["coast/2/2"] == "salt marsh"
+
+
+def test_a_joined_table_corrects_the_tiles_that_it_has(folder: Path, original: Path, tmp_path: Path) -> None:
+    for name, field in (("joined.gpkg", "answers_label"), ("joined.shp", "answers_la")):
+        options = RestoreOptions(field=field, overwrite=True)
+        found = bimors_cli.restore(folder / name, original, tmp_path / "restored.gpkg", options)
+        assert found.changed["label"] == 2
+        assert corrected(found.path) == {"coast/0/1": "forest", "coast/2/2": "salt marsh"}
+    # Without the option the tiles have the labels of the run.
+    assert bimors_cli.restore(folder / "joined.gpkg", original, tmp_path / "plain.gpkg").changed["label"] == 0
+
+
+def test_a_sample_that_qgis_exported_is_evaluated(in_qgis: InQgis, tmp_path: Path) -> None:
+    source = samples.write(tmp_path / "sample.gpkg", samples.drawn_tiles(["forest", "river", "forest", "river"]))
+    answers = {"s/0/0": "forest", "s/1/0": "river", "s/2/0": "river", "s/3/0": "river"}
+    copy = {
+        "name": "copy.geojson",
+        "steps": [["set", "reference", answers]],
+        "export": {**GEOJSON, "crs": "EPSG:4326"},
+    }
+    in_qgis("export.py", original=str(source), layer="sample", folder=str(tmp_path), copies=[copy])
+    with pytest.raises(InputError, match="is not a probability sample") as caught:
+        bimors_cli.assess_sample(tmp_path / "copy.geojson")
+    assert caught.value.hint == (
+        f"bimors restore {tmp_path / 'copy.geojson'} --original {source} -o {tmp_path / 'copy_restored.gpkg'}"
+    )
+    found = bimors_cli.restore(tmp_path / "copy.geojson", source, tmp_path / "restored.gpkg")
+    assert read_sample(found.path).references == tuple(answers.values())
+    bimors_cli.assess_sample(found.path)
 
 
 def test_moved_features_are_refused(folder: Path, original: Path, tmp_path: Path) -> None:

@@ -233,3 +233,26 @@ def test_every_command_names_the_command_that_works(
     again = CliRunner().invoke(app, hint.split(";")[0].split())
     assert again.exit_code == 0, (result.stderr, again.stderr)
     assert again.stdout == "copy_restored.gpkg\n" and corrections(tmp_path / "copy_restored.gpkg") == WANTED
+
+
+def test_the_commands_of_the_documents(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    readme, tutorial = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md"))
+    monkeypatch.chdir(tmp_path)
+    frame = answered(original, **EDITS)
+    write(Path("copy.geojson"), frame.to_crs(4326))
+    write(Path("copy.gpkg"), frame)
+    for text, copy in ((readme, "copy.geojson"), (tutorial, "copy.gpkg")):
+        command = f"bimors restore {copy} --original out.gpkg -o restored.gpkg"
+        assert command in text
+        result = CliRunner().invoke(app, [*command.split()[1:], "--overwrite"])
+        assert (result.exit_code, result.stdout) == (0, "restored.gpkg\n"), result.stderr
+        assert corrections(Path("restored.gpkg")) == WANTED
+        summary = "20 tiles in layer tiles; values that differ from the original: 2 of label, 2 of checked"
+        assert summary in " ".join(result.stderr.split())
+    write(Path("truth.gpkg"), read(original)[["label", "geometry"]].dropna())
+    command = "bimors evaluate copy.geojson --reference truth.gpkg --field class"
+    assert command in readme
+    result = CliRunner().invoke(app, command.replace("class", "label").split()[1:])
+    assert result.exit_code == 0, result.stderr
+    assert "bimors finetune scene.tif --corrected copy.geojson --tile-size 500m" in readme  # see test_copied_layer.py

@@ -18,7 +18,7 @@ _FEWEST: Final = 3  # tiles of a row, for a median that says something
 
 
 def find_altered(
-    tile_ids: Sequence[Any], rows: Sequence[Any], areas: npt.NDArray[np.float64], corners: npt.NDArray[np.intp]
+    tile_ids: Sequence[Any], rows: Sequence[Any], areas: npt.NDArray[np.float64], corners: npt.NDArray[np.integer[Any]]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Find features that are merged from several tiles, parts of a tile, or copies of one.
 
