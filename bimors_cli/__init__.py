@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bimors_cli.options.inference import CaptionOptions
     from bimors_cli.options.layer import TilesOptions
     from bimors_cli.options.merge import MergeOptions
+    from bimors_cli.options.restore import RestoreOptions
     from bimors_cli.options.sample import SampleOptions
     from bimors_cli.options.scene import InfoOptions
     from bimors_cli.options.search import SearchOptions
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from bimors_cli.pipeline.summary import RunSummary, Summary
     from bimors_cli.results.change.summary import ChangeSummary
     from bimors_cli.results.found_layer import Hit
+    from bimors_cli.results.restore import RestoreSummary
     from bimors_cli.results.suggest import SuggestSummary
     from bimors_cli.training.options import FinetuneOptions
     from bimors_cli.training.summary import FinetuneSummary
@@ -65,6 +67,7 @@ __all__ = [
     "MergeOptions",
     "PreviewOptions",
     "ReportOptions",
+    "RestoreOptions",
     "SampleOptions",
     "SearchOptions",
     "SuggestOptions",
@@ -82,6 +85,7 @@ __all__ = [
     "merge",
     "preview",
     "report",
+    "restore",
     "sample",
     "search",
     "spatial",
@@ -100,6 +104,7 @@ _WHERE = {
     "CaptionOptions": "bimors_cli.options.inference",
     "TilesOptions": "bimors_cli.options.layer",
     "MergeOptions": "bimors_cli.options.merge",
+    "RestoreOptions": "bimors_cli.options.restore",
     "SampleOptions": "bimors_cli.options.sample",
     "InfoOptions": "bimors_cli.options.scene",
     "SearchOptions": "bimors_cli.options.search",
@@ -471,6 +476,37 @@ def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOp
     target = None if output is None else Path(output)
     chosen = replace(options or ReportOptions(), layer_file=Path(layer_file), output=target)
     return label_sample(chosen) if is_sample(chosen.layer_file) else run(chosen)
+
+
+def restore(copy: StrPath, original: StrPath, output: StrPath, options: RestoreOptions | None = None) -> RestoreSummary:
+    """Give a copy of a layer that QGIS exported the record of its run again: the original with the edits of the copy.
+
+    Parameters
+    ----------
+    copy : path
+        The copy, ``file`` or ``file:layer``, in any CRS.
+    original : path
+        The GeoPackage of bimors that it was exported from.
+    output : path
+        As ``-o``.
+    options : RestoreOptions, optional
+        The other options of the command.
+
+    Returns
+    -------
+    RestoreSummary
+        Tiles, edited values, and features that are not tiles.
+
+    Raises
+    ------
+    bimors_cli.errors.BimorsError
+        As the command.
+    """
+    from bimors_cli.options.restore import RestoreOptions
+    from bimors_cli.results.restore import restore as run
+
+    chosen = options or RestoreOptions()
+    return run(replace(chosen, copy=str(copy), original=Path(original), output=Path(output)))
 
 
 def transductive(image_features: NDArray[Any], text_probabilities: NDArray[Any]) -> NDArray[np.float32]:

@@ -13,6 +13,9 @@ from bimors_cli.errors import InputError
 from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.options.accuracy import AssessOptions
 
+# Not .json: a split file has this suffix.
+_LAYERS = (".gpkg", ".geojson", ".geojsonl", ".geojsons", ".fgb", ".shp")
+
 EXAMPLE = "Example: bimors evaluate out.gpkg --reference train.gpkg --field class"
 
 
@@ -37,11 +40,11 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
     if accuracy.reference is not None or accuracy.sample is not None:
         _assess(options, accuracy, json)
         return
-    if any(name.lower().endswith(".gpkg") for name in options.sources):
+    if any(name.lower().endswith(_LAYERS) for name in options.sources):
         from bimors_cli.evaluation.areas.sample_file import is_exported_sample, is_sample
 
         first = Path(options.sources[0])
-        # An exported copy is refused there, with the reason.
+        # An exported copy is refused there, with the command that restores it.
         if len(options.sources) == 1 and (is_sample(first) or is_exported_sample(first)):
             _by_sample(options, accuracy, first, json)
             return

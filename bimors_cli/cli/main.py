@@ -26,6 +26,7 @@ from bimors_cli.cli import (
     models,
     preview,
     report,
+    restore,
     sample,
     search,
     suggest,
@@ -114,6 +115,7 @@ app.command("search", epilog=search.EXAMPLE)(search.search)
 app.command("change", epilog=change.EXAMPLE)(change.change)
 app.command("suggest", epilog=suggest.EXAMPLE)(suggest.suggest)
 app.command("sample", epilog=sample.EXAMPLE)(sample.sample)
+app.command("restore", epilog=restore.EXAMPLE)(restore.restore)
 app.command("finetune", epilog=finetune.EXAMPLE)(finetune.finetune)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(adapters.app, name="adapters", epilog=adapters.EXAMPLE)

@@ -21,6 +21,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.geopackage import pam_disabled, read_layer
 from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raster, read_classify_run
+from bimors_cli.results.copy_hint import refuse_copy
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import Scene, open_scene
@@ -81,6 +82,7 @@ def read_classified_layer(path: Path, layer: str | None = None) -> ClassifiedLay
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist", _HINT)
+    refuse_copy(path)
     name, columns = _find(path, layer)
     run, scenes = read_classify_run(path, name)
     labels = Labels(tuple(Label(str(label), colour) for label, colour in (run.labels or {}).items()))

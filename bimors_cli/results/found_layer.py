@@ -26,6 +26,7 @@ from bimors_cli.output.sequence import write_sequence
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RecordedScene, RunProvenance, read_classify_run, read_run
 from bimors_cli.results.classified_layer import ClassifiedLayer
+from bimors_cli.results.copy_hint import refuse_copy
 from bimors_cli.results.search_query import Given
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
@@ -194,6 +195,7 @@ def read_found_layer(path: Path, layer: str | None = None) -> FoundLayer:
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist", _HINT)
+    refuse_copy(path)
     name = choose_layer(path, layer, default="found")
     if not read_run(path, name).is_search:
         raise InputError(f"{path}: layer {name!r} was not written by bimors search", _HINT)

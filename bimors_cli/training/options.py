@@ -35,7 +35,7 @@ class FinetuneOptions(SceneOptions):
     """The options of `bimors finetune`.
 
     ``sources`` are one folder, one split file or one layer that `bimors classify` or `bimors search` wrote; with
-    ``polygons`` or ``examples``, scenes.
+    ``polygons`` or ``examples``, or with exported copies as ``corrected``, scenes.
     ``output`` None is ``adapters/<name of the source>`` in the current folder.
     """
 
@@ -127,8 +127,9 @@ class FinetuneOptions(SceneOptions):
         tuple[str, ...],
         Option(
             "--corrected",
-            "Learn from the corrected and checked tiles of this layer too, such as one that bimors suggest wrote. "
-            "Repeat the option for several.",
+            "Learn from the corrected and checked tiles of this layer too, such as one that bimors suggest wrote. With "
+            "scenes as SOURCE it may be a copy that QGIS exported, of which the checked tiles are learned. Repeat the "
+            "option for several.",
             metavar="FILE",
             panel=EXAMPLES,
         ),
@@ -263,7 +264,7 @@ class FinetuneOptions(SceneOptions):
         labels = self.polygons or self.examples
         if self.polygons is not None and self.examples is not None:
             raise InputError("--polygons and --examples both label the scenes", "use one of them")
-        if len(self.sources) > 1 and labels is None:
+        if len(self.sources) > 1 and labels is None and not self.corrected:
             raise InputError("several sources need --polygons or --examples", "give one folder, split file or layer")
         # Whether --examples needs a field is known when the file is opened.
         if (self.field is not None and labels is None) or (self.polygons is not None and self.field is None):

@@ -181,7 +181,7 @@ def test_as_features(tmp_path: Path) -> None:
     assert open_features(str(path), "code").is_numeric
     with pytest.raises(VectorError, match="has no field 'kind'") as caught:
         open_features(str(path), "kind")
-    assert caught.value.hint == "its fields are lon, lat, class, code"
+    assert caught.value.hint == "its fields are lon (text), lat (text), class (text), code (text)"
     with pytest.raises(VectorError, match=r"--points-crs has no effect with a\.gpkg"):
         open_features("a.gpkg", "class", points_crs="EPSG:4326")
 

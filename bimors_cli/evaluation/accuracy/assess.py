@@ -23,6 +23,7 @@ from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
+from bimors_cli.results.copy_hint import refuse_copy
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import find_layer
 
@@ -100,7 +101,7 @@ def assess(options: AssessOptions) -> Assessment:
     """
     file, field = options.samples()
     layer = read_map_layer(options.layer_file, options.layer)
-    _refuse_sample(file, options.reference_layer)
+    _refuse_sample(file, options.reference_layer, field)
     reference = read_reference(file, field, layer.place, options.reference_layer, options.points_crs)
     classes = np.array([layer.label_of(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=classes)
@@ -139,7 +140,7 @@ def assess(options: AssessOptions) -> Assessment:
     )
 
 
-def _refuse_sample(spec: str, layer: str | None) -> None:
+def _refuse_sample(spec: str, layer: str | None, field: str) -> None:
     """Refuse a probability sample: as a reference it would lose its design, and the areas with it."""
     if is_point_table(spec):
         return
@@ -149,6 +150,8 @@ def _refuse_sample(spec: str, layer: str | None) -> None:
         raise InputError(
             f"--reference {path} is a sample that bimors sample drew", f"use --sample {path}, without --field"
         )
+    if field.casefold() == "reference":
+        refuse_copy(Path(path))  # of a sample
 
 
 def _unknown_classes(layer: MapLayer, reference: Reference, field: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import InputError
+from bimors_cli.evaluation.accuracy.whole_tiles import find_altered
 from bimors_cli.labels import match_names, new_names, normalized_name
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
@@ -25,8 +27,11 @@ from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import check_vector_file
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
+_OPTIONAL: Final = ("row",)
 _HINT: Final = "give a layer that bimors classify wrote"
 NO_CLASS: Final = -1
+
+log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     file = Path(path)
     name = choose_layer(file, layer)
     run = read_run(file, name)
-    frame = read_layer(file, name, _COLUMNS)
+    frame = read_layer(file, name, (*_COLUMNS, *_OPTIONAL))
     missing = [column for column in _COLUMNS if column not in frame]
     if missing:
         raise InputError(f"{path}: the layer {name} has no column {', '.join(missing)}", _HINT)
@@ -117,11 +122,12 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     confidence = _confidence(frame, path)
     if edited is not None:
         confidence[edited] = np.nan
+    crs = CRS.from_user_input(frame.crs)
     return MapLayer(
         path,
         name,
-        CRS.from_user_input(frame.crs),
-        _valid(polygons),
+        crs,
+        _whole(_valid(polygons), frame, crs, path),
         labels,
         class_indices(typed, labels),
         confidence,
@@ -176,6 +182,23 @@ def _confidence(frame: geopandas.GeoDataFrame, path: str) -> npt.NDArray[np.floa
         tile = frame["tile_id"].tolist()[invalid[0]]
         raise InputError(f"{path}: tile {tile}: confidence {values[invalid[0]]:g} is not between 0 and 1", _HINT)
     return values
+
+
+def _whole(polygons: Polygons, frame: geopandas.GeoDataFrame, crs: CRS, path: str) -> Polygons:
+    """Return the polygons without those that are not one tile, with a warning that counts them."""
+    rows = frame["row"].tolist() if "row" in frame else [None] * len(frame)
+    corners = shapely.get_num_coordinates(polygons)
+    altered = find_altered(frame["tile_id"].tolist(), rows, ground_areas(polygons, crs), corners)
+    counts = zip(altered, ("merged from several tiles", "parts of a tile", "copies of a tile"), strict=True)
+    listed = ", ".join(f"{int(mask.sum()):,} {kind}" for mask, kind in counts if mask.any())
+    if not listed:
+        return polygons
+    log.warning("%s: features that are not one tile are left out of the accuracy: %s", path, listed)
+    polygons = polygons.copy()
+    polygons[np.logical_or.reduce(altered)] = None
+    if shapely.is_missing(polygons).all():
+        raise InputError(f"{path}: no feature is one tile", "give the layer as bimors classify wrote it, or restore it")
+    return polygons
 
 
 def _valid(polygons: Polygons) -> Polygons:

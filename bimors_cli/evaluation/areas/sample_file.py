@@ -27,6 +27,7 @@ from bimors_cli.output.predictions import renamed
 from bimors_cli.output.sample_style import sample_qml
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
+from bimors_cli.results.copy_hint import find_original, is_copy, restore_command
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -207,9 +208,8 @@ def is_sample(path: Path) -> bool:
 
 
 def is_exported_sample(path: Path) -> bool:
-    """Whether a file is a GeoPackage with a layer like that of a sample, such as a copy, which has no design."""
-    columns = "SELECT COUNT(*) FROM pragma_table_info(one.name) WHERE name IN ('tile_id', 'reference')"
-    return not is_sample(path) and _finds(path, f"SELECT 1 FROM sqlite_master AS one WHERE 2 = ({columns})")
+    """Whether a vector file has a layer like that of a sample, such as a copy, which has no design."""
+    return is_copy(path, "reference")
 
 
 def _finds(path: Path, query: str, values: tuple[str, ...] = ()) -> bool:
@@ -276,7 +276,8 @@ def find_sample(path: Path) -> tuple[str, RunProvenance]:
     runs = {name: read_run(path, name) for name in names}
     ours = [name for name, run in runs.items() if run.sample is not None]
     if not ours:
-        raise InputError(f"{path} is not a probability sample that bimors sample drew", _HINT)
+        hint = restore_command(path, find_original(path)) if is_copy(path) else _HINT
+        raise InputError(f"{path} is not a probability sample that bimors sample drew", hint)
     if len(ours) > 1:
         raise InputError(f"{path} has several samples: {', '.join(ours)}", "delete the layers that are copies")
     return ours[0], runs[ours[0]]

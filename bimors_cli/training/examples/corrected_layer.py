@@ -115,7 +115,7 @@ def _corrected_rows(
         empty += label is not None and reason == "nodata"
         if label is None or reason == "nodata":
             continue
-        if found.setdefault(tile_id, (label, _weight(weight, where)))[0] != label:
+        if found.setdefault(tile_id, (label, row_weight(weight, where)))[0] != label:
             raise InputError(f"{where}: two rows with different labels", "keep one row per tile")
     for count, why in ((unlabelled, "label"), (empty, "data")):
         if count:
@@ -123,7 +123,8 @@ def _corrected_rows(
     return [(tile_id, label, weight) for tile_id, (label, weight) in found.items()]
 
 
-def _weight(value: Any, where: str) -> float:
+def row_weight(value: Any, where: str) -> float:
+    """Return the value of a column ``weight``; 1 for null. Raises InputError if it is not a number above 0."""
     if value is None or value != value:
         return 1.0
     try:

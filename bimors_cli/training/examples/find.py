@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.pipeline.make_plan import plan_scenes
+from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.results.copy_hint import copy_error, has_no_record, is_copy, is_map
 from bimors_cli.results.found_layer import is_found_layer
-from bimors_cli.scene.gdal import allowed_drivers, gdal_env, open_dataset
+from bimors_cli.scene.gdal import allowed_drivers, gdal_env, is_local, open_dataset
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import has_vector_suffix
-from bimors_cli.training.examples.base import Examples, select_classes
+from bimors_cli.training.examples.base import Examples, class_labels, find_images, select_classes
+from bimors_cli.training.examples.copied_layer import from_copy
 from bimors_cli.training.examples.corrected_layer import from_layer
 from bimors_cli.training.examples.folders import from_folder
 from bimors_cli.training.examples.found_layer import from_found
 from bimors_cli.training.examples.join import join_corrected
 from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
+from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.examples.split_file import from_split
 from bimors_cli.training.options import FinetuneOptions
+
+log = logging.getLogger("bimors")
 
 
 def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
@@ -31,11 +41,53 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
         class.
     """
     _check_names(options)
-    examples = _source(options, bundle)
-    if options.corrected:
-        layers = [_from_layer(Path(path), None, options, bundle) for path in options.corrected]
-        examples = join_corrected(examples, layers)
+    examples = _scenes_and_layers(options, bundle) if options.corrected else _source(options, bundle)
     return examples if options.labels is None else select_classes(examples, options.labels)
+
+
+def _scenes_and_layers(options: FinetuneOptions, bundle: Bundle) -> Examples:
+    """Find the examples of a source and of corrected layers, or of copies of these on scenes without other labels."""
+    copies = [path for path in options.corrected if has_no_record(Path(path))]
+    if options.polygons is None and options.examples is None and _is_raster(options.sources[0], options):
+        for path in options.corrected:
+            if path not in copies:
+                _from_layer(Path(path), None, options, bundle)  # raises for a file that cannot be read
+                raise InputError(
+                    f"{path} records its scenes, so {options.sources[0]} has no effect",
+                    f"bimors finetune {quote(path)}",
+                )
+        scenes = plan_scenes(options.sources, options)
+        first, *others = [_from_copy(path, scenes, options, bundle) for path in copies]
+        examples = join_corrected(first, others) if others else first
+        class_labels(examples.labels.names, ", ".join(copies), "check tiles of another class too")
+        return examples
+    if len(options.sources) > 1 and options.polygons is None and options.examples is None:
+        raise InputError("several sources need --polygons or --examples", "give one folder, split file or layer")
+    source = _source(options, bundle)
+    layers = []
+    for path in options.corrected:
+        if path in copies:
+            images, _ = find_images(source)
+            scenes = images.scenes if isinstance(images, TileImages) else ()
+            layers.append(_from_copy(path, scenes, options, bundle))
+        else:
+            layers.append(_from_layer(Path(path), None, options, bundle))
+    return join_corrected(source, layers)
+
+
+def _from_copy(path: str, scenes: Sequence[ScenePlan], options: FinetuneOptions, bundle: Bundle) -> Examples:
+    if not scenes:
+        raise copy_error(Path(path))
+    return from_copy(Path(path), scenes, image_size=bundle.image_size, min_valid=options.min_valid)
+
+
+def _is_raster(path: str, options: FinetuneOptions) -> bool:
+    """Tell whether GDAL opens a source as a raster; a GeoPackage of vectors and a folder are not."""
+    if has_vector_suffix(path) or Path(path).is_dir() or (is_local(path) and not Path(path).exists()):
+        return False
+    with gdal_env():
+        open_dataset(path, allowed_drivers(options.allow_drivers)).close()
+    return True
 
 
 def _check_names(options: FinetuneOptions) -> None:
@@ -58,6 +110,12 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
             raise InputError(
                 f"{features} holds features: --field is missing", "add --field NAME, the field of the class"
             )
+        if options.field.casefold() == "label" and is_map(features):
+            log.warning(
+                "%s is a map of bimors, and its labels are answers of a model, right or wrong: to learn from the "
+                "checked tiles of it only, give it with --corrected in place of --polygons",
+                features,
+            )
         return from_polygons(
             options.sources,
             features,
@@ -78,6 +136,8 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
         return from_split(source, None if options.images is None else Path(options.images), options)
     if source.suffix.lower() == ".gpkg":
         return _from_layer(source, options.layer, options, bundle)
+    if has_vector_suffix(str(source)) and is_copy(source):
+        raise _no_record(source)
     raise InputError(
         f"{source} is not a folder, a split file (.json) or a layer of bimors classify (.gpkg)",
         "for a scene add --examples FILE, a label raster, or --polygons FILE --field NAME",
@@ -90,6 +150,8 @@ def _is_found(path: Path, layer: str | None) -> bool:
 
 
 def _from_layer(path: Path, layer: str | None, options: FinetuneOptions, bundle: Bundle) -> Examples:
+    if is_copy(path):
+        raise _no_record(path)
     if _is_found(path, layer):
         examples = from_found(
             path,
@@ -107,6 +169,11 @@ def _from_layer(path: Path, layer: str | None, options: FinetuneOptions, bundle:
             "give that bundle with --model, or classify the scene again with this one",
         )
     return examples
+
+
+def _no_record(path: Path) -> InputError:
+    without = f"or learn from its checked rows: bimors finetune SCENE --corrected {quote(str(path))} --tile-size SIZE"
+    return copy_error(path, without)
 
 
 def _from_label_raster(raster: str, options: FinetuneOptions, bundle: Bundle) -> Examples:
