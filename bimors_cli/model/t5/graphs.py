@@ -1,0 +1,81 @@
+"""The beam search as CUDA graphs."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+
+from bimors_cli.model.t5.beams import Beams
+from bimors_cli.model.t5.search import T5Search
+
+
+class GraphedSearch:
+    """The search as CUDA graphs, one for each step, for one number of pictures.
+
+    A step on a GPU is some hundreds of short kernels, which take longer to launch than to compute. Graphs are captured
+    when the same number of pictures comes twice in a row. A batch of more than half that number is filled up to it;
+    any other is computed without graphs.
+
+    Parameters
+    ----------
+    search : T5Search
+        On a CUDA device.
+    """
+
+    def __init__(self, search: T5Search) -> None:
+        self._search = search
+        self._graphs: _Graphs | None = None
+        self._last_count = 0
+        # Graphs write into tensors of their own.
+        self._lock = threading.Lock()
+
+    def run(self, states: torch.Tensor) -> list[Beams]:
+        """Return the search after each step, for the encoder's output [B, S, D]: copies, of B pictures."""
+        count = len(states)
+        with self._lock:
+            if self._graphs is None or not self._graphs.pictures / 2 < count <= self._graphs.pictures:
+                repeated, self._last_count = count == self._last_count, count
+                if not repeated:
+                    return self._search.run(states)
+                self._graphs = None  # frees its memory before the next takes some
+                self._graphs = _Graphs(self._search, states)
+            return [beams.copy(count) for beams in self._graphs.replay(states)]
+
+
+class _Graphs:
+    """Captured graphs of the steps, and the tensors from which and into which they compute."""
+
+    def __init__(self, search: T5Search, states: torch.Tensor) -> None:
+        self.pictures = len(states)
+        self._search = search
+        self._states = states.clone()
+        self._caches = search.new_caches(self.pictures, states.shape[1])
+        self._steps: list[Beams] = []
+        self._graphs: list[torch.cuda.CUDAGraph] = []
+        # Libraries allocate workspaces in their first calls, which must not happen during a capture.
+        side = torch.cuda.Stream(states.device)
+        side.wait_stream(torch.cuda.current_stream(states.device))
+        with torch.cuda.stream(side):
+            search.run(self._states)
+        torch.cuda.current_stream(states.device).wait_stream(side)
+        pool = torch.cuda.graph_pool_handle()
+        progress = None
+        for step in range(search.settings.steps):
+            graph = torch.cuda.CUDAGraph()
+            # Other threads pin memory meanwhile, which a capture of all threads would not allow.
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                if progress is None:
+                    progress = search.start(self._states, self._caches)
+                progress = search.step(progress, self._caches, step)
+            self._graphs.append(graph)
+            self._steps.append(progress.beams)
+
+    def replay(self, states: torch.Tensor) -> list[Beams]:
+        """Return the search after each step; the next call overwrites it. ``states`` may be of fewer pictures."""
+        self._states[: len(states)].copy_(states)
+        done = 0
+        while not self._search.is_over(self._steps[:done]):
+            self._graphs[done].replay()
+            done += 1
+        return self._steps[:done]
