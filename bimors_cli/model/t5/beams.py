@@ -17,8 +17,8 @@ from bimors_cli.model.t5.settings import BeamSettings
 
 # A score that no sequence has.
 _NEVER = -1.0e9
-# Largest number of words in a group of `top_words`.
-_GROUP = 32
+# Largest number of words in a group of `top_words`; a power of two.
+_GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,15 @@ def top_words(logp: torch.Tensor, scores: torch.Tensor, count: int) -> tuple[tor
     values, beam, word : torch.Tensor
         float32 and int64 [B, count], the best first. NaN is sorted before all numbers.
     """
-    pictures, beams, words = logp.shape
-    size = max(size for size in range(1, _GROUP + 1) if words % size == 0)
-    groups = words // size
-    # Group g has words g, g + groups, g + 2 groups, ...: a maximum over rows, which is quick on all devices.
-    maxima = logp.view(pictures, beams, size, groups).amax(2) + scores[..., None]
-    chosen = maxima.flatten(1).topk(min(count, beams * groups), sorted=False)[1]
+    words = logp.shape[2]
+    # Group g has the words g, g + groups, g + 2 groups, ...
+    maxima, groups = logp, words
+    while groups % 2 == 0 and words // groups < _GROUP:
+        groups //= 2
+        maxima = torch.maximum(maxima[..., :groups], maxima[..., groups:])
+    size = words // groups
+    maxima = (maxima + scores[..., None]).flatten(1)
+    chosen = maxima.topk(min(count, maxima.shape[1]), sorted=False)[1]
     beam, group = chosen // groups, chosen % groups
     word = group[..., None] + torch.arange(0, words, groups, device=logp.device)
     found = logp.flatten(1).gather(1, (beam[..., None] * words + word).flatten(1)).view(word.shape)

@@ -49,7 +49,7 @@ class T5Captions:
 
     def __init__(self, model: Any, settings: BeamSettings) -> None:
         self._model = model
-        self._settings = settings
+        self.settings = settings
         with torch.inference_mode(False), torch.no_grad():  # the weights stay those of the model
             search = T5Search(T5Decoder(model.language_model), settings)
         self._words = search.decoder.words
@@ -59,7 +59,7 @@ class T5Captions:
     def generate(self, pixels: torch.Tensor) -> FoundCaptions:
         """Caption B preprocessed images [B, 3, h, w]."""
         steps = self._search.run(self.encode(pixels))
-        tokens = read_captions(steps, self._settings, self._words)
+        tokens = read_captions(steps, self.settings, self._words)
         return FoundCaptions(tokens, steps[-1].finished[:, 0].cpu(), steps[-1].is_lost.cpu())
 
     @torch.inference_mode()
