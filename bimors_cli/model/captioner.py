@@ -159,7 +159,8 @@ class Blip2Captioner(Captioner):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._own = None  # its fused weights do not move with the model
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     def own(self) -> T5Captions | str:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
 
 import torch
 
 from bimors_cli.model.t5.beams import Beams
 from bimors_cli.model.t5.search import T5Search
+
+_UNGRAPHED: Final = ContextVar("ungraphed", default=False)
+
+
+@contextmanager
+def without_graphs() -> Iterator[None]:
+    """Launch each operation inside the block by itself, as counters of operations need it."""
+    token = _UNGRAPHED.set(True)
+    try:
+        yield
+    finally:
+        _UNGRAPHED.reset(token)
 
 
 class GraphedSearch:
@@ -32,6 +48,8 @@ class GraphedSearch:
 
     def run(self, states: torch.Tensor) -> list[Beams]:
         """Return the search after each step, for the encoder's output [B, S, D]: copies, of B pictures."""
+        if _UNGRAPHED.get():
+            return self._search.run(states)
         count = len(states)
         with self._lock:
             if self._graphs is None or not self._graphs.pictures / 2 < count <= self._graphs.pictures:

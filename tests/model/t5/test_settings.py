@@ -36,7 +36,7 @@ def test_settings_that_are_computed() -> None:
 
 
 def test_settings_of_the_captioner_replace_those_of_the_model() -> None:
-    other = {"num_beams": 7, "max_length": 99, "early_stopping": "never"}
+    other: dict[str, Any] = {"num_beams": 7, "max_length": 99, "early_stopping": "never"}
     assert read_settings(captioner(**other), 4, 15) == read_settings(captioner(), 4, 15)
 
 
