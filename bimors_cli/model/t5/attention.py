@@ -1,4 +1,4 @@
-"""Attention of the beams of a picture: as many queries of one small product, on keys that are stored once."""
+"""Attention of the beams of an image: as many queries of one small product, on keys that are stored once."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def attend(
     torch.Tensor
         [B x beams, heads x d], contiguous.
     """
-    pictures, heads, beams, width = queries.shape
+    images, heads, beams, width = queries.shape
     if queries.dtype == torch.float32:
         keys = keys.flatten(0, 1).transpose(1, 2)
-        flat = queries.reshape(pictures * heads, beams, width)
+        flat = queries.reshape(images * heads, beams, width)
         scores = torch.bmm(flat, keys) if bias is None else torch.baddbmm(bias.flatten(0, 1), flat, keys)
         found = torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(queries.shape)
     else:
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-    return found.transpose(1, 2).reshape(pictures * beams, heads * width)
+    return found.transpose(1, 2).reshape(images * beams, heads * width)

@@ -1,8 +1,8 @@
-"""Beam search: which sequences go on, which are finished, and the best of these.
+"""Beam search: which sequences continue, which are finished, and the best of these.
 
 The rules are those of transformers' ``generate`` (``GenerationMixin._beam_search`` of 5.x): from the 2 x beams best
-continuations of a picture, those of the first ``beams`` that end are finished, and the best ``beams`` of those that do
-not end go on. Nothing is reordered: a step stores the parent and the token of each beam, and the caption is read
+continuations of an image, those of the first ``beams`` that end are finished, and the best ``beams`` of those that do
+not end continue. Nothing is reordered: a step stores the parent and the token of each beam, and the caption is read
 backwards along the parents.
 """
 
@@ -23,12 +23,12 @@ _GROUP = 16
 
 @dataclass(frozen=True)
 class Beams:
-    """The search of B pictures after a step.
+    """The search of B images after a step.
 
     Attributes
     ----------
     scores : torch.Tensor
-        Sum of log probabilities of the sequences that go on, float32 [B, beams], the best first.
+        Sum of log probabilities of the sequences that continue, float32 [B, beams], the best first.
     tokens, parents : torch.Tensor
         Last token of each of them, and the beam of the previous step that it continues, int64 [B, beams].
     finished : torch.Tensor
@@ -38,9 +38,9 @@ class Beams:
     origins : torch.Tensor
         Where they ended: (step x beams + beam) x words + token, int64 [B, beams].
     is_open : torch.Tensor
-        Pictures whose unfinished sequences may become better than the finished ones, bool [B, 1].
+        Images whose unfinished sequences may become better than the finished ones, bool [B, 1].
     is_lost : torch.Tensor
-        Pictures with a NaN among the scores of a step, bool [B].
+        Images with a NaN among the scores of a step, bool [B].
     """
 
     scores: torch.Tensor
@@ -52,23 +52,23 @@ class Beams:
     is_open: torch.Tensor
     is_lost: torch.Tensor
 
-    def copy(self, pictures: int) -> Beams:
-        """Return a copy of the first pictures' search."""
-        return Beams(*(getattr(self, field.name)[:pictures].clone() for field in fields(self)))
+    def copy(self, images: int) -> Beams:
+        """Return a copy of the first images' search."""
+        return Beams(*(getattr(self, field.name)[:images].clone() for field in fields(self)))
 
 
-def first_beams(pictures: int, settings: BeamSettings, device: torch.device) -> Beams:
-    """Return the search of B pictures before its first step: one beam, the start token."""
-    shape = (pictures, settings.beams)
+def first_beams(images: int, settings: BeamSettings, device: torch.device) -> Beams:
+    """Return the search of B images before its first step: one beam, the start token."""
+    shape = (images, settings.beams)
     return Beams(
-        scores=torch.zeros(pictures, 1, device=device),
-        tokens=torch.full((pictures, 1), settings.start, device=device),
-        parents=torch.zeros(pictures, 1, dtype=torch.int64, device=device),
+        scores=torch.zeros(images, 1, device=device),
+        tokens=torch.full((images, 1), settings.start, device=device),
+        parents=torch.zeros(images, 1, dtype=torch.int64, device=device),
         finished=torch.full(shape, _NEVER, device=device),
         is_finished=torch.zeros(shape, dtype=torch.bool, device=device),
         origins=torch.zeros(shape, dtype=torch.int64, device=device),
-        is_open=torch.ones(pictures, 1, dtype=torch.bool, device=device),
-        is_lost=torch.zeros(pictures, dtype=torch.bool, device=device),
+        is_open=torch.ones(images, 1, dtype=torch.bool, device=device),
+        is_lost=torch.zeros(images, dtype=torch.bool, device=device),
     )
 
 
@@ -119,7 +119,7 @@ def advance(beams: Beams, logits: torch.Tensor, step: int, settings: BeamSetting
 
 
 def are_complete(beams: Beams, settings: BeamSettings) -> torch.Tensor:
-    """Return which pictures have their caption: bool [B]. Further steps do not change it."""
+    """Return which images have their caption: bool [B]. Further steps do not change it."""
     return _are_complete(beams, settings)[:, 0]
 
 
@@ -129,7 +129,7 @@ def _are_complete(beams: Beams, settings: BeamSettings) -> torch.Tensor:
 
 
 def top_words(logp: torch.Tensor, scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the best continuations of each picture.
+    """Return the best continuations of each image.
 
     The best ``count`` words are in the ``count`` groups with the best maxima, so that only these are sorted: maxima are
     one quick pass, and sorting all words of all beams takes several times as long.
@@ -165,12 +165,12 @@ def top_words(logp: torch.Tensor, scores: torch.Tensor, count: int) -> tuple[tor
 
 
 def read_captions(steps: Sequence[Beams], settings: BeamSettings, words: int) -> torch.Tensor:
-    """Return the tokens of the best finished sequence of each picture, without the start token.
+    """Return the tokens of the best finished sequence of each image, without the start token.
 
     Parameters
     ----------
     steps : sequence of Beams
-        After each step; the last is of the last step, or all pictures are complete.
+        After each step; the last is of the last step, or all images are complete.
     settings : BeamSettings
         Of the search.
     words : int

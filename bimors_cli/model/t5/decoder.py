@@ -2,8 +2,8 @@
 
 Raffel et al. 2020, Exploring the limits of transfer learning with a unified text-to-text transformer. Keys and values
 of a token are written once, into a row of their own, and never moved when beams change places: a beam knows which rows
-are its ancestors, and all beams of a picture are the queries of one product with all rows. The encoder's keys and
-values are stored once for a picture.
+are its ancestors, and all beams of an image are the queries of one product with all rows. The encoder's keys and
+values are stored once for an image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class Caches:
-    """Keys and values of B pictures in each layer.
+    """Keys and values of B images in each layer.
 
     Attributes
     ----------
@@ -91,11 +91,11 @@ class T5Decoder:
         """Its precision; logits are float32."""
         return self._output.dtype
 
-    def new_caches(self, pictures: int, beams: int, steps: int, encoded: int) -> Caches:
+    def new_caches(self, images: int, beams: int, steps: int, encoded: int) -> Caches:
         """Return caches for ``steps`` tokens and S = ``encoded`` states; their content is undefined."""
 
         def empty(rows: int) -> torch.Tensor:
-            shape = (len(self._layers), pictures, self.heads, rows, self.width)
+            shape = (len(self._layers), images, self.heads, rows, self.width)
             return torch.empty(shape, dtype=self._output.dtype, device=self.device)
 
         rows = 1 + (steps - 1) * beams
@@ -103,9 +103,9 @@ class T5Decoder:
 
     def encode(self, states: torch.Tensor, caches: Caches) -> None:
         """Store keys and values of the encoder's output [B, S, D]."""
-        pictures, length, _ = states.shape
+        images, length, _ = states.shape
         for index, layer in enumerate(self._layers):
-            both = F.linear(states, layer.cross_keys_values).view(pictures, length, 2, self.heads, self.width)
+            both = F.linear(states, layer.cross_keys_values).view(images, length, 2, self.heads, self.width)
             keys, values = both.permute(2, 0, 3, 1, 4)
             caches.cross_keys[index].copy_(keys)
             caches.cross_values[index].copy_(values)
@@ -136,20 +136,20 @@ class T5Decoder:
         torch.Tensor
             Logits, float32 [B, beams, words].
         """
-        pictures, beams = tokens.shape
+        images, beams = tokens.shape
         rows = bias.shape[-1]
         new = slice(rows - beams, rows)
         x = F.embedding(tokens.flatten(), self._embedding)
         for index, layer in enumerate(self._layers):
             both = F.linear(self._normalised(x, layer.norm), layer.queries_keys_values)
-            queries, keys, values = both.view(pictures, beams, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
+            queries, keys, values = both.view(images, beams, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
             caches.keys[index, :, :, new].copy_(keys)
             caches.values[index, :, :, new].copy_(values)
             found = attend(queries, caches.keys[index, :, :, :rows], caches.values[index, :, :, :rows], bias)
             x.addmm_(found, layer.output.t())
 
             queries = F.linear(self._normalised(x, layer.cross_norm), layer.cross_queries)
-            queries = queries.view(pictures, beams, self.heads, self.width).transpose(1, 2)
+            queries = queries.view(images, beams, self.heads, self.width).transpose(1, 2)
             x.addmm_(attend(queries, caches.cross_keys[index], caches.cross_values[index]), layer.cross_output.t())
 
             inner = F.linear(self._normalised(x, layer.wide_norm), layer.inner)
@@ -157,7 +157,7 @@ class T5Decoder:
         x = self._normalised(x, self._norm)
         if self._scale is not None:
             x = x * self._scale
-        return F.linear(x, self._output).float().view(pictures, beams, -1)
+        return F.linear(x, self._output).float().view(images, beams, -1)
 
     def _normalised(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, weight.shape, weight, self._epsilon)

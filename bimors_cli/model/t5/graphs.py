@@ -27,10 +27,10 @@ def without_graphs() -> Iterator[None]:
 
 
 class GraphedSearch:
-    """The search as CUDA graphs, one for each step, for one number of pictures.
+    """The search as CUDA graphs, one for each step, for one number of images.
 
     A step on a GPU is some hundreds of short kernels, which take longer to launch than to compute. Graphs are captured
-    when the same number of pictures comes twice in a row. A batch of more than half that number is filled up to it;
+    when the same number of images comes twice in a row. A batch of more than half that number is filled up to it;
     any other is computed without graphs.
 
     Parameters
@@ -47,12 +47,12 @@ class GraphedSearch:
         self._lock = threading.Lock()
 
     def run(self, states: torch.Tensor) -> list[Beams]:
-        """Return the search after each step, for the encoder's output [B, S, D]: copies, of B pictures."""
+        """Return the search after each step, for the encoder's output [B, S, D]: copies, of B images."""
         if _UNGRAPHED.get():
             return self._search.run(states)
         count = len(states)
         with self._lock:
-            if self._graphs is None or not self._graphs.pictures / 2 < count <= self._graphs.pictures:
+            if self._graphs is None or not self._graphs.images / 2 < count <= self._graphs.images:
                 repeated, self._last_count = count == self._last_count, count
                 if not repeated:
                     return self._search.run(states)
@@ -65,10 +65,10 @@ class _Graphs:
     """Captured graphs of the steps, and the tensors from which and into which they compute."""
 
     def __init__(self, search: T5Search, states: torch.Tensor) -> None:
-        self.pictures = len(states)
+        self.images = len(states)
         self._search = search
         self._states = states.clone()
-        self._caches = search.new_caches(self.pictures, states.shape[1])
+        self._caches = search.new_caches(self.images, states.shape[1])
         self._steps: list[Beams] = []
         self._graphs: list[torch.cuda.CUDAGraph] = []
         # Libraries allocate workspaces in their first calls, which must not happen during a capture.
@@ -90,7 +90,7 @@ class _Graphs:
             self._steps.append(progress.beams)
 
     def replay(self, states: torch.Tensor) -> list[Beams]:
-        """Return the search after each step; the next call overwrites it. ``states`` may be of fewer pictures."""
+        """Return the search after each step; the next call overwrites it. ``states`` may be of fewer images."""
         self._states[: len(states)].copy_(states)
         done = 0
         while not self._search.is_over(self._steps[:done]):

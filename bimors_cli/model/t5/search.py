@@ -13,14 +13,14 @@ from bimors_cli.model.t5.beams import Beams, advance, are_complete, first_beams
 from bimors_cli.model.t5.decoder import Caches, T5Decoder
 from bimors_cli.model.t5.settings import BeamSettings
 
-# To learn whether all pictures are complete, the CPU has to wait for a GPU: it asks after every so many steps.
+# To learn whether all images are complete, the CPU has to wait for a GPU: it asks after every so many steps.
 _STEPS_BETWEEN_CHECKS: Final = 4
 
 
 @dataclass(frozen=True)
 class Progress:
     """The search after a step. ``visible`` is 0 for the ancestors of a beam and minus infinity for the other rows of
-    its picture, [B, beams, rows].
+    its image, [B, beams, rows].
     """
 
     beams: Beams
@@ -47,8 +47,8 @@ class T5Search:
 
     def run(self, states: torch.Tensor) -> list[Beams]:
         """Return the search after each step, for the encoder's output [B, S, D]."""
-        pictures, length, _ = states.shape
-        caches = self.new_caches(pictures, length)
+        images, length, _ = states.shape
+        caches = self.new_caches(images, length)
         progress = self.start(states, caches)
         steps: list[Beams] = []
         while not self.is_over(steps):
@@ -56,24 +56,24 @@ class T5Search:
             steps.append(progress.beams)
         return steps
 
-    def new_caches(self, pictures: int, length: int) -> Caches:
-        """Return caches for B pictures and S states of the encoder; their content is undefined."""
-        return self.decoder.new_caches(pictures, self.settings.beams, self.settings.steps, length)
+    def new_caches(self, images: int, length: int) -> Caches:
+        """Return caches for B images and S states of the encoder; their content is undefined."""
+        return self.decoder.new_caches(images, self.settings.beams, self.settings.steps, length)
 
     def start(self, states: torch.Tensor, caches: Caches) -> Progress:
         """Store the encoder's output [B, S, D]; return the search before the first step."""
         self.decoder.encode(states, caches)
-        pictures = len(states)
-        return Progress(first_beams(pictures, self.settings, states.device), states.new_zeros(pictures, 1, 1))
+        images = len(states)
+        return Progress(first_beams(images, self.settings, states.device), states.new_zeros(images, 1, 1))
 
     def step(self, progress: Progress, caches: Caches, step: int) -> Progress:
         """Return the search after a step; ``step`` counts from 0."""
         beams, visible = progress.beams, progress.visible
         if step > 0:
-            pictures, before, rows = visible.shape
-            parents = beams.parents + torch.arange(0, pictures * before, before, device=visible.device)[:, None]
+            images, before, rows = visible.shape
+            parents = beams.parents + torch.arange(0, images * before, before, device=visible.device)[:, None]
             inherited = F.embedding(parents, visible.view(-1, rows))
-            visible = torch.cat((inherited, self._own_row.expand(pictures, -1, -1)), 2)
+            visible = torch.cat((inherited, self._own_row.expand(images, -1, -1)), 2)
         bias = visible[:, None] + self._distances[step][:, None]
         logits = self.decoder.step(beams.tokens, bias, caches, step)
         return Progress(advance(beams, logits, step, self.settings), visible)

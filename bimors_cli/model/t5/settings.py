@@ -32,14 +32,14 @@ class BeamSettings:
     Attributes
     ----------
     beams : int
-        Number of sequences kept for each picture; 1 is a greedy search.
+        Number of sequences kept for each image; 1 is a greedy search.
     steps : int
         Maximum number of new tokens, at least 1; at least ``shortest`` of them precede the end token.
     length_penalty : float
         The score of a finished sequence is the sum of its log probabilities, divided by its number of tokens to this
         power.
     early_stopping : bool or "never"
-        True: a picture is finished when it has ``beams`` finished sequences. False and "never": it is finished when
+        True: an image is finished when it has ``beams`` finished sequences. False and "never": it is finished when
         its best unfinished sequence cannot become better than these, as estimated from its present length, or from
         ``steps``.
     start, fill : int
@@ -59,7 +59,7 @@ class BeamSettings:
 
     @property
     def candidates(self) -> int:
-        """Number of continuations of a picture that a step looks at: so many that ``beams`` of them do not end."""
+        """Number of continuations of an image that a step looks at: so many that ``beams`` of them do not end."""
         return max(2, 1 + len(self.ends)) * self.beams
 
 

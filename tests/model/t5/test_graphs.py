@@ -19,8 +19,8 @@ class SearchInPlace:
     captured: list[int]
 
     def __init__(self, search: T5Search, states: torch.Tensor) -> None:
-        self.pictures = len(states)
-        self.captured.append(self.pictures)
+        self.images = len(states)
+        self.captured.append(self.images)
         self._search, self._states = search, states.clone()
         self._found: list[Beams] = []
 
