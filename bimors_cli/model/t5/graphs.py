@@ -71,21 +71,25 @@ class _Graphs:
         self._caches = search.new_caches(self.images, states.shape[1])
         self._steps: list[Beams] = []
         self._graphs: list[torch.cuda.CUDAGraph] = []
+        with torch.cuda.device(states.device):
+            self._capture()
+
+    def _capture(self) -> None:
         # Libraries allocate workspaces in their first calls, which must not happen during a capture.
-        side = torch.cuda.Stream(states.device)
-        side.wait_stream(torch.cuda.current_stream(states.device))
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            search.run(self._states)
-        torch.cuda.current_stream(states.device).wait_stream(side)
+            self._search.run(self._states)
+        torch.cuda.current_stream().wait_stream(side)
         pool = torch.cuda.graph_pool_handle()
         progress = None
-        for step in range(search.settings.steps):
+        for step in range(self._search.settings.steps):
             graph = torch.cuda.CUDAGraph()
             # Other threads pin memory meanwhile, which a capture of all threads would not allow.
             with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
                 if progress is None:
-                    progress = search.start(self._states, self._caches)
-                progress = search.step(progress, self._caches, step)
+                    progress = self._search.start(self._states, self._caches)
+                progress = self._search.step(progress, self._caches, step)
             self._graphs.append(graph)
             self._steps.append(progress.beams)
 
@@ -94,6 +98,7 @@ class _Graphs:
         self._states[: len(states)].copy_(states)
         done = 0
         while not self._search.is_over(self._steps[:done]):
-            self._graphs[done].replay()
+            with torch.cuda.device(self._states.device):
+                self._graphs[done].replay()
             done += 1
         return self._steps[:done]
