@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import torch
 from torch import nn
@@ -21,6 +23,10 @@ from bimors_cli.errors import BundleError
 from bimors_cli.model.fusion import fuse_t5
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 from bimors_cli.model.preprocessing import Preprocessing, prepare
+from bimors_cli.model.t5.captions import T5Captions
+from bimors_cli.model.t5.settings import read_settings
+
+log = logging.getLogger("bimors")
 
 
 class NullCaptioner(nn.Module):
@@ -118,8 +124,13 @@ class Captioner(nn.Module):
         list of str or None
             B sentences, which may be empty; None for an image whose scores are NaN.
         """
-        pixels = prepare(images, self.preprocessing, self.model.dtype)
-        detector = _NanDetector(len(images), pixels.device)
+        tokens, is_lost = self._generate(prepare(images, self.preprocessing, self.model.dtype))
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [None if lost else text.strip() for text, lost in zip(texts, is_lost.tolist(), strict=True)]
+
+    def _generate(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens of B captions, int64 [B, n], and which images have a NaN among the scores, bool [B]."""
+        detector = _NanDetector(len(pixels), pixels.device)
         ids = self.model.generate(
             pixel_values=pixels,
             num_beams=self.num_beams,
@@ -127,16 +138,47 @@ class Captioner(nn.Module):
             early_stopping=True,
             logits_processor=LogitsProcessorList([detector]),
         )
-        texts = self.tokenizer.batch_decode(ids[:, self.prompt_length :], skip_special_tokens=True)
-        return [None if failed else text.strip() for text, failed in zip(texts, detector.failed.tolist(), strict=True)]
+        return ids[:, self.prompt_length :], detector.failed
 
 
 class Blip2Captioner(Captioner):
-    """BLIP-2 with a T5 or an OPT language model."""
+    """BLIP-2 with a T5 or an OPT language model.
+
+    Captions of a T5 are computed by `bimors_cli.model.t5`, unless `read_settings` finds a setting that it does not
+    have: then by ``generate``, as those of an OPT. The captions are the same.
+    """
 
     model_type = "blip-2"
     model_class = Blip2ForConditionalGeneration
     unused = ("itm_head.", "vision_projection.", "text_projection.")
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, preprocessing: Preprocessing) -> None:
+        super().__init__(model, tokenizer, preprocessing)
+        self._own: T5Captions | str | None = None
+        self._making = threading.Lock()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._own = None  # its fused weights do not move with the model
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    @property
+    def own(self) -> T5Captions | str:
+        """The search that replaces ``generate``, or why there is none; made at the first call on a device."""
+        with self._making:
+            if self._own is None:
+                settings = read_settings(self.model, self.num_beams, self.max_new_tokens)
+                self._own = settings if isinstance(settings, str) else T5Captions(self.model, settings)
+                if isinstance(self._own, str):
+                    log.info("captions by generate of transformers: %s", self._own)
+            return self._own
+
+    def _generate(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        own = self.own
+        if isinstance(own, str):
+            return super()._generate(pixels)
+        found = own.generate(pixels)
+        return found.tokens, found.is_lost
 
     @classmethod
     def check_config(cls, path: Path, config: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import choose_dtype, wait_for
+from bimors_cli.model.t5.graphs import without_graphs
 from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
 from bimors_cli.pipeline.inference.load import Classifier, captioner_id, load_models, make_classifier
@@ -311,17 +312,25 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
     return time.perf_counter() - clock
 
 
+def _added_product(
+    _added: torch.Size, left: torch.Size, right: torch.Size, *, out_shape: torch.Size, **_scales: float
+) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
 def operations(work: Callable[[], object]) -> int:
     """Count the operations of matrix products, convolutions and attention in ``work``, but not norms and activations.
 
-    Operations that a CUDA graph replays are not counted.
+    CUDA graphs are not replayed: their operations would not be counted.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     # The counter does not support the fast path of nn.MultiheadAttention, which is a single call.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         # Nor does it count the fused attention of every torch version on CPUs; the plain one is two counted products.
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        # Nor does it know products that are added in place.
+        counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _added_product})
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), without_graphs(), counter:
             work()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
