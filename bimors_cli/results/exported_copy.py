@@ -20,7 +20,7 @@ import pyogrio.errors
 import shapely
 from pyproj import CRS
 
-from bimors_cli.errors import InputError
+from bimors_cli.errors import InputError, one_line
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.results.tile_places import (
     FOREIGN,
@@ -35,7 +35,8 @@ from bimors_cli.results.tile_places import (
     named_cells,
     tile_size,
 )
-from bimors_cli.scene.vector import check_crs, find_layer, one_line
+from bimors_cli.scene.vector import find_layer
+from bimors_cli.scene.vector_crs import check_crs
 
 log = logging.getLogger("bimors")
 

@@ -14,12 +14,11 @@ from affine import Affine
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
-from bimors_cli.errors import VectorError
+from bimors_cli.errors import VectorError, one_line
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
-from bimors_cli.scene.vector import one_line
 
 # What a feature is.
 TILE: Final = "tile"
