@@ -1,80 +1,82 @@
-"""What the bands of a scene are, by their descriptions, wavelengths and colours."""
+"""What the bands of a scene are, by their descriptions, wavelengths, sensor and colours."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-# Range of central wavelengths in nanometres (Sentinel-2, Landsat, and cameras between them).
-_WAVELENGTHS: Final[dict[str, tuple[float, float]]] = {
-    "coastal": (400, 455),
-    "blue": (455, 520),
-    "green": (520, 600),
-    "red": (620, 690),
-    "rededge1": (690, 722),
-    "rededge2": (722, 758),
-    "rededge3": (758, 790),
-    "nir": (790, 845),
-    "nir narrow": (845, 900),
-    "water vapour": (900, 970),
-    "cirrus": (1350, 1400),
-    "swir1": (1500, 1800),
-    "swir2": (2050, 2400),
+from bimors_cli.scene.band_text import BandText, only_counted, read_text
+from bimors_cli.scene.sensor_table import Sensor
+
+# Range of central wavelengths in nanometres (Sentinel-2, Landsat, and cameras between them), and the centre: it decides
+# between several bands in it.
+_WAVELENGTHS: Final[dict[str, tuple[float, float, float]]] = {
+    "coastal": (400, 455, 443),
+    "blue": (455, 520, 485),
+    "green": (520, 600, 560),
+    "red": (620, 690, 665),
+    "rededge1": (690, 722, 705),
+    "rededge2": (722, 758, 740),
+    "rededge3": (758, 790, 783),
+    "nir": (790, 845, 842),
+    "nir narrow": (845, 900, 865),
+    "water vapour": (900, 970, 945),
+    "cirrus": (1350, 1400, 1375),
+    "swir1": (1500, 1800, 1610),
+    "swir2": (2050, 2400, 2200),
 }
-# Words in descriptions, after lower case and with other characters than letters and digits removed.
-_WORDS: Final[dict[str, str]] = {
-    "coastal": r"coastal(aerosol|blue)?|aerosol|ultrablue",
-    "blue": r"blue|blu",
-    "green": r"green|grn",
-    "red": r"red",
-    "rededge1": r"(red|rededge|veg(etation)?rededge|re)0?1|rededge",
-    "rededge2": r"(rededge|veg(etation)?rededge|re)0?2",
-    "rededge3": r"(rededge|veg(etation)?rededge|re)0?3",
-    "nir": r"nir|nir1|nir08|nearinfrared|nearir|infrared",
-    "nir narrow": r"nirnarrow|narrownir|nir2|nir09|nir8a|nira",
-    "water vapour": r"watervapou?r|wv",
-    "cirrus": r"cirrus",
-    "swir1": r"swir1|swir16|shortwaveinfrared1",
-    "swir2": r"swir2|swir22|shortwaveinfrared2",
-}
-_SENTINEL2: Final = dict(
-    zip(
-        ("1", "2", "3", "4", "5", "6", "7", "8", "8a", "9", "10", "11", "12"),
-        (
-            *("coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3"),
-            *("nir", "nir narrow", "water vapour", "cirrus", "swir1", "swir2"),
-        ),
-        strict=True,
-    )
-)
-_LANDSAT8: Final = dict(zip("1234567", ("coastal", "blue", "green", "red", "nir", "swir1", "swir2"), strict=True))
-_LANDSAT7: Final = dict(zip("123457", ("blue", "green", "red", "nir", "swir1", "swir2"), strict=True))
-# Same in Sentinel-2 and Landsat 8 and 9.
+# Same in Sentinel-2, Landsat 8 and 9, and HLS.
 _COMMON: Final = {"2": "blue", "3": "green", "4": "red"}
-_COLOURS: Final = ("red", "green", "blue")
-_CODE: Final = re.compile(r"(srb|b|band)(\d{1,2}|8a)")
-# What tags and file names say of the satellite: LANDSAT_8, LC08_L2SP_…, LANDSAT-7, Sentinel-2A, S2B_MSIL2A_…
-_SATELLITES: Final = {
-    "landsat8": re.compile(r"landsat[ _-]?[89]\b|\b(lc|lo)0?[89](?=_|\b)", re.I),
-    "landsat7": re.compile(r"landsat[ _-]?[457]\b|\b(le0?7|lt0?[45])(?=_|\b)", re.I),
-    "sentinel2": re.compile(r"sentinel[ _-]?2[a-d]?\b|\bs2[a-d](?=_|\b)", re.I),
-}
-_SATELLITE_CODES: Final = {"landsat8": _LANDSAT8, "landsat7": _LANDSAT7, "sentinel2": _SENTINEL2}
-_NANOMETRES: Final = re.compile(r"(\d{3,4}(?:\.\d+)?)\s*(?:nm|nanomet(?:er|re)s?)\b", re.I)
+COLOURS: Final = ("red", "green", "blue")
+# How sure a name is: by description, by wavelength, by the order of the sensor's products or the colour.
+_BY_TEXT, _BY_WAVELENGTH, _BY_ORDER = range(3)
 
 
-def band_names(
+@dataclass(frozen=True, slots=True)
+class BandIdentities:
+    """What the bands of a scene are.
+
+    Attributes
+    ----------
+    names : tuple of str or None
+        The name of each band, such as ``red``, ``nir``, ``swir1``; None where nothing says so, or several say the same.
+    repeated : tuple of int
+        If several bands are red, green or blue, as in a stack of several dates: the bands of the first image that has
+        all three, numbered from 1. Empty else.
+    """
+
+    names: tuple[str | None, ...]
+    repeated: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of one band, from the surest to the least sure."""
+
+    names: tuple[str | None, str | None, str | None]
+    nanometres: float | None
+    image: str
+
+    @property
+    def sure(self) -> int | None:
+        return next((tier for tier, name in enumerate(self.names) if name is not None), None)
+
+    @property
+    def name(self) -> str | None:
+        return None if self.sure is None else self.names[self.sure]
+
+
+def identify_bands(
     descriptions: Sequence[str | None],
     wavelengths: Sequence[float | None],
     colours: Sequence[str],
-    origin: Sequence[str] = (),
-) -> tuple[str | None, ...]:
-    """Tell which band of the spectrum each band is; None where nothing says so, or two bands say the same.
+    sensor: Sensor | None = None,
+) -> BandIdentities:
+    """Tell which band of the spectrum each band is.
 
-    Band codes decide where they are unambiguous: the tags or the file name say which satellite it was, or the codes do.
-    B8A, B11 with B12, and numbers of two digits are of Sentinel-2; B9 to B11 are not of Landsat 4 to 7; SR_B6 is of
-    Landsat 8 and 9, and SR_B7 without SR_B6 of Landsat 4 to 7.
+    Words in the descriptions decide, then codes of the sensor, wavelengths, and last the order of the sensor's products
+    or the colour interpretation. Of several bands with the same name, that nearest to the usual wavelength has it.
 
     Parameters
     ----------
@@ -84,52 +86,81 @@ def band_names(
         Central wavelength of each band, in nanometres.
     colours : sequence of str
         GDAL colour interpretation of each band.
-    origin : sequence of str
-        Texts that may name the satellite: the file name, and values of the tags about it.
-
-    Returns
-    -------
-    tuple of str or None
-        Such as ``red``, ``nir``, ``swir1``.
+    sensor : Sensor, optional
+        The satellite or camera, if it is known.
     """
-    # "B4, central wavelength 665 nm", "Red: 668 nm", "band_1 (475.0 Nanometers)"
-    heads = [re.split(r"[,:;(]|-(?=\d{3})", text or "", maxsplit=1)[0] for text in descriptions]
-    plain = [re.sub(r"[^a-z0-9]", "", head.lower()) for head in heads]
-    codes = _codes(plain, " ".join(origin))
-    found: list[str | None] = []
-    for description, text, wavelength, colour, code in zip(
-        descriptions, plain, wavelengths, colours, codes, strict=True
-    ):
-        by_words = next((name for name, words in _WORDS.items() if text and re.fullmatch(words, text)), None)
-        written = _NANOMETRES.search(description or "")
-        nanometres = float(written[1]) if wavelength is None and written else wavelength
-        by_wavelength = None if nanometres is None else _by_wavelength(nanometres)
-        found.append(by_words or code or by_wavelength or (colour if colour in _COLOURS else None))
-    if "nir" not in found:
+    texts = [read_text(description) for description in descriptions]
+    codes = _codes(texts, sensor)
+    orders = _order(colours, sensor)
+    said = []
+    for text, wavelength, colour, ordered in zip(texts, wavelengths, colours, orders, strict=True):
+        nanometres = text.nanometres if wavelength is None else wavelength
+        by_text = text.word or (codes.get(text.code[1]) if text.code is not None else None)
+        by_order = ordered or (colour if colour in COLOURS else None)
+        said.append(_Said((by_text, _by_wavelength(nanometres), by_order), nanometres, text.rest))
+    if any(one.sure in (_BY_TEXT, _BY_WAVELENGTH) for one in said):
+        # What is known of some bands excludes a guess by the order, but not the colours of the file.
+        said = [
+            _Said((*one.names[:2], colour if colour in COLOURS else None), one.nanometres, one.image)
+            for one, colour in zip(said, colours, strict=True)
+        ]
+    names = [one.name for one in said]
+    if "nir" not in names:
         # One near infrared is one name: that of Landsat 8 is "nir" by its code and narrow by its wavelength.
-        found = ["nir" if name == "nir narrow" else name for name in found]
-    return tuple(name if found.count(name) == 1 else None for name in found)
+        names = ["nir" if name == "nir narrow" else name for name in names]
+    best = {name: _bearers(name, names, said) for name in dict.fromkeys(names) if name is not None}
+    owners = tuple(name if name is not None and best[name] == [at] else None for at, name in enumerate(names))
+    return BandIdentities(owners, _first_image(best, said))
 
 
-def _codes(plain: Sequence[str], origin: str) -> list[str | None]:
-    """Return the name that the code of each band has; None without a code, or where it is ambiguous."""
-    matches = [_CODE.fullmatch(text) for text in plain]
-    numbers = [match[2].lstrip("0") if match else "" for match in matches]
-    surface = {match[1] for match in matches if match} == {"srb"}
-    present = set(numbers) - {""}
-    satellites = [name for name, pattern in _SATELLITES.items() if pattern.search(origin)]
-    if len(satellites) == 1:
-        names = _SATELLITE_CODES[satellites[0]]
-    elif surface:
-        names = _LANDSAT8 if "6" in present else _LANDSAT7 if "7" in present else {}
-    elif "8a" in present or "12" in present:
-        names = _SENTINEL2
-    elif present & {"9", "10", "11"} or any(match and len(match[2]) == 2 and match[2][0] == "0" for match in matches):
-        names = _COMMON
-    else:
-        names = {}
-    return [names.get(number) for number in numbers]
+def _bearers(name: str, names: Sequence[str | None], said: Sequence[_Said]) -> list[int]:
+    """Return the positions of the bands that have a name with equal right."""
+    having = [at for at, own in enumerate(names) if own == name]
+    surest = min(said[at].sure or 0 for at in having)
+    having = [at for at in having if (said[at].sure or 0) == surest]
+    lengths = [said[at].nanometres for at in having]
+    if len(having) > 1 and None not in lengths and len(set(lengths)) == len(lengths):
+        centre = _WAVELENGTHS[name][2]
+        return [min(having, key=lambda at: abs((said[at].nanometres or 0) - centre))]
+    return having
 
 
-def _by_wavelength(nanometres: float) -> str | None:
-    return next((name for name, (low, high) in _WAVELENGTHS.items() if low <= nanometres < high), None)
+def _first_image(best: Mapping[str, list[int]], said: Sequence[_Said]) -> tuple[int, ...]:
+    """Return red, green and blue of the first image, from 1, where one of them is there several times."""
+    if not all(best.get(colour) for colour in COLOURS) or all(len(best[colour]) == 1 for colour in COLOURS):
+        return ()
+    for image in dict.fromkeys(one.image for one in said):
+        own = [next((at for at in best[colour] if said[at].image == image), None) for colour in COLOURS]
+        if None not in own:
+            return tuple(at + 1 for at in own if at is not None)
+    return tuple(best[colour][0] + 1 for colour in COLOURS)
+
+
+def _codes(texts: Sequence[BandText], sensor: Sensor | None) -> Mapping[str, str]:
+    """Return what the numbers of band codes mean; empty where that is ambiguous."""
+    if sensor is not None:
+        return sensor.codes
+    codes = [text.code for text in texts if text.code is not None]
+    numbers = [number for _, number in codes]
+    if only_counted(texts) or any(number.isdecimal() and int(number) > 12 for number in numbers):
+        return {}
+    padded = any(text.padded and text.code is not None and text.code[0] == "b" for text in texts)
+    return _COMMON if padded or any(code in codes for code in (("b", "9"), ("b", "10"), ("b", "11"))) else {}
+
+
+def _order(colours: Sequence[str], sensor: Sensor | None) -> Sequence[str | None]:
+    """Return what bands are by their order in the products of a sensor, unless their colours say otherwise."""
+    data = [at for at, colour in enumerate(colours) if colour != "alpha"]
+    order = None if sensor is None else sensor.orders.get(len(data))
+    if order is None or any(
+        colours[at] in COLOURS and colours[at] != name for at, name in zip(data, order, strict=True)
+    ):
+        return [None] * len(colours)
+    names = dict(zip(data, order, strict=True))
+    return [names.get(at) for at in range(len(colours))]
+
+
+def _by_wavelength(nanometres: float | None) -> str | None:
+    if nanometres is None:
+        return None
+    return next((name for name, (low, high, _) in _WAVELENGTHS.items() if low <= nanometres < high), None)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
-from bimors_cli.scene.band_names import band_names
+from bimors_cli.scene.band_names import identify_bands
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
     allowed_drivers,
@@ -31,9 +31,8 @@ from bimors_cli.scene.gdal import (
 )
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
-
-# Tags of a file that name its satellite.
-_SATELLITE_TAGS = frozenset({"SPACECRAFT_ID", "SATELLITE", "SATELLITE_NAME", "PLATFORM", "MISSION", "PRODUCT_URI"})
+from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
+from bimors_cli.scene.sensors import guess
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -73,9 +72,17 @@ class SceneInfo:
     allowed : tuple of str
         Additional drivers that the user allowed.
     band_names : tuple of str or None
-        What each band is, such as ``nir``, see `bimors_cli.scene.band_names.band_names`; empty if that was not read.
+        What each band is, such as ``nir``, see `bimors_cli.scene.band_names`; empty if that was not read.
     scales, offsets : tuple of float
         Of each band: value = stored value * scale + offset. Empty for 1 and 0.
+    descriptions : tuple of str or None
+        What the file calls each band.
+    wavelengths : tuple of float or None
+        Central wavelength of each band in nanometres.
+    tags : tuple of (str, str)
+        Those tags of the file that say something about its sensor; names are in capitals.
+    repeated_colours : tuple of int
+        Red, green and blue of the first of several images in a stack, numbered from 1; empty else.
     """
 
     path: str
@@ -101,6 +108,10 @@ class SceneInfo:
     band_names: tuple[str | None, ...] = ()
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+    descriptions: tuple[str | None, ...] = ()
+    wavelengths: tuple[float | None, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    repeated_colours: tuple[int, ...] = ()
 
     @property
     def has_geotransform(self) -> bool:
@@ -185,7 +196,7 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
     crs = georeferenced_crs(path, dataset, assumed)
     check_memory(path, dataset)
     status = os.stat(path) if is_local(path) else None
-    return SceneInfo(
+    info = SceneInfo(
         path=path,
         name=name,
         stem=name if ":" in name else os.path.splitext(name)[0],
@@ -206,28 +217,21 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
         size_bytes=status.st_size if status else None,
         mtime_ns=status.st_mtime_ns if status else None,
         allowed=allowed,
-        band_names=band_names(
-            dataset.descriptions,
-            [_wavelength(dataset, index) for index in dataset.indexes],
-            [colour.name for colour in dataset.colorinterp],
-            (name, *(value for key, value in dataset.tags().items() if key.upper() in _SATELLITE_TAGS)),
-        ),
         scales=tuple(map(float, dataset.scales)),
         offsets=tuple(map(float, dataset.offsets)),
+        descriptions=descriptions_of(dataset),
+        wavelengths=tuple(wavelength_of(dataset, index) for index in dataset.indexes),
+        tags=sensor_tags(dataset),
     )
+    return _with_identities(info)
 
 
-def _wavelength(dataset: DatasetReader, index: int) -> float | None:
-    """Return the central wavelength of a band in nanometres, from GDAL's own tag or that of ENVI; None without one."""
-    tags = {key.lower(): value for key, value in dataset.tags(index).items()}
-    micrometres = dataset.tags(index, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
-    text = tags.get("wavelength") if micrometres is None else micrometres
-    unit = tags.get("wavelength_units", "nanometers").lower() if micrometres is None else "micrometers"
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value * 1000 if unit.startswith(("micro", "um", "µm")) else value
+def _with_identities(info: SceneInfo) -> SceneInfo:
+    found = guess(info)
+    bands = identify_bands(
+        info.descriptions, info.wavelengths, info.colorinterp, None if found is None else found.sensor
+    )
+    return replace(info, band_names=bands.names, repeated_colours=bands.repeated)
 
 
 def parse_crs(text: str, option: str) -> CRS:

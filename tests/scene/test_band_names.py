@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import rasterio
 
-from bimors_cli.scene.band_names import band_names
+from bimors_cli.scene.band_names import identify_bands
 from bimors_cli.scene.raster import scene_info
+from bimors_cli.scene.sensors import guess
 from tests.conftest import MakeRaster
+
+
+@dataclass(frozen=True)
+class Source:
+    """What `guess` needs of a scene."""
+
+    descriptions: tuple[str | None, ...]
+    name: str = "scene.tif"
+    tags: tuple[tuple[str, str], ...] = ()
+    scales: tuple[float, ...] = ()
+
+
+def band_names(
+    descriptions: Sequence[str | None],
+    wavelengths: Sequence[float | None],
+    colours: Sequence[str],
+    name: str = "scene.tif",
+) -> tuple[str | None, ...]:
+    sensor = guess(Source(tuple(descriptions), name))
+    return identify_bands(descriptions, wavelengths, colours, sensor and sensor.sensor).names
 
 
 def named(*descriptions: str | None, colours: Sequence[str] | None = None) -> tuple[str | None, ...]:
@@ -65,7 +87,7 @@ def test_landsat_7_codes() -> None:
     ],
 )  # fmt: skip
 def test_the_satellite_says_what_a_code_means(origin: str, names: tuple[str | None, ...]) -> None:
-    found = band_names(["B4", "B3", "B2"], [None] * 3, ["undefined"] * 3, [origin])
+    found = band_names(["B4", "B3", "B2"], [None] * 3, ["undefined"] * 3, origin)
     assert found == names
 
 
