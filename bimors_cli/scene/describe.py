@@ -8,7 +8,7 @@ from typing import Any
 from bimors_cli.options.scene import InfoOptions
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.mask import parse_nodata
+from bimors_cli.scene.mask import mask_text, parse_nodata
 from bimors_cli.scene.pixel_warnings import PixelWarning, pixel_warnings
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
 from bimors_cli.scene.sample import sample_scene
@@ -40,11 +40,17 @@ def describe(
     """
     options.check_required()
     rule = parse_nodata(options.nodata, masks=not options.ignore_mask)
-    with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        options.scene,
+        assume_crs=options.assume_crs,
+        allow_drivers=options.allow_drivers,
+        ignore_alpha=options.ignore_mask,
+    ) as scene:
         info = scene.info
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
         bands, applied = choose(scene)
         warnings = pixel_warnings(scene, bands, applied, rule, bands_given=bool(options.bidx))
+        masks = mask_text(scene.dataset, bands, rule)
         descriptions = scene.dataset.descriptions
         valid_fraction = sample_scene(scene.dataset, bands, rule).valid_fraction
     georeference = (info.transform, info.crs, info.width, info.height)
@@ -66,7 +72,7 @@ def describe(
         "pixel_size_m": list(pixel),
         "ground_scale": scale,
         "nodata": None if info.nodata[0] is None else str(info.nodata[0]),
-        "mask": info.mask,
+        "mask": masks,
         "bands_used": list(bands.indexes),
         "band_names": [name or "unknown" for name in info.band_names],
         "descriptions": [text or "" for text in descriptions],
