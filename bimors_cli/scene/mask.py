@@ -131,7 +131,7 @@ def valid_by_band(
 
 @dataclass(frozen=True, slots=True)
 class MaskRule:
-    """Which masks decide about the pixels of some bands; its text says so.
+    """Which masks decide about the pixels of some bands.
 
     Attributes
     ----------
@@ -153,7 +153,9 @@ class MaskRule:
     unused: str = ""
     source: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def applied(self) -> str:
+        """What is applied, in words: ``alpha band 4 and nodata 0``."""
         parts = [] if self.alpha is None else [f"alpha band {self.alpha}"]
         if self.mask is not None:
             parts.append(self.source)
@@ -163,8 +165,7 @@ class MaskRule:
             parts.append("nodata " + ", ".join("none" if value is None else f"{value:.9g}" for value in shown))
             if None in self.values:
                 parts[-1] += " (masks nothing, because not all bands used have it)"
-        text = " and ".join(parts) or "none"
-        return f"{text}; {self.unused}" if self.unused else text
+        return " and ".join(parts) or "none"
 
 
 def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
@@ -213,13 +214,20 @@ def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
 
 
 def mask_text(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> str:
-    """Return which masks decide about the pixels of bands, such as ``alpha band 4 and nodata 0``; ``none`` for none."""
-    text = str(mask_rule(dataset, bands, nodata))
+    """Return what decides about the pixels of bands, such as ``alpha band 4 and nodata 0``; ``none`` for nothing."""
+    rule = mask_rule(dataset, bands, nodata)
+    text, more = rule.applied, [rule.unused] if rule.unused else []
+    if any(dataset.dtypes[index - 1].startswith("float") for index in bands.indexes):
+        text += " and NaN"
+    if bands.palette is not None and (bands.lut()[:, 3] == 0).any():
+        text += " and transparent colours of the palette"
     tag = impossible_nodata(dataset) if nodata.kind == "file" else None
     if tag is not None:
-        text += f"; the nodata tag {tag[1]:.9g} masks nothing, because {tag[2]} has no such value"
+        more.append(f"the nodata tag {tag[1]:.9g} masks nothing, because {tag[2]} has no such value")
     of_file = any(name.lower().endswith(".msk") for name in dataset.files)
-    return text.replace(_MASK, ".msk file" if of_file else "internal mask")
+    return "; ".join((text.removeprefix("none and "), *more)).replace(
+        _MASK, ".msk file" if of_file else "internal mask"
+    )
 
 
 def _masks(
