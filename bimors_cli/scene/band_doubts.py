@@ -37,9 +37,9 @@ def band_doubt(info: SceneInfo, bands: Bands) -> tuple[str, str] | None:
             f"several bands are red, green or blue, as in a stack of several dates: {as_colours}",
             "choose another date with -b; bimors info shows the names of the bands",
         )
-    if any(name is not None and name not in COLOURS for name in names):
+    if any(name not in (None, colour) for name, colour in zip(names, COLOURS, strict=True)):
         shown = ", ".join(name or "unknown" for name in names)
-        advice = "choose others with -b, or learn from such images with bimors finetune"
+        advice = "choose others with -b if that is not intended"
         return f"{as_colours}, but they are {shown}", advice
     sensor = guess(info)
     if info.named_by_order and sensor is not None and indexes != _FIRST_THREE:

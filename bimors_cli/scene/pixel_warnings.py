@@ -127,7 +127,7 @@ def _of_fill(
     masked = masks.alpha is not None or masks.mask is not None
     # A nodata tag that masks nothing matters only where pixels look as if it should.
     tag = impossible_nodata(scene.dataset) if nodata.kind == "file" and not masked else None
-    for fill in find_fill(values, valid, anywhere=tag is not None):
+    for fill in find_fill(values, valid, masks.values, anywhere=tag is not None):
         if fill.channel is not None:
             where, shown = (
                 f"about {fill.share:.0%} of the valid pixels of band {bands.indexes[fill.channel]}",

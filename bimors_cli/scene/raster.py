@@ -268,7 +268,10 @@ def _mask_kind(dataset: DatasetReader) -> MaskKind:
 def _palette(dataset: DatasetReader) -> bytes | None:
     if dataset.colorinterp[0].name != "palette" or np.dtype(dataset.dtypes[0]).kind != "u":
         return None
-    table = dataset.colormap(1)
+    try:
+        table = dataset.colormap(1)
+    except ValueError:  # flagged as palette, without a colour table
+        return None
     lut = np.zeros((max(table) + 1, 4), np.uint8)  # a value without an entry is transparent
     for value, rgba in table.items():
         lut[value] = rgba
