@@ -86,7 +86,7 @@ def read_text(description: str | None) -> BandText:
     coded = next((one for one in found if one.code is not None), BandText())
     return BandText(
         words.pop() if len(words) == 1 else None,
-        None if words else coded.code,
+        coded.code if not words and len({one.code for one in found if one.code is not None}) == 1 else None,
         nanometres,
         next((one.rest for one in found if one.rest), ""),
         coded.padded,
