@@ -68,8 +68,8 @@ class PixelOptions(OpenOptions):
         bool,
         Option(
             "--ignore-mask",
-            "Do not apply the alpha band or the mask of the scene, for example if near infrared is flagged as alpha: the "
-            "band is one of data then.",
+            "Do not apply the alpha band or the mask of the scene, for example if near infrared is flagged as alpha: "
+            "the band is one of data then.",
             panel=INPUT,
             rows=RESOLVED,
         ),

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.nodata_tags import impossible_nodata
+from bimors_cli.scene.nodata_tags import impossible_nodata, nodata_values
 
 _NO_MASK: Final = ", no mask"
 _VALUES: Final = "NODATA_VALUES tag"
@@ -187,7 +187,8 @@ def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
     """
     all_flags = dataset.mask_flag_enums
     flags = [all_flags[index - 1] for index in bands.indexes]
-    tags = [dataset.nodatavals[index - 1] for index in bands.indexes]
+    declared = nodata_values(dataset)
+    tags = [declared[index - 1] for index in bands.indexes]
     unused = []
     alpha = _alpha(dataset, bands)
     if alpha is not None and not nodata.masks:
@@ -248,7 +249,7 @@ def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool
     alpha = _alpha(dataset, bands)
     masked = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
     # GDAL compares float64 exactly enough to leave rounded lowest values in.
-    lowest = any(abs(value) >= _LOWEST_FLOAT for value in dataset.nodatavals if value is not None)
+    lowest = any(abs(value) >= _LOWEST_FLOAT for value in nodata_values(dataset) if value is not None)
     return masked and nodata.kind == "file" and nodata.masks and not lowest
 
 

@@ -17,16 +17,22 @@ from bimors_cli.scene.gdal import GDAL_ERRORS
 _MOST_SOURCES: Final = 1000
 
 
+def nodata_values(dataset: DatasetReader) -> tuple[float | None, ...]:
+    """Return the nodata value of each band; None without one, and for those that the dtype does not have."""
+    with np.errstate(over="ignore"):  # rasterio compares -1.8e308 with the limits of float32
+        return tuple(dataset.nodatavals)
+
+
 def impossible_nodata(dataset: DatasetReader) -> tuple[int, float, str] | None:
     """Return the first band with a nodata value that its dtype does not have: band, value and dtype; None for none.
 
     Examples are -9999 or 256 of uint8, 0.5 or NaN of any integer, and -1.8e308 of float32. GDAL and rasterio ignore
     such a value without a message. rasterio does not tell the value, but GDAL writes it into a VRT of the raster.
     """
-    for index, (value, dtype) in enumerate(zip(dataset.nodatavals, dataset.dtypes, strict=True), 1):
+    for index, (value, dtype) in enumerate(zip(nodata_values(dataset), dataset.dtypes, strict=True), 1):
         if value is not None and not _possible(value, dtype):
             return index, value, dtype
-    if None not in dataset.nodatavals:
+    if None not in nodata_values(dataset):
         return None
     for index, value in _declared(dataset):
         if index <= dataset.count and not _possible(value, dataset.dtypes[index - 1]):

@@ -29,6 +29,7 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+from bimors_cli.scene.nodata_tags import nodata_values
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
@@ -221,7 +222,7 @@ def _read_info(
         crs=crs,
         crs_assumed=dataset.crs is None or not dataset.crs,
         transform=dataset.transform,
-        nodata=tuple(dataset.nodatavals),
+        nodata=nodata_values(dataset),
         block_shapes=tuple((int(h), int(w)) for h, w in dataset.block_shapes),
         overviews=tuple(dataset.overviews(1)),
         mask=_mask_kind(dataset),

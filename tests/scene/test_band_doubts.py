@@ -85,9 +85,10 @@ def test_a_tag_that_masks_nothing_matters_where_pixels_look_like_fill(make_raste
     path = make_raster(data)
     assert found(tagged(path, tmp_path, "-9999")) == {}
     data[:, 20:40, 20:40] = 0  # inside: without the tag it may be dark water
-    path = make_raster(data)
+    path = make_raster(data, name="dark.tif")
     assert found(path) == {}
-    assert "-9999 masks nothing, because uint8" in found(tagged(path, tmp_path, "-9999"))["fill"]
+    (tmp_path / "dark").mkdir()
+    assert "-9999 masks nothing, because uint8" in found(tagged(path, tmp_path / "dark", "-9999"))["fill"]
 
 
 def test_nothing_to_find() -> None:

@@ -83,7 +83,10 @@ def test_floats_and_palettes(make_raster: MakeRaster) -> None:
     index = np.ones((1, 4, 4), np.uint8)
     index[0, 0] = 2
     palette = {1: (9, 9, 9, 255), 2: (0, 0, 0, 0)}
-    assert decided(make_raster(index, palette=palette)) == ("transparent colours of the palette", 0.75)
+    assert decided(make_raster(index, palette=palette, nodata=2)) == (
+        "nodata 2 and transparent colours of the palette",
+        0.75,
+    )
 
 
 def test_an_ignored_alpha_band_is_data(make_raster: MakeRaster) -> None:

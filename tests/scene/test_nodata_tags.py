@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ def tagged(path: str, folder: Path, value: str) -> str:
     vrt, out = folder / "tag.vrt", folder / "tagged.tif"
     with rasterio.open(path) as dataset:
         rasterio.shutil.copy(dataset, vrt, driver="VRT")
-        for band in dataset.indexes:
-            opening = f'band="{band}">'
-            vrt.write_text(vrt.read_text().replace(opening, f"{opening}<NoDataValue>{value}</NoDataValue>"))
+    text, bands = re.subn(r"(<VRTRasterBand [^>]*>)", rf"\1<NoDataValue>{value}</NoDataValue>", vrt.read_text())
+    assert bands
+    vrt.write_text(text)
     with rasterio.open(vrt) as dataset:
         rasterio.shutil.copy(dataset, out, driver="GTiff")
     return str(out)
