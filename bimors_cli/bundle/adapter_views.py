@@ -35,12 +35,15 @@ class AdapterViews:
         Positions in ``bands`` (from 0) of the bands shown as red, green and blue; empty without that view.
     pixel_size_m : float or None
         Ground size of a pixel of the scenes of the training; None where it is unknown.
+    added_offset : float or None
+        What was added to the values of ``bands`` in the first scene; None where it is unknown.
     """
 
     names: tuple[str, ...]
     bands: tuple[BandIdentity, ...] = ()
     false_colour: tuple[int, ...] = ()
     pixel_size_m: float | None = None
+    added_offset: float | None = None
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -65,7 +68,7 @@ class AdapterViews:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> AdapterViews:
         """Parse the result of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
-        pixel = content["pixel_size_m"]
+        pixel, added = content["pixel_size_m"], content.get("added_offset")
         found = cls(
             tuple(str(name) for name in content["names"]),
             tuple(
@@ -74,6 +77,7 @@ class AdapterViews:
             ),
             tuple(int(position) for position in content["false_colour"]),
             None if pixel is None else float(pixel),
+            None if added is None else float(added),
         )
         if not found.names or not all(0 <= position < len(found.bands) for position in found.false_colour):
             raise ValueError("views: no names, or false colours of bands that are missing")

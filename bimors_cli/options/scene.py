@@ -48,7 +48,7 @@ class PixelOptions(OpenOptions):
         Option(
             "--stretch",
             "Range of pixel values that is stretched to 8 bits, the same for a whole scene: auto, none, MIN,MAX, or "
-            "percentiles such as p2,p98.",
+            "percentiles such as p2,p98. MIN and MAX are values as the file stores them, before scale and offset.",
             panel=INPUT,
             rows=RESOLVED,
             complete="stretches",
@@ -58,7 +58,8 @@ class PixelOptions(OpenOptions):
         str | None,
         Option(
             "--nodata",
-            "Nodata value to use instead of the scene's own: a number, nan, or none.",
+            "Nodata value to use instead of the scene's own, as the file stores it, before scale and offset: a number, "
+            "nan, or none. An alpha band or mask is applied in addition.",
             metavar="VALUE",
             panel=INPUT,
             rows=RESOLVED,
@@ -68,7 +69,8 @@ class PixelOptions(OpenOptions):
         bool,
         Option(
             "--ignore-mask",
-            "Do not apply the alpha band or the mask of the scene, for example if near infrared is flagged as alpha.",
+            "Do not apply the alpha band or the mask of the scene, for example if near infrared is flagged as alpha: "
+            "the band is one of data then.",
             panel=INPUT,
             rows=RESOLVED,
         ),

@@ -24,6 +24,7 @@ from bimors_cli.options.layer import LayerOptions
 from bimors_cli.options.priors import priors_of
 from bimors_cli.options.scene import GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
+from bimors_cli.pipeline.added_offsets import warn_of_added_offset
 from bimors_cli.pipeline.caption_use import resolve_captions
 from bimors_cli.pipeline.engines.engine import get_engine
 from bimors_cli.pipeline.label_sets import make_label_sets
@@ -80,6 +81,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
         owner = f"the adapter {adapter.name}"
         viewed = [with_views(scene, adapter.views, owner, options.stretch) for scene in base.scenes]
         base = replace(base, scenes=tuple(viewed))
+        warn_of_added_offset([scene.info for scene in viewed], adapter.views.added_offset, owner)
     check_novelty(options, base.bundle, adapter)
     if options.keep_features and not base.format.keeps_features:
         raise InputError("--keep-features needs a GeoPackage", "use -o FILE.gpkg")
@@ -182,7 +184,12 @@ def _report(warnings: Mapping[str, Sequence[PixelWarning]]) -> None:
 
 
 def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tuple[ScenePlan, tuple[PixelWarning, ...]]:
-    with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        path,
+        assume_crs=options.assume_crs,
+        allow_drivers=options.allow_drivers,
+        ignore_alpha=options.ignore_mask,
+    ) as scene:
         gridded = _grid(scene.info, options)
         bands, stretch = choose_pixels(scene, options, bundle)
         nodata = parse_nodata(options.nodata, masks=not options.ignore_mask)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bimors_cli.bundle.adapter_views import AdapterViews, BandIdentity
 from bimors_cli.errors import InputError
+from bimors_cli.scene.added_offset import added_offset
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.raster import SceneInfo, open_scene
 from bimors_cli.scene.statistics import StatisticsSpec
@@ -95,7 +96,8 @@ def adapter_views(names: Sequence[str], scenes: Sequence[ScenePlan], pixel_size_
     first = scenes[0]
     bands = data_bands(first.info) if set(names) & {*_NUMBERS, FALSE_COLOUR} else ()
     false = false_colour_bands(bands, first.bands.indexes) if FALSE_COLOUR in names else ()
-    found = AdapterViews(tuple(names), bands, false, pixel_size_m)
+    added = added_offset(first.info) if bands else None
+    found = AdapterViews(tuple(names), bands, false, pixel_size_m, None if added is None else added[0])
     for scene in scenes[1:] if bands else ():
         match_bands(scene.info, found, f"{first.info.name}")
     return found

@@ -136,7 +136,12 @@ def open_recorded_scene(
         The layer has no such scene, the file does not exist, or it is not the same raster, see `check_same_raster`.
     """
     recorded, path = _choose(layer, scene)
-    with open_scene(path, assume_crs=recorded.crs_wkt, allow_drivers=allow_drivers) as opened:
+    with open_scene(
+        path,
+        assume_crs=recorded.crs_wkt,
+        allow_drivers=allow_drivers,
+        ignore_alpha=not recorded.nodata.masks,
+    ) as opened:
         hint = "give the scene that the layer was made from with --scene"
         check_same_raster(opened.info, recorded, layer.path, hint)
         yield recorded, opened

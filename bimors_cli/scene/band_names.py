@@ -31,6 +31,8 @@ _COMMON: Final = {"2": "blue", "3": "green", "4": "red"}
 COLOURS: Final = ("red", "green", "blue")
 # How sure a name is: by description, by wavelength, by the order of the sensor's products or the colour.
 _BY_TEXT, _BY_WAVELENGTH, _BY_ORDER = range(3)
+# Colour interpretations of GDAL 3.10 that name one band.
+_BY_COLOUR: Final = {"red": "red", "green": "green", "blue": "blue", "nir": "nir", "coastal": "coastal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,13 @@ class BandIdentities:
     repeated : tuple of int
         If several bands are red, green or blue, as in a stack of several dates: the bands of the first image that has
         all three, numbered from 1. Empty else.
+    by_order : bool
+        Whether only the order of the bands in the products of the sensor says which are red, green and blue.
     """
 
     names: tuple[str | None, ...]
     repeated: tuple[int, ...] = ()
+    by_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +101,13 @@ def identify_bands(
     for text, wavelength, colour, ordered in zip(texts, wavelengths, colours, orders, strict=True):
         nanometres = text.nanometres if wavelength is None else wavelength
         by_text = text.word or (codes.get(text.code[1]) if text.code is not None else None)
-        by_order = ordered or (colour if colour in COLOURS else None)
+        by_order = ordered or _BY_COLOUR.get(colour)
         said.append(_Said((by_text, _by_wavelength(nanometres), by_order), nanometres, text.rest))
-    if any(one.sure in (_BY_TEXT, _BY_WAVELENGTH) for one in said):
+    known = any(one.sure in (_BY_TEXT, _BY_WAVELENGTH) for one in said)
+    if known:
         # What is known of some bands excludes a guess by the order, but not the colours of the file.
         said = [
-            _Said((*one.names[:2], colour if colour in COLOURS else None), one.nanometres, one.image)
+            _Said((*one.names[:2], _BY_COLOUR.get(colour)), one.nanometres, one.image)
             for one, colour in zip(said, colours, strict=True)
         ]
     names = [one.name for one in said]
@@ -110,7 +116,8 @@ def identify_bands(
         names = ["nir" if name == "nir narrow" else name for name in names]
     best = {name: _bearers(name, names, said) for name in dict.fromkeys(names) if name is not None}
     owners = tuple(name if name is not None and best[name] == [at] else None for at, name in enumerate(names))
-    return BandIdentities(owners, _first_image(best, said))
+    ordered_only = not known and any(orders) and not all(colour in colours for colour in COLOURS)
+    return BandIdentities(owners, _first_image(best, said), ordered_only)
 
 
 def _bearers(name: str, names: Sequence[str | None], said: Sequence[_Said]) -> list[int]:
@@ -138,11 +145,13 @@ def _first_image(best: Mapping[str, list[int]], said: Sequence[_Said]) -> tuple[
 
 def _codes(texts: Sequence[BandText], sensor: Sensor | None) -> Mapping[str, str]:
     """Return what the numbers of band codes mean; empty where that is ambiguous."""
+    if only_counted(texts):
+        return {}
     if sensor is not None:
         return sensor.codes
     codes = [text.code for text in texts if text.code is not None]
     numbers = [number for _, number in codes]
-    if only_counted(texts) or any(number.isdecimal() and int(number) > 12 for number in numbers):
+    if any(number.isdecimal() and int(number) > 12 for number in numbers):
         return {}
     padded = any(text.padded and text.code is not None and text.code[0] == "b" for text in texts)
     return _COMMON if padded or any(code in codes for code in (("b", "9"), ("b", "10"), ("b", "11"))) else {}

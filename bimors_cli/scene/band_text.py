@@ -35,13 +35,13 @@ _BESIDES: Final = re.compile(
     r"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|spring|summer|autumn|fall|winter|dry|wet"
     r"|mean|median|average|avg|medoid|mosaic|composite|p\d{1,2}|min|max"
     r"|sr|boa|toa|rho|rhot|rhos|rrs|refl|reflectance|surface|sur|corrected|radiance|l1c|l2a|l1tp|l2sp|l1gt|rt|t1|t2"
-    r"|s2[a-d]|msil1c|msil2a|l[ceto]\d{2}|landsat|sentinel2?|hls|l30|s30|ms|band|layer|channel|raster|subdataset"
+    r"|s2[a-d]?|msil1c|msil2a|l[ceto]\d{2}|landsat|sentinel2?|hls|l30|s30|ms|band|layer|channel|raster|subdataset"
 )
 _GENERIC: Final = re.compile(r"(band|layer|channel|raster|bidx|b|ch)?\d*")
 _NANOMETRES: Final = re.compile(r"(?<![\d.])(\d{3,4}(?:\.\d+)?)\s*(?:nm|nanomet(?:er|re)s?)\b", re.I)
 _MICROMETRES: Final = re.compile(r"(?<![\d.])(\d{1,2}\.\d+)\s*(?:[uµμ]m|micromet(?:er|re)s?|microns?)\b", re.I)
-# "Blue-475", as MicaSense and Agisoft write it.
-_NUMBER_AFTER: Final = re.compile(r"[A-Za-z]-(\d{3,4})$")
+# "Blue-475", as MicaSense and Agisoft write it, and "rhos_665" of ACOLITE.
+_NUMBER_AFTER: Final = re.compile(r"(?:[A-Za-z]-|\b(?:rho_?[stw]?|rrs|wavelength|wl)_?)(\d{3,4})$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ def read_text(description: str | None) -> BandText:
     """Read a description; what cannot be understood is left out, nothing is raised."""
     text = _of_json((description or "")[:_LONGEST].strip())
     nanometres = _wavelength(text)
+    text = _MICROMETRES.sub(" ", _NANOMETRES.sub(" ", text))
     # "B4, central wavelength 665 nm", "Red: 668 nm", "band_1 (475.0 Nanometers)", "Band 4 (Red)"
     pieces = [piece for piece in re.split(r"[,:;()\[\]|/=]+|-(?=\d{3,4}\b(?!-))", text) if piece.strip()]
     found = [_read_piece(piece) for piece in pieces]
@@ -85,7 +86,7 @@ def read_text(description: str | None) -> BandText:
     coded = next((one for one in found if one.code is not None), BandText())
     return BandText(
         words.pop() if len(words) == 1 else None,
-        None if words else coded.code,
+        coded.code if not words and len({one.code for one in found if one.code is not None}) == 1 else None,
         nanometres,
         next((one.rest for one in found if one.rest), ""),
         coded.padded,
@@ -107,18 +108,19 @@ def _read_piece(piece: str) -> BandText:
         if found and end - start < found[0][0]:
             break
         rest = [*tokens[:start], *tokens[end:]]
-        one = _read_span("".join(tokens[start:end]), "_".join(rest).lower())
+        one = _read_span(tokens[start:end], "_".join(rest).lower())
         if one is not None and all(_BESIDES.fullmatch(token.lower()) for token in rest):
             found.append((end - start, one))
     return found[0][1] if len(found) == 1 else BandText()
 
 
-def _read_span(text: str, rest: str) -> BandText | None:
+def _read_span(tokens: Sequence[str], rest: str) -> BandText | None:
+    text = "".join(tokens)
     word = _WORD.fullmatch(text.lower())
     if word is not None and word.lastgroup is not None:
         return BandText(next(name.replace("_", " ") for name, value in word.groupdict().items() if value), rest=rest)
     code = _CODE.fullmatch(text.lower())
-    if code is None:
+    if code is None or not all(token.isalpha() for token in tokens[:-1]):  # B4_1 is not B41
         return None
     number = code[2].lstrip("0")
     return BandText(None, (code[1], number), rest=rest, padded=number != code[2], lower=text.islower())
@@ -148,9 +150,11 @@ def _plain(text: str) -> str:
 
 
 def only_counted(texts: Sequence[BandText]) -> bool:
-    """Tell whether codes only count the bands: ``b1``, ``b2``, ``b3``, as Earth Engine calls bands without names."""
+    """Tell whether codes only count the bands: ``Band 1``, or ``b1``, as Earth Engine calls bands without names."""
     numbers = list(_numbers(texts))
-    return numbers == list(range(1, len(numbers) + 1)) and all(text.lower for text in texts if text.code is not None)
+    counting = numbers == list(range(1, len(numbers) + 1))
+    coded = [text for text in texts if text.code is not None]
+    return counting and all(not one.rest and (one.lower or (one.code or "")[0] == "band") for one in coded)
 
 
 def _numbers(texts: Sequence[BandText]) -> Iterator[int]:

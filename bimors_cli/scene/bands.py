@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import InputError
+from bimors_cli.scene.band_names import COLOURS
 from bimors_cli.scene.raster import SceneInfo
-
-_COLOURS: Final = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,9 @@ class Bands:
 def choose_bands(info: SceneInfo, bidx: tuple[int, ...] | None = None) -> Bands:
     """Choose the bands of the image.
 
-    Without `bidx`: a band with a palette; else red, green and blue by the names of the bands; else by colour
-    interpretation; else the first three bands that are not alpha; else the first of these.
+    Without `bidx`: red, green and blue by the names of the bands; else a band with a palette; else the first red, green
+    and blue of a stack of several images; else colour interpretation; else the first three bands that are not alpha;
+    else the first of these.
 
     Parameters
     ----------
@@ -75,24 +74,40 @@ def check_indexes(info: SceneInfo, indexes: tuple[int, ...]) -> None:
 
 def colours_are_known(info: SceneInfo) -> bool:
     """Tell whether names or colour interpretation say which bands are red, green and blue."""
-    return _coloured(info.band_names) is not None or _coloured(info.colorinterp) is not None
+    return _coloured(info.band_names) is not None or _coloured(info.colorinterp) is not None or _third(info) is not None
 
 
 def _default(info: SceneInfo) -> tuple[int, ...]:
+    named = _coloured(info.band_names)
+    if named is not None:
+        return named
     if info.is_palette:
         return (1,)
-    coloured = _coloured(info.band_names) or _coloured(info.colorinterp)
+    coloured = info.repeated_colours or _coloured(info.colorinterp) or _third(info)
     if coloured is not None:
         return coloured
     data = data_indexes(info) or (1,)
     return data[:3] if len(data) >= 3 else data[:1]
 
 
+def _third(info: SceneInfo) -> tuple[int, ...] | None:
+    """Return red, green and blue of three bands of which two are known, and the last by elimination; else None."""
+    data = data_indexes(info)
+    if len(data) != 3 or not info.band_names:
+        return None
+    names = [info.band_names[index - 1] for index in data]
+    missing = [colour for colour in COLOURS if colour not in names]
+    if len(missing) != 1 or None not in names:
+        return None
+    names[names.index(None)] = missing[0]
+    return tuple(data[names.index(colour)] for colour in COLOURS)
+
+
 def _coloured(names: Sequence[str | None]) -> tuple[int, ...] | None:
     """Return the numbers of red, green and blue, from 1; None if one of them is missing."""
-    if not all(colour in names for colour in _COLOURS):
+    if not all(colour in names for colour in COLOURS):
         return None
-    return tuple(names.index(colour) + 1 for colour in _COLOURS)
+    return tuple(names.index(colour) + 1 for colour in COLOURS)
 
 
 def data_indexes(info: SceneInfo) -> tuple[int, ...]:

@@ -168,7 +168,12 @@ def describe(options: InfoOptions, choose: ChoosePixels, inputs: Sequence[str] =
     """
     options.check_required()
     rule = parse_nodata(options.nodata, masks=not options.ignore_mask)
-    with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        options.scene,
+        assume_crs=options.assume_crs,
+        allow_drivers=options.allow_drivers,
+        ignore_alpha=options.ignore_mask,
+    ) as scene:
         info = scene.info
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
         bands, applied = choose(scene)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 import rasterio
 import rasterio.env
 from rasterio._err import CPLE_BaseError
@@ -163,7 +164,8 @@ def open_dataset(path: str, allowed: Sequence[str] = ()) -> DatasetReader:
     if named_vrt and is_local(path):
         check_vrt_file(path)
     try:
-        with _gdal_log() as messages:
+        # rasterio compares a nodata tag of -1.8e308 with the limits of float32, of which numpy warns.
+        with _gdal_log() as messages, np.errstate(over="ignore"):
             # rasterio.open (1.4) documents a list of drivers but refuses it; the class accepts it.
             dataset = DatasetReader(gdal_name(path), driver=drivers)
     except GDAL_ERRORS as error:
@@ -220,7 +222,8 @@ def reopen(dataset: DatasetReader, *, clear_cache: bool = False) -> DatasetReade
             # The cache is discarded when a file that must not be cached is closed.
             with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=server[0]):
                 DatasetReader(name, driver=drivers).close()
-        return DatasetReader(name, driver=drivers)
+        with np.errstate(over="ignore"):  # as in `open_dataset`
+            return DatasetReader(name, driver=drivers)
     except GDAL_ERRORS as error:
         shown = display_name(name)
         raise SceneError(f"{shown} can no longer be opened: {reason_of(error)}", "try again later") from error

@@ -14,8 +14,11 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.nodata_tags import impossible_nodata, nodata_values
 
 _NO_MASK: Final = ", no mask"
+_VALUES: Final = "NODATA_VALUES tag"
+_MASK: Final = "mask band"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def valid_mask(
     if None not in values:
         empty = np.ones_like(valid)
         for band, value in zip(data, values, strict=True):
-            empty &= _equals(band, value)  # type: ignore[arg-type]  # None was excluded
+            empty &= equals_nodata(band, value)  # type: ignore[arg-type]  # None was excluded
         valid &= ~empty
     if data.dtype.kind == "f":
         valid &= np.isfinite(data).all(axis=0)
@@ -120,38 +123,125 @@ def valid_by_band(
     found = np.repeat(valid[None], len(data), axis=0)
     for own, band, value in zip(found, data, values, strict=True):
         if value is not None:
-            own &= ~_equals(band, value)
+            own &= ~equals_nodata(band, value)
     if data.dtype.kind == "f":
         found &= np.isfinite(data)
     return found
 
 
-def _masks(
-    dataset: DatasetReader, bands: Bands, nodata: Nodata, shape: tuple[int, ...], window: Window
-) -> tuple[npt.NDArray[np.bool_], list[float | None]]:
-    """Return the pixels that no mask or alpha band masks, bool [h, w], and the nodata value of each band."""
+@dataclass(frozen=True, slots=True)
+class MaskRule:
+    """Which masks decide about the pixels of some bands.
+
+    Attributes
+    ----------
+    alpha : int or None
+        The alpha band that is applied, numbered from 1.
+    mask : int or None
+        The band whose mask band is applied: an internal mask, a .msk file, or that of NODATA_VALUES.
+    values : tuple of float or None
+        Nodata value of each band, None where none is applied. A pixel is nodata if all bands have their value.
+    unused : str
+        What the file declares but is not applied, and why; empty for nothing.
+    source : str
+        What the mask band is made of.
+    """
+
+    alpha: int | None
+    mask: int | None
+    values: tuple[float | None, ...]
+    unused: str = ""
+    source: str = ""
+
+    @property
+    def applied(self) -> str:
+        """What is applied, in words: ``alpha band 4 and nodata 0``."""
+        parts = [] if self.alpha is None else [f"alpha band {self.alpha}"]
+        if self.mask is not None:
+            parts.append(self.source)
+        if any(value is not None for value in self.values):
+            same = len(set(map(str, self.values))) == 1
+            shown = self.values[:1] if same else self.values
+            parts.append("nodata " + ", ".join("none" if value is None else f"{value:.9g}" for value in shown))
+            if None in self.values:
+                parts[-1] += " (masks nothing, because not all bands used have it)"
+        return " and ".join(parts) or "none"
+
+
+def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
+    """Return which masks decide about the pixels of bands.
+
+    The order is GDAL's (GDALRasterBand::GetMaskBand): a mask band takes precedence over the NODATA_VALUES tag of the
+    file, and that over the nodata tags of its bands. Other than in GDAL, an alpha band is applied in addition, with any
+    dtype: programs that display a raster do both. A nodata value of the user replaces NODATA_VALUES and tags, and is
+    applied in addition to a mask band.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+        The scene.
+    bands : Bands
+        The bands that are read.
+    nodata : Nodata
+        The nodata rule of the user.
+    """
     all_flags = dataset.mask_flag_enums
     flags = [all_flags[index - 1] for index in bands.indexes]
-    valid = np.ones(shape, np.bool_)
-    alpha = _alpha(dataset, bands) if nodata.masks else None
-    if alpha is not None:
-        valid &= dataset.read(alpha, window=window, out_shape=valid.shape) > 0
-    for index, flag in zip(bands.indexes, flags, strict=True) if nodata.masks else ():
+    declared = nodata_values(dataset)
+    tags = [declared[index - 1] for index in bands.indexes]
+    unused = []
+    alpha = _alpha(dataset, bands)
+    if alpha is not None and not nodata.masks:
+        alpha = None
+        unused.append("an alpha band is ignored")
+    mask, source = None, ""
+    for index, flag in zip(bands.indexes, flags, strict=True):
+        if MaskFlags.per_dataset not in flag or MaskFlags.alpha in flag:
+            continue
         # GDAL reports a mask made of NODATA_VALUES as per_dataset too: an override replaces that mask.
-        by_value = MaskFlags.nodata in flag and nodata.kind != "file"
-        if MaskFlags.per_dataset in flag and MaskFlags.alpha not in flag and not by_value:
-            valid &= dataset.read_masks(index, window=window, out_shape=valid.shape) > 0
-            break
-    values: list[float | None]
-    if nodata.kind == "file":
-        nodatavals = dataset.nodatavals
-        values = [
-            nodatavals[index - 1] if MaskFlags.nodata in flag else None
-            for index, flag in zip(bands.indexes, flags, strict=True)
-        ]
-    else:
-        values = [nodata.value if nodata.kind == "value" else None] * len(bands.indexes)
-    return valid, values
+        of_values = MaskFlags.nodata in flag
+        source = _VALUES if of_values else _MASK
+        if not (of_values and nodata.kind != "file") and (nodata.masks or of_values):
+            mask = index
+        else:
+            unused.append(f"{source} is not applied")
+        break
+    values: list[float | None] = [nodata.value if nodata.kind == "value" else None] * len(bands.indexes)
+    if nodata.kind == "file" and mask is None:
+        values = list(tags)
+    elif any(value is not None for value in tags) and mask is not None and nodata.kind == "file":
+        unused.append(f"the nodata tag is not applied, because {source} takes precedence")
+    return MaskRule(alpha, mask, tuple(values), "; ".join(unused), source)
+
+
+def mask_text(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> str:
+    """Return what decides about the pixels of bands, such as ``alpha band 4 and nodata 0``; ``none`` for nothing."""
+    rule = mask_rule(dataset, bands, nodata)
+    text, more = rule.applied, [rule.unused] if rule.unused else []
+    if any(dataset.dtypes[index - 1].startswith("float") for index in bands.indexes):
+        text += " and NaN"
+    if bands.palette is not None and (bands.lut()[:, 3] == 0).any():
+        text += " and transparent colours of the palette"
+    tag = impossible_nodata(dataset) if nodata.kind == "file" else None
+    if tag is not None:
+        more.append(f"the nodata tag {tag[1]:.9g} masks nothing, because {tag[2]} has no such value")
+    of_file = any(name.lower().endswith(".msk") for name in dataset.files)
+    return "; ".join((text.removeprefix("none and "), *more)).replace(
+        _MASK, ".msk file" if of_file else "internal mask"
+    )
+
+
+def _masks(
+    dataset: DatasetReader, bands: Bands, nodata: Nodata, shape: tuple[int, ...], window: Window
+) -> tuple[npt.NDArray[np.bool_], tuple[float | None, ...]]:
+    """Return the pixels that no mask or alpha band masks, bool [h, w], and the nodata value of each band."""
+    rule = mask_rule(dataset, bands, nodata)
+    valid = np.ones(shape, np.bool_)
+    if rule.alpha is not None:
+        valid &= dataset.read(rule.alpha, window=window, out_shape=valid.shape) > 0
+    if rule.mask is not None:
+        valid &= dataset.read_masks(rule.mask, window=window, out_shape=valid.shape) > 0
+    return valid, rule.values
 
 
 def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:
@@ -159,7 +249,7 @@ def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool
     alpha = _alpha(dataset, bands)
     masked = alpha is None or MaskFlags.alpha in dataset.mask_flag_enums[bands.indexes[0] - 1]
     # GDAL compares float64 exactly enough to leave rounded lowest values in.
-    lowest = any(abs(value) >= _LOWEST_FLOAT for value in dataset.nodatavals if value is not None)
+    lowest = any(abs(value) >= _LOWEST_FLOAT for value in nodata_values(dataset) if value is not None)
     return masked and nodata.kind == "file" and nodata.masks and not lowest
 
 
@@ -173,7 +263,7 @@ def _alpha(dataset: DatasetReader, bands: Bands) -> int | None:
     return None if index in bands.indexes else index
 
 
-def _equals(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
+def equals_nodata(band: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
     """Compare with a nodata value, in the dtype of the band: 0.1 in float32 differs from Python's 0.1.
 
     Floats are equal as in GDAL (ARE_REAL_EQUAL: a few units in the last place of a float32). Beyond `_LOWEST_FLOAT`

@@ -14,21 +14,16 @@ import numpy.typing as npt
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from bimors_cli.scene.bands import Bands, colours_are_known, data_indexes
+from bimors_cli.scene.band_doubts import band_doubt
+from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.fill_values import LARGEST_VALUE, find_fill
 from bimors_cli.scene.gdal import GDAL_ERRORS, reopen
-from bimors_cli.scene.mask import Nodata
+from bimors_cli.scene.mask import Nodata, mask_rule
+from bimors_cli.scene.nodata_tags import impossible_nodata
 from bimors_cli.scene.pixels import sample_window
 from bimors_cli.scene.raster import Scene
 from bimors_cli.scene.stretch import Stretch
 
-# Beyond it there is no measurement, only fill values.
-_LARGEST_VALUE: Final = 1e30
-# Fill values by convention; the limits of an integer dtype are candidates too.
-_FILL_VALUES: Final = (0.0, -999.0, -9999.0, -99999.0, -32768.0, -32767.0, 1e20, -1e20)
-# Smallest fraction of pixels that is reported, and for values that may be measured (0, 255, 65535) also the smallest
-# fraction of the edge of the scene: collars and gaps reach it, dark water and clouds rarely fill it.
-_LEAST_SHARE: Final = 0.01
-_LEAST_EDGE: Final = 0.1
 # An alpha band has few values, and most pixels that it does not mask are opaque.
 _ALPHA_VALUES: Final = 16
 _LEAST_OPAQUE: Final = 0.05
@@ -81,25 +76,30 @@ def pixel_warnings(
 
 def _find(scene: Scene, bands: Bands, stretch: Stretch, nodata: Nodata, bands_given: bool) -> Iterator[PixelWarning]:
     info = scene.info
-    if not bands_given and stretch.kind != "raw" and len(data_indexes(info)) > 3 and not colours_are_known(info):
-        used = ", ".join(map(str, bands.indexes))
-        yield PixelWarning(
-            "bands",
-            f"bands {used} are used as red, green and blue, because neither names nor colours say which these are",
-            "choose them with -b, such as -b 4,3,2; bimors info shows the names",
-        )
-    if any(abs(limit) > _LARGEST_VALUE for limit in (*stretch.low, *stretch.high)):
-        limits = (*stretch.low, *stretch.high)
-        extreme = max(limits, key=abs)
-        yield PixelWarning("values", f"valid pixels have the value {extreme:g}", f"declare it: --nodata {extreme:.9g}")
+    if not bands_given and stretch.kind != "raw":
+        found = band_doubt(info, bands)
+        if found is not None:
+            yield PixelWarning("bands", *found)
     overview = _overview(scene, bands, nodata)
+    extreme = _extreme(stretch, overview)
+    if abs(extreme) > LARGEST_VALUE:
+        yield PixelWarning("values", f"valid pixels have the value {extreme:g}", f"declare it: --nodata {extreme:.9g}")
     if overview is None:
         return
     values, valid = overview
     if nodata.masks and ColorInterp.alpha.name in info.colorinterp:
         yield from _of_alpha(scene, bands, nodata)
-    if bands.palette is None:
-        yield from _of_fill(values, valid)
+    if bands.palette is None and abs(extreme) <= LARGEST_VALUE:
+        yield from _of_fill(scene, bands, nodata, values, valid)
+
+
+def _extreme(stretch: Stretch, overview: tuple[npt.NDArray[Any], npt.NDArray[np.bool_]] | None) -> float:
+    """Return the valid value that is farthest from 0, of floats in a small image or the limits of a stretch."""
+    found = [0.0, *stretch.low, *stretch.high]
+    if overview is not None and overview[0].dtype.kind == "f" and overview[1].any():
+        pixels = overview[0][:, overview[1]]
+        found += [float(pixels.min()), float(pixels.max())]
+    return max(found, key=abs)
 
 
 def _of_alpha(scene: Scene, bands: Bands, nodata: Nodata) -> Iterator[PixelWarning]:
@@ -120,31 +120,25 @@ def _of_alpha(scene: Scene, bands: Bands, nodata: Nodata) -> Iterator[PixelWarni
         )
 
 
-def _of_fill(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Iterator[PixelWarning]:
-    """Find a value that all bands of many valid pixels have, and that is likely no measurement."""
-    if not valid.any():
-        return
-    same = valid & (values == values[:1]).all(axis=0)
-    pixels = values[:, valid]
-    lowest, highest = pixels.min(), pixels.max()
-    edge = np.zeros_like(valid)
-    edge[[0, -1]] = edge[:, [0, -1]] = True
-    edge &= valid
-    limits = () if values.dtype.kind == "f" else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
-    for value in dict.fromkeys((*_FILL_VALUES, *limits)):
-        if value not in (lowest, highest) or lowest == highest:
-            continue
-        filled = same & (values[0] == (lowest if value == lowest else highest))
-        share = filled.sum() / valid.sum()
-        may_be_measured = value in (0, *limits)
-        if share >= _LEAST_SHARE and (not may_be_measured or filled[edge].sum() >= _LEAST_EDGE * max(1, edge.sum())):
-            text = str(value) if isinstance(value, int) else f"{value:.9g}"
-            shown = ", ".join([text] * len(values))
-            yield PixelWarning(
-                "fill",
-                f"about {share:.0%} of the valid pixels are {shown}, which is not declared as nodata",
-                f"if it is a fill value, use --nodata {text}",
+def _of_fill(
+    scene: Scene, bands: Bands, nodata: Nodata, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+) -> Iterator[PixelWarning]:
+    masks = mask_rule(scene.dataset, bands, nodata)
+    masked = masks.alpha is not None or masks.mask is not None
+    # A nodata tag that masks nothing matters only where pixels look as if it should.
+    tag = impossible_nodata(scene.dataset) if nodata.kind == "file" and not masked else None
+    for fill in find_fill(values, valid, masks.values, anywhere=tag is not None):
+        if fill.channel is not None:
+            where, shown = (
+                f"about {fill.share:.0%} of the valid pixels of band {bands.indexes[fill.channel]}",
+                str(fill),
             )
+        else:
+            where, shown = f"about {fill.share:.0%} of the valid pixels", ", ".join([str(fill)] * len(values))
+        reason = "which is not declared as nodata"
+        if tag is not None:
+            reason = f"and the declared nodata value {tag[1]:.9g} masks nothing, because {tag[2]} has no such value"
+        yield PixelWarning("fill", f"{where} are {shown}, {reason}", f"if it is a fill value, use --nodata {fill}")
 
 
 def _overview(scene: Scene, bands: Bands, nodata: Nodata) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]] | None:

@@ -29,6 +29,7 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+from bimors_cli.scene.nodata_tags import nodata_values
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
@@ -50,7 +51,7 @@ class SceneInfo:
     width, height, count : int
         Size in pixels and number of bands.
     dtypes, colorinterp : tuple of str
-        Numpy dtype and GDAL colour interpretation of each band.
+        Numpy dtype and GDAL colour interpretation of each band; an alpha band that is ignored is ``undefined``.
     crs : CRS
         CRS of the file, or the assumed one.
     crs_assumed : bool
@@ -83,6 +84,8 @@ class SceneInfo:
         Those tags of the file that say something about its sensor; names are in capitals.
     repeated_colours : tuple of int
         Red, green and blue of the first of several images in a stack, numbered from 1; empty else.
+    named_by_order : bool
+        Whether only the order of the bands says which are red, green and blue, because the sensor is known.
     """
 
     path: str
@@ -112,6 +115,7 @@ class SceneInfo:
     wavelengths: tuple[float | None, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     repeated_colours: tuple[int, ...] = ()
+    named_by_order: bool = False
 
     @property
     def has_geotransform(self) -> bool:
@@ -133,7 +137,9 @@ class Scene:
 
 
 @contextmanager
-def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> Iterator[Scene]:
+def open_scene(
+    path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = (), ignore_alpha: bool = False
+) -> Iterator[Scene]:
     """Open a scene, check it, and close it at the end of the block.
 
     Parameters
@@ -144,6 +150,8 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         CRS such as ``EPSG:32615`` for a scene without CRS. The CRS of the scene takes precedence.
     allow_drivers : sequence of str
         GDAL drivers to try in addition to `bimors_cli.scene.gdal.DRIVERS`.
+    ignore_alpha : bool
+        Whether a band that is flagged as alpha is one of data.
 
     Yields
     ------
@@ -177,7 +185,7 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
             dataset = open_dataset(path, allowed)
         with dataset:
             try:
-                info = _read_info(path, dataset, assumed, allowed)
+                info = _read_info(path, dataset, assumed, allowed, ignore_alpha)
             except (*GDAL_ERRORS, UnicodeDecodeError) as error:
                 hint = f"check it with GDAL: gdalinfo {shell_name(path)}"
                 raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
@@ -190,12 +198,17 @@ def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         return scene.info
 
 
-def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...]) -> SceneInfo:
+def _read_info(
+    path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...], ignore_alpha: bool
+) -> SceneInfo:
     name = file_name(path)
     check_bands(path, dataset)
     crs = georeferenced_crs(path, dataset, assumed)
     check_memory(path, dataset)
     status = os.stat(path) if is_local(path) else None
+    colours = [colour.name for colour in dataset.colorinterp]
+    if ignore_alpha:
+        colours = ["undefined" if colour == "alpha" else colour for colour in colours]
     info = SceneInfo(
         path=path,
         name=name,
@@ -205,11 +218,11 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
         height=dataset.height,
         count=dataset.count,
         dtypes=tuple(dataset.dtypes),
-        colorinterp=tuple(c.name for c in dataset.colorinterp),
+        colorinterp=tuple(colours),
         crs=crs,
         crs_assumed=dataset.crs is None or not dataset.crs,
         transform=dataset.transform,
-        nodata=tuple(dataset.nodatavals),
+        nodata=nodata_values(dataset),
         block_shapes=tuple((int(h), int(w)) for h, w in dataset.block_shapes),
         overviews=tuple(dataset.overviews(1)),
         mask=_mask_kind(dataset),
@@ -231,7 +244,7 @@ def _with_identities(info: SceneInfo) -> SceneInfo:
     bands = identify_bands(
         info.descriptions, info.wavelengths, info.colorinterp, None if found is None else found.sensor
     )
-    return replace(info, band_names=bands.names, repeated_colours=bands.repeated)
+    return replace(info, band_names=bands.names, repeated_colours=bands.repeated, named_by_order=bands.by_order)
 
 
 def parse_crs(text: str, option: str) -> CRS:
@@ -256,7 +269,10 @@ def _mask_kind(dataset: DatasetReader) -> MaskKind:
 def _palette(dataset: DatasetReader) -> bytes | None:
     if dataset.colorinterp[0].name != "palette" or np.dtype(dataset.dtypes[0]).kind != "u":
         return None
-    table = dataset.colormap(1)
+    try:
+        table = dataset.colormap(1)
+    except ValueError:  # flagged as palette, without a colour table
+        return None
     lut = np.zeros((max(table) + 1, 4), np.uint8)  # a value without an entry is transparent
     for value, rgba in table.items():
         lut[value] = rgba

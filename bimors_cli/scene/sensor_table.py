@@ -27,12 +27,16 @@ class Sensor:
         What a band is, by the number in its code, such as ``4`` in ``B04``; other numbers have no name.
     orders : mapping of int to sequence of str or None
         What the bands of a product with this many bands are, in their order; only where its owner publishes that.
+    stacks : mapping of int to (str, str)
+        Of stacks that people make, by their number of bands: red, green and blue as for ``-b``, and which bands these
+        stacks have. Only a suggestion.
     """
 
     title: str
     pattern: re.Pattern[str]
     codes: Mapping[str, str] = field(default_factory=dict)
     orders: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+    stacks: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
 def _numbered(first: int, names: str) -> dict[str, str]:
@@ -57,14 +61,24 @@ SENTINEL_2: Final = Sensor(
     ),
     _numbered(1, "coastal blue green red rededge1 rededge2 rededge3 nir")
     | {"8a": "nir narrow", "9": "water vapour", "10": "cirrus", "11": "swir1", "12": "swir2"},
+    stacks={
+        4: ("3,2,1", "B2, B3, B4, B8"),
+        10: ("3,2,1", "B2 to B8A, B11, B12"),
+        12: ("4,3,2", "B1 to B12"),
+        13: ("4,3,2", "B1 to B12"),
+    },
 )
 LANDSAT_8: Final = Sensor(
     "Landsat 8/9",
     _any(r"landsat[ _-]?[89]|l[co]0?[89]|hls\.l30"),
     _numbered(1, "coastal blue green red nir swir1 swir2") | {"9": "cirrus"},
+    stacks={6: ("3,2,1", "B2 to B7"), 7: ("4,3,2", "B1 to B7"), 11: ("4,3,2", "B1 to B11")},
 )
 LANDSAT_7: Final = Sensor(
-    "Landsat 4-7", _any(r"landsat[ _-]?[457]|le0?7|lt0?[45]"), _numbered(1, "blue green red nir swir1 - swir2")
+    "Landsat 4-7",
+    _any(r"landsat[ _-]?[457]|le0?7|lt0?[45]"),
+    _numbered(1, "blue green red nir swir1 - swir2"),
+    stacks={6: ("3,2,1", "B1 to B5, B7"), 7: ("3,2,1", "B1 to B7")},
 )
 LANDSAT_MSS: Final = Sensor("Landsat MSS", _any(r"landsat[ _-]?[123]|lm0?[1-5]"))
 MODIS: Final = Sensor(

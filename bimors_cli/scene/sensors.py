@@ -27,7 +27,15 @@ _NAMING_TAGS: Final = frozenset(
 )  # fmt: skip
 # Tags about a product. `SENSOR_TAGS` are those that are kept of a file.
 _PRODUCT_TAGS: Final = frozenset(
-    {"SENSOR_ID", "PRODUCT_TYPE", "PROCESSING_LEVEL", "COLLECTION_NUMBER", "PROCESSING_BASELINE"}
+    {
+        "SENSOR_ID",
+        "PRODUCT_TYPE",
+        "PROCESSING_LEVEL",
+        "COLLECTION_NUMBER",
+        "PROCESSING_BASELINE",
+        "BOA_ADD_OFFSET",
+        "RADIO_ADD_OFFSET",
+    }
 )
 SENSOR_TAGS: Final = _NAMING_TAGS | _PRODUCT_TAGS
 _LONGEST: Final = 300  # characters of a text that are read

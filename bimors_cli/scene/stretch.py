@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import FILE_NODATA, Nodata
+from bimors_cli.scene.mask import FILE_NODATA, Nodata, equals_nodata, mask_rule
 from bimors_cli.scene.sample import sample_scene
 
 _HINT: Final = "write it as auto, none, MIN,MAX or p2,p98"
@@ -123,6 +123,8 @@ def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nod
     ``auto`` leaves 8-bit images (three bands, or a palette) unchanged: they were made for viewing, and scenes of one
     survey stay comparable. Other scenes, single 8-bit bands included, get p2,p98 per channel.
 
+    Nodata values of one band, in pixels that have data in other bands, do not count in its channel.
+
     A channel with equal percentiles uses the minimum and maximum of the sample; a scene without valid pixels gets 0..1.
 
     Parameters
@@ -155,8 +157,15 @@ def compute_stretch(dataset: DatasetReader, bands: Bands, spec: StretchSpec, nod
     sample = sample_scene(dataset, bands, nodata).values
     if sample.shape[1] == 0:
         return Stretch("percentile", (0.0,) * bands.channels, (1.0,) * bands.channels)
-    pairs = [_limits(channel, percentiles) for channel in sample]
+    values = mask_rule(dataset, bands, nodata).values if bands.palette is None else (None,) * len(sample)
+    pairs = [_limits(_measured(channel, value), percentiles) for channel, value in zip(sample, values, strict=True)]
     return Stretch("percentile", tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+
+
+def _measured(channel: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[Any]:
+    """Leave out the nodata values of one band in pixels that have data in others; all if there is nothing else."""
+    measured = channel if nodata is None else channel[~equals_nodata(channel, nodata)]
+    return measured if measured.size else channel
 
 
 def _limits(channel: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:

@@ -112,7 +112,8 @@ def _open(stack: ExitStack, layer: ClassifiedLayer, recorded: RecordedScene) -> 
     if path is None:
         return None
     try:
-        scene = stack.enter_context(open_scene(path, assume_crs=recorded.crs_wkt))
+        opened = open_scene(path, assume_crs=recorded.crs_wkt, ignore_alpha=not recorded.nodata.masks)
+        scene = stack.enter_context(opened)
         check_same_raster(scene.info, recorded, layer.path, "")
     except BimorsError:
         return None

@@ -72,7 +72,12 @@ def _read(path: str, options: PixelOptions) -> TilePixels:
         # libjpeg fills the missing rest of a truncated file with grey, and only warns.
         rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
         warnings.catch_warnings(),
-        open_scene(path, assume_crs=_ANY_CRS, allow_drivers=options.allow_drivers) as scene,
+        open_scene(
+            path,
+            assume_crs=_ANY_CRS,
+            allow_drivers=options.allow_drivers,
+            ignore_alpha=options.ignore_mask,
+        ) as scene,
     ):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         info = scene.info

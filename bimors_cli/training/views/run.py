@@ -16,6 +16,7 @@ from bimors_cli.errors import InputError, Interrupted
 from bimors_cli.labels import Labels
 from bimors_cli.metrics.scores import Scores, score
 from bimors_cli.options.views import CAPTION, IMAGE_START, PROMPTS, SCENE_START, VIEWS
+from bimors_cli.pipeline.added_offsets import warn_of_added_offset
 from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
@@ -71,6 +72,9 @@ def finetune_views(
     tiles = tiles_of(train)
     names = _names(options, bundle, tiles, len(train))
     views = _describe(names, tiles)
+    if tiles is not None:
+        infos = [scene.info for scene in tiles.scenes]
+        warn_of_added_offset(infos, views.added_offset, infos[0].name)
     trained = Labels.literal(examples.labels.names)
     seconds: dict[str, float] = {}
     with open_caption_cache(keep=options.caption_cache) as cache:
