@@ -25,6 +25,8 @@ _CLOSE: Final = 8  # columns of a table that are set closer
 _LABEL_WIDTH: Final = 18
 # Lengths of the CRS that differ more from those on the ground are shown in both.
 _SCALE: Final = 0.005
+# Masks of all floats and all palettes: shown where they mask a pixel.
+_ALWAYS: Final = ("nan", "palette")
 
 Lines = Iterable[tuple[str, str]]
 
@@ -213,7 +215,7 @@ def _image_lines(scene: SceneDescription) -> Iterator[tuple[str, str]]:
     yield "bands", f"{numbers} as {', '.join(scene.channels)}"
     yield "stretch", str(scene.stretch)
     applied = [source for source in scene.masks if source.applied]
-    shown = [source for source in applied if source.kind != "nan" or scene.valid_fraction_of(source) != 1]
+    shown = [source for source in applied if source.kind not in _ALWAYS or scene.valid_fraction_of(source) != 1]
     if not shown:
         yield "mask", "none"
     for source in shown:

@@ -14,8 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import Nodata, valid_by_band, valid_mask
-from bimors_cli.scene.pixels import apply_palette
+from bimors_cli.scene.mask import MaskRule, Nodata, mask_rule, valid_by_band, valid_by_rule
 from bimors_cli.scene.sample import MIN_VALID, SIDES, read_parts, sample_windows
 
 # Values of all bands that are read: 400 MB as float64. A scene of many bands has a smaller sample.
@@ -55,7 +54,7 @@ class SampledBands:
     bands : tuple of BandStatistics
         Of each band.
     fractions : tuple of float
-        Fraction of the pixels that each nodata rule leaves, 0..1.
+        Fraction of the pixels that each rule leaves, 0..1: all masks, then each other rule.
     pixels : int
         Number of pixels that were read.
     exact : bool
@@ -77,10 +76,10 @@ class _Part:
     pixels: int
 
 
-def sample_bands(dataset: DatasetReader, bands: Bands, rules: Sequence[Nodata]) -> SampledBands:
+def sample_bands(dataset: DatasetReader, bands: Bands, nodata: Nodata, others: Sequence[MaskRule] = ()) -> SampledBands:
     """Read a sample of all bands, evenly spread over a scene.
 
-    The values of a band are those that are valid in the band itself, under the first rule; an alpha band is read as it
+    The values of a band are those that are valid in the band itself; an alpha band is read as it
     is stored. A scene of at most 1024 x 1024 pixels is read whole; of a larger one about as many pixels are read.
 
     Parameters
@@ -89,8 +88,10 @@ def sample_bands(dataset: DatasetReader, bands: Bands, rules: Sequence[Nodata]) 
         The open scene.
     bands : Bands
         The bands of the image: a pixel is valid by a rule as in `bimors_cli.scene.mask.valid_mask`.
-    rules : sequence of Nodata
-        One or more nodata rules.
+    nodata : Nodata
+        The nodata rule.
+    others : sequence of MaskRule
+        Other rules, whose fractions of the pixels are wanted.
 
     Raises
     ------
@@ -102,14 +103,13 @@ def sample_bands(dataset: DatasetReader, bands: Bands, rules: Sequence[Nodata]) 
         index for index in dataset.indexes if colours[index - 1] == ColorInterp.alpha and index not in bands.indexes
     ]
     measured = [index for index in dataset.indexes if index not in masks]
+    rules = (mask_rule(dataset, bands, nodata), *others)
 
     def read(source: DatasetReader, window: Window, shape: tuple[int, int]) -> _Part:
         values = _read(source, measured, window, shape)
-        by_band = valid_by_band(source, Bands(tuple(measured)), rules[0], values, window)
+        by_band = valid_by_band(source, Bands(tuple(measured)), nodata, values, window)
         image = values[[measured.index(index) for index in bands.indexes]]
-        valid = [valid_mask(source, bands, rule, image, window) for rule in rules]
-        if bands.palette is not None:
-            valid = [apply_palette(bands, image, each)[1] for each in valid]
+        valid = [valid_by_rule(source, bands, rule, image, window) for rule in rules]
         found = {index: values[row][by_band[row]] for row, index in enumerate(measured)}
         found |= dict(zip(masks, (band.ravel() for band in _read(source, masks, window, shape)), strict=True))
         return _Part(

@@ -15,7 +15,7 @@ from bimors_cli.scene.band_table import BandDescription, channel_names, describe
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.location import Location, locate
-from bimors_cli.scene.mask import Nodata, parse_nodata
+from bimors_cli.scene.mask import Nodata, mask_rule, parse_nodata
 from bimors_cli.scene.mask_sources import MaskSource, mask_sources
 from bimors_cli.scene.pixel_warnings import PixelWarning, pixel_warnings
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
@@ -179,8 +179,9 @@ def describe(options: InfoOptions, choose: ChoosePixels, inputs: Sequence[str] =
         bands, applied = choose(scene)
         warnings = pixel_warnings(scene, bands, applied, rule, bands_given=bool(options.bidx))
         masks = mask_sources(scene, bands, rule)
-        rules = (rule, *(source.alone(rule) for source in masks if source.applied))
-        sample = sample_bands(scene.dataset, bands, rules)
+        decided = mask_rule(scene.dataset, bands, rule)
+        alone = [source.alone(decided) for source in masks if source.applied]
+        sample = sample_bands(scene.dataset, bands, rule, alone)
         channels = channel_names(bands, inputs)
         table = describe_bands(scene, bands, channels)
     georeference = (info.transform, info.crs, info.width, info.height)

@@ -14,11 +14,9 @@ from rasterio.windows import Window
 
 from bimors_cli.errors import InputError
 from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.nodata_tags import impossible_nodata, nodata_values
+from bimors_cli.scene.nodata_tags import nodata_values
 
 _NO_MASK: Final = ", no mask"
-_VALUES: Final = "NODATA_VALUES tag"
-_MASK: Final = "mask band"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def valid_mask(
     """Return the valid pixels of a window that was read.
 
     A pixel is valid if it is not masked by a mask or alpha band (alpha 0), not all of the bands used are nodata (GDAL's
-    rule: red alone may be 0 in a colour), and all of them are finite.
+    rule: red alone may be 0 in a colour), all of them are finite, and its colour in a palette is not transparent.
 
     Parameters
     ----------
@@ -92,7 +90,8 @@ def valid_mask(
     nodata : Nodata
         The nodata rule.
     data : array [bands, h, w]
-        Values of the bands, any real dtype, at full resolution or decimated.
+        Values of the bands, any real dtype, at full resolution or decimated; with a palette those that it has colours
+        for.
     window : Window
         The window that was read.
 
@@ -101,14 +100,24 @@ def valid_mask(
     bool array [h, w]
         True for valid pixels.
     """
-    valid, values = _masks(dataset, bands, nodata, data.shape[1:], window)
-    if None not in values:
+    return valid_by_rule(dataset, bands, mask_rule(dataset, bands, nodata), data, window)
+
+
+def valid_by_rule(
+    dataset: DatasetReader, bands: Bands, rule: MaskRule, data: npt.NDArray[Any], window: Window
+) -> npt.NDArray[np.bool_]:
+    """Return the pixels of a window that are valid by a rule, bool [h, w]; parameters else as `valid_mask`."""
+    valid = _unmasked(dataset, rule, data.shape[1:], window)
+    if None not in rule.values:
         empty = np.ones_like(valid)
-        for band, value in zip(data, values, strict=True):
+        for band, value in zip(data, rule.values, strict=True):
             empty &= equals_nodata(band, value)  # type: ignore[arg-type]  # None was excluded
         valid &= ~empty
-    if data.dtype.kind == "f":
+    if rule.finite:
         valid &= np.isfinite(data).all(axis=0)
+    if rule.palette:
+        opaque = bands.lut()[:, 3] > 0
+        valid &= opaque[np.minimum(data[0], len(opaque) - 1)] & (data[0] < len(opaque))
     return valid
 
 
@@ -119,12 +128,12 @@ def valid_by_band(
 
     Each band by itself: not masked, not its nodata value, and finite. A pixel without near infrared still has colours.
     """
-    valid, values = _masks(dataset, bands, nodata, data.shape[1:], window)
-    found = np.repeat(valid[None], len(data), axis=0)
-    for own, band, value in zip(found, data, values, strict=True):
+    rule = mask_rule(dataset, bands, nodata)
+    found = np.repeat(_unmasked(dataset, rule, data.shape[1:], window)[None], len(data), axis=0)
+    for own, band, value in zip(found, data, rule.values, strict=True):
         if value is not None:
             own &= ~equals_nodata(band, value)
-    if data.dtype.kind == "f":
+    if rule.finite:
         found &= np.isfinite(data)
     return found
 
@@ -141,31 +150,17 @@ class MaskRule:
         The band whose mask band is applied: an internal mask, a .msk file, or that of NODATA_VALUES.
     values : tuple of float or None
         Nodata value of each band, None where none is applied. A pixel is nodata if all bands have their value.
-    unused : str
-        What the file declares but is not applied, and why; empty for nothing.
-    source : str
-        What the mask band is made of.
+    finite : bool
+        Whether NaN and infinite values are invalid: those of floats are.
+    palette : bool
+        Whether values whose colour is transparent, or that have no colour, are invalid: those with a palette are.
     """
 
     alpha: int | None
     mask: int | None
     values: tuple[float | None, ...]
-    unused: str = ""
-    source: str = ""
-
-    @property
-    def applied(self) -> str:
-        """What is applied, in words: ``alpha band 4 and nodata 0``."""
-        parts = [] if self.alpha is None else [f"alpha band {self.alpha}"]
-        if self.mask is not None:
-            parts.append(self.source)
-        if any(value is not None for value in self.values):
-            same = len(set(map(str, self.values))) == 1
-            shown = self.values[:1] if same else self.values
-            parts.append("nodata " + ", ".join("none" if value is None else f"{value:.9g}" for value in shown))
-            if None in self.values:
-                parts[-1] += " (masks nothing, because not all bands used have it)"
-        return " and ".join(parts) or "none"
+    finite: bool
+    palette: bool
 
 
 def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
@@ -185,63 +180,57 @@ def mask_rule(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> MaskRule:
     nodata : Nodata
         The nodata rule of the user.
     """
-    all_flags = dataset.mask_flag_enums
-    flags = [all_flags[index - 1] for index in bands.indexes]
-    declared = nodata_values(dataset)
-    tags = [declared[index - 1] for index in bands.indexes]
-    unused = []
-    alpha = _alpha(dataset, bands)
-    if alpha is not None and not nodata.masks:
-        alpha = None
-        unused.append("an alpha band is ignored")
-    mask, source = None, ""
-    for index, flag in zip(bands.indexes, flags, strict=True):
-        if MaskFlags.per_dataset not in flag or MaskFlags.alpha in flag:
-            continue
-        # GDAL reports a mask made of NODATA_VALUES as per_dataset too: an override replaces that mask.
-        of_values = MaskFlags.nodata in flag
-        source = _VALUES if of_values else _MASK
-        if not (of_values and nodata.kind != "file") and (nodata.masks or of_values):
-            mask = index
-        else:
-            unused.append(f"{source} is not applied")
-        break
-    values: list[float | None] = [nodata.value if nodata.kind == "value" else None] * len(bands.indexes)
+    found = mask_band(dataset, bands)
+    # An override of the nodata value replaces a mask that is made of NODATA_VALUES.
+    applied = found is not None and (nodata.kind == "file" if found.of_values else nodata.masks)
+    mask = found.index if found is not None and applied else None
+    values: tuple[float | None, ...] = (nodata.value if nodata.kind == "value" else None,) * len(bands.indexes)
     if nodata.kind == "file" and mask is None:
-        values = list(tags)
-    elif any(value is not None for value in tags) and mask is not None and nodata.kind == "file":
-        unused.append(f"the nodata tag is not applied, because {source} takes precedence")
-    return MaskRule(alpha, mask, tuple(values), "; ".join(unused), source)
-
-
-def mask_text(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> str:
-    """Return what decides about the pixels of bands, such as ``alpha band 4 and nodata 0``; ``none`` for nothing."""
-    rule = mask_rule(dataset, bands, nodata)
-    text, more = rule.applied, [rule.unused] if rule.unused else []
-    if any(dataset.dtypes[index - 1].startswith("float") for index in bands.indexes):
-        text += " and NaN"
-    if bands.palette is not None and (bands.lut()[:, 3] == 0).any():
-        text += " and transparent colours of the palette"
-    tag = impossible_nodata(dataset) if nodata.kind == "file" else None
-    if tag is not None:
-        more.append(f"the nodata tag {tag[1]:.9g} masks nothing, because {tag[2]} has no such value")
-    of_file = any(name.lower().endswith(".msk") for name in dataset.files)
-    return "; ".join((text.removeprefix("none and "), *more)).replace(
-        _MASK, ".msk file" if of_file else "internal mask"
+        tags = nodata_values(dataset)
+        values = tuple(tags[index - 1] for index in bands.indexes)
+    return MaskRule(
+        alpha=_alpha(dataset, bands) if nodata.masks else None,
+        mask=mask,
+        values=values,
+        finite=any(np.dtype(dataset.dtypes[index - 1]).kind == "f" for index in bands.indexes),
+        palette=bands.palette is not None,
     )
 
 
-def _masks(
-    dataset: DatasetReader, bands: Bands, nodata: Nodata, shape: tuple[int, ...], window: Window
-) -> tuple[npt.NDArray[np.bool_], tuple[float | None, ...]]:
-    """Return the pixels that no mask or alpha band masks, bool [h, w], and the nodata value of each band."""
-    rule = mask_rule(dataset, bands, nodata)
+@dataclass(frozen=True, slots=True)
+class MaskBand:
+    """The mask band that a file has for some bands.
+
+    Attributes
+    ----------
+    index : int
+        The first of these bands that has it, numbered from 1.
+    of_values : bool
+        Whether GDAL makes it of the NODATA_VALUES tag; else it is an internal mask or a .msk file.
+    """
+
+    index: int
+    of_values: bool
+
+
+def mask_band(dataset: DatasetReader, bands: Bands) -> MaskBand | None:
+    """Return the mask band that a file has for bands, whether it is applied or not; None if it has none."""
+    flags = dataset.mask_flag_enums
+    for index in bands.indexes:
+        own = flags[index - 1]
+        if MaskFlags.per_dataset in own and MaskFlags.alpha not in own:
+            return MaskBand(index, MaskFlags.nodata in own)  # GDAL reports NODATA_VALUES with both flags
+    return None
+
+
+def _unmasked(dataset: DatasetReader, rule: MaskRule, shape: tuple[int, ...], window: Window) -> npt.NDArray[np.bool_]:
+    """Return the pixels that no mask or alpha band masks, bool [h, w]."""
     valid = np.ones(shape, np.bool_)
     if rule.alpha is not None:
         valid &= dataset.read(rule.alpha, window=window, out_shape=valid.shape) > 0
     if rule.mask is not None:
         valid &= dataset.read_masks(rule.mask, window=window, out_shape=valid.shape) > 0
-    return valid, rule.values
+    return valid
 
 
 def gdal_masks_all(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from xml.etree import ElementTree
 
@@ -23,21 +23,24 @@ def nodata_values(dataset: DatasetReader) -> tuple[float | None, ...]:
         return tuple(dataset.nodatavals)
 
 
-def impossible_nodata(dataset: DatasetReader) -> tuple[int, float, str] | None:
-    """Return the first band with a nodata value that its dtype does not have: band, value and dtype; None for none.
+def impossible_nodata(dataset: DatasetReader, indexes: Sequence[int]) -> tuple[int, float, str] | None:
+    """Return the first of some bands with a nodata value that its dtype does not have: band, value and dtype, or None.
 
     Examples are -9999 or 256 of uint8, 0.5 or NaN of any integer, and -1.8e308 of float32. GDAL and rasterio ignore
     such a value without a message. rasterio does not tell the value, but GDAL writes it into a VRT of the raster.
     """
-    for index, (value, dtype) in enumerate(zip(nodata_values(dataset), dataset.dtypes, strict=True), 1):
-        if value is not None and not _possible(value, dtype):
-            return index, value, dtype
-    if None not in nodata_values(dataset):
-        return None
-    for index, value in _declared(dataset):
-        if index <= dataset.count and not _possible(value, dataset.dtypes[index - 1]):
+    for index, value in declared_nodata(dataset, indexes).items():
+        if not _possible(value, dataset.dtypes[index - 1]):
             return index, value, dataset.dtypes[index - 1]
     return None
+
+
+def declared_nodata(dataset: DatasetReader, indexes: Sequence[int]) -> dict[int, float]:
+    """Return the nodata values that some bands declare, also impossible ones, by the number of the band, in order."""
+    found = {index: value for index, value in enumerate(nodata_values(dataset), 1) if value is not None}
+    if any(index not in found for index in indexes):
+        found = dict(_declared(dataset)) | found
+    return {index: found[index] for index in sorted(set(indexes) & set(found))}
 
 
 def _declared(dataset: DatasetReader) -> Iterator[tuple[int, float]]:

@@ -126,7 +126,7 @@ def _of_fill(
     masks = mask_rule(scene.dataset, bands, nodata)
     masked = masks.alpha is not None or masks.mask is not None
     # A nodata tag that masks nothing matters only where pixels look as if it should.
-    tag = impossible_nodata(scene.dataset) if nodata.kind == "file" and not masked else None
+    tag = impossible_nodata(scene.dataset, bands.indexes) if nodata.kind == "file" and not masked else None
     for fill in find_fill(values, valid, masks.values, anywhere=tag is not None):
         if fill.channel is not None:
             where, shown = (

@@ -57,17 +57,13 @@ def sample_window(
     indexes, out_shape = list(bands.indexes), (len(bands.indexes), *shape)
     data = dataset.read(indexes, window=window, out_shape=out_shape, resampling=resampling, out_dtype=dtype)
     valid = valid_mask(dataset, bands, nodata, data, window)
-    return (data, valid) if bands.palette is None else apply_palette(bands, data, valid)
+    return (data if bands.palette is None else _colours(bands, data)), valid
 
 
-def apply_palette(
-    bands: Bands, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Return the colours uint8 [3, h, w] of indices [1, h, w], and which are valid: not those that are transparent."""
-    lut = bands.lut()
-    rgba = lut[np.minimum(data[0], len(lut) - 1)]
-    opaque = (rgba[..., 3] > 0) & (data[0] < len(lut))
-    return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1)), valid & opaque
+def _colours(bands: Bands, data: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the colours uint8 [3, h, w] of indices [1, h, w]; any for an index that the palette does not have."""
+    lut = bands.lut()[:, :3]
+    return np.ascontiguousarray(lut[np.minimum(data[0], len(lut) - 1)].transpose(2, 0, 1))
 
 
 def average_window(

@@ -15,16 +15,17 @@ from bimors_cli.scene import band_statistics as module
 from bimors_cli.scene import sample as sample_module
 from bimors_cli.scene.band_statistics import SampledBands, _statistics, sample_bands
 from bimors_cli.scene.bands import choose_bands
-from bimors_cli.scene.mask import parse_nodata
+from bimors_cli.scene.mask import mask_rule, parse_nodata
 from bimors_cli.scene.raster import open_scene
 from bimors_cli.scene.sample import sample_scene
 from tests.conftest import MakeRaster
 
 
 def sampled(path: str, *nodata: str | None, masks: bool = True, bidx: tuple[int, ...] | None = None) -> SampledBands:
-    rules = [parse_nodata(text, masks=masks) for text in nodata or (None,)]
+    first, *others = [parse_nodata(text, masks=masks) for text in nodata or (None,)]
     with open_scene(path) as scene:
-        return sample_bands(scene.dataset, choose_bands(scene.info, bidx), rules)
+        bands = choose_bands(scene.info, bidx)
+        return sample_bands(scene.dataset, bands, first, [mask_rule(scene.dataset, bands, each) for each in others])
 
 
 def noise(shape: tuple[int, ...], dtype: Any = np.uint16) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
-"""What makes pixels invalid, in words: it must be what `valid_mask` does."""
+"""What makes pixels invalid, in words: it must be what `mask_rule` decides."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
-from rasterio.windows import Window
+import rasterio.shutil
 
-from bimors_cli.scene.bands import choose_bands
-from bimors_cli.scene.mask import parse_nodata, valid_mask
-from bimors_cli.scene.mask_sources import MaskSource, mask_sources
-from bimors_cli.scene.raster import open_scene
+from bimors_cli.scene.mask import MaskRule
+from bimors_cli.scene.mask_sources import Kind, MaskSource
 from tests.conftest import NORTH_UP, MakeRaster
+from tests.scene.masking import shown
 
 ALPHA = ["red", "green", "blue", "alpha"]
 
@@ -29,30 +29,6 @@ def pixels(count: int = 3, dtype: Any = np.uint8) -> npt.NDArray[Any]:
 
 
 MASK = np.arange(16)[:, None] * np.ones(16, int) >= 8
-
-
-def sources(
-    path: str, nodata: str | None = None, *, masks: bool = True, bidx: tuple[int, ...] | None = None
-) -> tuple[MaskSource, ...]:
-    """Return the sources, and check that those that are used leave together what the rule leaves."""
-    rule = parse_nodata(nodata, masks=masks)
-    with open_scene(path) as scene:
-        bands = choose_bands(scene.info, bidx)
-        found = mask_sources(scene, bands, rule)
-        window = Window(0, 0, scene.info.width, scene.info.height)
-        data = scene.dataset.read(list(bands.indexes))
-        together = np.ones(data.shape[1:], np.bool_)
-        for source in found:
-            if source.applied:
-                together &= valid_mask(scene.dataset, bands, source.alone(rule), data, window)
-        np.testing.assert_array_equal(together, valid_mask(scene.dataset, bands, rule, data, window))
-    assert list(found) == sorted(found, key=lambda source: not source.applied)
-    assert all(source.applied == (source.reason == "") for source in found)
-    return found
-
-
-def shown(path: str, *given: Any, **how: Any) -> list[str]:
-    return [f"{source.text}: {source.reason}".removesuffix(": ") for source in sources(path, *given, **how)]
 
 
 def test_none(make_raster: MakeRaster) -> None:
@@ -91,12 +67,28 @@ def test_masks(make_raster: MakeRaster) -> None:
     assert shown(path, masks=False) == ["internal mask: --ignore-mask"]
     assert shown(make_raster(pixels(), mask=MASK, nodata=0)) == [
         "internal mask",
-        "nodata value 0 of the file: the mask of the file takes precedence",
+        "nodata value 0 of the file: the internal mask takes precedence",
     ]
     own = make_raster(pixels(), name="own.tif")
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(own, "r+") as dataset:
         dataset.write_mask(MASK)
     assert shown(own) == ["mask file own.tif.msk"]
+    assert shown(own, "255") == ["mask file own.tif.msk", "nodata value 255 of --nodata"]
+
+
+def test_nodata_beside_a_mask_that_is_ignored(make_raster: MakeRaster) -> None:
+    path = make_raster(pixels(), mask=MASK, nodata=0)
+    assert shown(path, masks=False) == ["nodata value 0 of the file", "internal mask: --ignore-mask"]
+    assert shown(path, "none", masks=False) == [
+        "internal mask: --ignore-mask",
+        "nodata value 0 of the file: --nodata none",
+    ]
+
+
+def test_alpha_and_a_mask(make_raster: MakeRaster) -> None:
+    path = make_raster(pixels(4), colorinterp=ALPHA, mask=MASK)
+    assert shown(path) == ["band 4 (alpha)", "internal mask"]
+    assert shown(path, masks=False) == ["band 4 (alpha): --ignore-mask", "internal mask: --ignore-mask"]
 
 
 def test_nodata_values_tag(make_raster: MakeRaster) -> None:
@@ -104,7 +96,40 @@ def test_nodata_values_tag(make_raster: MakeRaster) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(NODATA_VALUES="0 0 0")
     assert shown(path) == ["tag NODATA_VALUES (0 0 0)"]
-    assert shown(path, "255") == ["nodata value 255 of --nodata", "tag NODATA_VALUES (0 0 0): --nodata 255"]
+    for masks in (True, False):
+        assert shown(path, masks=masks) == ["tag NODATA_VALUES (0 0 0)"]
+        assert shown(path, "255", masks=masks) == [
+            "nodata value 255 of --nodata",
+            "tag NODATA_VALUES (0 0 0): --nodata 255",
+        ]
+        assert shown(path, "none", masks=masks) == ["tag NODATA_VALUES (0 0 0): --nodata none"]
+    path = make_raster(pixels(), nodata=255)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(NODATA_VALUES="0 0 0")
+    assert shown(path) == [
+        "tag NODATA_VALUES (0 0 0)",
+        "nodata value 255 of the file: the tag NODATA_VALUES takes precedence",
+    ]
+
+
+def test_transparent_colours(make_raster: MakeRaster) -> None:
+    opaque = {value: (value, 9, 9, 255) for value in range(256)}
+    data = pixels(1)
+    assert shown(make_raster(data, palette=opaque)) == []
+    path = make_raster(data, palette=opaque, nodata=0)  # GDAL makes the colour of the nodata value transparent
+    assert shown(path) == ["nodata value 0 of the file", "transparent colours of the palette"]
+    assert shown(path, "none") == ["transparent colours of the palette", "nodata value 0 of the file: --nodata none"]
+
+
+def test_values_without_a_colour(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = tmp_path / "few.vrt"
+    with rasterio.open(make_raster(pixels(1), palette={1: (1, 2, 3, 255)})) as dataset:
+        rasterio.shutil.copy(dataset, path, driver="VRT")
+    entry = re.compile(r"(<ColorTable>\s*(?:<Entry [^>]*/>\s*){100}).*(</ColorTable>)", re.DOTALL)
+    text, count = entry.subn(r"\1\2", path.read_text())
+    assert count == 1
+    path.write_text(text)
+    assert shown(str(path)) == ["transparent colours of the palette"]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +164,16 @@ def test_bands_with_nodata_of_their_own(
     assert shown(str(path)) == expected
 
 
-def test_the_rule_of_a_source() -> None:
-    rule = parse_nodata("7")
-    assert MaskSource("nodata", "").alone(rule) == parse_nodata("7", masks=False)
-    assert MaskSource("alpha", "").alone(rule) == parse_nodata("none")
-    assert MaskSource("mask", "").alone(rule) == parse_nodata(None)
-    assert MaskSource("nan", "").alone(rule) == parse_nodata("none", masks=False)
+@pytest.mark.parametrize(
+    "kind, alone",
+    [
+        ("alpha", MaskRule(4, None, (None, None), finite=False, palette=False)),
+        ("mask", MaskRule(None, 1, (None, None), finite=False, palette=False)),
+        ("nodata", MaskRule(None, None, (7, 8), finite=False, palette=False)),
+        ("nan", MaskRule(None, None, (None, None), finite=True, palette=False)),
+        ("palette", MaskRule(None, None, (None, None), finite=False, palette=True)),
+    ],
+)
+def test_the_rule_of_a_source(kind: Kind, alone: MaskRule) -> None:
+    rule = MaskRule(4, 1, (7, 8), finite=True, palette=True)
+    assert MaskSource(kind, "").alone(rule) == alone

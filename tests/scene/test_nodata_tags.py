@@ -10,10 +10,9 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from bimors_cli.scene.bands import Bands
-from bimors_cli.scene.mask import mask_text, parse_nodata
 from bimors_cli.scene.nodata_tags import impossible_nodata
 from tests.conftest import MakeRaster
+from tests.scene.masking import shown, sources
 
 
 def tagged(path: str, folder: Path, value: str) -> str:
@@ -39,15 +38,42 @@ def tagged(path: str, folder: Path, value: str) -> str:
         (np.float32, "-1.797693e+308", (1, -1.797693e308, "float32")),
     ],
 )  # fmt: skip
-def test_tag(make_raster: MakeRaster, tmp_path: Path, dtype: type, value: str, found: object) -> None:
+def test_tag(
+    make_raster: MakeRaster, tmp_path: Path, dtype: type, value: str, found: tuple[int, float, str] | None
+) -> None:
     path = tagged(make_raster(np.ones((2, 4, 4), dtype)), tmp_path, value)
     with rasterio.open(path) as dataset:
-        assert impossible_nodata(dataset) == found
-        text = mask_text(dataset, Bands((1, 2)), parse_nodata(None))
-        assert ("masks nothing" in text) is (found is not None)
-        assert "masks nothing" not in mask_text(dataset, Bands((1, 2)), parse_nodata("1"))
+        assert impossible_nodata(dataset, (1, 2)) == found
+    reason = None if found is None else f"{found[2]} has no value {found[1]:.9g}"
+    (tag,) = (source for source in sources(path, bidx=(1,)) if source.text.endswith(" of the file"))
+    assert (tag.applied, tag.reason) == (reason is None, reason or "")
+    assert tag.text == f"nodata value {float(value):.9g} of the file"
+    given = sources(path, "1", bidx=(1,))
+    assert [source.reason for source in given if not source.applied] == ["--nodata takes precedence"]
 
 
 def test_no_tag(make_raster: MakeRaster) -> None:
     with rasterio.open(make_raster(np.ones((1, 4, 4), np.uint8))) as dataset:
-        assert impossible_nodata(dataset) is None
+        assert impossible_nodata(dataset, (1,)) is None
+
+
+def test_a_tag_of_another_band(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = tmp_path / "bands.vrt"
+    with rasterio.open(make_raster(np.ones((3, 4, 4), np.uint8))) as dataset:
+        rasterio.shutil.copy(dataset, path, driver="VRT")
+    tags = {1: "1", 2: "-1", 3: "300"}
+    path.write_text(
+        re.sub(
+            r'(<VRTRasterBand [^>]*band="(\d)"[^>]*>)',
+            lambda found: f"{found[1]}<NoDataValue>{tags[int(found[2])]}</NoDataValue>",
+            path.read_text(),
+        )
+    )
+    with rasterio.open(path) as dataset:
+        assert impossible_nodata(dataset, (1,)) is None
+        assert impossible_nodata(dataset, (3, 1)) == (3, 300, "uint8")
+        assert impossible_nodata(dataset, (1, 2, 3)) == (2, -1, "uint8")
+    assert shown(str(path), bidx=(1,)) == ["nodata value 1 of the file"]
+    assert shown(str(path), bidx=(3, 2, 1)) == [
+        "nodata values of the file: 1 in band 1, -1 in band 2, 300 in band 3: uint8 has no value -1"
+    ]
