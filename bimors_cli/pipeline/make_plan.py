@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Pla
 from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.aoi import read_aoi, tile_mask
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
@@ -40,8 +40,6 @@ from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
-
-log = logging.getLogger("bimors")
 
 AnyScene = TypeVar("AnyScene", bound="GriddedScene")
 
@@ -176,7 +174,7 @@ def _report(warnings: Mapping[str, Sequence[PixelWarning]]) -> None:
     for kind, names in by_kind.items():
         first = next(warning for warning in warnings[names[0]] if warning.kind == kind)
         where = names[0] if len(names) == 1 else f"{len(names):,} of {len(warnings):,} scenes, such as {names[0]}"
-        log.warning("%s: %s; %s", where, first.text, first.advice)
+        warn("%s: %s; %s", where, first.text, first.advice)
 
 
 def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tuple[ScenePlan, tuple[PixelWarning, ...]]:
@@ -196,7 +194,7 @@ def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
 def _grid(info: SceneInfo, options: GridOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
     if not info.has_geotransform:
-        log.warning("%s has no geotransform: pixel coordinates are used as map coordinates", info.name)
+        warn("%s has no geotransform: pixel coordinates are used as map coordinates", info.name)
     return GriddedScene(info, grid)
 
 
@@ -207,7 +205,7 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
     _need_clip(bundle)
-    log.warning("%s has no adapter: the zero-shot head is used", bundle.name)
+    warn("%s has no adapter: the zero-shot head is used", bundle.name)
     return None
 
 

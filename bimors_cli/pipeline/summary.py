@@ -21,7 +21,7 @@ class RunSummary:
     words for them.
     ``finished_before`` says that --resume found a complete output, so that there was nothing to do. ``caption_hits``
     were taken from the caption cache or from an equal tile, ``caption_misses`` made by the captioner.
-    ``empty_message`` is printed for a run without a tile, ``next_step`` at the end.
+    ``empty_message`` is printed for a run without a tile, ``next_step`` at the end. ``warnings`` are those of the run.
     """
 
     rows_are: str = "tiles"
@@ -39,6 +39,7 @@ class RunSummary:
     caption_misses: int = 0
     empty_message: str = "the layer is empty: no tile has enough valid data"
     next_step: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:

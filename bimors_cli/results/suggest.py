@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from bimors_cli.results.covered_tiles import Features, covered_shares, read_feat
 from bimors_cli.results.layer_rows import LayerRows, read_rows
 from bimors_cli.results.recorded_examples import example_sets
 from bimors_cli.results.suggestions_file import Suggestion, write_suggestions
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.positions import earth_centred
 
@@ -33,8 +33,6 @@ REFERENCE: Final = 1000
 # Of a tile, under the polygons of examples: `finetune` learns from such a tile, without another --min-overlap.
 _LEARNED: Final = 0.5
 _DECIMALS: Final = 4
-
-log = logging.getLogger("bimors")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -146,7 +144,7 @@ def _shares(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> np
     for spec in specs:
         found = _covered(read_features_of(spec), rows)
         if not found.any():
-            log.warning("%s: no tile of %s lies under its features", spec, layer.path)
+            warn("%s: no tile of %s lies under its features", spec, layer.path)
         result = np.maximum(result, found)
     return result
 

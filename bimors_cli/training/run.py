@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.adapter_folder import Predictions, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
@@ -57,8 +57,6 @@ from bimors_cli.training.views.summary import ViewsSummary
 
 # The head of labels without examples, which no closed form can answer.
 WITHOUT_EXAMPLES: Final = "bimors"
-
-log = logging.getLogger("bimors")
 
 
 class FinetuneProgress(Progress, Protocol):
@@ -110,11 +108,11 @@ def finetune(
     check_folder(output, marker=MANIFEST, overwrite=replace)
     if options.head == AUTO:
         if options.epochs != FinetuneOptions.epochs:
-            log.warning("--epochs has no effect with --head auto")
+            warn("--epochs has no effect with --head auto")
         absent = _labels_without_examples(examples)
         if not absent:
             return finetune_views(options, bundle, examples, output, progress, stop)
-        log.warning(
+        warn(
             "no examples of %s: the head %s is trained, which answers labels by their names too",
             ", ".join(map(repr, absent[:5])),
             WITHOUT_EXAMPLES,
@@ -245,7 +243,7 @@ def _train(
             )
 
     if data.validation is None:
-        log.warning("no validation examples: the confidence is not calibrated")
+        warn("no validation examples: the confidence is not calibrated")
     temperature = models.bundle.zero_shot_temperature
     return training, head, fit(training, head, data, config, temperature, after_epoch)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -25,12 +24,11 @@ from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.style import NO_LABEL_NAME
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.positions import earth_centred
 
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def _check_drawn(names: Sequence[str], sizes: Sequence[int], drawn: Sequence[int
             )
     alone = [name for name, size, count in zip(names, sizes, drawn, strict=True) if count == 1 < size]
     if alone:
-        log.warning(
+        warn(
             "one tile only is drawn of %s: no standard error can be estimated, draw at least 2 of each stratum",
             ", ".join(alone),
         )

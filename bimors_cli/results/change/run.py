@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +26,7 @@ from bimors_cli.results.change.layer import change_frames, change_schema
 from bimors_cli.results.change.match import match_tiles, place_scenes
 from bimors_cli.results.change.summary import CHANGE, NO_CHANGE, STRATA, ChangeSummary
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-
-log = logging.getLogger("bimors")
+from bimors_cli.run_warnings import warn
 
 # More expected change than this is more often another season, sensor or calibration than change.
 _IMPLAUSIBLE: Final = 1 / 3
@@ -57,7 +55,7 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
     placements = place_scenes(before, after)
     warnings = differences(before, after, placements)
     for line in warnings:
-        log.warning("%s", line)
+        warn(line)
     with tempfile.TemporaryDirectory(prefix=".bimors_change_", dir=options.output.resolve().parent) as folder:
         labels = before.labels.names
         first = read_answers(before, labels, Path(folder) / "before")
@@ -67,7 +65,7 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
         usable = usable_places(compared)
         moved = displaced(compared, usable)
         if moved is not None:
-            log.warning("%s", moved)
+            warn(moved)
             warnings = (*warnings, moved)
         model = fit(compared, usable)
         crs = CRS.from_user_input(before.run_key["crs"])
@@ -123,7 +121,7 @@ def _summarise(
             f"{changed / total:.0%} of the area is expected to have changed: check on a sample that this is not "
             "season, sensor or calibration"
         )
-        log.warning("%s", line)
+        warn(line)
         warnings = (*warnings, line)
     return ChangeSummary(
         options.output,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import VectorError
+from bimors_cli.run_warnings import warn
 
 # What exports write for null into a text field.
 _NULLS: Final = frozenset({"null", "<null>", "(null)", "none", "<none>", "nan", "n/a", "#n/a", "<na>"})
-
-log = logging.getLogger("bimors")
 
 
 def class_texts(values: Sequence[Any], ids: Sequence[int], path: str, field: str) -> npt.NDArray[np.object_]:
@@ -81,7 +79,7 @@ def _as_utf8(values: Sequence[Any], path: str, field: str) -> list[Any]:
     if not decoded or None in decoded.values():
         return list(values)
     example = next(iter(decoded.values()))
-    log.warning(
+    warn(
         "%s: %s is read as UTF-8 (such as %r): the shapefile does not state its encoding; add a .cpg file with UTF-8",
         path, field, example,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.examples.base import Examples, class_labels
 from bimors_cli.training.examples.feature_groups import connected_features, group_cells
 from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
@@ -83,7 +84,7 @@ def from_polygons(
     groups = connected_features(features)
     for number, plan in enumerate(plans):
         if not len(features.classes[number]):
-            log.warning("skipped %s: no feature intersects it", plan.info.name)
+            warn("skipped %s: no feature intersects it", plan.info.name)
             continue
         rest = None if background is None else everything.index(background)
         tiles += _label(plan, number, features, groups[number], classes, min_overlap, rest, image_size, how.min_valid)
@@ -94,7 +95,7 @@ def from_polygons(
         )
     counts = np.bincount([tile.label for tile in tiles], minlength=len(everything))
     for name in (name for name, count in zip(everything, counts, strict=True) if not count):
-        log.warning(
+        warn(
             "%s: class %r covers no tile enough: use a smaller --tile-size or a lower --min-overlap",
             features.path,
             name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -16,6 +15,7 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import (
@@ -36,8 +36,6 @@ Kind = Literal["polygons", "lines", "points"]
 _KINDS: Final[dict[int, Kind]] = {
     0: "points", 4: "points", 1: "lines", 2: "lines", 5: "lines", 3: "polygons", 6: "polygons",
 }  # fmt: skip
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -102,13 +100,13 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: Cla
     if not any(rows.any() for rows in has_class):
         raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
     if without:
-        log.warning("%s: skipped %d features with null in field %s", path, without, field)
+        warn("%s: skipped %d features with null in field %s", path, without, field)
     if names is not None:
         named = _with_names(source, [classes for _, classes, _ in read], names)
         read = [(geometries, classes, ids) for (geometries, _, ids), classes in zip(read, named, strict=True)]
         has_class = [classes.astype(np.bool_) for classes in named]
     elif source.is_numeric:
-        log.warning("%s, %s: class codes without names: give --class-names FILE", path, field)
+        warn("%s, %s: class codes without names: give --class-names FILE", path, field)
     return Features(
         path,
         layer,
@@ -202,7 +200,7 @@ def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) 
     """
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
-        log.warning("%s: repaired %d invalid geometries at %s", source.path, invalid, place.name)
+        warn("%s: repaired %d invalid geometries at %s", source.path, invalid, place.name)
         geometries = _repair(geometries)
     return _repair(reproject_around(geometries, source.crs, place, source.path))
 
@@ -240,7 +238,7 @@ def _with_names(
             f"the codes at the scenes are {shown}",
         )
     if unnamed:
-        log.warning("%s, %s: skipped features of codes without a name: %s", source.path, source.field, shown)
+        warn("%s, %s: skipped features of codes without a name: %s", source.path, source.field, shown)
     return [np.array([table.get(code_text(str(code)), "") for code in each], object) for each in classes]
 
 
