@@ -232,6 +232,11 @@ def with_warnings(metadata: Mapping[str, str], warnings: Sequence[str]) -> dict[
     return replace(RunProvenance.from_metadata(metadata), warnings=tuple(warnings) or None).to_metadata()
 
 
+def warnings_of_layer(path: Path, run: RunProvenance) -> tuple[str, ...]:
+    """Return what the run that made a layer has warned of, as warnings about its file."""
+    return tuple(f"{path.name} was made with a warning: {text}" for text in run.warnings or ())
+
+
 def _invalid(path: Path, layer: str, error: Exception) -> InputError:
     return InputError(f"{path}: invalid provenance in layer {layer!r}: {error!r}", "write the layer again")
 

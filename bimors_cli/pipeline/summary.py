@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.pipeline.tile_result import TileResult
@@ -54,6 +55,21 @@ class RunSummary:
             else:
                 self.reasons[result.reason] += 1
             yield result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values; times are in seconds."""
+        return {
+            "output": self.output,
+            "finished_before": self.finished_before,
+            self.rows_are: self.answered + self.reasons.total(),
+            self.answered_as: self.answered,
+            "reasons": dict(self.reasons.most_common()),
+            "failed": self.failed,
+            "resumed": self.resumed,
+            "rows": self.rows,
+            "seconds": dict(self.seconds),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Yield the lines of the summary."""
@@ -147,6 +163,16 @@ class Summary(RunSummary):
             if result.label_set is not None:
                 self.set_sizes[len(result.label_set)] += 1
             yield result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values; times are in seconds."""
+        return {
+            **super().to_json(),
+            "labels": {name: self.labels[name] for name in self.names},
+            "raster": self.raster,
+            "refined": None if self.refined is None else self.refined[0],
+            "unlike_examples": None if self.unlike_above is None else self.unlike,
+        }
 
     @property
     def _width(self) -> int:

@@ -26,7 +26,7 @@ from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import keeps_warnings, warn
 from bimors_cli.training.adapter_folder import Predictions, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
@@ -74,6 +74,7 @@ class _EncodedSplits:
     test: tuple[EncoderOutputs, torch.Tensor] | None
 
 
+@keeps_warnings
 def finetune(
     options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: StopRequest | None = None
 ) -> FinetuneSummary | ViewsSummary:
@@ -126,6 +127,7 @@ def finetune(
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
             encoded = _encode(models, examples, split, options, plan, checkpoint, progress)
+        checkpoint.save_warnings()
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
         training, head, temperature = _train(models, examples, encoded.data, options, checkpoint, progress, stop)

@@ -23,6 +23,7 @@ from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
+from bimors_cli.run_warnings import keeps_warnings, warnings_so_far
 from bimors_cli.scene.vector import find_layer
 
 _SHOWN = 5
@@ -53,6 +54,8 @@ class Assessment:
         and ``features_repaired`` of the reference.
     reasons : mapping of str to int
         Number of samples without a label, by reason; empty for an unknown reason.
+    warnings : tuple of str
+        What the assessment warned of.
     """
 
     options: AssessOptions
@@ -63,6 +66,7 @@ class Assessment:
     unknown_classes: tuple[str, ...]
     counts: Mapping[str, int | None]
     reasons: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file; nan becomes null."""
@@ -80,9 +84,11 @@ class Assessment:
                 "kind": self.kind,
                 "min_overlap": self.options.min_overlap if self.kind == "polygons" else None,
             },
+            "warnings": list(self.warnings),
         }
 
 
+@keeps_warnings
 def assess(options: AssessOptions) -> Assessment:
     """Compare the labels of a layer with a reference.
 
@@ -135,6 +141,7 @@ def assess(options: AssessOptions) -> Assessment:
             "features_repaired": reference.repaired,
         },
         dict(reasons.most_common()),
+        warnings_so_far(),
     )
 
 

@@ -18,7 +18,8 @@ from bimors_cli.errors import InputError
 from bimors_cli.labels import match_names, new_names, normalized_name
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
-from bimors_cli.provenance import read_run
+from bimors_cli.provenance import read_run, warnings_of_layer
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import Extent, check_vector_file
@@ -100,6 +101,8 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     file = Path(path)
     name = choose_layer(file, layer)
     run = read_run(file, name)
+    for text in warnings_of_layer(file, run):
+        warn(text)
     frame = read_layer(file, name, _COLUMNS)
     missing = [column for column in _COLUMNS if column not in frame]
     if missing:

@@ -24,7 +24,7 @@ from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.style import NO_LABEL_NAME
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.positions import earth_centred
 
 _ALL: Final = "all"
@@ -48,6 +48,8 @@ class SampleSummary:
         that a file excluded.
     expected_se : float
         Standard error that the overall accuracy will have if the user's accuracies are those to expect.
+    warnings : tuple of str
+        What the draw warned of.
     """
 
     path: Path
@@ -56,6 +58,20 @@ class SampleSummary:
     examples: int
     excluded: int
     expected_se: float
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the draw as JSON values; areas are in hectares."""
+        return {
+            "output": str(self.path),
+            "drawn": self.drawn,
+            "wanted": self.wanted,
+            "examples": self.examples,
+            "excluded": self.excluded,
+            "expected_se": self.expected_se,
+            "design": self.design.to_json(),
+            "warnings": list(self.warnings),
+        }
 
     @property
     def drawn(self) -> int:
@@ -63,6 +79,7 @@ class SampleSummary:
         return sum(one.drawn for one in self.design.strata)
 
 
+@keeps_warnings
 def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample",)) -> SampleSummary:
     """Draw a sample of a layer that `classify` wrote, and write it.
 
@@ -113,7 +130,7 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
     if options.kml is not None:
         write_kml(options.kml, found, tiles.crs, **shown)
     se = expected_se(sizes, per_stratum, options.expected(names))
-    return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se)
+    return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se, warnings_so_far())
 
 
 def _mapped(tiles: Population) -> tuple[MappedClass, ...]:
