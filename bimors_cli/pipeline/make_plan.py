@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import shapely
 from rasterio.crs import CRS
 
@@ -32,11 +33,12 @@ from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.run_warnings import warn
-from bimors_cli.scene.aoi import read_aoi, tile_mask
+from bimors_cli.scene.aoi import Aoi, read_aoi, tile_mask
+from bimors_cli.scene.feature_counts import points_in
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.pixel_warnings import Kind, PixelWarning, pixel_warnings
-from bimors_cli.scene.polygons import tile_polygons
+from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
@@ -220,8 +222,17 @@ def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnySc
     if options.aoi is None:
         yield from scenes
         return
-    restricted = [_restrict(scene, options.aoi, options.aoi_rule, alone=len(scenes) == 1) for scene in scenes]
-    if not any(map(len, restricted)):
+    found = [read_aoi(options.aoi, scene.info, allow_miss=len(scenes) > 1) for scene in scenes]
+    infos = [scene.info for scene in scenes]
+    if all(aoi.geometry.is_empty for aoi in found):
+        raise found[0].miss(infos)
+    restricted = [_restrict(scene, aoi, options.aoi_rule) for scene, aoi in zip(scenes, found, strict=True)]
+    counts = found[0].count(infos)
+    if options.aoi_rule == "centre":
+        counts = found[0].count_without_tile(counts, _centres(restricted, found[0].crs))
+    if any(map(len, restricted)):
+        counts.warn("use smaller tiles, or --aoi-rule any")
+    else:
         raise InputError(
             f"{options.aoi}: the area of interest contains no tile of any scene", "try --aoi-rule any, or smaller tiles"
         )
@@ -245,8 +256,17 @@ def _covering(scene: ScenePlan, cells: ScenePlan) -> ScenePlan:
     return replace(scene, inside=tiles_overlapping(scene.grid, cells.inside), aoi_sha256=cells.aoi_sha256)
 
 
-def _restrict(scene: AnyScene, spec: str, rule: str, *, alone: bool) -> AnyScene:
-    aoi = read_aoi(spec, scene.info, allow_miss=not alone)
+def _centres(scenes: Sequence[GriddedScene], crs: str) -> Polygons:
+    """Return the centres of the tiles in the AOI as points in another CRS."""
+    points = [np.empty(0, object)]
+    for scene in scenes:
+        if scene.inside is not None:
+            tiles = tile_polygons(scene.grid.take(np.flatnonzero(scene.inside).tolist()), scene.info.transform)
+            points.append(points_in(crs, scene.info.crs.to_wkt(), shapely.get_coordinates(shapely.centroid(tiles))))
+    return np.concatenate(points)
+
+
+def _restrict(scene: AnyScene, aoi: Aoi, rule: str) -> AnyScene:
     inside = tile_mask(aoi, tile_polygons(scene.grid, scene.info.transform), rule)  # type: ignore[arg-type]
     digest = hashlib.sha256(shapely.to_wkb(shapely.normalize(aoi.geometry))).hexdigest()
     return replace(scene, inside=inside, aoi_sha256=digest)

@@ -24,6 +24,7 @@ from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
 from bimors_cli.run_warnings import keeps_warnings, warnings_so_far
+from bimors_cli.scene.feature_counts import give_tiles
 from bimors_cli.scene.vector import find_layer
 
 _SHOWN = 5
@@ -178,6 +179,13 @@ def _samples(layer: MapLayer, reference: Reference, labels: tuple[str, ...], min
         hint = "use a lower --min-overlap, or draw larger polygons"
     if not len(samples.rows):
         raise InputError(f"{reference.path}: {problem} of {layer.path}", hint)
+    without = samples.outside
+    if reference.kind == "polygons":
+        tiles = layer.polygons[samples.rows]
+        without = int((~give_tiles(reference.geometries, classes, tiles, samples.classes)).sum())
+    reference.counts.with_tiles(without).warn(
+        "use a lower --min-overlap, or draw larger polygons" if reference.kind == "polygons" else hint
+    )
     return samples
 
 

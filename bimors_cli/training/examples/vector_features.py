@@ -16,6 +16,7 @@ from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
 from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.run_warnings import warn
+from bimors_cli.scene.feature_counts import FeatureCounts, Place, count_features, nothing_inside
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import (
@@ -23,7 +24,6 @@ from bimors_cli.scene.vector import (
     bounds_around,
     check_crs,
     find_layer,
-    format_bounds,
     one_line,
     polygonal_parts,
     reproject_around,
@@ -54,6 +54,8 @@ class Features:
         Their classes, as text.
     ids : tuple of int array [n]
         Their numbers in the file (GDAL's FID).
+    counts : FeatureCounts
+        How many features lie outside the scenes, or partly in them.
     """
 
     path: str
@@ -62,6 +64,7 @@ class Features:
     geometries: tuple[Polygons, ...]
     classes: tuple[npt.NDArray[np.object_], ...]
     ids: tuple[npt.NDArray[np.int64], ...]
+    counts: FeatureCounts
 
 
 def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: ClassNames | None = None) -> Features:
@@ -94,7 +97,7 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: Cla
         for (geometries, classes, ids), place, info in zip(around, places, scenes, strict=True)
     ]
     if kind is None or not any(len(classes) for _, classes, _ in read):
-        raise no_feature_intersects(source, places[0])
+        raise nothing_inside(path, source.crs, source.bounds, [Place.of_scene(info) for info in scenes])
     has_class = [classes.astype(np.bool_) for _, classes, _ in read]
     without = sum(int((~rows).sum()) for rows in has_class)
     if not any(rows.any() for rows in has_class):
@@ -114,6 +117,20 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: Cla
         tuple(geometries[rows] for (geometries, _, _), rows in zip(read, has_class, strict=True)),
         tuple(classes[rows] for (_, classes, _), rows in zip(read, has_class, strict=True)),
         tuple(ids[rows] for (_, _, ids), rows in zip(read, has_class, strict=True)),
+        _count(source, around, scenes),
+    )
+
+
+def _count(
+    source: FeatureSource,
+    around: Sequence[tuple[Polygons, npt.NDArray[np.object_], npt.NDArray[np.int64]]],
+    scenes: Sequence[SceneInfo],
+) -> FeatureCounts:
+    """Count the features by how they lie in the scenes; ``around`` are those around each."""
+    _, first = np.unique(np.concatenate([ids for _, _, ids in around]), return_index=True)
+    geometries = np.concatenate([geometries for geometries, _, _ in around])[first]
+    return count_features(
+        source.path, geometries, source.crs, [Place.of_scene(info) for info in scenes], total=source.count
     )
 
 
@@ -272,29 +289,3 @@ def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
         )
         raise VectorError(f"{path} mixes geometry types: {counts}", "use one type per file; buffer lines and points")
     return _KINDS[int(types[0])] if len(types) else None
-
-
-def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
-    """Make the error that reports the bounds of the features and of the place."""
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import ProjError
-
-    target = CRS.from_wkt(place.crs_wkt)
-    crs = CRS.from_user_input(source.crs)
-    left, bottom, right, top = source.bounds
-    if crs.is_geographic:
-        here = bounds_around(place, source.crs)
-        swapped = shapely.box(bottom, left, top, right)
-        if here is not None and swapped.intersects(shapely.box(*here)):
-            return VectorError(
-                f"no feature of {source.path} intersects {place.name}",
-                "are latitude and longitude swapped? Swap X and Y coordinates, in the Processing toolbox of QGIS, "
-                "exchanges them",
-            )
-    try:
-        to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
-        theirs = format_bounds(to_place.transform_bounds(*source.bounds))
-    except ProjError:
-        theirs = f"{format_bounds(source.bounds)} in {source.crs[:40]}"
-    hint = f"in {target.to_string()[:40]} the {place.kind} spans {format_bounds(place.bounds)}, the features {theirs}"
-    return VectorError(f"no feature of {source.path} intersects {place.name}", hint)
