@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, Final, Literal
 
@@ -51,8 +51,8 @@ class Aoi:
     path: str
     layer: str
     geometry: Any
-    features: Polygons
-    crs: str
+    features: Polygons = field(default_factory=lambda: np.empty(0, object))
+    crs: str = ""
 
     def count(self, scenes: Sequence[SceneInfo]) -> FeatureCounts:
         """Count the features of the file that lie outside scenes, or partly in them."""
