@@ -32,20 +32,28 @@ class KeptWarnings:
     """The texts that a run warned of, each once, in order. Threads may share it."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, None] = {}
+        self._first: dict[str, str] = {}
+        self._others: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
-    def add(self, text: str) -> bool:
-        """Keep a text; tell whether it is new."""
+    def add(self, text: str, kind: str | None = None) -> bool:
+        """Keep a text, or count it if there is one of its kind; tell whether it is to be shown."""
+        key = text if kind is None else kind
         with self._lock:
-            is_new = text not in self._texts
-            self._texts[text] = None
+            first = self._first.setdefault(key, text)
+            is_new = key not in self._others
+            others = self._others.setdefault(key, set())
+            if text != first:
+                others.add(text)
         return is_new
 
     def texts(self) -> tuple[str, ...]:
-        """Return all texts so far."""
+        """Return all texts so far, one a kind: ``12 images are skipped, such as a.png: ...``."""
         with self._lock:
-            return tuple(self._texts)
+            return tuple(
+                f"{len(self._others[kind]) + 1:,} {kind}, such as {text}" if self._others[kind] else text
+                for kind, text in self._first.items()
+            )
 
 
 _run: ContextVar[KeptWarnings | None] = ContextVar("bimors_run_warnings", default=None)
@@ -59,6 +67,17 @@ def warn(message: str, *values: object) -> None:
     text = redact(message % values if values else message)
     kept = _run.get()
     if kept is None or kept.add(text):
+        log.warning("%s", text)
+
+
+def warn_of_one(kind: str, message: str, *values: object) -> None:
+    """Warn of one of many things: a run shows the first, and keeps one line with their number.
+
+    ``kind`` says in the plural what they have in common, such as ``images are skipped``.
+    """
+    text = redact(message % values if values else message)
+    kept = _run.get()
+    if kept is None or kept.add(text, kind):
         log.warning("%s", text)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bimors_cli.run_warnings import bound, keep_warnings, keeps_warnings, warn, warnings_so_far
+from bimors_cli.run_warnings import bound, keep_warnings, keeps_warnings, warn, warn_of_one, warnings_so_far
 
 
 @keeps_warnings
@@ -27,9 +27,9 @@ def test_each_text_is_kept_and_shown_once(caplog: pytest.LogCaptureFixture) -> N
 
 def test_values_and_secrets() -> None:
     with keep_warnings() as kept:
-        warn("%s: %d of 50%%", "https://user:secret@host/a.tif?sig=1", 3)
+        warn("%s %d of 50%%", "https://user:secret@host/a.tif?sig=1", 3)
         warn("50% of the area")
-    assert kept.texts() == ("https://host/a.tif: 3 of 50%", "50% of the area")
+    assert kept.texts() == ("https://host/a.tif 3 of 50%", "50% of the area")
 
 
 def test_a_silent_log_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,6 +56,15 @@ def test_threads_of_a_run() -> None:
         threads.submit(warn, "lost").result()
         threads.submit(bound(warn), "kept").result()
     assert kept.texts() == ("kept",)
+
+
+def test_many_of_a_kind_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with keep_warnings() as kept:
+        for name in ("a.png", "b.png", "a.png", "c.png"):
+            warn_of_one("images are skipped", "%s is torn", name)
+            warn_of_one("layers are old", "x.gpkg is old")
+    assert kept.texts() == ("3 images are skipped, such as a.png is torn", "x.gpkg is old")
+    assert caplog.messages == ["a.png is torn", "x.gpkg is old"]
 
 
 def test_the_package_warns_in_no_other_way() -> None:

@@ -106,7 +106,10 @@ def say_progress(text: str) -> None:
 def repeat_warnings(texts: Sequence[str]) -> None:
     """Show warnings again, in one block, that lines of progress have moved out of sight, unless -q."""
     passed = [
-        text for text in texts if _Lines.progress - _Lines.before.pop(text, _Lines.progress) >= LINES_UNTIL_REPEATED
+        text
+        for text in texts
+        # A text that was not shown is the number of many, of which only the first was.
+        if _Lines.progress - _Lines.before.pop(text, -LINES_UNTIL_REPEATED) >= LINES_UNTIL_REPEATED
     ]
     if passed:
         say("warnings of this run:" if len(passed) > 1 else "warning of this run:")

@@ -132,9 +132,9 @@ class FeatureStore:
         split = few_shot(data_set.examples, self._shots, seed)
         if split.short:
             short = ", ".join(f"{name} {count}" for name, count in list(split.short.items())[:5])
-            warn("%s: fewer than %d training images: %s", data_set.name, self._shots, short)
+            warn("%s: fewer than %d training images: %s; use fewer --shots", data_set.name, self._shots, short)
         if split.skipped:
-            warn("%s: %d images could not be read and were skipped", data_set.name, len(split.skipped))
+            warn("%s: %d images could not be read and were skipped: check the files", data_set.name, len(split.skipped))
         train, validation = data_set.examples.take(split.train), data_set.examples.take(split.validation)
         side, device, advance = self._models.bundle.image_size, self._models.device, self._progress.advance
         path, key = self._path_and_key(data_set, [*split.train, -1, *split.validation], self._views, seed)

@@ -22,7 +22,7 @@ from bimors_cli.pipeline.refine import refined
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import label_rows, layer_schema
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -72,7 +72,12 @@ class Classification(Job):
         plan = self.plan
         classifier = make_tile_classifier(models, plan)
         for name, words in self.summary.unknown_words.items():
-            warn("label %r: the model was not trained on %s", name, ", ".join(map(repr, words)))
+            warn_of_one(
+                "labels have words that the model was not trained on",
+                "label %r: the model was not trained on %s: use other words, or bimors finetune",
+                name,
+                ", ".join(map(repr, words)),
+            )
         return partial(classify_tiles, plan, classifier)
 
     def shard_header(self) -> ShardHeader | None:

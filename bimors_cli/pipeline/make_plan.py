@@ -32,7 +32,7 @@ from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Pla
 from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import warn, warn_of_one
 from bimors_cli.scene.aoi import Aoi, read_aoi, tile_mask
 from bimors_cli.scene.feature_counts import points_in
 from bimors_cli.scene.gdal import file_name
@@ -196,7 +196,11 @@ def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
 def _grid(info: SceneInfo, options: GridOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
     if not info.has_geotransform:
-        warn("%s has no geotransform: pixel coordinates are used as map coordinates", info.name)
+        warn_of_one(
+            "scenes have no geotransform",
+            "%s has no geotransform: pixel coordinates are used as map coordinates; georeference it with QGIS",
+            info.name,
+        )
     return GriddedScene(info, grid)
 
 
@@ -207,7 +211,7 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
     _need_clip(bundle)
-    warn("%s has no adapter: the zero-shot head is used", bundle.name)
+    warn("%s has no adapter: the zero-shot head is used; bimors finetune trains one", bundle.name)
     return None
 
 

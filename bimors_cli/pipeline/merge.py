@@ -158,7 +158,7 @@ def _check_same_run(plan: Plan, journals: Sequence[ShardJournal]) -> None:
     )
     _compare(old, new, "the scenes, models or options differ from those of the shards")
     if any(journal.header.run.get("scenes") != new["scenes"] for journal in journals):
-        warn("the copies of a scene that the shards used have other modification times; everything else is equal")
+        warn("the copies of a scene that the shards used have other modification times: check that they are the same")
 
 
 def _compare(old: Any, new: Any, what: str) -> None:

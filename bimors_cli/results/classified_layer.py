@@ -159,7 +159,11 @@ def read_tiles(layer: ClassifiedLayer, recorded: RecordedScene) -> ClassifiedTil
     with np.errstate(invalid="ignore"):
         in_grid = (row >= 0) & (row < recorded.grid.rows) & (col >= 0) & (col < recorded.grid.cols)
     if not in_grid.all():
-        warn("%s: skipped %d features without a row and column of the grid", layer.path, int((~in_grid).sum()))
+        warn(
+            "%s: skipped %d features without a row and column of the grid: they are not tiles of the run",
+            layer.path,
+            int((~in_grid).sum()),
+        )
     frame, row, col = frame[in_grid], row[in_grid].astype(np.intp), col[in_grid].astype(np.intp)
     if not len(frame):
         raise InputError(f"{layer.path}: layer {layer.name} holds no tile of {recorded.name}", _other(layer, recorded))

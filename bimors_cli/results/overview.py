@@ -175,7 +175,11 @@ class SceneReader:
     def warn(self) -> None:
         """Warn if a window could not be read."""
         if self._reason is not None:
-            warn("%s: some parts could not be read and are grey: %s", self._path, self._reason)
+            warn(
+                "%s: some parts could not be read and are grey: %s; check the scene with gdalinfo -checksum",
+                self._path,
+                self._reason,
+            )
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def _encode(bundle: Bundle, query: str) -> Vector:
     unknown = bundle.unknown_words(words)
     if unknown:
         listed = ", ".join(map(repr, unknown))
-        warn("low reliability for this query: the model was not trained on %s", listed)
+        warn("low reliability for this query: the model was not trained on %s; use other words, or --like", listed)
     clip = Clip.load(bundle.part(CLIP), bundle.bands)
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])

@@ -164,7 +164,7 @@ def _shares(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> np
     for spec in specs:
         found = _covered(read_features_of(spec), rows)
         if not found.any():
-            warn("%s: no tile of %s lies under its features", spec, layer.path)
+            warn("%s: no tile of %s lies under its features: check its CRS", spec, layer.path)
         result = np.maximum(result, found)
     return result
 

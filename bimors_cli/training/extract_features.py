@@ -117,7 +117,11 @@ def encode_crops(
     size = tokens.element_size() * tokens.numel() + 4 * full_images.image_feature.numel()
     limit = max(1, MEMORY // max(size, 1))
     if limit < views:
-        warn("training uses %d views of each image, not %d: more exceed the memory limit of 2 GiB", limit, views)
+        warn(
+            "training uses %d views of each image, not %d: more exceed the memory limit of 2 GiB: use fewer --shots",
+            limit,
+            views,
+        )
         views = limit
     crop = v2.Compose(
         [

@@ -109,7 +109,7 @@ def finetune(
     check_folder(output, marker=MANIFEST, overwrite=replace)
     if options.head == AUTO:
         if options.epochs != FinetuneOptions.epochs:
-            warn("--epochs has no effect with --head auto")
+            warn("--epochs has no effect with --head auto: leave it out, or choose a head that is trained")
         absent = _labels_without_examples(examples)
         if not absent:
             return finetune_views(options, bundle, examples, output, progress, stop)
@@ -245,7 +245,7 @@ def _train(
             )
 
     if data.validation is None:
-        warn("no validation examples: the confidence is not calibrated")
+        warn("no validation examples: the confidence is not calibrated: give more examples of each class")
     temperature = models.bundle.zero_shot_temperature
     return training, head, fit(training, head, data, config, temperature, after_epoch)
 

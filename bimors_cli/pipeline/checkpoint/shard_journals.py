@@ -214,7 +214,7 @@ def delete_journals(paths: Sequence[Path]) -> None:
             with suppress(JournalError), acquire_lock(lock_file(path), JournalError, f"{path.name}: in use"):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the layer is complete
-            warn("%s cannot be deleted: %s", path, error.strerror or error)
+            warn("%s cannot be deleted: %s; the layer is complete, delete it by hand", path, error.strerror or error)
 
 
 def _pattern(journal: ShardJournal) -> str:

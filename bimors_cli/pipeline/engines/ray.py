@@ -218,5 +218,7 @@ def _checked(pool: WorkerPool, available: int, what: str, options: InferenceOpti
             f"--workers {pool.workers}: this machine has {available} {what}", f"use --workers {available} or less"
         )
     if pool.workers > available:
-        warn("--workers %d: the cluster has %d %s so far", pool.workers, available, what)
+        warn(
+            "--workers %d: the cluster has %d %s so far: add nodes, or use fewer workers", pool.workers, available, what
+        )
     return pool

@@ -129,7 +129,11 @@ class CaptionCacheFile:
                 return work(self._db)
 
     def _disable(self, error: Exception) -> None:
-        hint = "; delete it with: bimors cache clear" if _is_damage(error) else ""
+        hint = (
+            "; delete it with: bimors cache clear"
+            if _is_damage(error)
+            else "; set BIMORS_CACHE to a folder that can be written"
+        )
         warn("the caption cache is not used: %s%s", _reason(self._path, error), hint)
         self._path, self._limit = None, BYTES_IN_MEMORY
         self._db = open_db(None)

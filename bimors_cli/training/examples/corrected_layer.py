@@ -61,7 +61,11 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
     rows = _corrected_rows(path, layer, predicted, spelling)
     new = sorted({label for _, label, _ in rows} - set(colours))
     if new:
-        warn("%s: labels that the run did not have: %s", path, ", ".join(map(repr, new)))
+        warn(
+            "%s: labels that the run did not have: %s; correct the spelling if others are meant",
+            path,
+            ", ".join(map(repr, new)),
+        )
     names = [*colours, *new]
     Labels.literal(names)  # raises for typed text that cannot be a label
     tiles = labelled_tiles(path, rows, scenes, {name: i for i, name in enumerate(names)})
@@ -115,7 +119,7 @@ def _corrected_rows(
             continue
         if found.setdefault(tile_id, (label, _weight(weight, where)))[0] != label:
             raise InputError(f"{where}: two rows with different labels", "keep one row per tile")
-    for count, why in ((unlabelled, "label"), (empty, "data")):
+    for count, why in ((unlabelled, "label: fill it in"), (empty, "data: no model saw these tiles")):
         if count:
             warn("%s: skipped %d corrected rows without %s", path, count, why)
     return [(tile_id, label, weight) for tile_id, (label, weight) in found.items()]

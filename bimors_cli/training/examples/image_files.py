@@ -14,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.options.scene import PixelOptions
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import parse_nodata
@@ -56,10 +56,10 @@ class ImageFiles:
         try:
             pixels = _read(str(self.paths[index]), self.options)
         except (SceneError, ReadError) as error:
-            warn("skipped: %s", error.message)
+            warn_of_one("images are skipped", "%s: it is skipped", error.message)
             return None
         if pixels.valid_fraction == 0:
-            warn("skipped: %s has no valid pixels", self.paths[index])
+            warn_of_one("images are skipped", "%s has no valid pixels: it is skipped", self.paths[index])
             return None
         return pixels.image
 

@@ -58,7 +58,11 @@ def join_corrected(first: Examples, others: Sequence[Examples]) -> Examples:
             relabelled += before is not None and before.label != new.label
             tiles[new.scene, new.index] = new
         if relabelled:
-            warn("%s: %d tiles have another label than before, which is used", other.name, relabelled)
+            warn(
+                "%s: %d tiles have another label than before, which is used: leave it out if the earlier are right",
+                other.name,
+                relabelled,
+            )
     ordered = sorted(tiles.values(), key=lambda tile: (tile.scene, tile.index))
     corrected = ", ".join(f"{other.description['path']} ({len(other)} tiles)" for other in others)
     return Examples(
@@ -109,7 +113,11 @@ def _numbers(added: Sequence[Label], labels: list[Label], path: str) -> list[int
     for label in added:
         (number,) = match_names([label.name], [known.name for known in labels])
         if number is None:
-            warn("%s adds the class %r, which the other examples do not have", path, label.name)
+            warn(
+                "%s adds the class %r, which the other examples do not have: correct the spelling if another is meant",
+                path,
+                label.name,
+            )
             number = len(labels)
             labels.append(label)
         numbers.append(number)

@@ -154,7 +154,7 @@ def _check_classes(classes: CodeClasses, info: SceneInfo, scene: SceneInfo, orig
     if not origin:
         warn("%s: class codes without names: give --class-names FILE", info.name)
     elif classes.unnamed:
-        warn("%s: skipped pixels of codes without a name: %s", info.name, codes)
+        warn("%s: skipped pixels of codes without a name: %s; add them to --class-names", info.name, codes)
 
 
 def _bounds(info: SceneInfo) -> str:

@@ -15,7 +15,7 @@ from pyproj.exceptions import ProjError
 from bimors_cli.errors import ReadError
 from bimors_cli.pipeline.inference.tile_reader import read_ahead
 from bimors_cli.pipeline.plan import ScenePlan
-from bimors_cli.run_warnings import warn
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.read import SceneReader, read_tile
@@ -64,7 +64,7 @@ class TileImages:
             with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:
                 return read_tile(reader, scene.grid[tile.index], self.image_size).image
         except ReadError as error:
-            warn("skipped: %s", error.message)
+            warn_of_one("tiles are skipped", "%s: the tile is skipped", error.message)
             return None
 
 

@@ -103,7 +103,7 @@ def read_features(spec: str, field: str, scenes: Sequence[SceneInfo], names: Cla
     if not any(rows.any() for rows in has_class):
         raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
     if without:
-        warn("%s: skipped %d features with null in field %s", path, without, field)
+        warn("%s: skipped %d features with null in field %s: fill it in to use them", path, without, field)
     if names is not None:
         named = _with_names(source, [classes for _, classes, _ in read], names)
         read = [(geometries, classes, ids) for (geometries, _, ids), classes in zip(read, named, strict=True)]
@@ -217,7 +217,12 @@ def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) 
     """
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
-        warn("%s: repaired %d invalid geometries at %s", source.path, invalid, place.name)
+        warn(
+            "%s: repaired %d invalid geometries at %s: look at them with Check validity in QGIS",
+            source.path,
+            invalid,
+            place.name,
+        )
         geometries = _repair(geometries)
     return _repair(reproject_around(geometries, source.crs, place, source.path))
 
@@ -255,7 +260,12 @@ def _with_names(
             f"the codes at the scenes are {shown}",
         )
     if unnamed:
-        warn("%s, %s: skipped features of codes without a name: %s", source.path, source.field, shown)
+        warn(
+            "%s, %s: skipped features of codes without a name: %s; add them to --class-names",
+            source.path,
+            source.field,
+            shown,
+        )
     return [np.array([table.get(code_text(str(code)), "") for code in each], object) for each in classes]
 
 

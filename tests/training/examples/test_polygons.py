@@ -272,7 +272,7 @@ def test_codes_without_a_name(scene: str, draw: Draw, caplog: pytest.LogCaptureF
     path = draw([box(0, 0), box(3, 2), box(5, 5), box(6, 5)], [1, 2, 7, 3])
     examples = take(scene, path, names=ClassNames.of({1: "water", 2: "forest", 3: "water"}))
     assert labelled(examples) == {"scene/0/0": "water", "scene/2/3": "forest", "scene/5/6": "water"}
-    assert f"{path}, class: skipped features of codes without a name: 7" in caplog.messages
+    assert f"{path}, class: skipped features of codes without a name: 7; add them to --class-names" in caplog.messages
     with pytest.raises(VectorError, match=r"none of its codes has a name \(other.csv\)") as caught:
         take(scene, path, names=ClassNames((("9", "town"),), "other.csv"))
     assert caught.value.hint == "the codes at the scenes are 1, 2, 3, 7"
