@@ -20,6 +20,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ StrPath = str | PathLike[str]
 StrPaths = StrPath | Sequence[StrPath]
 
 
+@keeps_warnings
 def classify(
     scenes: StrPaths,
     labels: StrPath | Sequence[str] | Labels,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 
 from bimors_cli.cli.console import say
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.options.accuracy import AssessOptions
 
 
@@ -31,6 +31,6 @@ def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, ove
     if output is not None:
         save_results(output, assessment, overwrite=overwrite)
     if json:
-        print(json_text.dumps(assessment.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        print_json(assessment.as_json())
     elif output is not None:
         print(output)

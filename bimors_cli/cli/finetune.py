@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import TrainingProgress, duration, say
+from bimors_cli.cli.json_output import print_json
+from bimors_cli.cli.parameters import Json
 from bimors_cli.cli.signals import graceful_stop
 from bimors_cli.options.heads import AUTO
 from bimors_cli.training.options import FinetuneOptions
@@ -12,7 +14,7 @@ EXAMPLE = "Example: bimors finetune scene.tif --polygons train.gpkg --field clas
 
 
 @command(FinetuneOptions)
-def finetune(options: FinetuneOptions) -> None:
+def finetune(options: FinetuneOptions, as_json: Json = False) -> None:
     """Train an adapter from a folder of classes, from vector features or a label raster on a scene, from a corrected
     layer, or from the accepted and rejected tiles of a search.
 
@@ -31,4 +33,7 @@ def finetune(options: FinetuneOptions) -> None:
         summary = run(options, progress=progress, stop=stop)
     for line in summary.lines(duration):
         say(line)
-    print(summary.output)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        print(summary.output)

@@ -25,6 +25,7 @@ from bimors_cli.locks import acquire_lock
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.training.train import Training
 
 # In the output folder until all trials are finished.
@@ -45,7 +46,7 @@ class EvaluationResult:
 
     ``repeated`` of the ``trials`` were in the log of an earlier run. ``seconds`` is the duration of this run,
     ``trial_seconds`` the sum over all trials, also those of earlier runs, without the encoding of images. Training that
-    several trials share is counted for each of them.
+    several trials share is counted for each of them. ``warnings`` are those of the run, also of earlier runs.
     """
 
     folder: Path
@@ -54,8 +55,10 @@ class EvaluationResult:
     repeated: int
     seconds: float
     trial_seconds: float
+    warnings: tuple[str, ...] = ()
 
 
+@keeps_warnings
 def evaluate(
     options: EvaluateOptions, *, progress: EvaluateProgress | None = None, stop: StopRequest | None = None
 ) -> EvaluationResult:
@@ -107,6 +110,8 @@ def evaluate(
         trial_log = TrialLog(folder / TRIAL_LOG)
         keys = {trial: trial_key(trial, bundle, data_sets, options) for trial in trials_of(tasks, options)}
         repeated = sum(key in trial_log for key in keys.values())
+        for text in (text for key in keys.values() if key in trial_log for text in trial_log.warnings(key)):
+            warn(text)
         _run(keys, trial_log, bundle, data_sets, options, folder, progress, stop)
         outcomes = {trial: trial_log[key] for trial, key in keys.items()}
         seconds = time.perf_counter() - clock
@@ -114,7 +119,7 @@ def evaluate(
         write_results(folder, EvaluationReport(options, bundle, data_sets, tasks, outcomes, found, seconds))
         shutil.rmtree(folder / FEATURES, ignore_errors=True)
     trial_seconds = sum(outcome.seconds for outcome in outcomes.values())
-    return EvaluationResult(folder, found, len(keys), repeated, seconds, trial_seconds)
+    return EvaluationResult(folder, found, len(keys), repeated, seconds, trial_seconds, warnings_so_far())
 
 
 def _run(

@@ -19,6 +19,7 @@ from bimors_cli.pipeline.run import run_job, warn_of_domain
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import is_multipart, provenance, tile_columns
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class _Captioning(Job):
         return make_frame({**tile_columns(self.plan, results), **columns}, polygons, self.schema)
 
 
+@keeps_warnings
 def caption(
     options: CaptionOptions,
     *,

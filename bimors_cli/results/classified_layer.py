@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import unicodedata
@@ -22,11 +21,10 @@ from bimors_cli.labels import Label, Labels
 from bimors_cli.output.geopackage import pam_disabled, read_layer
 from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raster, read_classify_run
 from bimors_cli.results.copy_hint import refuse_copy
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import Scene, open_scene
-
-log = logging.getLogger("bimors")
 
 _HINT: Final = "give the .gpkg that bimors classify wrote"
 _COLUMNS: Final = ("tile_id", "scene", "row", "col", "label", "confidence", "reason", "caption")
@@ -168,7 +166,11 @@ def read_tiles(layer: ClassifiedLayer, recorded: RecordedScene) -> ClassifiedTil
     with np.errstate(invalid="ignore"):
         in_grid = (row >= 0) & (row < recorded.grid.rows) & (col >= 0) & (col < recorded.grid.cols)
     if not in_grid.all():
-        log.warning("%s: skipped %d features without a row and column of the grid", layer.path, int((~in_grid).sum()))
+        warn(
+            "%s: skipped %d features without a row and column of the grid: they are not tiles of the run",
+            layer.path,
+            int((~in_grid).sum()),
+        )
     frame, row, col = frame[in_grid], row[in_grid].astype(np.intp), col[in_grid].astype(np.intp)
     if not len(frame):
         raise InputError(f"{layer.path}: layer {layer.name} holds no tile of {recorded.name}", _other(layer, recorded))
@@ -212,9 +214,7 @@ def _choose(layer: ClassifiedLayer, scene: str | None) -> tuple[RecordedScene, s
     if scene is None:
         recorded = layer.scenes[0]
         if len(names) > 1:
-            log.warning(
-                "%s has %d scenes, showing %s: choose another with --scene", layer.path, len(names), recorded.name
-            )
+            warn("%s has %d scenes, showing %s: choose another with --scene", layer.path, len(names), recorded.name)
         return recorded, _scene_path(layer, recorded)
     if file_name(scene) in names:
         recorded = layer.scenes[names.index(file_name(scene))]

@@ -15,10 +15,11 @@ from safetensors import SafetensorError, safe_open
 
 from bimors_cli.errors import JournalError, OutputError, OutputExistsError
 from bimors_cli.locks import acquire_lock
+from bimors_cli.run_warnings import warn, warnings_so_far
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import EpochFigures, Training
 
-PLAN, CHECKPOINT, LOCK = "plan.json", "checkpoint.safetensors", "lock"
+PLAN, CHECKPOINT, WARNINGS, LOCK = "plan.json", "checkpoint.safetensors", "warnings.json", "lock"
 
 
 class TrainingCheckpoint:
@@ -66,11 +67,12 @@ class TrainingCheckpoint:
                 f"{self.folder}: cannot write there: {error.strerror or error}", "choose another -o"
             ) from error
         if found and overwrite:
-            for name in (PLAN, CHECKPOINT):
+            for name in (PLAN, CHECKPOINT, WARNINGS):
                 (self.folder / name).unlink(missing_ok=True)
             found = False
         if found:
             self._check_plan()
+            self._warn_again()
         else:
             try:
                 self._write(PLAN, json.dumps(self._plan, indent=1, ensure_ascii=False))
@@ -98,6 +100,25 @@ class TrainingCheckpoint:
                 f"{self.folder}: the unfinished run differs in {', '.join(other)}",
                 "resume with its options, or start from scratch with --overwrite",
             )
+
+    def _warn_again(self) -> None:
+        """Warn of what the unfinished run has warned of."""
+        path = self.folder / WARNINGS
+        try:
+            texts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        except ValueError as error:
+            self._lock.release()
+            raise JournalError(f"{path} is damaged: {error}", "start from scratch with --overwrite") from error
+        for text in texts:
+            warn(str(text))
+
+    def save_warnings(self) -> None:
+        """Save what the run has warned of until now, for the run that continues it. Raises OutputError."""
+        if warnings_so_far():
+            try:
+                self._write(WARNINGS, json.dumps(warnings_so_far(), indent=1, ensure_ascii=False))
+            except OSError as error:
+                raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
 
     def save(self, training: Training) -> None:
         """Save the state of a run between two epochs atomically. Raises OutputError."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.run_warnings import keeps_warnings, warn
 from bimors_cli.training.adapter_folder import Predictions, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
@@ -58,8 +58,6 @@ from bimors_cli.training.views.summary import ViewsSummary
 # The head of labels without examples, which no closed form can answer.
 WITHOUT_EXAMPLES: Final = "bimors"
 
-log = logging.getLogger("bimors")
-
 
 class FinetuneProgress(Progress, Protocol):
     """Shows the progress of a run."""
@@ -76,6 +74,7 @@ class _EncodedSplits:
     test: tuple[EncoderOutputs, torch.Tensor] | None
 
 
+@keeps_warnings
 def finetune(
     options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: StopRequest | None = None
 ) -> FinetuneSummary | ViewsSummary:
@@ -110,11 +109,11 @@ def finetune(
     check_folder(output, marker=MANIFEST, overwrite=replace)
     if options.head == AUTO:
         if options.epochs != FinetuneOptions.epochs:
-            log.warning("--epochs has no effect with --head auto")
+            warn("--epochs has no effect with --head auto: leave it out, or choose a head that is trained")
         absent = _labels_without_examples(examples)
         if not absent:
             return finetune_views(options, bundle, examples, output, progress, stop)
-        log.warning(
+        warn(
             "no examples of %s: the head %s is trained, which answers labels by their names too",
             ", ".join(map(repr, absent[:5])),
             WITHOUT_EXAMPLES,
@@ -128,6 +127,7 @@ def finetune(
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
             encoded = _encode(models, examples, split, options, plan, checkpoint, progress)
+        checkpoint.save_warnings()
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
         training, head, temperature = _train(models, examples, encoded.data, options, checkpoint, progress, stop)
@@ -245,7 +245,7 @@ def _train(
             )
 
     if data.validation is None:
-        log.warning("no validation examples: the confidence is not calibrated")
+        warn("no validation examples: the confidence is not calibrated: give more examples of each class")
     temperature = models.bundle.zero_shot_temperature
     return training, head, fit(training, head, data, config, temperature, after_epoch)
 

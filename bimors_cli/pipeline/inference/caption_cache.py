@@ -8,7 +8,6 @@ never a run: the run continues without it, with a warning.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import sqlite3
@@ -37,6 +36,7 @@ from bimors_cli.pipeline.inference.cache_db import (
     put_features,
 )
 from bimors_cli.pipeline.inference.image_keys import image_hash
+from bimors_cli.run_warnings import warn
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +49,6 @@ BYTES_IN_MEMORY = 16 * 1024**2
 
 T = TypeVar("T")
 Describe = Callable[["torch.Tensor"], list[str | None]]
-
-log = logging.getLogger("bimors")
 
 
 class CaptionCacheFile:
@@ -131,8 +129,12 @@ class CaptionCacheFile:
                 return work(self._db)
 
     def _disable(self, error: Exception) -> None:
-        hint = "; delete it with: bimors cache clear" if _is_damage(error) else ""
-        log.warning("the caption cache is not used: %s%s", _reason(self._path, error), hint)
+        hint = (
+            "; delete it with: bimors cache clear"
+            if _is_damage(error)
+            else "; set BIMORS_CACHE to a folder that can be written"
+        )
+        warn("the caption cache is not used: %s%s", _reason(self._path, error), hint)
         self._path, self._limit = None, BYTES_IN_MEMORY
         self._db = open_db(None)
 

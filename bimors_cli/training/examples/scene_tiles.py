@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from pyproj.exceptions import ProjError
 from bimors_cli.errors import ReadError
 from bimors_cli.pipeline.inference.tile_reader import read_ahead
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.read import SceneReader, read_tile
@@ -25,8 +25,6 @@ from bimors_cli.training.examples.base import Example
 # training tile says little. Four keeps most tiles away from the block's edge and still leaves enough blocks.
 BLOCK: Final = 4
 _AHEAD: Final = 64
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class TileImages:
             with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:
                 return read_tile(reader, scene.grid[tile.index], self.image_size).image
         except ReadError as error:
-            log.warning("skipped: %s", error.message)
+            warn_of_one("tiles are skipped", "%s: the tile is skipped", error.message)
             return None
 
 

@@ -23,6 +23,7 @@ from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.scene_views import adapter_views, available_views, statistics_spec
 from bimors_cli.pipeline.training_domain import check_domain
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.size import ground_pixel_size
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import draw_for_training
@@ -128,7 +129,7 @@ def finetune_views(
         arrays,
     )
     save_views_adapter(output, bundle, examples, kept, options, run)
-    return ViewsSummary(str(output), run)
+    return ViewsSummary(str(output), run, warnings_so_far())
 
 
 def _make_encoder(
