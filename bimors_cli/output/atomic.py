@@ -158,6 +158,26 @@ def check_folder(path: Path, *, marker: str, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file or folder can be created at ``path``, whose folder may not exist yet: a file is created.
+
+    Raises
+    ------
+    OutputError
+        The folder, or the one above it in which it would be created, cannot be written.
+    """
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot write to the folder: {_reason(error)}", "choose another folder with -o"
+        ) from error
+
+
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
     """Yield a path with the name of ``path`` in a new folder ``<name>.tmp-XXXXXXXX`` next to it, removed at the end.

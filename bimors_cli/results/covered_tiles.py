@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 
 from bimors_cli.errors import VectorError
@@ -41,6 +39,9 @@ def read_features_of(spec: str) -> Features:
     VectorError
         The file or the layer does not exist or cannot be read, it has several layers and none is named, or no CRS.
     """
+    import pyogrio.errors
+    import pyogrio.raw
+
     path, name = _sample_layer(spec) or find_layer(spec)
     try:
         with pam_disabled():
@@ -105,6 +106,9 @@ def covered_shares(features: Features, scene: RecordedScene, indices: npt.NDArra
 
 def _sample_layer(spec: str) -> tuple[str, str] | None:
     """Return path and layer of the sample in a file of `bimors sample`; None for any other file."""
+    import pyogrio
+    import pyogrio.errors
+
     path = Path(spec)
     if path.suffix.lower() != ".gpkg" or not path.is_file():
         return None

@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import shapely
 
 from bimors_cli.errors import VectorError
@@ -152,6 +151,9 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     VectorError
         As `find_layer`; the layer has no such field, no CRS or no features.
     """
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         path, layer = find_layer(spec, layer)
         try:
@@ -180,6 +182,9 @@ def read_around(
     VectorError
         The file cannot be read.
     """
+    import pyogrio.errors
+    import pyogrio.raw
+
     path = source.path
     around = bounds_around(place, source.crs)
     with pam_disabled():
