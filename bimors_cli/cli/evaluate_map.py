@@ -20,10 +20,11 @@ def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, ove
         The output cannot be written.
     """
     from bimors_cli.evaluation.accuracy.assess import SCORES, assess
-    from bimors_cli.output.atomic import check_folder
+    from bimors_cli.output.atomic import check_folder, check_writable
 
     if output is not None:
         check_folder(output, marker=SCORES, overwrite=overwrite)
+        check_writable(output)
     assessment = assess(options)
 
     from bimors_cli.evaluation.accuracy.report import lines, save_results  # draws charts, so after all checks

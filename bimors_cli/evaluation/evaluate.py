@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
+from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle, read_bundle
 from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
@@ -23,6 +23,7 @@ from bimors_cli.evaluation.tables import Table, tables
 from bimors_cli.evaluation.trial_log import RESULTS, TRIAL_LOG, TrialLog, trial_key
 from bimors_cli.evaluation.trials import Outcome, Trial, trials_of, unrefined
 from bimors_cli.locks import acquire_lock
+from bimors_cli.output.atomic import check_writable
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 
 if TYPE_CHECKING:
@@ -85,13 +86,14 @@ def evaluate(
     options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model))
+    bundle = read_bundle(find_bundle(options.model))
     need_part(bundle, CLIP, "bimors evaluate")
+    folder = Path(options.output or RESULTS_FOLDER)
+    _check_output(folder, options)
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}
     tasks = tuple(task for protocol in options.protocols for task in tasks_of(protocol, classes))
-    folder = Path(options.output or RESULTS_FOLDER)
-    _check_output(folder, options)
+    bundle = open_bundle(bundle.folder)  # hashes its files, so last
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = acquire_lock(
@@ -188,6 +190,7 @@ def _summary(trial: Trial, outcome: Outcome) -> str:
 
 
 def _check_output(folder: Path, options: EvaluateOptions) -> None:
+    check_writable(folder / TRIAL_LOG)
     if not folder.exists():
         return
     # A run that was killed at its start leaves only its lock.

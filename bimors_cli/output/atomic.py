@@ -16,6 +16,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
+from bimors_cli.locks import supports_locks
 
 # SQLite keeps these next to a database that is open, or was open during a crash.
 _SIDE_FILES = ("-journal", "-wal")
@@ -210,8 +211,11 @@ def _make_scratch(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(folder / _LOCK)
         try:
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):
-            continue  # another run removed the folder before it was locked
+        except Timeout:
+            if supports_locks(folder):
+                continue  # another run removes the folder before it was locked
+        except FileNotFoundError:
+            continue  # another run removed it
         except OSError:
             pass  # a drive without locks: no other run can remove it either
         return folder, lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -254,5 +255,6 @@ def as_output_error(path: Path) -> Iterator[None]:
         sqlite3.Error,
         OSError,
     ) as error:
-        text = " ".join(str(error).split())
+        # GDAL repeats the statement that failed, which may be a page long.
+        text = re.sub(r"sqlite3_exec\(.*\) failed: ", "", " ".join(str(error).split()))
         raise OutputError(f"{path.name}: {text}", "check the free disk space and that the folder exists") from error

@@ -29,6 +29,7 @@ from bimors_cli.scene.gdal import (
     reason_of,
     shell_name,
 )
+from bimors_cli.scene.paths import why_missing
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 
@@ -154,7 +155,7 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         if os.path.isdir(path):
             raise SceneError(f"{name} is a folder", "give a raster file; mosaic several files with gdalbuildvrt")
         if not os.path.exists(path):
-            raise SceneError(f"{name} not found", "check the path")
+            raise SceneError(f"{name} {why_missing(path)}", "check the path")
         if not os.path.isfile(path):
             raise SceneError(
                 f"{name} is not a regular file", "rasters need random access: pipes and devices are not supported"

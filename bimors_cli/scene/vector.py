@@ -16,6 +16,7 @@ import shapely
 
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.grid import Tile
+from bimors_cli.scene.paths import why_missing
 from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo
 
@@ -97,10 +98,11 @@ def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
         The file or layer was not found, GDAL cannot open the file, its format is not supported, or it has several
         layers.
     """
-    import pyogrio
-
     path, layer = _split(spec) if layer is None else (spec, layer)
     check_vector_file(path)
+
+    import pyogrio  # imports geopandas, so after the check
+
     try:
         rows = pyogrio.list_layers(path)
     except pyogrio.errors.DataSourceError as error:
@@ -124,7 +126,7 @@ def has_vector_suffix(spec: str) -> bool:
 def check_vector_file(path: str) -> None:
     """Check that a path is a local file in a supported format. Raises VectorError."""
     if not os.path.isfile(path):
-        raise VectorError(f"{path} not found", "give a local file, or file:layer")
+        raise VectorError(f"{path} {why_missing(path)}", "give a local file, or file:layer")
     suffix = os.path.splitext(path)[1].lower()
     signature = _SIGNATURES.get(suffix)
     if signature is None:

@@ -61,7 +61,6 @@ def finetune(
         need_part(bundle, CLIP, f"the head {options.head}")
     if options.output is not None:
         _check_output(Path(options.output), options)
-    bundle = open_bundle(folder)
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
     _check_output(output, options)
@@ -71,6 +70,7 @@ def finetune(
         absent = _labels_without_examples(examples)
         if not absent:
             prepared = prepare_views(options, bundle, examples)
+            bundle = open_bundle(folder)  # hashes its files, so last
 
             from bimors_cli.training.views.run import finetune_views
 
@@ -83,6 +83,7 @@ def finetune(
         options = replace_fields(options, head=WITHOUT_EXAMPLES)
         need_part(bundle, CLIP, f"the head {options.head}")
     check_unfinished(output, resume=options.resume, overwrite=options.overwrite)
+    bundle = open_bundle(folder)
 
     from bimors_cli.training.run import finetune_head
 
