@@ -123,6 +123,11 @@ def has_vector_suffix(spec: str) -> bool:
     return os.path.splitext(_split(spec)[0])[1].lower() in _SIGNATURES
 
 
+def check_spec(spec: str, layer: str | None = None) -> None:
+    """Check that the file of ``file`` or ``file:layer`` is one that `find_layer` accepts. Raises VectorError."""
+    check_vector_file(_split(spec)[0] if layer is None else spec)
+
+
 def check_vector_file(path: str) -> None:
     """Check that a path is a local file in a supported format. Raises VectorError."""
     if not os.path.isfile(path):

@@ -21,6 +21,7 @@ from bimors_cli.scene.vector import (
     Extent,
     bounds_around,
     check_crs,
+    check_spec,
     find_layer,
     format_bounds,
     one_line,
@@ -151,6 +152,8 @@ def open_features(spec: str, field: str, layer: str | None = None) -> FeatureSou
     VectorError
         As `find_layer`; the layer has no such field, no CRS or no features.
     """
+    check_spec(spec, layer)  # before pyogrio, and with it geopandas, is imported
+
     import pyogrio
     import pyogrio.errors
 
