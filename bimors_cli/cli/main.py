@@ -49,9 +49,10 @@ class _Group(TyperGroup):
         except BimorsError as error:
             if verbosity() >= 2:
                 show_traceback()
-            show_error(exhausted(error) or error)
+            shown = exhausted(error) or error
+            show_error(shown)
             _discard_unwritten()
-            raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
+            raise typer.Exit(128 + shown.signal_number if isinstance(shown, Interrupted) else shown.exit_code) from None
         except BrokenPipeError:
             # The reader of our output has closed it, as in `bimors … | head`.
             _discard_unwritten()

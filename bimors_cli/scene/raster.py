@@ -154,6 +154,8 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
     if is_local(path):
         if os.path.isdir(path):
             raise SceneError(f"{name} is a folder", "give a raster file; mosaic several files with gdalbuildvrt")
+        if any("\udc80" <= character <= "\udcff" for character in path):  # bytes that Python could not decode
+            raise SceneError(f"{name}: GDAL needs a name in UTF-8", "rename the file")
         if not os.path.exists(path):
             raise SceneError(f"{name} {why_missing(path)}", "check the path")
         if not os.path.isfile(path):
