@@ -1,6 +1,6 @@
 """Lock files: one process at a time writes an output, a training folder or an installed bundle.
 
-Some network drives have no locks. A run there goes on without one, with a warning.
+Some network drives have no locks. A run there continues without one, with a warning.
 """
 
 from __future__ import annotations
