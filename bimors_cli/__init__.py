@@ -231,8 +231,8 @@ def finetune(
     bimors_cli.errors.BimorsError
         As the command.
     """
+    from bimors_cli.training.finetune import finetune as run
     from bimors_cli.training.options import FinetuneOptions
-    from bimors_cli.training.run import finetune as run
 
     chosen = options or FinetuneOptions()
     paths = _paths(sources)

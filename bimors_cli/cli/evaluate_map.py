@@ -19,13 +19,16 @@ def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, ove
     OutputError
         The output cannot be written.
     """
-    from bimors_cli.evaluation.accuracy.assess import assess
-    from bimors_cli.evaluation.accuracy.report import SCORES, lines, save_results
-    from bimors_cli.output.atomic import check_folder
+    from bimors_cli.evaluation.accuracy.assess import SCORES, assess
+    from bimors_cli.output.atomic import check_folder, check_writable
 
     if output is not None:
         check_folder(output, marker=SCORES, overwrite=overwrite)
+        check_writable(output)
     assessment = assess(options)
+
+    from bimors_cli.evaluation.accuracy.report import lines, save_results  # draws charts, so after all checks
+
     for line in lines(assessment):
         say(line)
     if output is not None:

@@ -20,6 +20,7 @@ from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Task
 from bimors_cli.evaluation.tables import Cell, Table, markdown, trial_covers
+from bimors_cli.evaluation.trial_log import RESULTS
 from bimors_cli.evaluation.trials import Outcome, Trial
 from bimors_cli.metrics.charts import confusion_matrix
 from bimors_cli.metrics.comparison_charts import Measured, against_parameters, bars, lines
@@ -29,7 +30,7 @@ from bimors_cli.output.atomic import scratch
 from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.version import __version__
 
-TRIAL_LOG, RESULTS, TABLES, CHARTS = "trials.jsonl", "results.json", "results.md", "pictures"
+TABLES, CHARTS = "results.md", "pictures"
 SCHEMA = 1
 
 

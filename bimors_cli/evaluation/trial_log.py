@@ -17,6 +17,9 @@ from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.trials import Outcome, Trial
 from bimors_cli.run_warnings import warnings_so_far
 
+# In the output folder of an evaluation: the log of its trials, and all its figures.
+TRIAL_LOG, RESULTS = "trials.jsonl", "results.json"
+
 
 def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], options: EvaluateOptions) -> str:
     """Hash everything that the outcome of a trial depends on; a logged trial with the same key is not repeated."""

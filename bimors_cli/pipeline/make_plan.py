@@ -64,7 +64,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     """
     options.check_required()
     get_engine(options.engine).check(options)
-    output, form = _output(options)
+    output, form = choose_output(options)
     scenes = plan_scenes(options.scenes, options, read_bundle(find_bundle(options.model, options.captioner)))
     cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
@@ -104,7 +104,7 @@ def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     """Check everything that can be checked without a model, for any run over tiles; raises as `make_plan`."""
     options.check_required()
     get_engine(options.engine).check(options)
-    output, form = _output(options)
+    output, form = choose_output(options)
     bundle = read_bundle(find_bundle(options.model, options.captioner))
     need_part(bundle, CAPTIONER, "bimors caption")
     return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
@@ -119,7 +119,7 @@ def make_layer_plan(options: LayerOptions) -> LayerPlan:
         A scene, the AOI, a size, a CRS or a format cannot be used; the scenes cannot be used in one run.
     """
     options.check_required()
-    output, form = _output(options)
+    output, form = choose_output(options)
     gridded = tuple(_grid_scene(path, options) for path in options.scenes)
     _check_unique_names(gridded)
     scenes = tuple(_inside(gridded, options))
@@ -156,7 +156,8 @@ def _inference_plan(
     return InferencePlan(options, scenes, output, form, crs, bundle, outside=outside)
 
 
-def _output(options: LayerOptions) -> tuple[Path, Format]:
+def choose_output(options: LayerOptions) -> tuple[Path, Format]:
+    """Return the file of a layer, or `STDOUT`, and its format. Raises InputError if the format is not supported."""
     if options.output is None:
         suffix = GPKG.suffix if options.format is None else find_format(options.format).suffix
         stem = Path(file_name(options.scenes[0])).stem if len(options.scenes) == 1 else "bimors"

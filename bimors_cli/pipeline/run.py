@@ -15,6 +15,7 @@ from bimors_cli.pipeline.band_shift import band_shift_warnings
 from bimors_cli.pipeline.checkpoint.store import TileStore
 from bimors_cli.pipeline.checkpoint.unfinished import merge_command
 from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.early_checks import check_output
 from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.label_sets import coverage_warnings
@@ -63,6 +64,7 @@ def run(
         Models, journal or output fail.
     """
     clock = time.perf_counter()
+    check_output(options)
     plan = make_plan(options)
     warn_of_plan(plan)
     job = Classification.from_plan(plan, command)

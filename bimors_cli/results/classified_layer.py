@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
@@ -188,6 +186,9 @@ def read_tiles(layer: ClassifiedLayer, recorded: RecordedScene) -> ClassifiedTil
 
 def _find(path: Path, layer: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name of the layer and its columns."""
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         try:
             names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]

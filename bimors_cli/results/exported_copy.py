@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 from pyproj import CRS
 
@@ -113,6 +111,8 @@ def read_copy(
         The file cannot be read, has several layers or no CRS; most features are not where the tiles are, or none is a
         tile; two features are one tile and have different values.
     """
+    import pyogrio.errors  # imports geopandas, so where a file is read
+
     path, layer = find_layer(path, layer)
     with pam_disabled():
         try:

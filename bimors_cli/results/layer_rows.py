@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.checked import COLUMN, is_checked
@@ -66,6 +64,9 @@ def read_rows(layer: ClassifiedLayer) -> LayerRows:
     InputError
         The file cannot be read, two rows have one tile_id, or a value of the column ``checked`` is invalid.
     """
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         try:
             frame = pyogrio.read_dataframe(layer.path, layer=layer.name, columns=list(_COLUMNS), read_geometry=False)

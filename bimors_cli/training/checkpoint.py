@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from bimors_cli.errors import JournalError, OutputError, OutputExistsError
+from bimors_cli.errors import JournalError, OutputError
 from bimors_cli.locks import acquire_lock
 from bimors_cli.run_warnings import warn, warnings_so_far
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import EpochFigures, Training
+from bimors_cli.training.unfinished import PLAN, check_unfinished, is_unfinished, training_folder
 
-PLAN, CHECKPOINT, WARNINGS, LOCK = "plan.json", "checkpoint.safetensors", "warnings.json", "lock"
+CHECKPOINT, WARNINGS, LOCK = "checkpoint.safetensors", "warnings.json", "lock"
 
 
 class TrainingCheckpoint:
@@ -45,14 +46,10 @@ class TrainingCheckpoint:
     """
 
     def __init__(self, output: Path, plan: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.folder = output.with_name(f"{output.name}.training")
+        self.folder = training_folder(output)
         self._plan = json.loads(json.dumps(plan))
-        found = self.is_unfinished(output)
-        if found and not (resume or overwrite):
-            raise OutputExistsError(
-                f"{self.folder}: the previous run for this output is unfinished",
-                "continue with --resume, or start from scratch with --overwrite",
-            )
+        check_unfinished(output, resume=resume, overwrite=overwrite)
+        found = is_unfinished(output)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = acquire_lock(
@@ -79,11 +76,6 @@ class TrainingCheckpoint:
             except OSError as error:
                 self._lock.release()
                 raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
-
-    @staticmethod
-    def is_unfinished(output: Path) -> bool:
-        """Tell whether there is an unfinished run for this output."""
-        return (output.with_name(f"{output.name}.training") / PLAN).exists()
 
     def _check_plan(self) -> None:
         try:

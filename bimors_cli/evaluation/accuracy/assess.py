@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from bimors_cli.evaluation.accuracy.reference import (
     samples_from_points,
     samples_from_polygons,
 )
-from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
@@ -28,6 +27,12 @@ from bimors_cli.run_warnings import keeps_warnings, warnings_so_far
 from bimors_cli.scene.feature_counts import give_tiles
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import find_layer
+
+if TYPE_CHECKING:
+    from bimors_cli.evaluation.accuracy.scores import MapScores
+
+# The file of the scores in a folder of results.
+SCORES = "map_check.json"
 
 _SHOWN = 5
 # A key of map_check.json.
@@ -117,6 +122,9 @@ def assess(options: AssessOptions) -> Assessment:
     samples = _samples(layer, reference, labels, options.min_overlap)
     mapped = layer.classes[samples.rows]
     with_reference = len(np.unique(samples.rows))
+
+    from bimors_cli.evaluation.accuracy.scores import score_map  # imports torch, so after all checks
+
     reasons = Counter(str(reason) for reason in layer.reasons[samples.rows][mapped == NO_CLASS])
     return Assessment(
         options,

@@ -6,9 +6,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import geopandas
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -25,6 +24,9 @@ from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.around import Extent
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import check_vector_file
+
+if TYPE_CHECKING:
+    import geopandas
 
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _OPTIONAL: Final = ("row",)

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 
 from bimors_cli.errors import InputError
@@ -268,6 +266,9 @@ def read_sample(path: Path) -> Sample:
 
 def find_sample(path: Path) -> tuple[str, RunProvenance]:
     """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
+    import pyogrio
+    import pyogrio.errors
+
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
     with pam_disabled():

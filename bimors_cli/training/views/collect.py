@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -21,7 +21,7 @@ from bimors_cli.pipeline.sample_numbers import sample_numbers
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.tile_views import TileViews
-from bimors_cli.training.examples.base import Examples, find_images
+from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.extract_features import read_example_image
 
@@ -43,14 +43,6 @@ class Collected:
 
     rows: tuple[int, ...]
     views: dict[str, Values] = field(default_factory=dict)
-
-
-def tiles_of(examples: Examples) -> TileImages | None:
-    """Return the tiles of examples that are tiles of scenes; None for image files."""
-    images, rows = find_images(examples)
-    if not isinstance(images, TileImages):
-        return None
-    return replace(images, tiles=tuple(images.tiles[row] for row in rows))
 
 
 def collect_views(
