@@ -20,6 +20,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ StrPath = str | PathLike[str]
 StrPaths = StrPath | Sequence[StrPath]
 
 
+@keeps_warnings
 def classify(
     scenes: StrPaths,
     labels: StrPath | Sequence[str] | Labels,
@@ -229,8 +231,8 @@ def finetune(
     bimors_cli.errors.BimorsError
         As the command.
     """
+    from bimors_cli.training.finetune import finetune as run
     from bimors_cli.training.options import FinetuneOptions
-    from bimors_cli.training.run import finetune as run
 
     chosen = options or FinetuneOptions()
     paths = _paths(sources)

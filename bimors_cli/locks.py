@@ -1,26 +1,44 @@
-"""Lock files: one process at a time writes an output, a training folder or an installed bundle."""
+"""Lock files: one process at a time writes an output, a training folder or an installed bundle.
+
+Some network drives have no locks. A run there continues without one, with a warning.
+"""
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from bimors_cli.errors import BimorsError
+from bimors_cli.run_warnings import warn
+
+try:
+    import fcntl
+except ImportError:  # Windows: every drive has locks
+    fcntl = None  # type: ignore[assignment]
+
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 class Lock:
-    """A lock file that this process holds, until it is released or the process ends. Made by `acquire_lock`."""
+    """A lock file that this process holds, until it is released or the process ends. Made by `acquire_lock`.
 
-    def __init__(self, lock: FileLock, keep_file: bool) -> None:
+    ``lock`` is None on a drive without locks: nothing is locked then, and `is_held` tells whether it was released.
+    """
+
+    def __init__(self, lock: FileLock | None, keep_file: bool) -> None:
         self._lock, self._keep_file = lock, keep_file
+        self._released = False
 
     @property
     def is_held(self) -> bool:
-        return bool(self._lock.is_locked)
+        return not self._released if self._lock is None else bool(self._lock.is_locked)
 
     def __enter__(self) -> Lock:
         return self
@@ -33,6 +51,9 @@ class Lock:
     def release(self) -> None:
         """Release the lock, if it is held."""
         if not self.is_held:
+            return
+        self._released = True
+        if self._lock is None:
             return
         if not self._keep_file:
             # Removed while it is still held: the next process makes a new one.
@@ -81,6 +102,23 @@ def acquire_lock(
     lock = FileLock(path)
     try:
         lock.acquire(timeout=wait)
-    except Timeout:
+    except OSError as refused:  # Timeout, or what the drive says
+        if not supports_locks(path.parent):
+            warn("%s: this drive does not support file locks: make sure that no other run writes there", path.parent)
+            return Lock(None, keep_file)
+        if not isinstance(refused, Timeout):
+            raise
         raise error(message + (owner() if owner is not None else ""), hint) from None
     return Lock(lock, keep_file)
+
+
+def supports_locks(folder: Path) -> bool:
+    """Tell whether files in a folder can be locked. Raises OSError if no file can be created there."""
+    if fcntl is None:
+        return True
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _NO_LOCKS
+    return True

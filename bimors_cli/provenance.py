@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -225,6 +225,16 @@ def read_classify_run(path: Path, layer: str) -> tuple[RunProvenance, tuple[Reco
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _invalid(path, layer, error) from error
     return run, scenes
+
+
+def with_warnings(metadata: Mapping[str, str], warnings: Sequence[str]) -> dict[str, str]:
+    """Return the strings of `RunProvenance.to_metadata` with what the run has warned of until its layer is written."""
+    return replace(RunProvenance.from_metadata(metadata), warnings=tuple(warnings) or None).to_metadata()
+
+
+def warnings_of_layer(path: Path, run: RunProvenance) -> tuple[str, ...]:
+    """Return what the run that made a layer has warned of, as warnings about its file."""
+    return tuple(f"{path.name} was made with a warning: {text}" for text in run.warnings or ())
 
 
 def _invalid(path: Path, layer: str, error: Exception) -> InputError:

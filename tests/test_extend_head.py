@@ -19,8 +19,8 @@ from bimors_cli.model.heads.base import Head, HeadFeatures, HeadInit, HeadSetup
 from bimors_cli.options.heads import HEADS, HeadEntry, head_names
 from bimors_cli.pipeline.inference.load import make_classifier
 from bimors_cli.provenance import read_run
+from bimors_cli.training.finetune import finetune
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.run import finetune
 from tests.conftest import MakeRaster
 from tests.training.test_run import draw_pictures
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bimors_cli.errors import BundleError
-from bimors_cli.locks import acquire_lock
+from bimors_cli.locks import acquire_lock, supports_locks
+from bimors_cli.output.atomic import scratch
 
 
 @pytest.mark.parametrize("keep_file", [False, True])
@@ -37,3 +42,26 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError):
         acquire_lock(tmp_path / "file" / "lock", BundleError, "busy")
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_a_drive_without_locks_is_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Also where a killed run left the lock file: it says nothing on such a drive."""
+
+    def no_locks(fd: int, operation: int) -> None:
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+    (tmp_path / "lock").touch()
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert not supports_locks(tmp_path)
+    with caplog.at_level(logging.WARNING, "bimors"), acquire_lock(tmp_path / "lock", BundleError, "busy") as lock:
+        assert lock.is_held
+    assert not lock.is_held
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path}: this drive does not support file locks: make sure that no other run writes there"
+    ]
+    with scratch(tmp_path / "out.gpkg") as built:
+        built.touch()
+    assert not list(tmp_path.glob("out.gpkg*"))

@@ -17,6 +17,7 @@ from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.options.heads import VIEWS_HEAD, find_head, is_head
 from bimors_cli.options.views import CAPTION, VIEWS
+from bimors_cli.run_warnings import warnings_so_far
 
 MANIFEST = "adapter.json"
 WEIGHTS = "adapter.safetensors"
@@ -32,7 +33,7 @@ class Adapter:
     ``bundle_sha256`` identify the frozen models of the training; ``training`` describes it, for display. ``views`` are
     those of an adapter whose head is ``views``, None for others. ``examples`` are the tiles of scenes that it learned
     from, validation included, each as `bimors_cli.scene.tile_set.TileSet.to_json`; None where they are not recorded:
-    image files, or an adapter of an earlier version.
+    image files, or an adapter of an earlier version. ``warnings`` are what its training warned of.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Adapter:
     files: tuple[FileEntry, ...]
     views: AdapterViews | None = None
     examples: tuple[Mapping[str, Any], ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def captions(self) -> bool:
@@ -121,6 +123,7 @@ def read_adapter(folder: Path) -> Adapter:
             files=parse_files(path, content),
             views=AdapterViews.from_json(content["views"]) if content["head"] == VIEWS_HEAD else None,
             examples=None if "examples" not in content else tuple(dict(one.items()) for one in content["examples"]),
+            warnings=tuple(map(str, content.get("warnings", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged: {error}") from error
@@ -152,7 +155,7 @@ def write_adapter_manifest(
     views: AdapterViews | None = None,
     examples: Sequence[Mapping[str, Any]] | None = None,
 ) -> Adapter:
-    """Write the manifest of the weights in ``folder`` and open the adapter.
+    """Write the manifest of the weights in ``folder``, with what the run has warned of, and open the adapter.
 
     Parameters
     ----------
@@ -175,6 +178,7 @@ def write_adapter_manifest(
         "training": dict(training),
         **({} if views is None else {"views": views.to_json()}),
         **({} if examples is None else {"examples": list(examples)}),
+        **({} if not (warnings := warnings_so_far()) else {"warnings": list(warnings)}),
         "files": [asdict(entry) for entry in list_files(folder, [WEIGHTS])],
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.bundle.shared_files import bytes_freed
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.locks import acquire_lock
+from bimors_cli.user_folders import user_folder
 
 HOME = "BIMORS_HOME"
 # Valid as a folder name on every system.
@@ -29,9 +29,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def bundles_folder() -> Path:
-    """Return the folder of the fetched bundles; it may not exist."""
-    home = os.environ.get(HOME)
-    return (Path(home).expanduser() if home else user_data_path("bimors", appauthor=False)) / "bundles"
+    """Return the folder of the fetched bundles; it may not exist. Raises BundleError if there is no home folder."""
+    return user_folder(HOME, user_data_path, BundleError) / "bundles"
 
 
 def bundle_folder(name: str) -> Path:
@@ -48,8 +47,12 @@ def bundle_folder(name: str) -> Path:
 
 
 def installed() -> dict[str, Path]:
-    """Return the installed bundles: name to folder."""
-    return {path.parent.name: path.parent for path in sorted(bundles_folder().glob(f"[!.]*/{MANIFEST}"))}
+    """Return the installed bundles: name to folder; none for a user whose home folder is not known or not readable."""
+    try:
+        folder = bundles_folder()
+    except BundleError:
+        return {}
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"[!.]*/{MANIFEST}"))}
 
 
 def verify_bundle(folder: Path) -> Bundle:

@@ -73,11 +73,12 @@ def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbos
         "labels": list(adapter.labels),
         "temperature": adapter.temperature,
         "training": dict(adapter.training),
+        "warnings": list(adapter.warnings),
     }
     if json_output:
         print(json.dumps(facts | {"metrics": dict(read_metrics(adapter))}, indent=1, ensure_ascii=False))
         return
-    lines = {key: value for key, value in facts.items() if key not in ("labels", "training")}
+    lines = {key: value for key, value in facts.items() if key not in ("labels", "training", "warnings")}
     lines |= {"labels": ", ".join(adapter.labels), **adapter.training}
     # The training of an adapter of views tells the expected accuracy with its interval.
     measured = {part: score for part, score in accuracies(adapter).items() if part != "expected"}
@@ -85,6 +86,8 @@ def show(folder: Folder, json_output: Json = False, quiet: Quiet = False, verbos
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name.replace('_', ' '):{width}}  {value}")
+    for text in adapter.warnings:
+        print(f"{'warning':{width}}  {text}")
     metrics = read_metrics(adapter)
     if "candidates" in metrics:
         from bimors_cli.bundle.views_table import carrier_lines, table_lines

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import duration, say
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.cli.parameters import Json
 from bimors_cli.options.bench import BenchOptions
 
@@ -34,7 +34,7 @@ def bench(options: BenchOptions, json_output: Json = False) -> None:
     say("measuring; close other programs for exact figures")
     figures = measure(options)
     if json_output:
-        print(json.dumps(figures.to_json(), indent=1))
+        print_json(figures.to_json())
         return
     for line in _lines(figures):
         print(line)

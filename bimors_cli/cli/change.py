@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import say, show_table
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.cli.parameters import Json
 from bimors_cli.options.change import ChangeOptions
 
@@ -36,7 +36,7 @@ def change(options: ChangeOptions, as_json: Json = False) -> None:
     summary = run(options, command=sys.argv)
     _show(summary)
     if as_json:
-        print(json.dumps(summary.to_json(), ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(summary.to_json())
     else:
         print(summary.path)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import duration, say
-from bimors_cli.cli.parameters import DryRun
+from bimors_cli.cli.json_output import refuse_rows_and_json
+from bimors_cli.cli.parameters import DryRun, Json
 from bimors_cli.cli.run_command import run_with_progress
+from bimors_cli.errors import InputError
 from bimors_cli.options.classify import ClassifyOptions
 
 EXAMPLE = "Example: bimors classify scene.tif --labels labels.txt --tile-size 200m -o out.gpkg"
 
 
 @command(ClassifyOptions)
-def classify(options: ClassifyOptions, dry_run: DryRun = False) -> None:
+def classify(options: ClassifyOptions, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Label every tile of a scene, and write a layer that opens coloured in QGIS.
 
     The path of the layer is written to standard output, everything else to standard error. Exit codes: 0 done, 2
@@ -30,6 +32,8 @@ def classify(options: ClassifyOptions, dry_run: DryRun = False) -> None:
     Run in parts, joined by bimors merge: bimors classify scene.tif -l labels.txt -o map.gpkg --shard 3/16
     """
     if dry_run:
+        if as_json:
+            raise InputError("--json has no effect with --dry-run", "use one of them")
         from bimors_cli.pipeline.dry_run import estimate
 
         for line in estimate(options).lines(duration):
@@ -38,4 +42,5 @@ def classify(options: ClassifyOptions, dry_run: DryRun = False) -> None:
 
     from bimors_cli.pipeline.run import run
 
-    run_with_progress(run, options)
+    refuse_rows_and_json(options.output, as_json)
+    run_with_progress(run, options, as_json=as_json)

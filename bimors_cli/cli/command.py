@@ -18,10 +18,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from bimors_cli.cli import completion
-from bimors_cli.cli.console import set_verbosity
+from bimors_cli.cli.console import repeat_warnings, set_verbosity
 from bimors_cli.cli.parameters import Offline, Quiet, Verbose
 from bimors_cli.errors import InputError
 from bimors_cli.options.option import PANELS, Option, OptionField, Options, option_fields
+from bimors_cli.run_warnings import keep_warnings
 
 Command = Callable[..., None]
 
@@ -38,6 +39,15 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
         @wraps(function)
         def run(**given: Any) -> None:
             set_verbosity(given.pop("verbose"), given.pop("quiet"))
+            with keep_warnings() as kept:
+                try:
+                    make_and_run(given)
+                except SystemExit:  # some tiles failed, or a check did: the command has shown its result
+                    repeat_warnings(kept.texts())
+                    raise
+                repeat_warnings(kept.texts())
+
+        def make_and_run(given: dict[str, Any]) -> None:
             stay_off_the_network()
             offline = given.pop("offline", False)
             made = []

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -50,9 +50,20 @@ SECONDS_PER_LINE: Final = 30.0
 SECONDS_PER_LINE_VARIABLE: Final = "BIMORS_PROGRESS_EVERY"
 
 
+# A warning is repeated at the end of a command when so many lines of progress followed it.
+LINES_UNTIL_REPEATED: Final = 5
+
+
 class _Level:
     before_command = 0
     verbosity = 0
+
+
+class _Lines:
+    """How many lines of progress were shown, in all and before each warning."""
+
+    progress = 0
+    before: ClassVar[dict[str, int]] = {}
 
 
 def set_verbosity(verbose: int, quiet: bool) -> None:
@@ -86,6 +97,26 @@ def say(text: str) -> None:
         err.print(text)
 
 
+def say_progress(text: str) -> None:
+    """Show a line of progress, unless -q."""
+    _Lines.progress += 1
+    say(text)
+
+
+def repeat_warnings(texts: Sequence[str]) -> None:
+    """Show warnings again, in one block, that lines of progress have moved out of sight, unless -q."""
+    passed = [
+        text
+        for text in texts
+        # A text that was not shown is the number of many, of which only the first was.
+        if _Lines.progress - _Lines.before.pop(text, -LINES_UNTIL_REPEATED) >= LINES_UNTIL_REPEATED
+    ]
+    if passed:
+        say("warnings of this run:" if len(passed) > 1 else "warning of this run:")
+        for text in passed:
+            say(f"  {text}")
+
+
 def show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Show a table, unless -q; the first column is left-aligned, the others right-aligned."""
     if _Level.verbosity < 0:
@@ -117,6 +148,8 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != log.name and _Level.verbosity < 1:
             return
+        if record.levelno == logging.WARNING:
+            _Lines.before[record.getMessage()] = _Lines.progress
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         err.print(f"{level}{redact(record.getMessage())}")
 
@@ -153,7 +186,7 @@ class RunProgress:
         if err.is_terminal and not err.is_dumb_terminal:
             self._show_bar()
         elif stage:
-            say(f"{stage}: {total:,} images")
+            say_progress(f"{stage}: {total:,} images")
 
     def advance(self, count: int) -> None:
         """Count finished items."""
@@ -165,7 +198,7 @@ class RunProgress:
             self._bar.update(self._task, completed=self._done, rate=shown)
         elif now - self._last_line >= self._seconds_per_line:
             self._last_line = now
-            say(self._line(rate))
+            say_progress(self._line(rate))
 
     def _line(self, rate: float) -> str:
         done = f"{self._done:,} of {self._total:,}"
@@ -221,7 +254,7 @@ class TrainingProgress(RunProgress):
             line += f", on validation {100 * figures.validation_accuracy:.0f} %"
         if seconds is not None and figures.epoch < total:
             line += f", about {duration(seconds * (total - figures.epoch))} left"
-        say(line)
+        say_progress(line)
 
 
 class EvaluationProgress(RunProgress):
@@ -237,7 +270,7 @@ class EvaluationProgress(RunProgress):
         if self._resumed_trials is None:
             self._resumed_trials = done - 1
         left = (time.monotonic() - self._trials_started) / (done - self._resumed_trials) * (total - done)
-        say(f"{done} of {total}: {message}" + (f"; about {duration(left)} left" if done < total else ""))
+        say_progress(f"{done} of {total}: {message}" + (f"; about {duration(left)} left" if done < total else ""))
 
 
 class EpochLine(Protocol):

@@ -53,11 +53,6 @@ def evaluate(options: EvaluateOptions, accuracy: AssessOptions, json: Json = Fal
             "add --reference truth.gpkg --field class, or --sample sample.gpkg; bimors sample draws one",
         )
 
-    from bimors_cli.bundle.manifest import CLIP
-    from bimors_cli.bundle.needed_parts import need_part_of
-
-    need_part_of(options.model, CLIP, "bimors evaluate", options.captioner)  # before torch is imported
-
     from bimors_cli.evaluation.evaluate import evaluate as run
 
     with graceful_stop() as stop, EvaluationProgress() as progress:

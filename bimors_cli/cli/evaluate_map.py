@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 
 from bimors_cli.cli.console import say
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.options.accuracy import AssessOptions
 
 
@@ -19,18 +19,21 @@ def evaluate_map(options: AssessOptions, *, output: Path | None, json: bool, ove
     OutputError
         The output cannot be written.
     """
-    from bimors_cli.evaluation.accuracy.assess import assess
-    from bimors_cli.evaluation.accuracy.report import SCORES, lines, save_results
-    from bimors_cli.output.atomic import check_folder
+    from bimors_cli.evaluation.accuracy.assess import SCORES, assess
+    from bimors_cli.output.atomic import check_folder, check_writable
 
     if output is not None:
         check_folder(output, marker=SCORES, overwrite=overwrite)
+        check_writable(output)
     assessment = assess(options)
+
+    from bimors_cli.evaluation.accuracy.report import lines, save_results  # draws charts, so after all checks
+
     for line in lines(assessment):
         say(line)
     if output is not None:
         save_results(output, assessment, overwrite=overwrite)
     if json:
-        print(json_text.dumps(assessment.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        print_json(assessment.as_json())
     elif output is not None:
         print(output)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 
 from bimors_cli.cli.console import say
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.errors import InputError
 from bimors_cli.options.accuracy import AssessOptions
 
@@ -48,6 +48,6 @@ def evaluate_sample(options: AssessOptions, *, output: Path | None, json: bool, 
     if output is not None:
         save_folder(output, found, overwrite=overwrite)
     if json:
-        print(json_text.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        print_json(found.as_json())
     elif output is not None:
         print(output)

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import TrainingProgress, duration, say
+from bimors_cli.cli.json_output import print_json
+from bimors_cli.cli.parameters import Json
 from bimors_cli.cli.signals import graceful_stop
-from bimors_cli.options.heads import AUTO
 from bimors_cli.training.options import FinetuneOptions
 
 EXAMPLE = "Example: bimors finetune scene.tif --polygons train.gpkg --field class -o coast"
 
 
 @command(FinetuneOptions)
-def finetune(options: FinetuneOptions) -> None:
+def finetune(options: FinetuneOptions, as_json: Json = False) -> None:
     """Train an adapter from a folder of classes, from vector features or a label raster on a scene, from a corrected
     layer, or from the accepted and rejected tiles of a search.
 
     The path of the adapter's folder is written to standard output, everything else to standard error. Exit codes: 0
     done, 2 unusable input, 130 or 143 interrupted (continue with --resume).
     """
-    from bimors_cli.bundle.manifest import CLIP
-    from bimors_cli.bundle.needed_parts import need_part_of
-
-    if options.head != AUTO:
-        need_part_of(options.model, CLIP, f"the head {options.head}", options.captioner)  # before torch is imported
-
-    from bimors_cli.training.run import finetune as run
+    from bimors_cli.training.finetune import finetune as run
 
     with graceful_stop() as stop, TrainingProgress() as progress:
         summary = run(options, progress=progress, stop=stop)
     for line in summary.lines(duration):
         say(line)
-    print(summary.output)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        print(summary.output)

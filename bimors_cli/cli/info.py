@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import say
 from bimors_cli.cli.parameters import Json
 from bimors_cli.options.scene import InfoOptions
-
-log = logging.getLogger("bimors")
+from bimors_cli.run_warnings import warn
 
 EXAMPLE = "Example: bimors info scene.tif --tile-size 500m"
 
@@ -27,7 +25,7 @@ def info(options: InfoOptions, json_output: Json = False) -> None:
 
     report = report_on(options)
     for line in report.warnings:
-        log.warning("%s", line)
+        warn("%s", line)
     if json_output:
         print(json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import os
 import sys
@@ -34,6 +36,7 @@ from bimors_cli.cli import (
 )
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, show_traceback, verbosity
 from bimors_cli.cli.parameters import Quiet, Verbose
+from bimors_cli.cli.system_errors import exhausted, system_error
 from bimors_cli.errors import BimorsError, Interrupted
 from bimors_cli.redact import redact
 from bimors_cli.version import __version__
@@ -48,9 +51,10 @@ class _Group(TyperGroup):
         except BimorsError as error:
             if verbosity() >= 2:
                 show_traceback()
-            show_error(error)
+            shown = exhausted(error) or error
+            show_error(shown)
             _discard_unwritten()
-            raise typer.Exit(128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code) from None
+            raise typer.Exit(128 + shown.signal_number if isinstance(shown, Interrupted) else shown.exit_code) from None
         except BrokenPipeError:
             # The reader of our output has closed it, as in `bimors … | head`.
             _discard_unwritten()
@@ -62,6 +66,11 @@ class _Group(TyperGroup):
                 raise
             if verbosity() >= 2:
                 show_traceback()
+            refused = system_error(error)
+            if refused is not None:
+                show_error(refused)
+                _discard_unwritten()
+                raise typer.Exit(refused.exit_code) from None
             message = redact(f"{type(error).__name__}: {error}")
             err.print(f"error: internal error: {message}", style="bold red")
             err.print("hint: run it again with -vv, and report the output")
@@ -129,8 +138,17 @@ app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 
+def _accept_any_path() -> None:
+    """Let standard output show every path and label, whatever its encoding: a finished run must not fail for that."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files are bytes; those that are not UTF-8 are written as they are.
+        is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+
+
 def main() -> None:
     """Run the program."""
+    _accept_any_path()
     # Warnings of libraries are shown with -v only.
     logging.captureWarnings(True)
     app()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bimors_cli.cli.console import RunProgress, duration, say
+from bimors_cli.cli.json_output import print_json
 from bimors_cli.cli.signals import graceful_stop
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Run(Protocol[Options]):
     ) -> RunSummary: ...
 
 
-def run_with_progress(run: Run[Options], options: Options) -> None:
-    """Run, show the summary, and write the path of the layer to standard output.
+def run_with_progress(run: Run[Options], options: Options, *, as_json: bool) -> None:
+    """Run, show the summary, and write the path of the layer, or the summary as JSON, to standard output.
 
     Raises
     ------
@@ -42,7 +43,9 @@ def run_with_progress(run: Run[Options], options: Options) -> None:
         say(line)
     if retries.count:
         say(f"{retries.count:,} HTTP requests were repeated")
-    if summary.output is not None:
+    if as_json:
+        print_json(summary.to_json())
+    elif summary.output is not None:
         print(summary.output)
     if summary.failed:
         raise SystemExit(3)

@@ -6,13 +6,15 @@ import sys
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import say, show_table
+from bimors_cli.cli.json_output import print_json
+from bimors_cli.cli.parameters import Json
 from bimors_cli.options.sample import DEFAULT_ACCURACY, SampleOptions
 
 EXAMPLE = "Example: bimors sample out.gpkg --target-se 0.02 -o sample.gpkg"
 
 
 @command(SampleOptions)
-def sample(options: SampleOptions) -> None:
+def sample(options: SampleOptions, as_json: Json = False) -> None:
     """Draw tiles of a layer by chance, to label them and to estimate accuracy and areas from them.
 
     Every tile with data has a known probability to be drawn. The layer does not show the labels of the map, so that
@@ -38,6 +40,9 @@ def sample(options: SampleOptions) -> None:
         say(f"{summary.excluded:,} tiles are excluded by {options.exclude}")
     say(f"expected standard error of the overall accuracy: {summary.expected_se:.3f}, {_expectation(options)}")
     say(f"fill in the column reference in QGIS, then: bimors evaluate {summary.path}")
+    if as_json:
+        print_json(summary.to_json())
+        return
     for path in options.outputs:
         print(path)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a run after the current batch; a second one stops it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a run after the current batch; a second one stops it at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from types import FrameType
 
 from bimors_cli.cli.console import err, say
 
+# Windows has no SIGHUP.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class StopRequest:
     """The signal that requested a stop; None before."""
@@ -18,12 +21,13 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request; the second ends the program.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a request; the second ends the program.
 
-    A signal that is ignored at the start, as in a shell's background job, stays ignored.
+    SIGHUP comes when the terminal is closed, or the connection to it is lost. A signal that is ignored at the start, as
+    in a shell's background job or under nohup, stays ignored.
     """
     request = StopRequest()
-    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    known = {number: signal.getsignal(number) for number in _SIGNALS}
     before = {number: handler for number, handler in known.items() if handler != signal.SIG_IGN}
 
     def request_stop(number: int, _frame: FrameType | None) -> None:

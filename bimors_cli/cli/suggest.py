@@ -6,13 +6,15 @@ import sys
 
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import say, show_table
+from bimors_cli.cli.json_output import print_json
+from bimors_cli.cli.parameters import Json
 from bimors_cli.options.suggest import SuggestOptions
 
 EXAMPLE = "Example: bimors suggest out.gpkg -n 20 --examples train.gpkg -o suggestions.gpkg"
 
 
 @command(SuggestOptions)
-def suggest(options: SuggestOptions) -> None:
+def suggest(options: SuggestOptions, as_json: Json = False) -> None:
     """Suggest the tiles of a layer whose labels would teach most, in a layer to correct in QGIS.
 
     The layer must be written with classify --keep-features. Those tiles are chosen that are like many tiles of the map
@@ -36,9 +38,10 @@ def suggest(options: SuggestOptions) -> None:
         say(f"{summary.corrected:,} tiles that are corrected or checked in the layer were left out")
     if summary.examples:
         say(f"{summary.examples:,} tiles under examples were left out")
-    if summary.unrecorded:
-        say("the layer does not record the examples of its adapter: --examples FILE keeps tiles like them out")
     if options.exclude:
         say(f"{summary.excluded:,} tiles under --exclude were left out")
     say("set labels and tick checked in QGIS, then: bimors finetune ... --corrected " + str(summary.path))
-    print(summary.path)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        print(summary.path)

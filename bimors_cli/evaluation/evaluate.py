@@ -1,4 +1,7 @@
-"""A complete evaluation of heads: data sets, protocols, trials, results."""
+"""A complete evaluation of heads: data sets, protocols, trials, results.
+
+The modules that import torch are imported in the functions, after everything is checked that needs no model.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
+from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle, read_bundle
 from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputError, OutputExistsError
 from bimors_cli.evaluation.datasets import DataSet, open_data_sets
-from bimors_cli.evaluation.feature_store import FeatureStore
 from bimors_cli.evaluation.options import RESULTS_FOLDER, EvaluateOptions
 from bimors_cli.evaluation.protocols import tasks_of
-from bimors_cli.evaluation.results import RESULTS, TRIAL_LOG, EvaluationReport, write_results
 from bimors_cli.evaluation.tables import Table, tables
-from bimors_cli.evaluation.trial_log import TrialLog, trial_key
-from bimors_cli.evaluation.trials import Outcome, Trial, run_trials, trials_of, unrefined
+from bimors_cli.evaluation.trial_log import RESULTS, TRIAL_LOG, TrialLog, trial_key
+from bimors_cli.evaluation.trials import Outcome, Trial, trials_of, unrefined
 from bimors_cli.locks import acquire_lock
-from bimors_cli.model.frozen_models import FrozenModels
-from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.output.atomic import check_writable
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
-from bimors_cli.training.train import Training
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
+
+if TYPE_CHECKING:
+    from bimors_cli.training.train import Training
 
 # In the output folder until all trials are finished.
 FEATURES = "evidence"
@@ -45,7 +48,7 @@ class EvaluationResult:
 
     ``repeated`` of the ``trials`` were in the log of an earlier run. ``seconds`` is the duration of this run,
     ``trial_seconds`` the sum over all trials, also those of earlier runs, without the encoding of images. Training that
-    several trials share is counted for each of them.
+    several trials share is counted for each of them. ``warnings`` are those of the run, also of earlier runs.
     """
 
     folder: Path
@@ -54,8 +57,10 @@ class EvaluationResult:
     repeated: int
     seconds: float
     trial_seconds: float
+    warnings: tuple[str, ...] = ()
 
 
+@keeps_warnings
 def evaluate(
     options: EvaluateOptions, *, progress: EvaluateProgress | None = None, stop: StopRequest | None = None
 ) -> EvaluationResult:
@@ -84,13 +89,14 @@ def evaluate(
     options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = read_bundle(find_bundle(options.model, options.captioner))
     need_part(bundle, CLIP, "bimors evaluate")
+    folder = Path(options.output or RESULTS_FOLDER)
+    _check_output(folder, options)
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}
     tasks = tuple(task for protocol in options.protocols for task in tasks_of(protocol, classes))
-    folder = Path(options.output or RESULTS_FOLDER)
-    _check_output(folder, options)
+    bundle = open_bundle(bundle.folder)  # hashes its files, so last
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = acquire_lock(
@@ -107,14 +113,18 @@ def evaluate(
         trial_log = TrialLog(folder / TRIAL_LOG)
         keys = {trial: trial_key(trial, bundle, data_sets, options) for trial in trials_of(tasks, options)}
         repeated = sum(key in trial_log for key in keys.values())
+        for text in (text for key in keys.values() if key in trial_log for text in trial_log.warnings(key)):
+            warn(text)
         _run(keys, trial_log, bundle, data_sets, options, folder, progress, stop)
         outcomes = {trial: trial_log[key] for trial, key in keys.items()}
         seconds = time.perf_counter() - clock
+        from bimors_cli.evaluation.results import EvaluationReport, write_results
+
         found = tables(tasks, options, outcomes)
         write_results(folder, EvaluationReport(options, bundle, data_sets, tasks, outcomes, found, seconds))
         shutil.rmtree(folder / FEATURES, ignore_errors=True)
     trial_seconds = sum(outcome.seconds for outcome in outcomes.values())
-    return EvaluationResult(folder, found, len(keys), repeated, seconds, trial_seconds)
+    return EvaluationResult(folder, found, len(keys), repeated, seconds, trial_seconds, warnings_so_far())
 
 
 def _run(
@@ -130,8 +140,12 @@ def _run(
     """Run the trials that are not in the log."""
     if all(key in trial_log for key in keys.values()):
         return
+    from bimors_cli.evaluation.feature_store import FeatureStore
+    from bimors_cli.evaluation.run_trials import run_trials
+    from bimors_cli.pipeline.inference.load import load_models
+
     captions = any(variant.uses_captions for variant in options.variants)
-    models: FrozenModels = load_models(bundle, options.device, captions=captions)
+    models = load_models(bundle, options.device, captions=captions)
     features = folder / FEATURES if options.evidence is None else Path(options.evidence)
     try:
         # Marks the folder as one of bimors before the first trial is finished: encoding the images may take hours.
@@ -181,6 +195,7 @@ def _summary(trial: Trial, outcome: Outcome) -> str:
 
 
 def _check_output(folder: Path, options: EvaluateOptions) -> None:
+    check_writable(folder / TRIAL_LOG)
     if not folder.exists():
         return
     # A run that was killed at its start leaves only its lock.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.protocols import Classes
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.pipeline.progress import Progress
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.examples.few_shot import VALIDATION_SHOTS, FewShotSplit, few_shot
 from bimors_cli.training.extract_features import (
     encode_crops,
@@ -25,8 +25,6 @@ from bimors_cli.training.extract_features import (
     targets,
 )
 from bimors_cli.training.train import TrainingData, TrainViews
-
-log = logging.getLogger("bimors")
 
 # Encoder outputs of N test images, and int64 [N], indices of their classes among the test classes.
 TestFeatures = tuple[EncoderOutputs, torch.Tensor]
@@ -134,9 +132,9 @@ class FeatureStore:
         split = few_shot(data_set.examples, self._shots, seed)
         if split.short:
             short = ", ".join(f"{name} {count}" for name, count in list(split.short.items())[:5])
-            log.warning("%s: fewer than %d training images: %s", data_set.name, self._shots, short)
+            warn("%s: fewer than %d training images: %s; use fewer --shots", data_set.name, self._shots, short)
         if split.skipped:
-            log.warning("%s: %d images could not be read and were skipped", data_set.name, len(split.skipped))
+            warn("%s: %d images could not be read and were skipped: check the files", data_set.name, len(split.skipped))
         train, validation = data_set.examples.take(split.train), data_set.examples.take(split.validation)
         side, device, advance = self._models.bundle.image_size, self._models.device, self._progress.advance
         path, key = self._path_and_key(data_set, [*split.train, -1, *split.validation], self._views, seed)

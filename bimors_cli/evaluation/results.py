@@ -20,15 +20,17 @@ from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.protocols import Task
 from bimors_cli.evaluation.tables import Cell, Table, markdown, trial_covers
+from bimors_cli.evaluation.trial_log import RESULTS
 from bimors_cli.evaluation.trials import Outcome, Trial
 from bimors_cli.metrics.charts import confusion_matrix
 from bimors_cli.metrics.comparison_charts import Measured, against_parameters, bars, lines
 from bimors_cli.metrics.scores import Scores, score_predictions
 from bimors_cli.options.heads import ZERO_SHOT
 from bimors_cli.output.atomic import scratch
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.version import __version__
 
-TRIAL_LOG, RESULTS, TABLES, CHARTS = "trials.jsonl", "results.json", "results.md", "pictures"
+TABLES, CHARTS = "results.md", "pictures"
 SCHEMA = 1
 
 
@@ -72,6 +74,7 @@ def _results(report: EvaluationReport) -> dict[str, Any]:
         "bimors": __version__,
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "device": options.device},
         "seconds": report.seconds,
+        "warnings": list(warnings_so_far()),
         "bundle": {
             "name": bundle.name,
             "sha256": bundle.sha256,

@@ -15,6 +15,10 @@ from bimors_cli.errors import JournalError, OutputError
 from bimors_cli.evaluation.datasets import DataSet
 from bimors_cli.evaluation.options import EvaluateOptions
 from bimors_cli.evaluation.trials import Outcome, Trial
+from bimors_cli.run_warnings import warnings_so_far
+
+# In the output folder of an evaluation: the log of its trials, and all its figures.
+TRIAL_LOG, RESULTS = "trials.jsonl", "results.json"
 
 
 def trial_key(trial: Trial, bundle: Bundle, data_sets: Mapping[str, DataSet], options: EvaluateOptions) -> str:
@@ -66,6 +70,7 @@ class TrialLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._outcomes: dict[str, Outcome] = {}
+        self._warnings: dict[str, tuple[str, ...]] = {}
         self._size = 0
         if not path.exists():
             return
@@ -76,6 +81,7 @@ class TrialLog:
             try:
                 entry = json.loads(line)
                 self._outcomes[str(entry["key"])] = Outcome.from_json(entry["outcome"])
+                self._warnings[str(entry["key"])] = tuple(map(str, entry.get("warnings", ())))
             except (ValueError, KeyError, TypeError) as error:
                 if number == len(lines):
                     break
@@ -90,6 +96,10 @@ class TrialLog:
     def __getitem__(self, key: str) -> Outcome:
         return self._outcomes[key]
 
+    def warnings(self, key: str) -> tuple[str, ...]:
+        """Return what the run had warned of when the trial was finished."""
+        return self._warnings[key]
+
     def add(self, key: str, trial: Trial, outcome: Outcome) -> None:
         """Append a finished trial and flush it to disk.
 
@@ -99,6 +109,9 @@ class TrialLog:
             The file cannot be written.
         """
         entry: dict[str, Any] = {"key": key, "head": trial.variant.name, "outcome": outcome.as_json()}
+        self._warnings[key] = warnings_so_far()
+        if self._warnings[key]:
+            entry["warnings"] = list(self._warnings[key])
         try:
             with self._path.open("ab") as file:
                 file.truncate(self._size)  # removes a truncated last line

@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from bimors_cli.fewshot.folds import Folds
 from bimors_cli.fewshot.probabilities import Array, Labels, loss_per_example
@@ -155,6 +153,8 @@ def fit_weights(answers: Sequence[Array], labels: Labels, weights: Array) -> tup
     The weights minimise the summed log loss plus `PRIOR` times the squared distance of their logarithms from equal
     weights that sum to 1.
     """
+    from scipy.optimize import minimize
+
     stacked = np.stack(answers)
     equal = np.full(len(answers), -np.log(len(answers)))
 
@@ -187,6 +187,8 @@ def _standard_error(values: Array, weights: Array, group: Labels) -> float:
 
 
 def _weighted(answers: Sequence[Array], weights: Sequence[float]) -> Array:
+    from scipy.special import log_softmax
+
     total = sum(weight * answer for weight, answer in zip(weights, answers, strict=True))
     found: Array = log_softmax(np.asarray(total), axis=1)
     return found

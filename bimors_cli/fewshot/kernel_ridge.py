@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from bimors_cli.fewshot.folds import Folds, Mask
 from bimors_cli.fewshot.probabilities import Array, Labels
@@ -140,12 +139,16 @@ def choose_centres(labels: Labels, count: int, seed: int) -> Labels:
 
 def similarities(kernel: Kernel, values: Array, centres: Array, bandwidth: float) -> Array:
     """Return the kernel of values [n, d] and centres [m, d]: [n, m], 1 for equal ones."""
+    from scipy.spatial.distance import cdist
+
     distances = cdist(values, centres, _METRICS[kernel])
     return np.exp(distances / -bandwidth)
 
 
 def median_distance(kernel: Kernel, values: Array) -> float:
     """Return the median distance of two different ones of values [n, d], of a part of them if there are many."""
+    from scipy.spatial.distance import cdist
+
     some = values[:: max(1, len(values) // MAX_EXACT)]
     distances = cdist(some, some, _METRICS[kernel])
     apart = distances[distances > 0]

@@ -7,8 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
@@ -25,6 +23,8 @@ _GRID: Final = np.linspace(-8.0, 14.0, 89)
 
 def log_probabilities(scores: Array, temperature: float) -> Array:
     """Return the logarithm of softmax(scores / temperature), float64 [n, K]."""
+    from scipy.special import log_softmax
+
     found: Array = log_softmax(scores / temperature, axis=1)
     return found
 
@@ -34,6 +34,8 @@ def merged(log_p: npt.NDArray[np.floating], columns: Sequence[Sequence[int]]) ->
 
     ``columns`` are the indices of these for each label. A label without any has probability 0; the others sum to 1.
     """
+    from scipy.special import logsumexp
+
     values = log_p.astype(np.float64)
     never = np.full(len(values), -np.inf)
     mine = np.column_stack([logsumexp(values[:, list(some)], axis=1) if some else never for some in columns])
@@ -75,6 +77,7 @@ def fit_temperature(scores: Array, labels: Labels, weights: Array) -> float:
     float
         The divisor of the scores.
     """
+    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         log_p = log_probabilities(scores, float(np.exp(log_temperature)))

@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
 
 from bimors_cli.fewshot.kernel_ridge import RIDGE, median_distance, similarities
 from bimors_cli.fewshot.probabilities import Array, Labels
@@ -113,4 +112,6 @@ def reduce_variance(
 
 
 def _solve(lower: Array, right: Array) -> npt.NDArray[np.float64]:
+    from scipy.linalg import solve_triangular
+
     return np.asarray(solve_triangular(lower, right, lower=True), np.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import math
 import sys
 from collections.abc import Sequence
@@ -11,9 +10,8 @@ from pathlib import Path
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Labels, parse_labels, read_labels
+from bimors_cli.run_warnings import warn
 from bimors_cli.wordlists import is_wordlist, read_wordlist
-
-log = logging.getLogger("bimors")
 
 
 def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
@@ -67,7 +65,7 @@ def is_file_not_wordlist(name: str) -> bool:
     path = Path(name)
     if path.exists():
         if is_wordlist(name):
-            log.warning("%s: the file of this name is used, not the wordlist: rename the file to use the list", name)
+            warn("%s: the file of this name is used, not the wordlist: rename the file to use the list", name)
         return True
     return not is_wordlist(name) and (path.suffix != "" or path.name != name)
 

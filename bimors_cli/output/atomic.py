@@ -16,6 +16,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
+from bimors_cli.locks import supports_locks
 
 # SQLite keeps these next to a database that is open, or was open during a crash.
 _SIDE_FILES = ("-journal", "-wal")
@@ -158,6 +159,26 @@ def check_folder(path: Path, *, marker: str, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file or folder can be created at ``path``, whose folder may not exist yet: a file is created.
+
+    Raises
+    ------
+    OutputError
+        The folder, or the one above it in which it would be created, cannot be written.
+    """
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot write to the folder: {_reason(error)}", "choose another folder with -o"
+        ) from error
+
+
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
     """Yield a path with the name of ``path`` in a new folder ``<name>.tmp-XXXXXXXX`` next to it, removed at the end.
@@ -190,8 +211,11 @@ def _make_scratch(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(folder / _LOCK)
         try:
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):
-            continue  # another run removed the folder before it was locked
+        except Timeout:
+            if supports_locks(folder):
+                continue  # another run removes the folder before it was locked
+        except FileNotFoundError:
+            continue  # another run removed it
         except OSError:
             pass  # a drive without locks: no other run can remove it either
         return folder, lock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,9 @@ class LayerSchema(Protocol):
     def multipart(self) -> bool:
         """Whether a tile may be a MultiPolygon."""
 
+    def with_metadata(self, metadata: Mapping[str, str]) -> Self:
+        """Return the schema with other provenance."""
+
     def columns(self) -> dict[str, np.dtype[Any]]:
         """Return the names and dtypes of the attribute columns, in order, without the geometry.
 
@@ -167,6 +170,10 @@ class ClassifiedSchema:
                 f"the layer would have {count} columns; a GeoPackage holds at most {MAX_COLUMNS}",
                 "leave out --probabilities or lower --top-k",
             )
+
+    def with_metadata(self, metadata: Mapping[str, str]) -> Self:
+        """As `LayerSchema`."""
+        return replace(self, metadata=metadata)
 
     def columns(self) -> dict[str, np.dtype[Any]]:
         """As `LayerSchema`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyogrio
-import pyogrio.errors
-import pyogrio.raw
-import pyproj
 import shapely
 
 from bimors_cli.errors import InputError, OutputError, OutputExistsError
@@ -153,6 +150,9 @@ def read_layer(path: Path, layer: str, names: Sequence[str], where: str | None =
     InputError
         The file cannot be read, or the layer or a column does not exist.
     """
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         try:
             return pyogrio.read_dataframe(path, layer=layer, columns=list(names), where=where)
@@ -163,6 +163,8 @@ def read_layer(path: Path, layer: str, names: Sequence[str], where: str | None =
 @contextmanager
 def pam_disabled() -> Iterator[None]:
     """Keep GDAL 3.12 from writing the metadata of a file to out.gpkg.aux.xml when it lists layers."""
+    import pyogrio
+
     before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
     pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
     try:
@@ -173,6 +175,9 @@ def pam_disabled() -> Iterator[None]:
 
 def _provenances(path: Path) -> dict[str, dict[str, str]]:
     """Return the layers with a geometry, in the order of the file, and the provenance of each."""
+    import pyogrio
+    import pyogrio.errors
+
     result = {}
     try:
         with pam_disabled():
@@ -205,6 +210,8 @@ def build_rows(built: Path, chunks: Iterable[geopandas.GeoDataFrame], schema: La
 
 
 def _append(built: Path, frame: geopandas.GeoDataFrame, schema: LayerSchema, *, create: bool = False) -> None:
+    import pyogrio.raw
+
     names = list(schema.columns())
     first: dict[str, Any] = {}
     if create:
@@ -234,6 +241,9 @@ def _append(built: Path, frame: geopandas.GeoDataFrame, schema: LayerSchema, *, 
 @contextmanager
 def as_output_error(path: Path) -> Iterator[None]:
     """Turn errors that GDAL, PROJ and SQLite raise while a file is written into an OutputError of one line."""
+    import pyogrio.errors
+    import pyproj.exceptions
+
     try:
         yield
     except OutputError:
@@ -245,5 +255,6 @@ def as_output_error(path: Path) -> Iterator[None]:
         sqlite3.Error,
         OSError,
     ) as error:
-        text = " ".join(str(error).split())
+        # GDAL repeats the statement that failed, which may be a page long.
+        text = re.sub(r"sqlite3_exec\(.*\) failed: ", "", " ".join(str(error).split()))
         raise OutputError(f"{path.name}: {text}", "check the free disk space and that the folder exists") from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class TileSchema:
 
     def __post_init__(self) -> None:
         check_layer_name(self.name)
+
+    def with_metadata(self, metadata: Mapping[str, str]) -> Self:
+        """As `LayerSchema`."""
+        return replace(self, metadata=metadata)
 
     def columns(self) -> dict[str, np.dtype[Any]]:
         """As `LayerSchema`."""

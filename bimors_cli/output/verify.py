@@ -7,7 +7,6 @@ import warnings
 from contextlib import closing
 from pathlib import Path
 
-import pyogrio.raw
 import pyproj
 
 from bimors_cli.errors import OutputError
@@ -28,6 +27,8 @@ def verify_layer(built: Path, schema: LayerSchema, written: int) -> None:
     if (mode, state) != ("delete", "ok"):
         raise OutputError(f"{built.name}: the file is corrupt after writing: {state}, journal {mode}")
     # All fids are read: the count in gpkg_contents is what GDAL expects, not what the table holds.
+    import pyogrio.raw
+
     meta, fids, _, _ = pyogrio.raw.read(built, layer=schema.name, columns=[], read_geometry=False, return_fids=True)
     if len(fids) != written:
         raise OutputError(f"{built.name}: {len(fids)} rows in the file, {written} were written")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.added_offset import added_offset
 from bimors_cli.scene.raster import SceneInfo
-
-log = logging.getLogger("bimors")
 
 
 def warn_of_added_offset(infos: Sequence[SceneInfo], learned: float | None, owner: str) -> None:
@@ -29,7 +27,7 @@ def warn_of_added_offset(infos: Sequence[SceneInfo], learned: float | None, owne
         return
     info, added, said = shifted[0]
     where = info.name if len(shifted) == 1 else f"{len(shifted):,} of {len(infos):,} scenes, such as {info.name}"
-    log.warning(
+    warn(
         "%s: its bands have values that are %g %s than those of %s (%s); make them alike: gdal_edit.py -offset %g FILE",
         where,
         abs(added - learned),

@@ -11,6 +11,7 @@ from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.output.classified_schema import TEXT, make_frame
 from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, caption_qml
+from bimors_cli.pipeline.early_checks import check_output
 from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.make_plan import make_inference_plan
 from bimors_cli.pipeline.plan import InferencePlan
@@ -19,6 +20,7 @@ from bimors_cli.pipeline.run import run_job, warn_of_domain
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import is_multipart, provenance, tile_columns
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class _Captioning(Job):
         return make_frame({**tile_columns(self.plan, results), **columns}, polygons, self.schema)
 
 
+@keeps_warnings
 def caption(
     options: CaptionOptions,
     *,
@@ -62,6 +65,7 @@ def caption(
     command: Sequence[str] = ("bimors_cli.caption",),
 ) -> RunSummary:
     """Caption every tile of scenes and write the layer; parameters and errors as `run.run`."""
+    check_output(options)
     plan = make_inference_plan(options)
     warn_of_domain(plan)
     job = _Captioning.from_plan(plan, command)

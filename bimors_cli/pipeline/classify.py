@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,14 +22,13 @@ from bimors_cli.pipeline.refine import refined
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import label_rows, layer_schema
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
     import geopandas
 
     from bimors_cli.model.frozen_models import FrozenModels
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,12 @@ class Classification(Job):
         plan = self.plan
         classifier = make_tile_classifier(models, plan)
         for name, words in self.summary.unknown_words.items():
-            log.warning("label %r: the model was not trained on %s", name, ", ".join(map(repr, words)))
+            warn_of_one(
+                "labels have words that the model was not trained on",
+                "label %r: the model was not trained on %s: use other words, or bimors finetune",
+                name,
+                ", ".join(map(repr, words)),
+            )
         return partial(classify_tiles, plan, classifier)
 
     def shard_header(self) -> ShardHeader | None:

@@ -17,12 +17,14 @@ from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.plan import LayerPlan
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, is_multipart, provenance, tile_columns
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
     import geopandas
 
 
+@keeps_warnings
 def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tiles",)) -> LayerPlan:
     """Write the tiles of scenes as a layer of empty polygons; no pixel is read.
 

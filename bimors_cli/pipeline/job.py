@@ -16,6 +16,8 @@ from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, TileIndices, all_tiles
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.provenance import with_warnings
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class Job(ABC):
         """
         plan = replace(self.plan, options=replace(self.plan.options, device=device))
         return replace(self, plan=plan, summary=copy.deepcopy(self.summary), raster=None)
+
+    def with_warnings(self) -> Self:
+        """Return the job with what the run has warned of until now in the provenance of its layer."""
+        metadata = with_warnings(self.schema.metadata, warnings_so_far())
+        return replace(self, schema=self.schema.with_metadata(metadata))
 
     def shard_header(self) -> ShardHeader | None:
         """Return what the journal of a shard records about the run; None for a whole run."""

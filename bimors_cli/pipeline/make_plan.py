@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import shapely
 from rasterio.crs import CRS
 
@@ -33,18 +33,18 @@ from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Pla
 from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
-from bimors_cli.scene.aoi import read_aoi, tile_mask
+from bimors_cli.run_warnings import warn, warn_of_one
+from bimors_cli.scene.aoi import Aoi, read_aoi, tile_mask
 from bimors_cli.scene.around import footprint
+from bimors_cli.scene.feature_counts import points_in
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.pixel_warnings import Kind, PixelWarning, pixel_warnings
-from bimors_cli.scene.polygons import tile_polygons
+from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
 from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
 from bimors_cli.scene.transformation import warn_if_inexact
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
-
-log = logging.getLogger("bimors")
 
 AnyScene = TypeVar("AnyScene", bound="GriddedScene")
 
@@ -64,7 +64,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
     """
     options.check_required()
     get_engine(options.engine).check(options)
-    output, form = _output(options)
+    output, form = choose_output(options)
     scenes = plan_scenes(options.scenes, options, read_bundle(find_bundle(options.model, options.captioner)))
     cells = tuple(_inside(_vote_cells(scenes, options), options)) if options.vote else None
     chosen = _inside(scenes, options) if cells is None else map(_covering, scenes, cells)
@@ -104,7 +104,7 @@ def make_inference_plan(options: InferenceOptions) -> InferencePlan:
     """Check everything that can be checked without a model, for any run over tiles; raises as `make_plan`."""
     options.check_required()
     get_engine(options.engine).check(options)
-    output, form = _output(options)
+    output, form = choose_output(options)
     bundle = read_bundle(find_bundle(options.model, options.captioner))
     need_part(bundle, CAPTIONER, "bimors caption")
     return _inference_plan(options, tuple(_inside(plan_scenes(options.scenes, options), options)), output, form)
@@ -119,7 +119,7 @@ def make_layer_plan(options: LayerOptions) -> LayerPlan:
         A scene, the AOI, a size, a CRS or a format cannot be used; the scenes cannot be used in one run.
     """
     options.check_required()
-    output, form = _output(options)
+    output, form = choose_output(options)
     gridded = tuple(_grid_scene(path, options) for path in options.scenes)
     _check_unique_names(gridded)
     scenes = tuple(_inside(gridded, options))
@@ -156,7 +156,8 @@ def _inference_plan(
     return InferencePlan(options, scenes, output, form, crs, bundle, outside=outside)
 
 
-def _output(options: LayerOptions) -> tuple[Path, Format]:
+def choose_output(options: LayerOptions) -> tuple[Path, Format]:
+    """Return the file of a layer, or `STDOUT`, and its format. Raises InputError if the format is not supported."""
     if options.output is None:
         suffix = GPKG.suffix if options.format is None else find_format(options.format).suffix
         stem = Path(file_name(options.scenes[0])).stem if len(options.scenes) == 1 else "bimors"
@@ -180,7 +181,7 @@ def _report(warnings: Mapping[str, Sequence[PixelWarning]]) -> None:
     for kind, names in by_kind.items():
         first = next(warning for warning in warnings[names[0]] if warning.kind == kind)
         where = names[0] if len(names) == 1 else f"{len(names):,} of {len(warnings):,} scenes, such as {names[0]}"
-        log.warning("%s: %s; %s", where, first.text, first.advice)
+        warn("%s: %s; %s", where, first.text, first.advice)
 
 
 def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tuple[ScenePlan, tuple[PixelWarning, ...]]:
@@ -205,7 +206,11 @@ def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
 def _grid(info: SceneInfo, options: GridOptions) -> GriddedScene:
     grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
     if not info.has_geotransform:
-        log.warning("%s has no geotransform: pixel coordinates are used as map coordinates", info.name)
+        warn_of_one(
+            "scenes have no geotransform",
+            "%s has no geotransform: pixel coordinates are used as map coordinates; georeference it with QGIS",
+            info.name,
+        )
     return GriddedScene(info, grid)
 
 
@@ -216,7 +221,7 @@ def _adapter(folder: str | None, bundle: Bundle) -> Adapter | None:
     if bundle.part(ADAPTER).is_dir():
         return open_adapter(bundle.part(ADAPTER), bundle)
     _need_clip(bundle)
-    log.warning("%s has no adapter: the zero-shot head is used", bundle.name)
+    warn("%s has no adapter: the zero-shot head is used; bimors finetune trains one", bundle.name)
     return None
 
 
@@ -231,8 +236,17 @@ def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnySc
     if options.aoi is None:
         yield from scenes
         return
-    restricted = [_restrict(scene, options.aoi, options.aoi_rule, alone=len(scenes) == 1) for scene in scenes]
-    if not any(map(len, restricted)):
+    found = [read_aoi(options.aoi, scene.info, allow_miss=len(scenes) > 1) for scene in scenes]
+    infos = [scene.info for scene in scenes]
+    if all(aoi.geometry.is_empty for aoi in found):
+        raise found[0].miss(infos)
+    restricted = [_restrict(scene, aoi, options.aoi_rule) for scene, aoi in zip(scenes, found, strict=True)]
+    counts = found[0].count(infos)
+    if options.aoi_rule == "centre":
+        counts = found[0].count_without_tile(counts, _centres(restricted, found[0].crs))
+    if any(map(len, restricted)):
+        counts.warn("use smaller tiles, or --aoi-rule any")
+    else:
         raise InputError(
             f"{options.aoi}: the area of interest contains no tile of any scene", "try --aoi-rule any, or smaller tiles"
         )
@@ -256,8 +270,17 @@ def _covering(scene: ScenePlan, cells: ScenePlan) -> ScenePlan:
     return replace(scene, inside=tiles_overlapping(scene.grid, cells.inside), aoi_sha256=cells.aoi_sha256)
 
 
-def _restrict(scene: AnyScene, spec: str, rule: str, *, alone: bool) -> AnyScene:
-    aoi = read_aoi(spec, scene.info, allow_miss=not alone)
+def _centres(scenes: Sequence[GriddedScene], crs: str) -> Polygons:
+    """Return the centres of the tiles in the AOI as points in another CRS."""
+    points = [np.empty(0, object)]
+    for scene in scenes:
+        if scene.inside is not None:
+            tiles = tile_polygons(scene.grid.take(np.flatnonzero(scene.inside).tolist()), scene.info.transform)
+            points.append(points_in(crs, scene.info.crs.to_wkt(), shapely.get_coordinates(shapely.centroid(tiles))))
+    return np.concatenate(points)
+
+
+def _restrict(scene: AnyScene, aoi: Aoi, rule: str) -> AnyScene:
     inside = tile_mask(aoi, tile_polygons(scene.grid, scene.info.transform), rule)  # type: ignore[arg-type]
     digest = hashlib.sha256(shapely.to_wkb(shapely.normalize(aoi.geometry))).hexdigest()
     return replace(scene, inside=inside, aoi_sha256=digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import time
@@ -32,17 +31,18 @@ from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.plan import Plan, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.pipeline.run import warn_of_plan
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.write_layer import write_layer
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.gdal import file_name, is_local
 
 RESUME_HINT = "run the same command again"
 # Messages name at most so many shards.
 MAX_NAMED = 5
 
-log = logging.getLogger("bimors")
 
-
+@keeps_warnings
 def merge(
     options: MergeOptions,
     *,
@@ -86,6 +86,7 @@ def merge(
         resume = state == "begun" and not options.overwrite
         plan = make_plan(_options(options, journals[0], resume=resume))
         _check_same_run(plan, journals)
+        warn_of_plan(plan)
         job = Classification.from_plan(plan, command)
         target = OutputTarget(plan, job.schema, job.raster, output, journals[0].shard.count)
         target.check()
@@ -99,6 +100,7 @@ def merge(
     if job.summary.failed:
         job.summary.journal = None
         job.summary.next_step = _retry_hint(job.summary.failed, journals, store.failed)
+    job.summary.warnings = warnings_so_far()
     return job.summary
 
 
@@ -156,9 +158,7 @@ def _check_same_run(plan: Plan, journals: Sequence[ShardJournal]) -> None:
     )
     _compare(old, new, "the scenes, models or options differ from those of the shards")
     if any(journal.header.run.get("scenes") != new["scenes"] for journal in journals):
-        log.warning(
-            "the copies of a scene that the shards used have other modification times; everything else is equal"
-        )
+        warn("the copies of a scene that the shards used have other modification times: check that they are the same")
 
 
 def _compare(old: Any, new: Any, what: str) -> None:

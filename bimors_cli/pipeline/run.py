@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,24 +15,25 @@ from bimors_cli.pipeline.band_shift import band_shift_warnings
 from bimors_cli.pipeline.checkpoint.store import TileStore
 from bimors_cli.pipeline.checkpoint.unfinished import merge_command
 from bimors_cli.pipeline.classify import Classification
+from bimors_cli.pipeline.early_checks import check_output
 from bimors_cli.pipeline.engines.engine import Engine, get_engine
 from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.label_sets import coverage_warnings
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.novelty import rate_warning
 from bimors_cli.pipeline.output_target import OutputTarget
-from bimors_cli.pipeline.plan import InferencePlan, all_tiles, num_tiles
+from bimors_cli.pipeline.plan import InferencePlan, Plan, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_rows import frames, without_empty
 from bimors_cli.pipeline.write_layer import write_layer
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 
 if TYPE_CHECKING:
     import geopandas
 
-log = logging.getLogger("bimors")
 
-
+@keeps_warnings
 def run(
     options: ClassifyOptions,
     *,
@@ -64,23 +64,29 @@ def run(
         Models, journal or output fail.
     """
     clock = time.perf_counter()
+    check_output(options)
     plan = make_plan(options)
-    warn_of_domain(plan)
-    if (warning := rate_warning(plan)) is not None:
-        log.warning("%s", warning)
-    for warning in (*coverage_warnings(plan), *band_shift_warnings(plan)):
-        log.warning("%s", warning)
+    warn_of_plan(plan)
     job = Classification.from_plan(plan, command)
     job.summary.seconds["plan"] = time.perf_counter() - clock
     run_job(job, progress, stop)
     return job.summary
 
 
+def warn_of_plan(plan: Plan) -> None:
+    """Warn of what makes the answers of a plan doubtful, before any tile is computed."""
+    warn_of_domain(plan)
+    if (warning := rate_warning(plan)) is not None:
+        warn(warning)
+    for warning in (*coverage_warnings(plan), *band_shift_warnings(plan)):
+        warn(warning)
+
+
 def warn_of_domain(plan: InferencePlan) -> None:
     """Warn of scenes outside the training domain of the bundle: one line for all of them."""
     warning = plan.domain_warning()
     if warning is not None:
-        log.warning("%s", warning)
+        warn(warning)
 
 
 def run_job(job: Job, progress: Progress | None = None, stop: StopRequest | None = None) -> None:
@@ -88,7 +94,11 @@ def run_job(job: Job, progress: Progress | None = None, stop: StopRequest | None
 
     A job of one shard stores its tiles in the journal of the shard and writes no layer.
     """
-    progress, stop = progress or NullProgress(), stop or NullProgress()
+    _run_job(job, progress or NullProgress(), stop or NullProgress())
+    job.summary.warnings = warnings_so_far()
+
+
+def _run_job(job: Job, progress: Progress, stop: StopRequest) -> None:
     plan, summary = job.plan, job.summary
     engine = get_engine(plan.options.engine)
     shards = None if job.shard is None else job.shard.count
@@ -110,7 +120,7 @@ def run_job(job: Job, progress: Progress | None = None, stop: StopRequest | None
             return
         write_layer(job, target, store, stop)
     if not summary.rows:
-        log.warning("%s has no rows: no tile has enough valid data", plan.output)
+        warn("%s has no rows: no tile has enough valid data; see which mask decides with bimors info", plan.output)
 
 
 def _summarize_shard(job: Job, store: TileStore) -> None:

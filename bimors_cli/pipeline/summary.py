@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.pipeline.tile_result import TileResult
@@ -21,7 +22,7 @@ class RunSummary:
     words for them.
     ``finished_before`` says that --resume found a complete output, so that there was nothing to do. ``caption_hits``
     were taken from the caption cache or from an equal tile, ``caption_misses`` made by the captioner.
-    ``empty_message`` is printed for a run without a tile, ``next_step`` at the end.
+    ``empty_message`` is printed for a run without a tile, ``next_step`` at the end. ``warnings`` are those of the run.
     """
 
     rows_are: str = "tiles"
@@ -39,6 +40,7 @@ class RunSummary:
     caption_misses: int = 0
     empty_message: str = "the layer is empty: no tile has enough valid data"
     next_step: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -53,6 +55,21 @@ class RunSummary:
             else:
                 self.reasons[result.reason] += 1
             yield result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values; times are in seconds."""
+        return {
+            "output": self.output,
+            "finished_before": self.finished_before,
+            self.rows_are: self.answered + self.reasons.total(),
+            self.answered_as: self.answered,
+            "reasons": dict(self.reasons.most_common()),
+            "failed": self.failed,
+            "resumed": self.resumed,
+            "rows": self.rows,
+            "seconds": dict(self.seconds),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Yield the lines of the summary."""
@@ -146,6 +163,16 @@ class Summary(RunSummary):
             if result.label_set is not None:
                 self.set_sizes[len(result.label_set)] += 1
             yield result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values; times are in seconds."""
+        return {
+            **super().to_json(),
+            "labels": {name: self.labels[name] for name in self.names},
+            "raster": self.raster,
+            "refined": None if self.refined is None else self.refined[0],
+            "unlike_examples": None if self.unlike_above is None else self.unlike,
+        }
 
     @property
     def _width(self) -> int:

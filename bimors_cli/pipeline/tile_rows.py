@@ -14,6 +14,7 @@ from bimors_cli.output.classified_schema import to_frame as make_classified_fram
 from bimors_cli.pipeline.plan import GriddedScene, InferencePlan, LayerPlan, Plan
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.provenance import RunProvenance, lasting_path
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.around import footprint
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
@@ -52,10 +53,9 @@ def _examples(plan: Plan) -> tuple[Mapping[str, Any], ...] | None:
 
 def provenance(plan: LayerPlan, command: Sequence[str]) -> RunProvenance:
     """Return the provenance of the layer of a plan."""
-    warning = plan.domain_warning() if isinstance(plan, InferencePlan) else None
     return replace(
         RunProvenance.of_command(command),
-        warnings=None if warning is None else (warning,),
+        warnings=warnings_so_far() or None,
         run_key=plan.run_key(),
         scene_paths=tuple(lasting_path(scene.info.path) for scene in plan.scenes),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from bimors_cli.errors import Interrupted, OutputError
@@ -23,6 +24,7 @@ def write_layer(
 ) -> None:
     """Write the layer of a job and the files next to it, and remove the store if no tile failed.
 
+    The provenance gets what the run has warned of when the final answers are known.
     ``resume_hint`` says how to continue after an error.
 
     Raises
@@ -40,6 +42,8 @@ def write_layer(
         job.refine(results, partial(raise_if_stopped, stop, store, resume_hint)) as final,
     ):
         clock = time.perf_counter()
+        job = job.with_warnings()
+        target = replace(target, schema=job.schema)
         chunks = frames(job.output_plan, without_empty(plan, job.count_results(final)), job.to_frame)
         summary.rows = target.write(chunks, features if job.keeps_features else ())
         job.write_extras()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import unicodedata
@@ -14,19 +13,16 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output.geopackage import pam_disabled, read_layer
 from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raster, read_classify_run
 from bimors_cli.results.copy_hint import refuse_copy
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import Scene, open_scene
-
-log = logging.getLogger("bimors")
 
 _HINT: Final = "give the .gpkg that bimors classify wrote"
 _COLUMNS: Final = ("tile_id", "scene", "row", "col", "label", "confidence", "reason", "caption")
@@ -168,7 +164,11 @@ def read_tiles(layer: ClassifiedLayer, recorded: RecordedScene) -> ClassifiedTil
     with np.errstate(invalid="ignore"):
         in_grid = (row >= 0) & (row < recorded.grid.rows) & (col >= 0) & (col < recorded.grid.cols)
     if not in_grid.all():
-        log.warning("%s: skipped %d features without a row and column of the grid", layer.path, int((~in_grid).sum()))
+        warn(
+            "%s: skipped %d features without a row and column of the grid: they are not tiles of the run",
+            layer.path,
+            int((~in_grid).sum()),
+        )
     frame, row, col = frame[in_grid], row[in_grid].astype(np.intp), col[in_grid].astype(np.intp)
     if not len(frame):
         raise InputError(f"{layer.path}: layer {layer.name} holds no tile of {recorded.name}", _other(layer, recorded))
@@ -186,6 +186,9 @@ def read_tiles(layer: ClassifiedLayer, recorded: RecordedScene) -> ClassifiedTil
 
 def _find(path: Path, layer: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name of the layer and its columns."""
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         try:
             names = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
@@ -212,9 +215,7 @@ def _choose(layer: ClassifiedLayer, scene: str | None) -> tuple[RecordedScene, s
     if scene is None:
         recorded = layer.scenes[0]
         if len(names) > 1:
-            log.warning(
-                "%s has %d scenes, showing %s: choose another with --scene", layer.path, len(names), recorded.name
-            )
+            warn("%s has %d scenes, showing %s: choose another with --scene", layer.path, len(names), recorded.name)
         return recorded, _scene_path(layer, recorded)
     if file_name(scene) in names:
         recorded = layer.scenes[names.index(file_name(scene))]

@@ -10,9 +10,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
-import pyogrio
-import pyogrio.errors
-
 from bimors_cli.errors import InputError, VectorError
 from bimors_cli.output.geopackage import METADATA_PREFIX, pam_disabled
 from bimors_cli.scene.vector import check_vector_file, find_layer
@@ -60,6 +57,8 @@ def has_no_record(path: Path) -> bool:
 
 def _unrecorded(path: Path) -> list[set[str]]:
     """Return the fields of each layer, in lower case; nothing if a layer has a record, or for another kind of file."""
+    import pyogrio.errors  # imports geopandas, so where a file is read
+
     try:
         check_vector_file(str(path))
         with pam_disabled():
@@ -74,6 +73,8 @@ def _unrecorded(path: Path) -> list[set[str]]:
 
 def is_map(spec: str) -> bool:
     """Whether ``file`` or ``file:layer`` is a layer of `classify`, or a copy of one: tiles, labels and confidence."""
+    import pyogrio.errors  # imports geopandas, so where a file is read
+
     try:
         path, layer = find_layer(spec)
         with pam_disabled():
@@ -95,6 +96,8 @@ def find_original(path: Path) -> Path | None:
 
     Of several files the one with most of the copy's fields is returned, of those the oldest.
     """
+    import pyogrio.errors  # imports geopandas, so where a file is read
+
     try:
         with pam_disabled():
             frame = pyogrio.read_dataframe(path, read_geometry=False, max_features=1)

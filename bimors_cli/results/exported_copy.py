@@ -7,7 +7,6 @@ their places, and every feature with a geometry is compared with the cell of the
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 from pyproj import CRS
 
@@ -35,10 +32,9 @@ from bimors_cli.results.tile_places import (
     named_cells,
     tile_size,
 )
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.vector import find_layer
 from bimors_cli.scene.vector_crs import check_crs
-
-log = logging.getLogger("bimors")
 
 _PLACE: Final = ("tile_id", "scene", "row", "col")
 _CUT: Final = 10  # characters of a field's name in a shapefile
@@ -115,6 +111,8 @@ def read_copy(
         The file cannot be read, has several layers or no CRS; most features are not where the tiles are, or none is a
         tile; two features are one tile and have different values.
     """
+    import pyogrio.errors  # imports geopandas, so where a file is read
+
     path, layer = find_layer(path, layer)
     with pam_disabled():
         try:
@@ -128,12 +126,12 @@ def read_copy(
     values = {name: frame[column].tolist() for name, column in found.items()}
     for name in columns:
         if name in found and found[name].casefold() != name and name not in (names or {}):
-            log.warning("%s: the column %s is used as %s", path, found[name], name)
+            warn("%s: the column %s is used as %s", path, found[name], name)
     scene, matches = _match(frame, values, places, path, hint)
     kept, reunited, skipped = _single(scene, matches, values, [name for name in columns if name in found], places, path)
     if skipped:
         listed = ", ".join(f"{count:,} {kind}" for kind, count in skipped.items())
-        log.warning("%s: skipped %d of %d features: %s", path, skipped.total(), len(frame), listed)
+        warn("%s: skipped %d of %d features: %s", path, skipped.total(), len(frame), listed)
     if not kept:
         raise InputError(f"{path}: no feature is a tile of {_named(places)}", hint)
     return ExportedCopy(

@@ -28,6 +28,7 @@ from bimors_cli.provenance import RecordedScene, RunProvenance, read_classify_ru
 from bimors_cli.results.classified_layer import ClassifiedLayer
 from bimors_cli.results.copy_hint import refuse_copy
 from bimors_cli.results.search_query import Given
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class FoundLayerWriter:
             run_key=layer.run.run_key,
             scene_paths=layer.run.scene_paths,
             labels=layer.run.labels,
+            warnings=(*(layer.run.warnings or ()), *warnings_so_far()) or None,
             query=options.query,
             like=given.like or None,
             unlike=given.unlike or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from PIL import Image
 
 from bimors_cli.results.html_page import QUALITY, base64_text, jpeg_bytes, write_page
 from bimors_cli.results.tile_images import TileImage
-
-log = logging.getLogger("bimors")
+from bimors_cli.run_warnings import warn
 
 # All images together, as base64: browsers open such a page from disk within seconds.
 PAGE_BYTES: Final = 32_000_000
@@ -115,7 +113,7 @@ def write_label_page(path: Path, page: LabelPage, images: Iterable[tuple[int, Ti
     """
     count = len(page.tiles)
     if count * LEAST_BYTES * 4 / 3 > PAGE_BYTES:
-        log.warning(
+        warn(
             "a page of %s tiles may have %.0f MB, which a browser opens slowly: draw fewer tiles, %s at most",
             f"{count:,}", count * LEAST_BYTES * 4 / 3e6, f"{PAGE_BYTES * 3 // 4 // LEAST_BYTES:,}",
         )  # fmt: skip

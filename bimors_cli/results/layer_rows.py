@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 
 from bimors_cli.errors import InputError
 from bimors_cli.output.checked import COLUMN, is_checked
@@ -20,10 +17,9 @@ from bimors_cli.output.geopackage import pam_disabled
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.provenance import RecordedScene
 from bimors_cli.results.classified_layer import ClassifiedLayer
+from bimors_cli.run_warnings import warn
 
 _COLUMNS: Final = ("tile_id", "scene", "row", "col", "label", "confidence", "reason", COLUMN)
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,9 @@ def read_rows(layer: ClassifiedLayer) -> LayerRows:
     InputError
         The file cannot be read, two rows have one tile_id, or a value of the column ``checked`` is invalid.
     """
+    import pyogrio
+    import pyogrio.errors
+
     with pam_disabled():
         try:
             frame = pyogrio.read_dataframe(layer.path, layer=layer.name, columns=list(_COLUMNS), read_geometry=False)
@@ -83,7 +82,11 @@ def read_rows(layer: ClassifiedLayer) -> LayerRows:
         in_grid = (scene >= 0) & (row >= 0) & (row < sizes[scene, 0]) & (col >= 0) & (col < sizes[scene, 1])
     in_grid &= frame["tile_id"].notna().to_numpy()
     if not in_grid.all():
-        log.warning("%s: skipped %d features without a row and column of the grid", layer.path, int((~in_grid).sum()))
+        warn(
+            "%s: skipped %d features without a row and column of the grid: they are not tiles of the run",
+            layer.path,
+            int((~in_grid).sum()),
+        )
     ids = [str(value) for value in frame["tile_id"].tolist()]
     order = np.array(sorted(np.flatnonzero(in_grid).tolist(), key=ids.__getitem__), np.intp)
     ids = [ids[place] for place in order.tolist()]

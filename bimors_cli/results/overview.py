@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from rasterio.errors import CRSError
 from rasterio.windows import Window
 
 from bimors_cli.provenance import RecordedScene
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import GDAL_ERRORS, reason_of
 from bimors_cli.scene.pixels import average_window
 from bimors_cli.scene.raster import Scene, SceneInfo
-
-log = logging.getLogger("bimors")
 
 # Pixels a side of a piece: reading one takes at most 150 MB, whatever the size of the scene.
 PIECE: Final = 512
@@ -197,7 +195,11 @@ class SceneReader:
     def warn(self) -> None:
         """Warn if a window could not be read."""
         if self._reason is not None:
-            log.warning("%s: some parts could not be read and are grey: %s", self._path, self._reason)
+            warn(
+                "%s: some parts could not be read and are grey: %s; check the scene with gdalinfo -checksum",
+                self._path,
+                self._reason,
+            )
 
 
 def flattened(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

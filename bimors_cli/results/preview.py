@@ -11,13 +11,16 @@ import numpy.typing as npt
 from bimors_cli.errors import OutputError
 from bimors_cli.options.view import PreviewOptions
 from bimors_cli.output.atomic import replacing
+from bimors_cli.provenance import warnings_of_layer
 from bimors_cli.results.layer_view import LayerView, check_suffix, open_view, output_path
 from bimors_cli.results.overview import EMPTY, place
 from bimors_cli.results.preview_image import MapNotes, draw_preview
+from bimors_cli.run_warnings import keeps_warnings, warn
 
 LONGEST_SIDE = 1600
 
 
+@keeps_warnings
 def preview(options: PreviewOptions) -> Path:
     """Draw a layer that `classify` wrote over its scene, as a PNG, and return its path.
 
@@ -31,6 +34,8 @@ def preview(options: PreviewOptions) -> Path:
     output = output_path(options, ".png")
     check_suffix(output, (".png",), "the preview is a PNG image")
     with open_view(options, output, side=LONGEST_SIDE) as view:
+        for text in warnings_of_layer(view.layer.path, view.layer.run):
+            warn(text)
         background = _read_background(view)
     left, top, right, bottom = view.overview.boxes(view.tiles.windows).T
     rings = np.stack([left, top, right, top, right, bottom, left, bottom, left, top], axis=1).reshape(-1, 5, 2)

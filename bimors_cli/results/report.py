@@ -20,6 +20,7 @@ from bimors_cli.results.classified_layer import ClassifiedTiles
 from bimors_cli.results.html_page import check_page_name
 from bimors_cli.results.layer_view import LayerView, open_view, output_path
 from bimors_cli.results.report_page import Report, ReportClass, ReportTile, write_report
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.grid import Grid
 
@@ -30,6 +31,7 @@ MAX_PIXELS: Final = 64_000_000
 _RANK: Final = re.compile(r"label_([0-9]+)")
 
 
+@keeps_warnings
 def report(options: ReportOptions) -> Path:
     """Write an HTML page that shows a layer that `classify` wrote, tile by tile, over its scene, and return its path.
 
@@ -54,6 +56,7 @@ def report(options: ReportOptions) -> Path:
             missing=len(view.recorded.grid) - len(np.unique(view.tiles.windows, axis=0)),
             facts=_facts(view),
             notes=_notes(view),
+            warnings=view.layer.run.warnings or (),
         )
         write_report(output, page, view.pieces(), overwrite=options.overwrite)
     return output

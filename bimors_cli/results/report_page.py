@@ -89,6 +89,8 @@ class Report:
         Provenance: name and value.
     notes : tuple of str
         Remarks on the figures.
+    warnings : tuple of str
+        What the run warned of.
     """
 
     title: str
@@ -100,6 +102,7 @@ class Report:
     missing: int
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from bimors_cli.output.geopackage import as_output_error, choose_layer
 from bimors_cli.provenance import read_run
 from bimors_cli.results.exported_copy import CopiedTile, ExportedCopy, read_copy
 from bimors_cli.results.tile_places import GridPlace
+from bimors_cli.run_warnings import warn
 
 # What a user fills in: of a classified layer, of suggestions, of a search, of a sample.
 _EDITED: Final = ("label", "checked", "weight", "accept", "reference", "note")
@@ -28,8 +28,6 @@ _WRITTEN: Final = ("confidence", "score", "change_probability")
 _CLOSE: Final = 1e-6
 _LONGEST: Final = 254  # bytes of a text in a shapefile
 _HINT: Final = "give the .gpkg of bimors that the copy was exported from with --original"
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def _by_id(copy: ExportedCopy, places: Sequence[GridPlace], rows: _Rows, origina
     if lost > len(found):
         raise InputError(f"{copy.path}: {original} has no rows of {lost:,} of its {len(copy.tiles):,} tiles", _HINT)
     if lost:
-        log.warning("%s: skipped %d tiles that %s does not have", copy.path, lost, original)
+        warn("%s: skipped %d tiles that %s does not have", copy.path, lost, original)
     return found
 
 
@@ -182,7 +180,7 @@ def _check_written(tiles: Mapping[str, CopiedTile], rows: _Rows, copy: ExportedC
         checked = True
     changed = sum(_differs("label", rows.values[tile_id].get("label"), tile, copy) for tile_id, tile in tiles.items())
     if not checked and changed > len(tiles) / 2 and "label" in rows.columns:
-        log.warning(
+        warn(
             "%s: %d of %d labels differ from those of %s, and without the column confidence it is unknown whether it "
             "is a copy of that layer: export this column too",
             copy.path,

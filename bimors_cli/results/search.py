@@ -16,12 +16,14 @@ from bimors_cli.output.geopackage import read_layer
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.results.found_layer import FoundLayer, FoundLayerWriter, Hit, read_found_layer
 from bimors_cli.results.search_query import Block, Given, Query, like_tiles, match_text
+from bimors_cli.run_warnings import keeps_warnings
 
 SCORE_DECIMALS: Final = 4
 # So many ids stay far below SQLite's limit on the length of a statement.
 IDS_PER_STATEMENT: Final = 500
 
 
+@keeps_warnings
 def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search",)) -> list[Hit]:
     """Find the tiles of a layer most similar to a text or to tiles, and write them as a layer if an output is given.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -16,13 +15,12 @@ from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
 from bimors_cli.errors import InputError
 from bimors_cli.output.image_features import read_features
 from bimors_cli.results.classified_layer import ClassifiedLayer
+from bimors_cli.run_warnings import warn
 
 # Weight of the tiles of another kind, see `rocchio`.
 UNLIKE_WEIGHT: Final = 0.25
 _LIKE: Final = "search by tiles instead of by a text: --like TILE_ID"
 _UNKNOWN: Final = "give the tile_id of tiles that have a label"
-
-log = logging.getLogger("bimors")
 
 # The ids of n tiles, and their features, any float [n, E].
 Block = tuple[list[str], npt.NDArray[Any]]
@@ -175,7 +173,7 @@ def _encode(bundle: Bundle, query: str) -> Vector:
     unknown = bundle.unknown_words(words)
     if unknown:
         listed = ", ".join(map(repr, unknown))
-        log.warning("low reliability for this query: the model was not trained on %s", listed)
+        warn("low reliability for this query: the model was not trained on %s; use other words, or --like", listed)
     clip = Clip.load(bundle.part(CLIP), bundle.bands)
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])

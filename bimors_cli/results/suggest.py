@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from bimors_cli.results.covered_tiles import Features, covered_shares, read_feat
 from bimors_cli.results.layer_rows import LayerRows, read_rows
 from bimors_cli.results.recorded_examples import example_sets
 from bimors_cli.results.suggestions_file import Suggestion, write_suggestions
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.positions import earth_centred
 
@@ -33,8 +33,6 @@ REFERENCE: Final = 1000
 # Of a tile, under the polygons of examples: `finetune` learns from such a tile, without another --min-overlap.
 _LEARNED: Final = 0.5
 _DECIMALS: Final = 4
-
-log = logging.getLogger("bimors")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,8 +54,8 @@ class SuggestSummary:
     examples, excluded, corrected : int
         Number of tiles left out: those under ``--examples``, those under ``--exclude``, and those that the user
         corrected or checked in the layer; a tile may be counted more than once.
-    unrecorded : bool
-        Whether the map was made with an adapter whose examples are neither recorded nor given.
+    warnings : tuple of str
+        What the choice warned of.
     """
 
     path: Path
@@ -67,7 +65,20 @@ class SuggestSummary:
     examples: int
     excluded: int
     corrected: int
-    unrecorded: bool
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choice as JSON values."""
+        return {
+            "output": str(self.path),
+            "suggestions": [asdict(one) for one in self.suggestions],
+            "wanted": self.wanted,
+            "left": self.left,
+            "examples": self.examples,
+            "excluded": self.excluded,
+            "corrected": self.corrected,
+            "warnings": list(self.warnings),
+        }
 
     @property
     def labels(self) -> Mapping[str | None, int]:
@@ -76,6 +87,7 @@ class SuggestSummary:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")))
 
 
+@keeps_warnings
 def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.suggest",)) -> SuggestSummary:
     """Choose the tiles of a layer whose labels say most of the whole map, and write them as a layer to correct.
 
@@ -99,6 +111,12 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     layer = read_classified_layer(options.file, options.layer)
     next(read_features(layer.path, layer.name))  # raises for a layer without features before all rows are read
     rows = read_rows(layer)
+    if layer.run_key.get("adapter") is not None and layer.run.examples is None and not options.examples:
+        warn(
+            "%s does not record where the examples of its adapter are, so tiles like them may be suggested: "
+            "give them with --examples FILE",
+            layer.path,
+        )
     excluded = _shares(options.exclude, layer, rows) > 0
     share = np.maximum(_shares(options.examples, layer, rows), _recorded_shares(layer, rows))
     examples = share > 0
@@ -136,7 +154,7 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
         int((examples & rows.with_data).sum()),
         int((excluded & rows.with_data).sum()),
         int((rows.corrected & rows.with_data).sum()),
-        layer.run_key.get("adapter") is not None and layer.run.examples is None and not options.examples,
+        warnings_so_far(),
     )
 
 
@@ -146,7 +164,7 @@ def _shares(specs: Sequence[str], layer: ClassifiedLayer, rows: LayerRows) -> np
     for spec in specs:
         found = _covered(read_features_of(spec), rows)
         if not found.any():
-            log.warning("%s: no tile of %s lies under its features", spec, layer.path)
+            warn("%s: no tile of %s lies under its features: check its CRS", spec, layer.path)
         result = np.maximum(result, found)
     return result
 

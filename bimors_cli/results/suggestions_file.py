@@ -19,6 +19,7 @@ from bimors_cli.output.layer_schema import TILE_COLUMNS, TileSchema
 from bimors_cli.output.style import Style, to_check_qml
 from bimors_cli.provenance import RunProvenance
 from bimors_cli.results.classified_layer import ClassifiedLayer
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
 LAYER: Final = "suggestions"
@@ -86,6 +87,7 @@ def write_suggestions(
         run_key=layer.run.run_key,
         scene_paths=layer.run.scene_paths,
         labels=layer.run.labels,
+        warnings=(*(layer.run.warnings or ()), *warnings_so_far()) or None,
     )
     crs = CRS.from_user_input(layer.run_key["crs"])
     polygons = _polygons(found, layer, crs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ _NEAR: Final = 10 / 360
 _TALL: Final = 90 / 360
 
 Array = npt.NDArray[np.float64]
-
-log = logging.getLogger("bimors")
 
 
 def full_circle(crs: CRS) -> float | None:
@@ -58,7 +56,7 @@ def in_one_piece(geometries: Polygons, circle: float, path: str) -> Polygons:
         result[row] = _by_part(geometries[row], lambda part: _crossing(part, circle))
     changed = sum(result[row] is not geometries[row] for row in np.flatnonzero(wide))
     if changed:
-        log.warning(
+        warn(
             "%s: features with an edge from 180 to -180 degrees (%d of them) are read as crossing the antimeridian; if "
             "they go around the Earth, add vertices between", path, changed,
         )  # fmt: skip

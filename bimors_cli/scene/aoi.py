@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy.typing as npt
 import shapely
 
 from bimors_cli.errors import VectorError, one_line
-from bimors_cli.scene.around import Extent, footprint, format_bounds, reproject_around
+from bimors_cli.scene.around import Extent, footprint, reproject_around
+from bimors_cli.scene.feature_counts import FeatureCounts, Place, count_features, give_tiles, nothing_inside
 from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
-from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
+from bimors_cli.scene.vector_crs import check_crs
 from bimors_cli.scene.vector_read import layer_info, read_rows
 
 Rule = Literal["centre", "any", "within"]
@@ -35,11 +37,31 @@ class Aoi:
         Name of its layer.
     geometry : shapely geometry
         Polygon or MultiPolygon, prepared; empty if the area does not intersect the scene.
+    features : object array [n] of Polygon or MultiPolygon
+        The features of the file, valid, in its CRS.
+    crs : str
+        CRS of the file.
     """
 
     path: str
     layer: str
     geometry: Any
+    features: Polygons = field(default_factory=lambda: np.empty(0, object))
+    crs: str = ""
+
+    def count(self, scenes: Sequence[SceneInfo]) -> FeatureCounts:
+        """Count the features of the file that lie outside scenes, or partly in them."""
+        return count_features(self.path, self.features, self.crs, [Place.of_scene(info) for info in scenes])
+
+    def miss(self, scenes: Sequence[SceneInfo]) -> VectorError:
+        """Make the error for an area outside all scenes."""
+        bounds = shapely.total_bounds(self.features).tolist()
+        return nothing_inside(self.path, self.crs, bounds, [Place.of_scene(info) for info in scenes])
+
+    def count_without_tile(self, counts: FeatureCounts, centres: Polygons) -> FeatureCounts:
+        """Add the features that contain none of the centres of tiles, object array [m] of Point in the file's CRS."""
+        inside = give_tiles(self.features, np.zeros(len(self.features)), centres, np.zeros(len(centres)))
+        return counts.with_tiles(int((~inside).sum()) - counts.outside)
 
 
 def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
@@ -71,17 +93,12 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
     except shapely.errors.ShapelyError as error:  # coordinates too large for GEOS
         raise VectorError(f"{path} has invalid geometries: {one_line(error)}", _FIX) from error
     frame = footprint(info)
-    if area.is_empty or not area.intersects(frame) or area.touches(frame):
-        if not allow_miss:
-            if look_swapped(crs, shapely.total_bounds(geometries).tolist(), Extent.of_scene(info)):
-                raise VectorError(f"{path} does not intersect {info.name}", SWAPPED)
-            scene = f"{format_bounds(frame.bounds)} in {info.crs.to_string()[:40]}"
-            area_bounds = f"{format_bounds(shapely.total_bounds(geometries))} in {crs[:40]}"
-            hint = f"the bounds of the scene are {scene}, those of the area {area_bounds}"
-            raise VectorError(f"{path} does not intersect {info.name}", hint)
-        area = shapely.MultiPolygon()
-    shapely.prepare(area)
-    return Aoi(path, layer, area)
+    missed = area.is_empty or not area.intersects(frame) or area.touches(frame)
+    aoi = Aoi(path, layer, shapely.MultiPolygon() if missed else area, geometries, crs)
+    if missed and not allow_miss:
+        raise aoi.miss([info])
+    shapely.prepare(aoi.geometry)
+    return aoi
 
 
 def tile_mask(aoi: Aoi, polygons: Polygons, rule: Rule = "centre") -> npt.NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import shapely
 
 from bimors_cli.errors import VectorError
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def read_point_table(path: str, crs: str | None = None) -> PointTable:
         raise VectorError(f"{path} holds no coordinates", f"fill in: {names}")
     chosen = _choose_crs(path, columns.kind, names, found, own, crs, given)
     if len(present) < len(rows):
-        log.warning(
+        warn(
             "%s: skipped %s of %s rows without coordinates (%s): fill them in, or delete the rows",
             path, f"{len(rows) - len(present):,}", f"{len(rows):,}", names,
         )  # fmt: skip

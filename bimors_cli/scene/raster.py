@@ -30,6 +30,7 @@ from bimors_cli.scene.gdal import (
     shell_name,
 )
 from bimors_cli.scene.nodata_tags import nodata_values
+from bimors_cli.scene.paths import why_missing
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
@@ -172,8 +173,10 @@ def open_scene(
     if is_local(path):
         if os.path.isdir(path):
             raise SceneError(f"{name} is a folder", "give a raster file; mosaic several files with gdalbuildvrt")
+        if any("\udc80" <= character <= "\udcff" for character in path):  # bytes that Python could not decode
+            raise SceneError(f"{name}: GDAL needs a name in UTF-8", "rename the file")
         if not os.path.exists(path):
-            raise SceneError(f"{name} not found", "check the path")
+            raise SceneError(f"{name} {why_missing(path)}", "check the path")
         if not os.path.isfile(path):
             raise SceneError(
                 f"{name} is not a regular file", "rasters need random access: pipes and devices are not supported"

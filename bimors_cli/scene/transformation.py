@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from bimors_cli.errors import VectorError, one_line
+from bimors_cli.run_warnings import warn
 
 if TYPE_CHECKING:
     from pyproj import CRS, Transformer
@@ -19,8 +19,6 @@ _ACCURACY: Final = 5.0  # metres
 _WGS84: Final = "EPSG:4326"
 
 Bounds = tuple[float, float, float, float]
-
-log = logging.getLogger("bimors")
 
 
 def make_transformer(source: CRS, target: CRS, *, source_name: str, target_name: str) -> Transformer:
@@ -80,7 +78,7 @@ def warn_if_inexact(source: CRS | str, target: CRS | str, near: Bounds) -> None:
 
     text = inexact(CRS.from_user_input(source), CRS.from_user_input(target), near)
     if text is not None:
-        log.warning("%s", text)
+        warn("%s", text)
 
 
 @lru_cache

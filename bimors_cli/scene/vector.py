@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any, Final
 
 from bimors_cli.errors import VectorError
+from bimors_cli.scene.paths import why_missing
 from bimors_cli.scene.vector_archive import archive_of, check_kmz, find_member
 from bimors_cli.scene.vector_formats import (
     ARCHIVE,
@@ -59,7 +60,7 @@ def find_layer(spec: str, layer: str | None = None) -> tuple[str, str]:
     if inner is not None or (path.lower().endswith(ARCHIVE) and os.path.isfile(path)):
         archive, member = inner or (path, None)
         if not os.path.isfile(archive):
-            raise VectorError(f"{archive} not found", "give a local file, or file:layer")
+            raise VectorError(f"{archive} {why_missing(archive)}", "give a local file, or file:layer")
         path, is_named = find_member(archive, layer if member is None else member)
         if member is not None and not is_named:
             raise VectorError(f"{archive} does not contain {member}", f"list its files: unzip -l {quote(archive)}")
@@ -80,7 +81,7 @@ def check_vector_file(path: str) -> None:
     if os.path.isdir(path):
         return _check_folder(path)
     if not os.path.isfile(path):
-        what, hint = connection(path) or (f"{path} not found", "give a local file, or file:layer")
+        what, hint = connection(path) or (f"{path} {why_missing(path)}", "give a local file, or file:layer")
         raise VectorError(what, hint)
     suffix = os.path.splitext(path)[1].lower()
     if suffix == KMZ:

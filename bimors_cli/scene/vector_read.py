@@ -19,6 +19,7 @@ import numpy.typing as npt
 import shapely
 
 from bimors_cli.errors import VectorError, one_line
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.polygons import Polygons
 
 # GML: nothing is written next to the file (.gfs), and nothing is downloaded.
@@ -182,7 +183,7 @@ def _reading(path: str, verb: str = "read") -> Iterator[None]:
         pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
     for message in dict.fromkeys(one_line_of(each) for each in caught):
         if not _UNCLOSED.search(message) and _MISREAD.search(message):
-            log.warning("%s: GDAL says: %s; check it with ogrinfo -al -so", path, message)
+            warn("%s: GDAL says: %s; check it with ogrinfo -al -so", path, message)
         else:
             log.info("%s: GDAL says: %s", path, message)
 

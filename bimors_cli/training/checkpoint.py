@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from bimors_cli.errors import JournalError, OutputError, OutputExistsError
+from bimors_cli.errors import JournalError, OutputError
 from bimors_cli.locks import acquire_lock
+from bimors_cli.run_warnings import warn, warnings_so_far
 from bimors_cli.training.tensor_file import write_tensors
 from bimors_cli.training.train import EpochFigures, Training
+from bimors_cli.training.unfinished import PLAN, check_unfinished, is_unfinished, training_folder
 
-PLAN, CHECKPOINT, LOCK = "plan.json", "checkpoint.safetensors", "lock"
+CHECKPOINT, WARNINGS, LOCK = "checkpoint.safetensors", "warnings.json", "lock"
 
 
 class TrainingCheckpoint:
@@ -44,14 +46,10 @@ class TrainingCheckpoint:
     """
 
     def __init__(self, output: Path, plan: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.folder = output.with_name(f"{output.name}.training")
+        self.folder = training_folder(output)
         self._plan = json.loads(json.dumps(plan))
-        found = self.is_unfinished(output)
-        if found and not (resume or overwrite):
-            raise OutputExistsError(
-                f"{self.folder}: the previous run for this output is unfinished",
-                "continue with --resume, or start from scratch with --overwrite",
-            )
+        check_unfinished(output, resume=resume, overwrite=overwrite)
+        found = is_unfinished(output)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = acquire_lock(
@@ -66,22 +64,18 @@ class TrainingCheckpoint:
                 f"{self.folder}: cannot write there: {error.strerror or error}", "choose another -o"
             ) from error
         if found and overwrite:
-            for name in (PLAN, CHECKPOINT):
+            for name in (PLAN, CHECKPOINT, WARNINGS):
                 (self.folder / name).unlink(missing_ok=True)
             found = False
         if found:
             self._check_plan()
+            self._warn_again()
         else:
             try:
                 self._write(PLAN, json.dumps(self._plan, indent=1, ensure_ascii=False))
             except OSError as error:
                 self._lock.release()
                 raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
-
-    @staticmethod
-    def is_unfinished(output: Path) -> bool:
-        """Tell whether there is an unfinished run for this output."""
-        return (output.with_name(f"{output.name}.training") / PLAN).exists()
 
     def _check_plan(self) -> None:
         try:
@@ -98,6 +92,25 @@ class TrainingCheckpoint:
                 f"{self.folder}: the unfinished run differs in {', '.join(other)}",
                 "resume with its options, or start from scratch with --overwrite",
             )
+
+    def _warn_again(self) -> None:
+        """Warn of what the unfinished run has warned of."""
+        path = self.folder / WARNINGS
+        try:
+            texts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        except ValueError as error:
+            self._lock.release()
+            raise JournalError(f"{path} is damaged: {error}", "start from scratch with --overwrite") from error
+        for text in texts:
+            warn(str(text))
+
+    def save_warnings(self) -> None:
+        """Save what the run has warned of until now, for the run that continues it. Raises OutputError."""
+        if warnings_so_far():
+            try:
+                self._write(WARNINGS, json.dumps(warnings_so_far(), indent=1, ensure_ascii=False))
+            except OSError as error:
+                raise OutputError(f"{self.folder}: {error.strerror or error}", "is the disk full?") from error
 
     def save(self, training: Training) -> None:
         """Save the state of a run between two epochs atomically. Raises OutputError."""

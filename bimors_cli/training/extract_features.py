@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from bimors_cli.errors import InputError
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels, concatenate
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.tensor_file import write_tensors
 
@@ -116,7 +117,11 @@ def encode_crops(
     size = tokens.element_size() * tokens.numel() + 4 * full_images.image_feature.numel()
     limit = max(1, MEMORY // max(size, 1))
     if limit < views:
-        log.warning("training uses %d views of each image, not %d: more exceed the memory limit of 2 GiB", limit, views)
+        warn(
+            "training uses %d views of each image, not %d: more exceed the memory limit of 2 GiB: use fewer --shots",
+            limit,
+            views,
+        )
         views = limit
     crop = v2.Compose(
         [

@@ -1,37 +1,30 @@
-"""A complete run of finetune: examples, encoder outputs, training, calibration, adapter."""
+"""Training of a head: encoder outputs, training, calibration, adapter."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import torch
 
-from bimors_cli.bundle.adapter import MANIFEST
-from bimors_cli.bundle.locate import find_bundle
-from bimors_cli.bundle.manifest import CLIP, Bundle, open_bundle
-from bimors_cli.bundle.needed_parts import need_part
+from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.errors import Interrupted
 from bimors_cli.model.frozen_models import EncoderOutputs, FrozenModels
 from bimors_cli.model.heads.base import Head, probabilities
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
-from bimors_cli.options.heads import AUTO
-from bimors_cli.output.atomic import check_folder
 from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.adapter_folder import Predictions, Results, save_adapter
 from bimors_cli.training.checkpoint import TrainingCheckpoint
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.few_shot import FewShotSplit, few_shot
-from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.extract_features import (
     encode_crops,
     encode_images,
@@ -52,13 +45,6 @@ from bimors_cli.training.train import (
     init_training,
     predict_logits,
 )
-from bimors_cli.training.views.run import finetune_views
-from bimors_cli.training.views.summary import ViewsSummary
-
-# The head of labels without examples, which no closed form can answer.
-WITHOUT_EXAMPLES: Final = "bimors"
-
-log = logging.getLogger("bimors")
 
 
 class FinetuneProgress(Progress, Protocol):
@@ -76,51 +62,40 @@ class _EncodedSplits:
     test: tuple[EncoderOutputs, torch.Tensor] | None
 
 
-def finetune(
-    options: FinetuneOptions, *, progress: FinetuneProgress | None = None, stop: StopRequest | None = None
-) -> FinetuneSummary | ViewsSummary:
-    """Train an adapter and write its folder.
+def finetune_head(
+    options: FinetuneOptions,
+    bundle: Bundle,
+    examples: Examples,
+    output: Path,
+    *,
+    replace: bool,
+    progress: FinetuneProgress | None = None,
+    stop: StopRequest | None = None,
+) -> FinetuneSummary:
+    """Train the head of ``options`` on the examples, and write the adapter's folder.
 
     Parameters
     ----------
     options : FinetuneOptions
-        Options of the command.
-    progress : FinetuneProgress, optional
-        Shows the progress; by default nothing is shown.
-    stop : StopRequest, optional
-        Requests an early end.
+        Options of the command; ``head`` is the head to train.
+    bundle : Bundle
+        The frozen models.
+    examples : Examples
+        All examples of the source.
+    output : Path
+        The adapter's folder; ``replace`` is whether it replaces an existing one.
+    progress, stop : FinetuneProgress, StopRequest, optional
+        As `bimors_cli.training.finetune.finetune`.
 
     Raises
     ------
-    InputError
-        The source is not usable; the output exists.
     Interrupted
         ``stop`` requested an early end; completed epochs are saved for ``resume``.
     BimorsError
         The models cannot be loaded, or the output cannot be written.
     """
-    options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
-    examples = find_examples(options, bundle)
-    output = Path("adapters") / examples.name if options.output is None else Path(options.output)
-    # A resumed run may have started with --overwrite, or may have been killed after its output was written.
-    replace = options.overwrite or (options.resume and TrainingCheckpoint.is_unfinished(output))
-    check_folder(output, marker=MANIFEST, overwrite=replace)
-    if options.head == AUTO:
-        if options.epochs != FinetuneOptions.epochs:
-            log.warning("--epochs has no effect with --head auto")
-        absent = _labels_without_examples(examples)
-        if not absent:
-            return finetune_views(options, bundle, examples, output, progress, stop)
-        log.warning(
-            "no examples of %s: the head %s is trained, which answers labels by their names too",
-            ", ".join(map(repr, absent[:5])),
-            WITHOUT_EXAMPLES,
-        )
-        options = replace_fields(options, head=WITHOUT_EXAMPLES)
-    need_part(bundle, CLIP, f"the head {options.head}")
     split = few_shot(examples, options.shots, options.seed)
     plan = _plan(options, bundle, examples, split)
     checkpoint = TrainingCheckpoint(output, plan, resume=options.resume, overwrite=options.overwrite)
@@ -128,6 +103,7 @@ def finetune(
         with open_caption_cache(keep=options.captions and options.caption_cache) as cache:
             models = load_models(bundle, options.device, captions=options.captions, caption_cache=cache)
             encoded = _encode(models, examples, split, options, plan, checkpoint, progress)
+        checkpoint.save_warnings()
         seconds = {"evidence": time.perf_counter() - clock}
         clock = time.perf_counter()
         training, head, temperature = _train(models, examples, encoded.data, options, checkpoint, progress, stop)
@@ -139,11 +115,6 @@ def finetune(
     finally:
         checkpoint.release()
     return FinetuneSummary.of(str(output), examples, results)
-
-
-def _labels_without_examples(examples: Examples) -> list[str]:
-    present = {example.label for example in examples.examples if example.split != TEST}
-    return [name for label, name in enumerate(examples.labels.names) if label in examples.optional - present]
 
 
 def _plan(options: FinetuneOptions, bundle: Bundle, examples: Examples, split: FewShotSplit) -> Mapping[str, Any]:
@@ -245,7 +216,7 @@ def _train(
             )
 
     if data.validation is None:
-        log.warning("no validation examples: the confidence is not calibrated")
+        warn("no validation examples: the confidence is not calibrated: give more examples of each class")
     temperature = models.bundle.zero_shot_temperature
     return training, head, fit(training, head, data, config, temperature, after_epoch)
 

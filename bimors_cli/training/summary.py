@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bimors_cli.metrics.scores import Scores
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.training.adapter_folder import Results
 from bimors_cli.training.examples.base import Examples
 
@@ -27,6 +28,7 @@ class FinetuneSummary:
     skipped: tuple[str, ...]
     scores: Mapping[str, Mapping[str, Scores]]
     seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, output: str, examples: Examples, results: Results) -> FinetuneSummary:
@@ -42,7 +44,27 @@ class FinetuneSummary:
             skipped=results.split.skipped,
             scores=results.scores,
             seconds=results.seconds,
+            warnings=warnings_so_far(),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts and scores as JSON values; times are in seconds."""
+        return {
+            "output": self.output,
+            "labels": list(self.labels),
+            "examples": dict(self.examples),
+            "validation": self.validation,
+            "fewer_than_asked": dict(self.short),
+            "unreadable": list(self.skipped),
+            "scores": {
+                split: {
+                    head: {"accuracy": one.accuracy.value, "images": one.accuracy.total} for head, one in heads.items()
+                }
+                for split, heads in self.scores.items()
+            },
+            "seconds": dict(self.seconds),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Format the summary as lines of text."""

@@ -37,7 +37,8 @@ from bimors_cli.scene.statistics import OF_BAND
 from bimors_cli.training.examples.base import Example, Examples
 from bimors_cli.training.examples.label_raster import from_label_raster
 from bimors_cli.training.examples.polygons import from_polygons
-from bimors_cli.training.views.collect import Values, collect_views, sample_statistics, tiles_of
+from bimors_cli.training.examples.scene_tiles import tiles_of
+from bimors_cli.training.views.collect import Values, collect_views, sample_statistics
 from bimors_cli.training.views.learn import Learned, learn
 
 SHOTS: Final = (3, 5, 16, 50)

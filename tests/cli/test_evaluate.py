@@ -100,7 +100,7 @@ def test_killed_and_resumed_it_repeats_no_finished_trial(
 ) -> None:
     args = ["evaluate", *arguments(coast, tiny_bundle, tmp_path / "results")]
     trials = tmp_path / "results" / "trials.jsonl"
-    third = Fault("bimors_cli.evaluation.evaluate:run_trials", nth=3, act="wait")
+    third = Fault("bimors_cli.evaluation.run_trials:run_trials", nth=3, act="wait")
     run = forks.start(args, tmp_path, faults=[third])
     run.when(lambda: trials.exists() and trials.read_bytes().count(b"\n") >= 2).send(signal.SIGKILL)
     assert run.wait().code == -signal.SIGKILL

@@ -15,8 +15,8 @@ from PIL import Image
 
 from bimors_cli.bundle.manifest import Bundle, open_bundle
 from bimors_cli.errors import InputError, Interrupted, JournalError, OutputExistsError
-from bimors_cli.evaluation import evaluate as evaluate_module
-from bimors_cli.evaluation import trials as trials_module
+from bimors_cli.evaluation import feature_store as feature_store_module
+from bimors_cli.evaluation import run_trials as trials_module
 from bimors_cli.evaluation.datasets import open_data_sets
 from bimors_cli.evaluation.evaluate import EvaluationResult, evaluate
 from bimors_cli.evaluation.options import EvaluateOptions
@@ -25,6 +25,7 @@ from bimors_cli.evaluation.trial_log import trial_key
 from bimors_cli.evaluation.trials import trials_of
 from bimors_cli.evaluation.variants import parse_variants
 from bimors_cli.options.scene import SceneOptions
+from bimors_cli.pipeline.inference import load as load_module
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.training.train import TrainViews
 from tests.training.test_run import draw_pictures
@@ -128,7 +129,7 @@ def test_test_pictures_are_never_learned_from(
 
     monkeypatch.setattr(trials_module, "init_training", watched)
     tested: list[torch.Tensor] = []
-    store = evaluate_module.FeatureStore
+    store = feature_store_module.FeatureStore
 
     class Watched(store):  # type: ignore[misc, valid-type]
         def test_features(self, classes: Any) -> Any:
@@ -136,7 +137,7 @@ def test_test_pictures_are_never_learned_from(
             tested.append(found[0].image_feature)
             return found
 
-    monkeypatch.setattr(evaluate_module, "FeatureStore", Watched)
+    monkeypatch.setattr(feature_store_module, "FeatureStore", Watched)
     run(options(coast, tiny_bundle, tmp_path / "results", heads=("coop",)))
     train, test = torch.cat(seen), torch.cat(tested)
     assert len(train) and len(test)
@@ -306,13 +307,13 @@ def test_without_heads_that_listen_no_captions_are_made(
     coast: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: Any
 ) -> None:
     loaded = []
-    load = evaluate_module.load_models
+    load = load_module.load_models
 
     def watched(bundle: Any, device: str, *, captions: bool) -> Any:
         loaded.append(captions)
         return load(bundle, device, captions=captions)
 
-    monkeypatch.setattr(evaluate_module, "load_models", watched)
+    monkeypatch.setattr(load_module, "load_models", watched)
     run(options(coast, tiny_bundle, tmp_path / "deaf", heads=("coop", "bimors:no-captions"), seeds=(1,)))
     run(options(coast, tiny_bundle, tmp_path / "both", heads=("bimors", "bimors:no-captions"), seeds=(1,)))
     assert loaded == [False, True]

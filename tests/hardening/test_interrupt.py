@@ -17,7 +17,7 @@ from tests.hardening.forks import GO, Fault, Forks, Outcome, Run
 from tests.training.test_run import draw_pictures
 
 Start = Callable[..., Run]
-SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 # A server that does not answer, a drive that does not wake up: the thread that reads waits.
 STALLED = Fault("bimors_cli.pipeline.inference.tile_reader:read_tile", nth=20, act="wait")
 
@@ -52,6 +52,13 @@ def test_once_ends_after_the_batch_and_says_how_to_go_on(start: Start, tmp_path:
     assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "scene.tif", journal.name}
     done = start("--resume").wait()
     assert done.code == 0 and f"{kept} by earlier runs" in done.stderr
+
+
+def test_a_terminal_that_is_closed_does_not_end_a_run_under_nohup(start: Start, tmp_path: Path) -> None:
+    run = start(ignored=[signal.SIGHUP], faults=[STALLED]).when(lines(tmp_path / "scene.gpkg.bimors-journal", 6))
+    run.send(signal.SIGHUP)
+    (tmp_path / GO).touch()
+    assert run.wait().code == 0 and (tmp_path / "scene.gpkg").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

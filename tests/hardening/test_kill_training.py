@@ -12,7 +12,8 @@ import pytest
 
 from bimors_cli.bundle.adapter import MANIFEST, open_adapter
 from bimors_cli.bundle.manifest import Bundle
-from bimors_cli.evaluation.results import RESULTS, TABLES, TRIAL_LOG
+from bimors_cli.evaluation.results import TABLES
+from bimors_cli.evaluation.trial_log import RESULTS, TRIAL_LOG
 from tests.hardening.forks import Fault, Forks, Outcome
 from tests.training.test_run import draw_pictures
 

@@ -186,8 +186,8 @@ def test_two_trainings_of_one_output(forks: Forks, tiny_bundle: Bundle, tmp_path
     how = ["--shots", 2, "--epochs", 1, "--model", tiny_bundle.folder, "-o", "results"]
     more = ["--head", "bimors"] if command == "finetune" else ["--seeds", 1, "--heads", "zero-shot,coop"]
     args = [command, "coast", *how, *more]
-    target = "bimors_cli.training.run:_train" if command == "finetune" else "bimors_cli.evaluation.evaluate:run_trials"
-    first = forks.start(args, tmp_path, faults=[Fault(target, act="wait")])
+    target = {"finetune": "training.run:_train", "evaluate": "evaluation.run_trials:run_trials"}[command]
+    first = forks.start(args, tmp_path, faults=[Fault(f"bimors_cli.{target}", act="wait")])
     begun = tmp_path / ("results.training/evidence.safetensors" if command == "finetune" else "results/trials.jsonl")
     first.when(begun.exists)
     for option in ("--resume", "--overwrite"):

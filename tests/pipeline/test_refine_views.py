@@ -16,7 +16,7 @@ from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import open_bundle
 from bimors_cli.metrics.scores import calibration_error
 from bimors_cli.options.class_names import parse_class_names
-from bimors_cli.training.views.collect import tiles_of
+from bimors_cli.training.examples.scene_tiles import tiles_of
 from tests import api
 from tests.benchmarks.own_scenes import zion
 

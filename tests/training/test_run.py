@@ -18,7 +18,7 @@ from bimors_cli.errors import InputError, Interrupted, OutputExistsError
 from bimors_cli.labels import Labels
 from bimors_cli.options.heads import HEADS
 from bimors_cli.pipeline.inference.load import load_models, make_classifier
-from bimors_cli.training import run as run_module
+from bimors_cli.training.finetune import finetune as run
 from bimors_cli.training.options import FinetuneOptions
 from tests.api import finetune
 
@@ -46,7 +46,7 @@ def options(data: Path, bundle: Bundle, output: Path, **other: object) -> Finetu
 
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_gives_an_adapter_that_opens(head: str, data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", head=head))
+    summary = run(options(data, tiny_bundle, tmp_path / "coast", head=head))
     adapter = open_adapter(tmp_path / "coast", tiny_bundle)
     stored = HEADS[head].stored_name
     assert (adapter.head, adapter.labels, adapter.cache) == (stored, ("beach", "forest", "river"), stored == "cache")
@@ -66,15 +66,15 @@ def test_every_head_gives_an_adapter_that_opens(head: str, data: Path, tiny_bund
 
 def test_the_same_run_twice_gives_the_same_adapter(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        run_module.finetune(options(data, tiny_bundle, tmp_path / name))
+        run(options(data, tiny_bundle, tmp_path / name))
     first, second = (open_adapter(tmp_path / name, tiny_bundle) for name in ("a", "b"))
     assert first.sha256 == second.sha256
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "c", seed=2))
+    run(options(data, tiny_bundle, tmp_path / "c", seed=2))
     assert open_adapter(tmp_path / "c", tiny_bundle).sha256 != first.sha256
 
 
 def test_a_cache_on_top_of_prompts(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", cache=True))
+    run(options(data, tiny_bundle, tmp_path / "coast", cache=True))
     adapter = open_adapter(tmp_path / "coast", tiny_bundle)
     state = load_file(adapter.weights)
     assert adapter.head == "bimors" and adapter.cache
@@ -84,9 +84,7 @@ def test_a_cache_on_top_of_prompts(data: Path, tiny_bundle: Bundle, tmp_path: Pa
 def test_a_frozen_caption_projection_stays_as_it_began(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     states = {}
     for name, epochs, frozen in (("short", 1, True), ("long", 3, True), ("free", 3, False)):
-        run_module.finetune(
-            options(data, tiny_bundle, tmp_path / name, epochs=epochs, rate=0.5, freeze_caption_projection=frozen)
-        )
+        run(options(data, tiny_bundle, tmp_path / name, epochs=epochs, rate=0.5, freeze_caption_projection=frozen))
         states[name] = load_file(open_adapter(tmp_path / name, tiny_bundle).weights)["caption_projection.weight"]
     assert (states["short"] == states["long"]).all()
     assert not (states["short"] == states["free"]).all()
@@ -94,7 +92,7 @@ def test_a_frozen_caption_projection_stays_as_it_began(data: Path, tiny_bundle: 
 
 def test_some_classes_in_an_order_of_ones_own(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     labels = Labels.of(["River", "beach"])
-    summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
+    summary = run(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
     assert open_adapter(tmp_path / "coast", tiny_bundle).labels == ("River", "beach")
     assert summary.examples == {"River": 4, "beach": 4}
 
@@ -103,7 +101,7 @@ def test_labels_with_synonyms_choose_and_join_classes(data: Path, tiny_bundle: B
     names = sorted(path.name for path in data.iterdir())
     first, second, *_ = names
     labels = Labels.of([f"coast | {first}", f"green | {names[-1].upper()} | {second}"])
-    summary = run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
+    summary = run(options(data, tiny_bundle, tmp_path / "coast", labels=labels, epochs=1))
     assert summary.labels == ("coast", "green") and summary.examples == {"coast": 4, "green": 4}
     assert open_adapter(tmp_path / "coast", tiny_bundle).labels == ("coast", "green")
 
@@ -113,7 +111,7 @@ def test_a_class_whose_name_has_a_bar(tiny_bundle: Bundle, tmp_path: Path) -> No
     folder = draw_pictures(tmp_path / "lakes", {"forest|woodland": 50, "lake": 160}, count=20)
     for head in ("linear", "bimors+cache"):
         chosen = {"head": head.removesuffix("+cache"), "cache": head.endswith("+cache"), "epochs": 1}
-        summary = run_module.finetune(options(folder, tiny_bundle, tmp_path / head, **chosen))
+        summary = run(options(folder, tiny_bundle, tmp_path / head, **chosen))
         assert summary.labels == ("forest|woodland", "lake")
         adapter = open_adapter(tmp_path / head, tiny_bundle)
         assert adapter.labels == ("forest|woodland", "lake")
@@ -139,14 +137,14 @@ class StopAfter:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_adapter(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "whole"))
+    run(options(data, tiny_bundle, tmp_path / "whole"))
     ask = StopAfter()
     with pytest.raises(Interrupted, match="after epoch 1 of 3"):
-        run_module.finetune(options(data, tiny_bundle, tmp_path / "cut"), progress=ask, stop=ask)
+        run(options(data, tiny_bundle, tmp_path / "cut"), progress=ask, stop=ask)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(OutputExistsError, match="unfinished"):
-        run_module.finetune(options(data, tiny_bundle, tmp_path / "cut"))
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "cut", resume=True))
+        run(options(data, tiny_bundle, tmp_path / "cut"))
+    run(options(data, tiny_bundle, tmp_path / "cut", resume=True))
     both = [open_adapter(tmp_path / name, tiny_bundle) for name in ("whole", "cut")]
     assert both[0].sha256 == both[1].sha256
     assert not (tmp_path / "cut.training").exists()
@@ -157,15 +155,15 @@ def test_a_folder_that_is_no_adapter_is_never_replaced(data: Path, tiny_bundle: 
     mine.mkdir()
     (mine / "a.txt").write_text("mine")
     with pytest.raises(InputError, match="it is not replaced"):
-        run_module.finetune(options(data, tiny_bundle, mine, overwrite=True))
+        run(options(data, tiny_bundle, mine, overwrite=True))
     assert (mine / "a.txt").read_text() == "mine"
 
 
 def test_an_adapter_is_replaced_only_when_asked(data: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", epochs=1))
+    run(options(data, tiny_bundle, tmp_path / "coast", epochs=1))
     with pytest.raises(OutputExistsError, match="exists"):
-        run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", head="coop"))
-    run_module.finetune(options(data, tiny_bundle, tmp_path / "coast", head="coop", overwrite=True))
+        run(options(data, tiny_bundle, tmp_path / "coast", head="coop"))
+    run(options(data, tiny_bundle, tmp_path / "coast", head="coop", overwrite=True))
     assert open_adapter(tmp_path / "coast", tiny_bundle).head == "coop"
     assert [path.name for path in tmp_path.iterdir()] == ["coast"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +19,20 @@ from bimors_cli.evaluation.accuracy.reference import (
     samples_from_points,
     samples_from_polygons,
 )
-from bimors_cli.evaluation.accuracy.scores import MapScores, score_map
 from bimors_cli.evaluation.areas.sample_file import is_sample
 from bimors_cli.labels import new_names
 from bimors_cli.options.accuracy import AssessOptions
 from bimors_cli.results.copy_hint import refuse_copy
+from bimors_cli.run_warnings import keeps_warnings, warnings_so_far
+from bimors_cli.scene.feature_counts import give_tiles
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import find_layer
+
+if TYPE_CHECKING:
+    from bimors_cli.evaluation.accuracy.scores import MapScores
+
+# The file of the scores in a folder of results.
+SCORES = "map_check.json"
 
 _SHOWN = 5
 # A key of map_check.json.
@@ -55,6 +62,8 @@ class Assessment:
         and ``features_repaired`` of the reference.
     reasons : mapping of str to int
         Number of samples without a label, by reason; empty for an unknown reason.
+    warnings : tuple of str
+        What the assessment warned of.
     """
 
     options: AssessOptions
@@ -65,6 +74,7 @@ class Assessment:
     unknown_classes: tuple[str, ...]
     counts: Mapping[str, int | None]
     reasons: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file; nan becomes null."""
@@ -82,9 +92,11 @@ class Assessment:
                 "kind": self.kind,
                 "min_overlap": self.options.min_overlap if self.kind == "polygons" else None,
             },
+            "warnings": list(self.warnings),
         }
 
 
+@keeps_warnings
 def assess(options: AssessOptions) -> Assessment:
     """Compare the labels of a layer with a reference.
 
@@ -110,6 +122,9 @@ def assess(options: AssessOptions) -> Assessment:
     samples = _samples(layer, reference, labels, options.min_overlap)
     mapped = layer.classes[samples.rows]
     with_reference = len(np.unique(samples.rows))
+
+    from bimors_cli.evaluation.accuracy.scores import score_map  # imports torch, so after all checks
+
     reasons = Counter(str(reason) for reason in layer.reasons[samples.rows][mapped == NO_CLASS])
     return Assessment(
         options,
@@ -137,6 +152,7 @@ def assess(options: AssessOptions) -> Assessment:
             "features_repaired": reference.repaired,
         },
         dict(reasons.most_common()),
+        warnings_so_far(),
     )
 
 
@@ -177,6 +193,13 @@ def _samples(layer: MapLayer, reference: Reference, labels: tuple[str, ...], min
         hint = "use a lower --min-overlap, or draw larger polygons"
     if not len(samples.rows):
         raise InputError(f"{reference.path}: {problem} of {layer.path}", hint)
+    without = samples.outside
+    if reference.kind == "polygons":
+        tiles = layer.polygons[samples.rows]
+        without = int((~give_tiles(reference.geometries, classes, tiles, samples.classes)).sum())
+    reference.counts.with_tiles(without).warn(
+        "use a lower --min-overlap, or draw larger polygons" if reference.kind == "polygons" else hint
+    )
     return samples
 
 

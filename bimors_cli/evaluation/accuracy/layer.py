@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import geopandas
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -20,18 +18,20 @@ from bimors_cli.evaluation.accuracy.whole_tiles import find_altered
 from bimors_cli.labels import match_names, new_names, normalized_name
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
-from bimors_cli.provenance import read_run
+from bimors_cli.provenance import read_run, warnings_of_layer
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.around import Extent
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.vector import check_vector_file
 
+if TYPE_CHECKING:
+    import geopandas
+
 _COLUMNS: Final = ("tile_id", "label", "confidence", "reason")
 _OPTIONAL: Final = ("row",)
 _HINT: Final = "give a layer that bimors classify wrote"
 NO_CLASS: Final = -1
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def read_map_layer(path: str, layer: str | None = None) -> MapLayer:
     file = Path(path)
     name = choose_layer(file, layer)
     run = read_run(file, name)
+    for text in warnings_of_layer(file, run):
+        warn(text)
     frame = read_layer(file, name, (*_COLUMNS, *_OPTIONAL))
     missing = [column for column in _COLUMNS if column not in frame]
     if missing:
@@ -193,7 +195,7 @@ def _whole(polygons: Polygons, frame: geopandas.GeoDataFrame, crs: CRS, path: st
     listed = ", ".join(f"{int(mask.sum()):,} {kind}" for mask, kind in counts if mask.any())
     if not listed:
         return polygons
-    log.warning("%s: features that are not one tile are left out of the accuracy: %s", path, listed)
+    warn("%s: features that are not one tile are left out of the accuracy: %s", path, listed)
     polygons = polygons.copy()
     polygons[np.logical_or.reduce(altered)] = None
     if shapely.is_missing(polygons).all():

@@ -13,11 +13,11 @@ import shapely
 from bimors_cli.errors import VectorError
 from bimors_cli.evaluation.accuracy.layer import NO_CLASS
 from bimors_cli.scene.around import Extent
+from bimors_cli.scene.feature_counts import FeatureCounts, Place, count_features
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.training.examples.label_tiles import covered_areas, dissolve
 from bimors_cli.training.examples.vector_features import (
     kind_of,
-    no_feature_intersects,
     open_features,
     read_around,
     transform_valid,
@@ -46,6 +46,8 @@ class Reference:
     without_class, repaired : int
         Number of features in the extent without a class, which are left out, and with an invalid geometry, which was
         repaired.
+    counts : FeatureCounts
+        How many features lie outside the extent, or partly in it.
     """
 
     path: str
@@ -56,6 +58,7 @@ class Reference:
     out_of_extent: int
     without_class: int
     repaired: int
+    counts: FeatureCounts
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def read_reference(
     geometries = transform_valid(source, found, place)
     reaching = shapely.intersects(geometries, shapely.box(*place.bounds))
     if kind is None or not reaching.any():
-        raise no_feature_intersects(source, place)
+        raise source.outside([Place.of_extent(place)])
     named = reaching & classes.astype(np.bool_)
     if not named.any():
         raise VectorError(
@@ -127,6 +130,7 @@ def read_reference(
         source.count - int(reaching.sum()),
         int((reaching & ~named).sum()),
         repaired,
+        count_features(path, found, source.crs, [Place.of_extent(place)], total=source.count),
     )
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bimors_cli.evaluation.accuracy.assess import Assessment
+from bimors_cli.evaluation.accuracy.assess import SCORES, Assessment
 from bimors_cli.metrics.charts import confidence_reliability_diagram, confusion_matrix
 from bimors_cli.metrics.scores import Proportion, most_confused
 from bimors_cli.output.atomic import replacing_folder
 
-SCORES, PAGE = "map_check.json", "map_check.md"
+PAGE = "map_check.md"
 _CONFUSED: Final = 5
 _NONE: Final = "-"
 _BY_HAND: Final = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ from bimors_cli.evaluation.areas.design import CANNOT_TELL, SampleDesign
 from bimors_cli.evaluation.areas.estimators import StratifiedSample, estimate_areas
 from bimors_cli.evaluation.areas.moved_tiles import check_places
 from bimors_cli.evaluation.areas.newer_map import NewerMap, read_newer_map
+from bimors_cli.evaluation.areas.report import doubts
 from bimors_cli.evaluation.areas.sample_file import Sample, find_sample, read_sample
 from bimors_cli.labels import match_names, normalized_name
 from bimors_cli.output.geopackage import read_layer
-from bimors_cli.provenance import RecordedScene
+from bimors_cli.provenance import RecordedScene, warnings_of_layer
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 
 Indices = npt.NDArray[np.intp]
 _RESTORE = "undo it in QGIS, or draw the sample again: bimors sample"
 
 
+@keeps_warnings
 def assess_sample(
     path: Path, layer_file: Path | None = None, layer: str | None = None, answers: Sequence[Path] = ()
 ) -> SampleAssessment:
@@ -52,6 +56,8 @@ def assess_sample(
     sample = with_answers(read_sample(path), answers)
     scenes = _check_places(path)
     newer = None if layer_file is None else _read_newer(layer_file, layer, sample, scenes)
+    for text in warnings_of_layer(path, find_sample(path)[1]) if newer is None else newer.warnings:
+        warn(text)
     labels = _labels(sample, newer)
     reference = _classes(sample, labels)
     finished = reference >= 0
@@ -72,7 +78,7 @@ def assess_sample(
     hectares, of_map = float(drawn.totals.sum()), _mapped_hectares(design, newer, labels)
     pairs = Counter(zip(mapped.tolist(), truth.tolist(), strict=True))
     columns = range(len(labels))
-    return SampleAssessment(
+    assessment = SampleAssessment(
         path,
         design,
         layer_file,
@@ -92,6 +98,9 @@ def assess_sample(
         sum(_is_cannot_tell(text) for text in sample.references),
         len(sample.missing),
     )  # fmt: skip
+    for text in doubts(assessment):
+        warn(text)
+    return replace(assessment, warnings=warnings_so_far())
 
 
 def _check_places(path: Path) -> tuple[RecordedScene, ...] | None:

@@ -84,6 +84,8 @@ class SampleAssessment:
     unfinished, cannot_tell, deleted : int
         Numbers of drawn tiles without a reference, with the reference ``cannot tell``, and that were deleted from the
         layer. They are not used.
+    warnings : tuple of str
+        What makes the figures doubtful, and what to do.
     """
 
     path: Path
@@ -98,6 +100,7 @@ class SampleAssessment:
     unfinished: int
     cannot_tell: int
     deleted: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -138,6 +141,7 @@ class SampleAssessment:
             "sample": str(self.path),
             "layer_file": None if self.layer_file is None else str(self.layer_file),
             "design": self.design.to_json(),
+            "warnings": list(self.warnings),
         }
 
     def _class(self, index: int) -> dict[str, float | None]:

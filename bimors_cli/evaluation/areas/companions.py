@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
 from rasterio.crs import CRS
@@ -64,6 +63,8 @@ def write_kml(
     path: Path, tiles: DrawnTiles, crs: pyproj.CRS, *, show_label: bool = False, overwrite: bool = False
 ) -> None:
     """Write a sample as a KML of outlines without a fill; parameters and errors as `write_csv`."""
+    import pyogrio.raw
+
     columns = {"Name": list(tiles.tile_ids), **_columns(tiles, crs, show_label=show_label)}
     with replacing(path, overwrite=overwrite) as built, as_output_error(path):
         pyogrio.raw.write(

@@ -28,12 +28,14 @@ from bimors_cli.results.html_page import check_page_name
 from bimors_cli.results.label_page import LabelPage, LabelTile, side_of_images, write_label_page
 from bimors_cli.results.layer_view import output_path
 from bimors_cli.results.tile_images import TileImage, tile_images
+from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.gdal import file_name
 from bimors_cli.scene.grid import Tile
 
 _RESTORE = "undo it in QGIS, or draw the sample again: bimors sample"
 
 
+@keeps_warnings
 def label_sample(options: ReportOptions) -> Path:
     """Write an HTML page to label a sample that `bimors sample` drew, and return its path.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 import shapely
 
 from bimors_cli.output.classified_schema import make_frame
@@ -32,6 +31,8 @@ def neighbours(grid: Any, drawn: Any) -> tuple[geopandas.GeoDataFrame, TileSchem
     drawn : DataFrame
         Columns scene, row and col of the drawn tiles, which are not among the result.
     """
+    import pandas as pd
+
     places = pd.MultiIndex.from_frame(grid[_PLACE])
     centres = list(drawn[_PLACE].itertuples(index=False, name=None))
     around = {(scene, row + down, col + right) for scene, row, col in centres for down, right in _AROUND}

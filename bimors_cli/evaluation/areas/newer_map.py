@@ -18,7 +18,7 @@ from bimors_cli.evaluation.areas.moved_tiles import check_places
 from bimors_cli.evaluation.areas.population import with_data
 from bimors_cli.evaluation.areas.sample_file import Sample
 from bimors_cli.output.geopackage import read_layer
-from bimors_cli.provenance import RecordedScene
+from bimors_cli.provenance import RecordedScene, warnings_of_layer
 from bimors_cli.results.classified_layer import read_classified_layer
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.tile_set import TileSet
@@ -41,12 +41,15 @@ class NewerMap:
         sample does not record which these are.
     hectares : mapping of (str or None) to float
         The area of each label on the ground; empty if the sample does not record which tiles were excluded.
+    warnings : tuple of str
+        What the run that made it warned of.
     """
 
     path: Path
     labels: tuple[str, ...]
     mapped: Mapping[str, str | None]
     hectares: Mapping[str | None, float]
+    warnings: tuple[str, ...] = ()
 
     @property
     def tiles(self) -> Counter[str | None]:
@@ -111,7 +114,7 @@ def read_newer_map(path: Path, layer: str | None, sample: Sample, scenes: Sequen
             label: math.fsum(areas[[other == label for other in labels]].tolist()) for label in dict.fromkeys(labels)
         }
     mapped = dict(zip(map(str, frame["tile_id"]), labels, strict=True))
-    return NewerMap(path, found.labels.names, mapped, hectares)
+    return NewerMap(path, found.labels.names, mapped, hectares, warnings_of_layer(path, found.run))
 
 
 def _left_out(frame: Any, sample: Sample) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,10 @@ from bimors_cli.evaluation.areas.exclude import Mask, example_outlines, features
 from bimors_cli.output.classified_schema import UNSEEN
 from bimors_cli.output.geopackage import read_layer
 from bimors_cli.results.classified_layer import ClassifiedLayer
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.tile_set import TileSet
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def _examples(layer: ClassifiedLayer, tiles: Polygons, crs: pyproj.CRS) -> Mask:
     """Tell which tiles share ground with the examples of the adapter, as far as the layer records them."""
     recorded = layer.run.examples
     if recorded is None and layer.run_key.get("adapter") is not None:
-        log.warning(
+        warn(
             "%s does not record where the examples of its adapter are, so the sample may contain them: "
             "leave them out with --exclude FILE, the training polygons for example",
             layer.path,

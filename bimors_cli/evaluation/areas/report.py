@@ -23,8 +23,6 @@ def lines(found: SampleAssessment) -> Iterator[str]:
         numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         yield f"{label:{widths[0]}}  {'  '.join(numbers)}"
     yield "in brackets: 95 % intervals"
-    for warning in warnings(found):
-        yield f"warning: {warning}"
 
 
 def facts(found: SampleAssessment) -> Iterator[str]:
@@ -73,7 +71,7 @@ def confusion_rows(found: SampleAssessment) -> list[tuple[str, ...]]:
     return rows
 
 
-def warnings(found: SampleAssessment) -> Iterator[str]:
+def doubts(found: SampleAssessment) -> Iterator[str]:
     """Yield what makes the figures doubtful, and what to do."""
     if found.alone:
         yield (

@@ -14,7 +14,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bimors_cli.evaluation.areas.assessment import SampleAssessment
-from bimors_cli.evaluation.areas.report import AREA_COLUMNS, area_rows, confusion_rows, facts, warnings
+from bimors_cli.evaluation.areas.report import AREA_COLUMNS, area_rows, confusion_rows, facts
 from bimors_cli.metrics.area_chart import AreaBar, area_chart
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.output.style import NO_LABEL_NAME
@@ -89,7 +89,7 @@ def _page(found: SampleAssessment, chart: bytes) -> str:
     return environment.get_template("areas.html.j2").render(
         title=(found.layer_file or found.path).name,
         facts=list(facts(found)),
-        warnings=list(warnings(found)),
+        warnings=found.warnings,
         areas={"head": AREA_COLUMNS, "rows": area_rows(found)},
         confusion={"head": confusion[0], "rows": confusion[1:]},
         strata={"head": ("stratum", "tiles", "hectares", "drawn", "finished"), "rows": strata},

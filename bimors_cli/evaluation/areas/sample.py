@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -25,12 +24,11 @@ from bimors_cli.options.sample import DEFAULT_SE, STRATIFIED, SampleOptions
 from bimors_cli.output.atomic import check_target
 from bimors_cli.output.style import NO_LABEL_NAME
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.positions import earth_centred
 
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class SampleSummary:
         that a file excluded.
     expected_se : float
         Standard error that the overall accuracy will have if the user's accuracies are those to expect.
+    warnings : tuple of str
+        What the draw warned of.
     """
 
     path: Path
@@ -58,6 +58,20 @@ class SampleSummary:
     examples: int
     excluded: int
     expected_se: float
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the draw as JSON values; areas are in hectares."""
+        return {
+            "output": str(self.path),
+            "drawn": self.drawn,
+            "wanted": self.wanted,
+            "examples": self.examples,
+            "excluded": self.excluded,
+            "expected_se": self.expected_se,
+            "design": self.design.to_json(),
+            "warnings": list(self.warnings),
+        }
 
     @property
     def drawn(self) -> int:
@@ -65,6 +79,7 @@ class SampleSummary:
         return sum(one.drawn for one in self.design.strata)
 
 
+@keeps_warnings
 def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample",)) -> SampleSummary:
     """Draw a sample of a layer that `classify` wrote, and write it.
 
@@ -115,7 +130,7 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
     if options.kml is not None:
         write_kml(options.kml, found, tiles.crs, **shown)
     se = expected_se(sizes, per_stratum, options.expected(names))
-    return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se)
+    return SampleSummary(options.path, design, sum(counts), tiles.examples, tiles.excluded, se, warnings_so_far())
 
 
 def _mapped(tiles: Population) -> tuple[MappedClass, ...]:
@@ -199,7 +214,7 @@ def _check_drawn(names: Sequence[str], sizes: Sequence[int], drawn: Sequence[int
             )
     alone = [name for name, size, count in zip(names, sizes, drawn, strict=True) if count == 1 < size]
     if alone:
-        log.warning(
+        warn(
             "one tile only is drawn of %s: no standard error can be estimated, draw at least 2 of each stratum",
             ", ".join(alone),
         )

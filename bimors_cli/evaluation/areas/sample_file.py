@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import shapely
 
 from bimors_cli.errors import InputError
@@ -28,6 +26,7 @@ from bimors_cli.output.sample_style import sample_qml
 from bimors_cli.output.style import Style
 from bimors_cli.provenance import RunProvenance, read_run
 from bimors_cli.results.copy_hint import find_original, is_copy, restore_command
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.polygons import Polygons
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def write_sample(
     design : SampleDesign
         How they were drawn.
     source : RunProvenance
-        The run that made the map: its key, scenes and labels are kept.
+        The run that made the map: its key, scenes, labels and warnings are kept.
     command : sequence of str
         The command line of the draw.
     crs_wkt : str
@@ -160,6 +159,7 @@ def write_sample(
         run_key=source.run_key,
         scene_paths=source.scene_paths,
         labels=source.labels,
+        warnings=(*(source.warnings or ()), *warnings_so_far()) or None,
         sample=design.to_json(),
     )
     fields = {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({MAP_LABEL: TEXT} if show_label else {})}
@@ -266,6 +266,9 @@ def read_sample(path: Path) -> Sample:
 
 def find_sample(path: Path) -> tuple[str, RunProvenance]:
     """Return the name of the layer with the design of a sample, and its provenance. Raises InputError."""
+    import pyogrio
+    import pyogrio.errors
+
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give the .gpkg that bimors sample wrote")
     with pam_disabled():

@@ -1,14 +1,14 @@
 """The journal: an append-only file of finished tiles next to the output, which survives a kill.
 
 One line per tile: a CRC-32 in hex, a space, JSON, a line feed. The first line describes the run; a line that starts a
-session names the process that writes. A batch is one write and one fsync. A line that does not match its checksum, and
+session names the process that writes; others hold what the run warned of, for the layer that a later session writes. A
+batch is one write and one fsync. A line that does not match its checksum, and
 all lines after it, were torn by a kill: they are cut off and their tiles are processed again. The journal itself
 appears with its first lines or not at all.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +22,7 @@ from bimors_cli.errors import InputError, JournalError
 from bimors_cli.output.atomic import sync
 from bimors_cli.output.classified_schema import RETRIED
 from bimors_cli.pipeline.checkpoint.journal_format import (
+    WARNINGS,
     Header,
     ShardHeader,
     differences,
@@ -32,14 +33,14 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
     read_header,
     results_at,
     session,
+    warnings_of,
 )
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock
 from bimors_cli.pipeline.plan import TileIndices
 from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.run_warnings import warn, warnings_so_far
 
 NOT_DONE = -1
-
-log = logging.getLogger("bimors")
 
 
 class Journal:
@@ -84,6 +85,7 @@ class Journal:
         what = "this output" if shard_header is None else f"shard {shard_header.shard} of this output"
         self._lock = acquire_run_lock(path, path.name, what)
         self._file: int | None = None
+        self._warned: set[str] = set()
         self._is_new = not (resume and path.exists())
         try:
             if self._is_new:
@@ -133,12 +135,15 @@ class Journal:
             The disk is full, or cannot be written.
         """
         try:
-            offsets = self._write([result.to_json() for result in results])
+            new = [text for text in warnings_so_far() if text not in self._warned]
+            lines = [{WARNINGS: new}] if new else []
+            offsets = self._write([*lines, *(result.to_json() for result in results)])[len(lines) :]
         except OSError as error:
             raise JournalError(
                 f"{self.path}: {error.strerror or error}; {self.count():,} finished tiles are saved",
                 "free disk space, then run the same command with --resume",
             ) from error
+        self._warned.update(new)
         for result, offset in zip(results, offsets, strict=True):
             self._offsets[result.scene][result.index] = offset
 
@@ -206,7 +211,7 @@ class Journal:
             changed = old != new
             old, new = ignoring_file_times(old, new)
             if changed and old == new:
-                log.warning(
+                warn(
                     "%s: the shard was started with another copy of a scene (the modification times differ)",
                     self.path.name,
                 )
@@ -221,6 +226,9 @@ class Journal:
         """Record where each tile's line is; return the end of the last complete line."""
         sizes = [len(offsets) for offsets in self._offsets]
         for offset, value in entries(file):
+            for text in warnings_of(value):
+                self._warned.add(text)
+                warn(text)
             if isinstance(value, list):
                 result = parse_result(value, sizes, self.path)
                 retry = result.reason in RETRIED

@@ -17,6 +17,7 @@ from bimors_cli.pipeline.tile_result import TileResult
 
 SCHEMA = 1
 SUFFIX = ".bimors-journal"
+WARNINGS = "warnings"
 
 
 def journal_path(output: Path, shard: Shard | None = None) -> Path:
@@ -134,6 +135,12 @@ def results_at(path: Path, offsets: Iterable[int]) -> Iterator[TileResult]:
 def session() -> dict[str, Any]:
     """Return the entry that names the process that writes."""
     return {"session": {"pid": os.getpid(), "host": platform.node()}}
+
+
+def warnings_of(value: Any) -> list[str]:
+    """Return the texts of a line that holds warnings; none for any other line."""
+    found = value.get(WARNINGS, []) if isinstance(value, dict) else []
+    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def line(value: Any) -> bytes:

@@ -1,6 +1,7 @@
 """Finished tiles in Parquet files of many workers: what the journal is to a run in one process.
 
-Their folder, next to the output or at --blocks, has ``run.json``, which describes the run, and ``tiles/``, with a
+Their folder, next to the output or at --blocks, has ``run.json``, which describes the run, ``warnings.json``, if there
+are any, and ``tiles/``, with a
 folder for each task of each session; in it are the files that its worker has written so far. A file appears whole or
 not at all. If several files have a tile, the one of the last session counts: the tile was tried again.
 """
@@ -8,7 +9,6 @@ not at all. If several files have a tile, the one of the last session counts: th
 from __future__ import annotations
 
 import json
-import logging
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -29,9 +29,11 @@ from bimors_cli.pipeline.checkpoint.parquet_part import TileTask, read_results, 
 from bimors_cli.pipeline.checkpoint.unfinished import blocks_path
 from bimors_cli.pipeline.plan import InferencePlan, TileIndices
 from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.run_warnings import warn, warnings_so_far
 
 SCHEMA: Final = 1
 RUN: Final = "run.json"
+WARNINGS: Final = "warnings.json"
 # Next to the output, if --blocks names another folder: its name.
 ELSEWHERE: Final = "elsewhere.txt"
 TILES: Final = "tiles"
@@ -46,8 +48,6 @@ _BEGUN: Final = "begun-"
 _NOT_DONE: Final = -1
 _OWN: Final = re.compile(rf"{TILES}/s\d+-\d+/")
 _NAME: Final = re.compile(rf"{TILES}/s(?P<session>\d+)-\d+/(?P<scene>\d+)-\d+-\w+\{SUFFIX}")
-
-log = logging.getLogger("bimors")
 
 
 def blocks_store(plan: InferencePlan) -> ObjectStore:
@@ -137,6 +137,7 @@ class ParquetStore:
         self._retry = [np.zeros(len(scene.grid), dtype=bool) for scene in plan.scenes]
         self._names: list[str] = []
         self._reported: dict[int, int] = {}
+        self._saved: tuple[str, ...] = ()
         default = ObjectStore(str(blocks_path(plan.output)))
         self._default = None if self._store.is_same_folder(default) else default
         # The lock of the journal: no two runs write one output, whatever their engines.
@@ -163,10 +164,17 @@ class ParquetStore:
 
     def delete(self) -> None:
         """Delete the files, once the output holds everything."""
-        self._store.remove(TILES, RUN)
+        self._store.remove(TILES, RUN, WARNINGS)
         if self._default is not None:
             self._default.remove(ELSEWHERE)
         self.close()
+
+    def save_warnings(self) -> None:
+        """Save what the run has warned of until now, for the layer that a later session writes. Raises OutputError."""
+        texts = warnings_so_far()
+        if texts != self._saved:
+            self._store.write(WARNINGS, json.dumps(texts, ensure_ascii=False).encode())
+            self._saved = texts
 
     def report(self, task: int, done: int) -> int:
         """Record how many tiles of a task are in files; return how many of them were not reported before."""
@@ -238,7 +246,7 @@ class ParquetStore:
         if found is None and any(not _OWN.match(name) for name in self._store.list_files(TILES, "")):
             raise InputError(f"{self._store.name}: contains a folder {TILES} of another program", "use another folder")
         if found is None or not plan.options.resume:
-            self._store.remove(TILES, RUN)
+            self._store.remove(TILES, RUN, WARNINGS)
             if self._default is not None:
                 self._default.write(ELSEWHERE, self._store.name.encode())
             self._store.write(RUN, json.dumps({"bimors_blocks": SCHEMA, "run": run}, ensure_ascii=False).encode())
@@ -250,9 +258,22 @@ class ParquetStore:
             )
         if self._default is not None:
             self._default.write(ELSEWHERE, self._store.name.encode())
+        self._warn_again()
         self.refresh()
         self.session = max(map(_session, self._names), default=0) + 1
         return True
+
+    def _warn_again(self) -> None:
+        """Warn of what earlier sessions have warned of."""
+        content = self._store.read(WARNINGS)
+        try:
+            texts = [] if content is None else list(json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise JournalError(
+                f"{self._store.name}/{WARNINGS} is damaged: {error}", "remove it, then resume"
+            ) from error
+        for text in texts:
+            warn(str(text))
 
     def _check_folder(self) -> None:
         """Check that an unfinished run has its files in the folder of this one."""
@@ -311,5 +332,5 @@ def _state(store: ObjectStore, name: str) -> tuple[npt.NDArray[np.int64], npt.ND
         with store.open(name) as file:
             return read_state(file)
     except ValueError as error:
-        log.warning("%s/%s cannot be read (%s): its tiles are processed again", store.name, name, error)
+        warn("%s/%s cannot be read (%s): its tiles are processed again", store.name, name, error)
         return None

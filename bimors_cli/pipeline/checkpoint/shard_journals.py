@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,12 +27,12 @@ from bimors_cli.pipeline.checkpoint.journal_format import (
     parse_result,
     read_header,
     results_at,
+    warnings_of,
 )
 from bimors_cli.pipeline.checkpoint.lock import acquire_run_lock, lock_file
 from bimors_cli.pipeline.plan import TileIndices, num_tiles
 from bimors_cli.pipeline.tile_result import TileResult
-
-log = logging.getLogger("bimors")
+from bimors_cli.run_warnings import warn
 
 # State of a merge: it has begun to write the layer, or the layer is complete and the journals are being deleted.
 State = Literal["begun", "written"]
@@ -159,6 +158,8 @@ class ShardJournals:
         found = 0
         with journal.path.open("rb") as file:
             for offset, value in entries(file):
+                for text in warnings_of(value):
+                    warn(text)
                 if not isinstance(value, list):
                     continue
                 result = parse_result(value, sizes, journal.path)
@@ -213,7 +214,7 @@ def delete_journals(paths: Sequence[Path]) -> None:
             with suppress(JournalError), acquire_lock(lock_file(path), JournalError, f"{path.name}: in use"):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the layer is complete
-            log.warning("%s cannot be deleted: %s", path, error.strerror or error)
+            warn("%s cannot be deleted: %s; the layer is complete, delete it by hand", path, error.strerror or error)
 
 
 def _pattern(journal: ShardJournal) -> str:

@@ -31,6 +31,7 @@ from bimors_cli.pipeline.plan import TileIndices, num_tiles
 from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.run_warnings import warn
 
 START_METHOD: Final = "spawn"
 POLL_SECONDS: Final = 0.1  # how soon a signal is noticed
@@ -119,7 +120,7 @@ def _start(job: Job, tiles: TileIndices, names: Sequence[str]) -> list[_DevicePr
         if not num_tiles(part):
             continue
         parent_end, child_end = context.Pipe()
-        args = (child_end, job.for_worker(name), part, threads, log.getEffectiveLevel())
+        args = (child_end, job.for_worker(name), part, threads, min(log.getEffectiveLevel(), logging.WARNING))
         process = context.Process(target=_work, args=args, name=f"bimors {name}", daemon=True)
         try:
             with _stop_signals_blocked():
@@ -179,7 +180,6 @@ class _MergedSummary:
 
     def __init__(self, summary: RunSummary) -> None:
         self._summary = summary
-        self._logged: set[str] = set()
 
     def add(self, other: RunSummary) -> None:
         """Add the captions of a process; of seconds keep the longest, as the processes run in parallel."""
@@ -190,11 +190,10 @@ class _MergedSummary:
             merged.seconds[stage] = max(merged.seconds.get(stage, 0.0), seconds)
 
     def log(self, record: logging.LogRecord) -> None:
-        """Log a record of a process; a warning that all processes send is logged once."""
-        if record.name == log.name and record.levelno >= logging.WARNING:
-            if record.getMessage() in self._logged:
-                return
-            self._logged.add(record.getMessage())
+        """Log a record of a process; a warning is one of the run, which shows it once."""
+        if record.name == log.name and record.levelno == logging.WARNING:
+            warn(record.getMessage())
+            return
         logging.getLogger(record.name).handle(record)
 
 

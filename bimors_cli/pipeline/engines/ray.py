@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import threading
@@ -30,13 +29,12 @@ from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, num_tiles
 from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.write_layer import raise_if_stopped
 from bimors_cli.redact import redact
+from bimors_cli.run_warnings import warn
 from bimors_cli.version import __version__
 
 _RESUME_HINT: Final = "finished tiles are saved: run the same command with --resume"
 # How often a stop request is checked.
 POLL_SECONDS: Final = 0.5
-
-log = logging.getLogger("bimors")
 
 _Updates = queue.SimpleQueue[WorkerUpdate | BaseException | None]
 
@@ -135,6 +133,9 @@ def _run_on_cluster(job: Job, tiles: TileIndices, store: ParquetStore, progress:
 
 
 def _record(update: WorkerUpdate, job: Job, store: ParquetStore, progress: Progress) -> None:
+    for text in update.warnings:
+        warn(text)
+    store.save_warnings()
     if update.error is not None:
         kind: type[BimorsError] = getattr(errors, update.error, WorkerError) if update.error else WorkerError
         message = update.message if update.error else f"internal error: {update.message}"
@@ -217,5 +218,7 @@ def _checked(pool: WorkerPool, available: int, what: str, options: InferenceOpti
             f"--workers {pool.workers}: this machine has {available} {what}", f"use --workers {available} or less"
         )
     if pool.workers > available:
-        log.warning("--workers %d: the cluster has %d %s so far", pool.workers, available, what)
+        warn(
+            "--workers %d: the cluster has %d %s so far: add nodes, or use fewer workers", pool.workers, available, what
+        )
     return pool

@@ -33,6 +33,7 @@ from bimors_cli.pipeline.job import Job, TileFn
 from bimors_cli.pipeline.plan import InferencePlan, Plan
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.redact import redact
+from bimors_cli.run_warnings import KeptWarnings, keep_warnings
 from bimors_cli.scene.raster import open_scene
 from bimors_cli.version import __version__
 
@@ -52,6 +53,7 @@ class Worker:
         _log_redacted()
         self._spec = spec
         self._node: NodeContext | None = None
+        self._kept = KeptWarnings()
 
     def __repr__(self) -> str:
         return "Worker(...)"
@@ -59,8 +61,15 @@ class Worker:
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Compute the tasks of a batch, and yield a column of `WorkerUpdate` as JSON after each file."""
         for text in batch["task"]:
-            for update in self._updates(TileTask.from_json(str(text))):
+            updates = self._updates(TileTask.from_json(str(text)))
+            while (update := self._next(updates)) is not None:
                 yield {"update": np.array([update.to_json()], dtype=object)}
+
+    def _next(self, updates: Iterator[WorkerUpdate]) -> WorkerUpdate | None:
+        """Return the next update with the warnings of this worker; None at the end."""
+        with keep_warnings(self._kept):
+            update = next(updates, None)
+        return None if update is None else replace(update, warnings=self._kept.texts())
 
     def _updates(self, task: TileTask) -> Iterator[WorkerUpdate]:
         try:

@@ -64,7 +64,7 @@ class WorkerUpdate:
     """What a worker has done since its last update, or why it failed.
 
     ``done`` counts all tiles of the task number ``task`` that are in files by now. ``error`` is the name of a class of
-    `bimors_cli.errors`, empty for an internal error.
+    `bimors_cli.errors`, empty for an internal error. ``warnings`` are all that the worker has warned of until now.
     """
 
     task: int = 0
@@ -75,6 +75,7 @@ class WorkerUpdate:
     error: str | None = None
     message: str = ""
     hint: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the update as JSON."""

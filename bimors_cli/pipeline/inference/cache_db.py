@@ -138,7 +138,8 @@ def _get(db: sqlite3.Connection, select: str, update: str, keys: list[bytes]) ->
         some = keys[i : i + KEYS_PER_QUERY]
         rows = db.execute(f"{select} WHERE key IN ({','.join('?' * len(some))})", some).fetchall()
         found |= {key: value for key, value, _ in rows}
-        used = [(now, key) for key, _, last in rows if last < now - USE_SECONDS]
+        # A time in the future is that of a clock which has been set back since.
+        used = [(now, key) for key, _, last in rows if abs(now - last) > USE_SECONDS]
         if used:
             with db:
                 db.executemany(f"{update} SET used = ? WHERE key = ?", used)

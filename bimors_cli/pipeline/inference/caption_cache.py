@@ -8,7 +8,6 @@ never a run: the run continues without it, with a warning.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import sqlite3
@@ -37,6 +36,8 @@ from bimors_cli.pipeline.inference.cache_db import (
     put_features,
 )
 from bimors_cli.pipeline.inference.image_keys import image_hash
+from bimors_cli.run_warnings import warn
+from bimors_cli.user_folders import user_folder
 
 if TYPE_CHECKING:
     import torch
@@ -47,10 +48,17 @@ DEFAULT_BYTES = 1024**3
 # Without a file, equal tiles of one run are still captioned once: about 100,000 captions.
 BYTES_IN_MEMORY = 16 * 1024**2
 
+# Of SQLite: the disk is read-only or full, or a network drive without locks.
+_UNUSABLE_DRIVE = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PROTOCOL,
+)
+
 T = TypeVar("T")
 Describe = Callable[["torch.Tensor"], list[str | None]]
-
-log = logging.getLogger("bimors")
 
 
 class CaptionCacheFile:
@@ -131,8 +139,7 @@ class CaptionCacheFile:
                 return work(self._db)
 
     def _disable(self, error: Exception) -> None:
-        hint = "; delete it with: bimors cache clear" if _is_damage(error) else ""
-        log.warning("the caption cache is not used: %s%s", _reason(self._path, error), hint)
+        warn("the caption cache is not used: %s%s", _reason(self._path, error), _advice(error))
         self._path, self._limit = None, BYTES_IN_MEMORY
         self._db = open_db(None)
 
@@ -179,13 +186,23 @@ def open_caption_cache(keep: bool = True) -> CaptionCacheFile:
         BIMORS_CACHE_SIZE is not a size.
     """
     limit = cache_limit()
-    return CaptionCacheFile(cache_file(), limit) if keep and limit else CaptionCacheFile(None, BYTES_IN_MEMORY)
+    if keep and limit:
+        try:
+            return CaptionCacheFile(cache_file(), limit)
+        except CacheError as error:
+            warn("the caption cache is not used: %s; %s", error.message, error.hint)
+    return CaptionCacheFile(None, BYTES_IN_MEMORY)
 
 
 def cache_file() -> Path:
-    """Return the path of the cache, which may not exist: in BIMORS_CACHE, or in the user's cache folder."""
-    home = os.environ.get(HOME)
-    return (Path(home).expanduser() if home else user_cache_path("bimors", appauthor=False)) / FILE
+    """Return the path of the cache, which may not exist: in BIMORS_CACHE, or in the user's cache folder.
+
+    Raises
+    ------
+    CacheError
+        The home folder of the user is not known.
+    """
+    return user_folder(HOME, user_cache_path, CacheError) / FILE
 
 
 def cache_limit() -> int:
@@ -289,6 +306,15 @@ def _files(path: Path) -> list[Path]:
 
 def _bytes_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in _files(path)[:2] if file.exists())
+
+
+def _advice(error: Exception) -> str:
+    if _is_damage(error):
+        return "; delete it with: bimors cache clear"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, OSError) or code in _UNUSABLE_DRIVE:
+        return f"; set {HOME} to a folder on a disk that can be written, or use --no-caption-cache"
+    return ""
 
 
 def _is_damage(error: BaseException) -> bool:

@@ -27,6 +27,7 @@ from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
 from bimors_cli.pipeline.plan import InferencePlan, Plan, TileIndices
 from bimors_cli.pipeline.tile_result import NOVELTY_DECIMALS, PROBABILITIES, TileResult, rank_labels
 from bimors_cli.pipeline.vote import pack_cells
+from bimors_cli.run_warnings import bound
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
@@ -127,12 +128,12 @@ def _predict_scene(
         ThreadPoolExecutor(models.workers, "model", torch.set_num_threads, (torch.get_num_threads(),)) as workers,
     ):
         batches = _read_batches(plan, models, number, tiles, ended)
-        following = reader.submit(next, batches, None)
+        following = reader.submit(bound(next), batches, None)
         submitted: deque[Future[list[TileResult]]] = deque()
         try:
             while (batch := _wait(following, seconds)) is not None:
-                following = reader.submit(next, batches, None)
-                submitted.append(workers.submit(_process_batch, process, number, batch))
+                following = reader.submit(bound(next), batches, None)
+                submitted.append(workers.submit(bound(_process_batch), process, number, batch))
                 if len(submitted) > models.workers:
                     yield submitted.popleft().result()
             while submitted:

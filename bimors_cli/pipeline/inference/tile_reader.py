@@ -22,6 +22,7 @@ import rasterio
 
 from bimors_cli.errors import BimorsError, ReadError
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import bound
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import SceneReader, TilePixels, read_tile
 from bimors_cli.scene.tile_views import TileViews, ViewInputs, read_views
@@ -99,7 +100,7 @@ def read_ahead(
     width = _stripe(scene)
     queues: list[_Jobs] = [SimpleQueue() for _ in range(min(THREADS, -(-scene.info.width // width)))]
     threads = [
-        threading.Thread(target=_read_all, args=(scene, jobs, size_limit, cache_key, cells), daemon=True)
+        threading.Thread(target=bound(_read_all), args=(scene, jobs, size_limit, cache_key, cells), daemon=True)
         for jobs in queues
     ]
     for thread in threads:

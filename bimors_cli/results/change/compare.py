@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import BimorsError
-from bimors_cli.provenance import RecordedScene, check_same_raster
+from bimors_cli.provenance import RecordedScene, check_same_raster, warnings_of_layer
 from bimors_cli.results.change.match import UNNOTICED, Placement, describe
 from bimors_cli.results.classified_layer import ClassifiedLayer
 from bimors_cli.scene.bands import Bands
@@ -59,8 +59,7 @@ def _models(before: ClassifiedLayer, after: ClassifiedLayer) -> Iterator[str]:
             "classify both scenes with the same options"
         )
     for layer in (before, after):
-        for text in layer.run.warnings or ():
-            yield f"{layer.path.name}: {text}"
+        yield from warnings_of_layer(layer.path, layer.run)
 
 
 def _places(before: RecordedScene, after: RecordedScene, placement: Placement) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +26,13 @@ from bimors_cli.results.change.layer import change_frames, change_schema
 from bimors_cli.results.change.match import match_tiles, place_scenes
 from bimors_cli.results.change.summary import CHANGE, NO_CHANGE, STRATA, ChangeSummary
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
-
-log = logging.getLogger("bimors")
+from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 
 # More expected change than this is more often another season, sensor or calibration than change.
 _IMPLAUSIBLE: Final = 1 / 3
 
 
+@keeps_warnings
 def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change",)) -> ChangeSummary:
     """Compare two layers that `classify` wrote, and write a layer of changes.
 
@@ -55,9 +54,8 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
     before, after = _read(options.before, options.layer_before), _read(options.after, options.layer_after)
     _check_labels(before, after)
     placements = place_scenes(before, after)
-    warnings = differences(before, after, placements)
-    for line in warnings:
-        log.warning("%s", line)
+    for line in differences(before, after, placements):
+        warn(line)
     with tempfile.TemporaryDirectory(prefix=".bimors_change_", dir=options.output.resolve().parent) as folder:
         labels = before.labels.names
         first = read_answers(before, labels, Path(folder) / "before")
@@ -67,12 +65,11 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
         usable = usable_places(compared)
         moved = displaced(compared, usable)
         if moved is not None:
-            log.warning("%s", moved)
-            warnings = (*warnings, moved)
+            warn(moved)
         model = fit(compared, usable)
         crs = CRS.from_user_input(before.run_key["crs"])
         verdicts = judge(compared, model, crs, options.most_false)
-        summary = _summarise(options, compared, model, verdicts, warnings)
+        summary = _summarise(options, compared, model, verdicts)
         schema = change_schema(compared, model, summary, crs, command)
         write_layer(
             options.output, change_frames(compared, verdicts, schema, crs), GPKG, schema, overwrite=options.overwrite
@@ -108,7 +105,6 @@ def _summarise(
     compared: Compared,
     model: Transitions,
     verdicts: Verdicts,
-    warnings: tuple[str, ...],
 ) -> ChangeSummary:
     labels = compared.before.labels.names
     known = np.nan_to_num(verdicts.hectares)
@@ -119,12 +115,10 @@ def _summarise(
     probability = verdicts.change.astype(np.float64)
     total, changed = float(verdicts.expected.sum()), float(verdicts.expected.sum() - np.trace(verdicts.expected))
     if changed > _IMPLAUSIBLE * total:
-        line = (
+        warn(
             f"{changed / total:.0%} of the area is expected to have changed: check on a sample that this is not "
             "season, sensor or calibration"
         )
-        log.warning("%s", line)
-        warnings = (*warnings, line)
     return ChangeSummary(
         options.output,
         labels,
@@ -137,7 +131,7 @@ def _summarise(
         _mean(probability[sizes[NO_CHANGE]], known[sizes[NO_CHANGE]]),
         model.shared,
         options.most_false,
-        warnings,
+        warnings_so_far(),
     )
 
 

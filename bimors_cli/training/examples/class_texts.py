@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -13,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bimors_cli.errors import VectorError
+from bimors_cli.run_warnings import warn
 
 # What exports write for null into a text field.
 _NULLS: Final = frozenset({"null", "<null>", "(null)", "none", "<none>", "nan", "n/a", "#n/a", "<na>"})
 # More different numbers with decimals than the classes of any map.
 _MANY: Final = 50
-
-log = logging.getLogger("bimors")
 
 
 def class_texts(values: Sequence[Any], ids: Sequence[int], path: str, field: str) -> npt.NDArray[np.object_]:
@@ -47,7 +45,7 @@ def class_texts(values: Sequence[Any], ids: Sequence[int], path: str, field: str
         plain = _as_utf8(plain, path, field)
     decimals = {value for value in plain if isinstance(value, float) and math.isfinite(value) and value % 1}
     if len(decimals) > _MANY:
-        log.warning(
+        warn(
             "%s: %s has %d different values with decimals, such as %s, and looks like a measurement: give a field of "
             "classes", path, field, len(decimals), min(decimals),
         )  # fmt: skip
@@ -90,7 +88,7 @@ def _as_utf8(values: Sequence[Any], path: str, field: str) -> list[Any]:
     if not decoded or None in decoded.values():
         return list(values)
     example = next(iter(decoded.values()))
-    log.warning(
+    warn(
         "%s: %s is read as UTF-8 (such as %r): the shapefile does not state its encoding; add a .cpg file with UTF-8",
         path, field, example,
     )  # fmt: skip

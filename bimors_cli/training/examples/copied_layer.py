@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -16,14 +15,13 @@ from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.results.copy_hint import find_original, restore_command
 from bimors_cli.results.exported_copy import CopiedTile, ExportedCopy, read_copy
 from bimors_cli.results.tile_places import GridPlace
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.corrected_layer import row_weight
 from bimors_cli.training.examples.layer_tiles import typed_label
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 
 _COLUMNS: Final = ("label", "reason", COLUMN, "weight")
-
-log = logging.getLogger("bimors")
 
 
 def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_valid: float) -> Examples:
@@ -71,7 +69,7 @@ def from_copy(path: Path, scenes: Sequence[ScenePlan], *, image_size: int, min_v
     number = {label: index for index, label in enumerate(labels)}
     usable = _with_data(scenes, tiles, image_size, min_valid)
     if not all(usable):
-        log.warning("%s: skipped %d checked tiles with too few valid pixels", path, usable.count(False))
+        warn("%s: skipped %d checked tiles with too few valid pixels", path, usable.count(False))
     kept = [
         LabelledTile(tile.scene, tile.index, number[label], tile.weight)
         for tile, (_, label, _), ok in zip(tiles, rows, usable, strict=True)
@@ -109,7 +107,7 @@ def _checked(copy: ExportedCopy) -> list[tuple[CopiedTile, str, float]]:
             continue
         found.append((tile, label, row_weight(tile.values.get("weight"), where)))
     if unlabelled:
-        log.warning("%s: skipped %d checked tiles without label or data", copy.path, unlabelled)
+        warn("%s: skipped %d checked tiles without label or data", copy.path, unlabelled)
     return found
 
 

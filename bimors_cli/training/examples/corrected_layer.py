@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +13,12 @@ from bimors_cli.output.checked import is_checked
 from bimors_cli.output.geopackage import choose_layer, read_layer
 from bimors_cli.output.predictions import read_predictions
 from bimors_cli.provenance import read_classify_run
+from bimors_cli.run_warnings import warn
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.layer_tiles import labelled_tiles, open_recorded, spellings, typed_label
 from bimors_cli.training.examples.scene_tiles import TileImages, tile_examples
 
 _COLUMNS: Final = ("tile_id", "label", "reason", "checked", "weight")
-
-log = logging.getLogger("bimors")
 
 
 def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Examples:
@@ -63,7 +61,11 @@ def from_layer(path: Path, layer: str | None = None, *, image_size: int) -> Exam
     rows = _corrected_rows(path, layer, predicted, spelling)
     new = sorted({label for _, label, _ in rows} - set(colours))
     if new:
-        log.warning("%s: labels that the run did not have: %s", path, ", ".join(map(repr, new)))
+        warn(
+            "%s: labels that the run did not have: %s; correct the spelling if others are meant",
+            path,
+            ", ".join(map(repr, new)),
+        )
     names = [*colours, *new]
     Labels.literal(names)  # raises for typed text that cannot be a label
     tiles = labelled_tiles(path, rows, scenes, {name: i for i, name in enumerate(names)})
@@ -117,9 +119,9 @@ def _corrected_rows(
             continue
         if found.setdefault(tile_id, (label, row_weight(weight, where)))[0] != label:
             raise InputError(f"{where}: two rows with different labels", "keep one row per tile")
-    for count, why in ((unlabelled, "label"), (empty, "data")):
+    for count, why in ((unlabelled, "label: fill it in"), (empty, "data: no model saw these tiles")):
         if count:
-            log.warning("%s: skipped %d corrected rows without %s", path, count, why)
+            warn("%s: skipped %d corrected rows without %s", path, count, why)
     return [(tile_id, label, weight) for tile_id, (label, weight) in found.items()]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import Polygons
@@ -20,6 +18,9 @@ def connected_features(features: Features) -> tuple[npt.NDArray[np.int64], ...]:
     Features of one class that touch or overlap, in any scene, are connected, as are the parts of a multipolygon; lines
     and points are buffered as for `label_cells`.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ids = np.unique(np.concatenate(features.ids))
     pairs = [np.empty((2, 0), np.intp)]
     for geometries, classes, numbers in zip(features.geometries, features.classes, features.ids, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from itertools import islice
 import numpy as np
 
 from bimors_cli.errors import InputError
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.training.examples.base import TEST, VALIDATION, Examples
 
 # Per class, as in the paper, whatever the number of shots.
 VALIDATION_SHOTS = 4
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,11 @@ def few_shot(examples: Examples, shots: int, seed: int, max_unreadable: float = 
         if len(chosen) < shots:
             short[name] = len(chosen)
         if not checked:
-            log.warning("class %r has no example for validation", name)
+            warn_of_one(
+                "classes have no example for validation",
+                "class %r has no example for validation: give more of it",
+                name,
+            )
         train += chosen
         validation += checked
     reader.check()
@@ -226,8 +228,10 @@ def _by_block(
         reserved = [i for i in order if block[i] in held]
         sides[label] = ([i for i in order if block[i] not in held], reserved)
         if not reserved and len(order) > 1:
-            log.warning(
-                "class %r: training and validation share %s: the validation scores are too optimistic",
+            warn_of_one(
+                "classes share a place between training and validation",
+                "class %r: training and validation share %s: the validation scores are too optimistic; draw it in "
+                "several places",
                 examples.labels.names[label],
                 "one spatial block" if len({block[i] for i in order}) == 1 else "blocks that cannot be separated",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -13,6 +12,7 @@ from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.results.copy_hint import copy_error, has_no_record, is_copy, is_map
 from bimors_cli.results.found_layer import is_found_layer
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, is_local, open_dataset
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import has_vector_suffix
@@ -27,8 +27,6 @@ from bimors_cli.training.examples.polygons import from_polygons
 from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.examples.split_file import from_split
 from bimors_cli.training.options import FinetuneOptions
-
-log = logging.getLogger("bimors")
 
 
 def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
@@ -111,7 +109,7 @@ def _source(options: FinetuneOptions, bundle: Bundle) -> Examples:
                 f"{features} holds features: --field is missing", "add --field NAME, the field of the class"
             )
         if options.field.casefold() == "label" and is_map(features):
-            log.warning(
+            warn(
                 "%s is a map of bimors, and its labels are answers of a model, right or wrong: to learn from the "
                 "checked tiles of it only, give it with --corrected in place of --polygons",
                 features,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.options.scene import PixelOptions
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.bands import choose_bands
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import parse_nodata
@@ -28,8 +28,6 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 _LARGEST: Final = 1024
 # The position of an image does not matter here, but a scene must have a CRS.
 _ANY_CRS: Final = "EPSG:3857"
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,10 @@ class ImageFiles:
         try:
             pixels = _read(str(self.paths[index]), self.options)
         except (SceneError, ReadError) as error:
-            log.warning("skipped: %s", error.message)
+            warn_of_one("images are skipped", "%s: it is skipped", error.message)
             return None
         if pixels.valid_fraction == 0:
-            log.warning("skipped: %s has no valid pixels", self.paths[index])
+            warn_of_one("images are skipped", "%s has no valid pixels: it is skipped", self.paths[index])
             return None
         return pixels.image
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 from bimors_cli.errors import InputError
 from bimors_cli.labels import Label, match_names
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.training.examples.base import Examples, find_images
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, tile_examples
-
-log = logging.getLogger("bimors")
 
 
 def join_corrected(first: Examples, others: Sequence[Examples]) -> Examples:
@@ -60,7 +58,11 @@ def join_corrected(first: Examples, others: Sequence[Examples]) -> Examples:
             relabelled += before is not None and before.label != new.label
             tiles[new.scene, new.index] = new
         if relabelled:
-            log.warning("%s: %d tiles have another label than before, which is used", other.name, relabelled)
+            warn(
+                "%s: %d tiles have another label than before, which is used: leave it out if the earlier are right",
+                other.name,
+                relabelled,
+            )
     ordered = sorted(tiles.values(), key=lambda tile: (tile.scene, tile.index))
     corrected = ", ".join(f"{other.description['path']} ({len(other)} tiles)" for other in others)
     return Examples(
@@ -111,7 +113,11 @@ def _numbers(added: Sequence[Label], labels: list[Label], path: str) -> list[int
     for label in added:
         (number,) = match_names([label.name], [known.name for known in labels])
         if number is None:
-            log.warning("%s adds the class %r, which the other examples do not have", path, label.name)
+            warn(
+                "%s adds the class %r, which the other examples do not have: correct the spelling if another is meant",
+                path,
+                label.name,
+            )
             number = len(labels)
             labels.append(label)
         numbers.append(number)

@@ -15,6 +15,7 @@ from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import lasting_path
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.around import footprint, format_bounds
 from bimors_cli.scene.code_names import read_code_names
 from bimors_cli.scene.gdal import shell_name
@@ -100,7 +101,7 @@ def from_label_raster(
         raise InputError(f"{info.name}: {what} covers a fraction of {min_overlap:g} of any tile", _SMALLER)
     if len(kept) < len(in_order):
         missing = ", ".join(repr(name) for name in in_order if name not in kept)
-        log.warning("%s: skipped classes that cover no tile enough: %s: %s", info.name, missing, _SMALLER)
+        warn("%s: skipped classes that cover no tile enough: %s: %s", info.name, missing, _SMALLER)
     index_of = {classes.numbers[name]: i for i, name in enumerate(kept)}
     tiles = tuple(
         LabelledTile(number, int(index), index_of[int(label[index])])
@@ -153,9 +154,9 @@ def _check_classes(classes: CodeClasses, info: SceneInfo, scene: SceneInfo, orig
             f"the codes at the scenes are {codes}: name them with --class-names FILE",
         )
     if not origin:
-        log.warning("%s: class codes without names: give --class-names FILE", info.name)
+        warn("%s: class codes without names: give --class-names FILE", info.name)
     elif classes.unnamed:
-        log.warning("%s: skipped pixels of codes without a name: %s", info.name, codes)
+        warn("%s: skipped pixels of codes without a name: %s; add them to --class-names", info.name, codes)
 
 
 def _bounds(info: SceneInfo) -> str:

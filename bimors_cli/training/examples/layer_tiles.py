@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raster
+from bimors_cli.run_warnings import warn, warn_of_one
 from bimors_cli.scene.gdal import is_local
 from bimors_cli.scene.raster import scene_info
 from bimors_cli.training.examples.scene_tiles import LabelledTile
-
-log = logging.getLogger("bimors")
 
 
 def open_recorded(recorded: RecordedScene, layer_file: Path) -> ScenePlan:
@@ -42,7 +40,11 @@ def open_recorded(recorded: RecordedScene, layer_file: Path) -> ScenePlan:
         raise InputError(f"the scene of {layer_file} cannot be opened: {error.message}", error.hint) from error
     check_same_raster(info, recorded, layer_file, "restore the scene of the layer, or classify this one first")
     if info.size_bytes != recorded.size_bytes:
-        log.warning("%s has another file size than when %s was made", path, layer_file)
+        warn(
+            "%s has another file size than when %s was made: classify it again if its pixels have changed",
+            path,
+            layer_file,
+        )
     return ScenePlan(
         info,
         recorded.grid,
@@ -64,7 +66,12 @@ def labelled_tiles(
     for tile_id, label, weight in rows:
         position = _position(tile_id, scene_of, scenes)
         if position is None:
-            log.warning("%s: skipped a row that is not a tile of the run: tile_id %r", path, tile_id)
+            warn_of_one(
+                "corrected rows are skipped",
+                "%s: tile_id %r is not a tile of the run, and its row is skipped: do not change tile_id",
+                path,
+                tile_id,
+            )
         else:
             tiles.append(LabelledTile(*position, number[label], weight))
     return sorted(tiles, key=lambda tile: (tile.scene, tile.index))

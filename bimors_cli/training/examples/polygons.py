@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,15 @@ from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import warn
+from bimors_cli.scene.feature_counts import give_tiles
 from bimors_cli.training.examples.base import Examples, class_labels
 from bimors_cli.training.examples.feature_groups import connected_features, group_cells
-from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
+from bimors_cli.training.examples.label_tiles import NO_FEATURE, cell_boxes, label_cells, to_areas
 from bimors_cli.training.examples.scene_tiles import LabelledTile, TileImages, has_enough_data, tile_examples
 from bimors_cli.training.examples.vector_features import Features, read_features
+
+_SMALLER: Final = "use a smaller --tile-size or a lower --min-overlap"
 
 log = logging.getLogger("bimors")
 
@@ -83,25 +88,27 @@ def from_polygons(
         "draw another class, or give the other tiles one with --background NAME",
     )
     tiles: list[LabelledTile] = []
+    used: set[int] = set()
     groups = connected_features(features)
     for number, plan in enumerate(plans):
         if not len(features.classes[number]):
-            log.warning("skipped %s: no feature intersects it", plan.info.name)
             continue
         rest = None if background is None else everything.index(background)
-        tiles += _label(plan, number, features, groups[number], classes, min_overlap, rest, image_size, how.min_valid)
+        found = _label(plan, number, features, groups[number], classes, min_overlap, rest, image_size, how.min_valid)
+        used |= _with_tiles(plan, number, features, classes, found)
+        tiles += found
     if not tiles:
         raise InputError(
             f"{features.path}: no class covers a fraction of {min_overlap:g} of any tile",
             "use a smaller --tile-size or a lower --min-overlap",
         )
+    _warn_of_scenes(plans, features)
+    unused = {int(one) for ids in features.ids for one in ids} - used
+    features.counts.with_tiles(len(unused)).warn(_SMALLER)
     counts = np.bincount([tile.label for tile in tiles], minlength=len(everything))
-    for name in (name for name, count in zip(everything, counts, strict=True) if not count):
-        log.warning(
-            "%s: class %r covers no tile enough: use a smaller --tile-size or a lower --min-overlap",
-            features.path,
-            name,
-        )
+    none = [repr(name) for name, count in zip(everything, counts, strict=True) if not count]
+    if none:
+        warn("%s: %s %s no tile enough: %s", features.path, *_classes(none), _SMALLER)
     first = plans[0]
     return Examples(
         labels,
@@ -120,6 +127,30 @@ def from_polygons(
             "tiles": ", ".join(f"{name} {count}" for name, count in zip(everything, counts, strict=True)),
         },
     )
+
+
+def _classes(names: Sequence[str]) -> tuple[str, str]:
+    return f"class{'es' * (len(names) > 1)} {', '.join(names)}", "cover" if len(names) > 1 else "covers"
+
+
+def _warn_of_scenes(plans: Sequence[ScenePlan], features: Features) -> None:
+    """Warn of scenes without a feature, in one line."""
+    empty = [plan.info.name for plan, classes in zip(plans, features.classes, strict=True) if not len(classes)]
+    if empty:
+        which = empty[0] if len(empty) == 1 else f"{len(empty):,} of {len(plans):,} scenes, such as {empty[0]}"
+        warn("%s: no feature intersects %s, which is skipped: draw some there", features.path, which)
+
+
+def _with_tiles(
+    plan: ScenePlan, number: int, features: Features, names: Sequence[str], tiles: Sequence[LabelledTile]
+) -> set[int]:
+    """Return the FIDs of the features of a scene that intersect one of its tiles with their class."""
+    boxes = cell_boxes(plan.grid)[[tile.index for tile in tiles]]
+    classes = np.array([names.index(str(name)) for name in features.classes[number]], np.intp)
+    given = give_tiles(
+        to_areas(features.kind, features.geometries[number]), classes, boxes, np.array([tile.label for tile in tiles])
+    )
+    return set(features.ids[number][given].tolist())
 
 
 def _label(

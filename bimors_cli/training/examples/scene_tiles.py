@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,17 +15,16 @@ from pyproj.exceptions import ProjError
 from bimors_cli.errors import ReadError
 from bimors_cli.pipeline.inference.tile_reader import read_ahead
 from bimors_cli.pipeline.plan import ScenePlan
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.read import SceneReader, read_tile
-from bimors_cli.training.examples.base import Example
+from bimors_cli.training.examples.base import Example, Examples, find_images
 
 # Tiles a side of a block. Neighbours are similar, and share pixels where tiles overlap: a validation tile next to a
 # training tile says little. Four keeps most tiles away from the block's edge and still leaves enough blocks.
 BLOCK: Final = 4
 _AHEAD: Final = 64
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class TileImages:
             with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:
                 return read_tile(reader, scene.grid[tile.index], self.image_size).image
         except ReadError as error:
-            log.warning("skipped: %s", error.message)
+            warn_of_one("tiles are skipped", "%s: the tile is skipped", error.message)
             return None
 
 
@@ -168,3 +166,11 @@ def _is_full(scene: ScenePlan) -> bool:
             for index in scene.bands.indexes
         )
     )
+
+
+def tiles_of(examples: Examples) -> TileImages | None:
+    """Return the tiles of examples that are tiles of scenes; None for image files."""
+    images, rows = find_images(examples)
+    if not isinstance(images, TileImages):
+        return None
+    return replace(images, tiles=tuple(images.tiles[row] for row in rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,13 +12,15 @@ import shapely
 
 from bimors_cli.errors import VectorError
 from bimors_cli.options.class_names import ClassNames, code_text
-from bimors_cli.scene.around import Extent, bounds_around, format_bounds, reproject_around
+from bimors_cli.run_warnings import warn
+from bimors_cli.scene.around import Extent, bounds_around, reproject_around
+from bimors_cli.scene.feature_counts import FeatureCounts, Place, count_features, nothing_inside
 from bimors_cli.scene.geometries import polygonal_parts
 from bimors_cli.scene.points_csv import PointTable, is_point_table, read_point_table
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
 from bimors_cli.scene.vector import find_layer
-from bimors_cli.scene.vector_crs import SWAPPED, check_crs, look_swapped
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs
 from bimors_cli.scene.vector_fields import find_field
 from bimors_cli.scene.vector_read import Field, layer_info, read_rows
 from bimors_cli.training.examples.class_texts import class_texts
@@ -30,8 +31,6 @@ Kind = Literal["polygons", "lines", "points"]
 _KINDS: Final[dict[int, Kind]] = {
     0: "points", 4: "points", 1: "lines", 2: "lines", 5: "lines", 3: "polygons", 6: "polygons",
 }  # fmt: skip
-
-log = logging.getLogger("bimors")
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class Features:
         Their classes, as text.
     ids : tuple of int array [n]
         Their numbers in the file (GDAL's FID).
+    counts : FeatureCounts
+        How many features lie outside the scenes, or partly in them.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Features:
     geometries: tuple[Polygons, ...]
     classes: tuple[npt.NDArray[np.object_], ...]
     ids: tuple[npt.NDArray[np.int64], ...]
+    counts: FeatureCounts
 
 
 def read_features(
@@ -98,19 +100,19 @@ def read_features(
         for (geometries, classes, ids), place, info in zip(around, places, scenes, strict=True)
     ]
     if kind is None or not any(len(classes) for _, classes, _ in read):
-        raise no_feature_intersects(source, places[0])
+        raise source.outside([Place.of_scene(info) for info in scenes])
     has_class = [classes.astype(np.bool_) for _, classes, _ in read]
     without = sum(int((~rows).sum()) for rows in has_class)
     if not any(rows.any() for rows in has_class):
         raise VectorError(f"{path}: {field} is null in all features at the scenes", "fill it in, or use another field")
     if without:
-        log.warning("%s: skipped %d features with null in field %s", path, without, field)
+        warn("%s: skipped %d features with null in field %s: fill it in to use them", path, without, field)
     if names is not None:
         named = _with_names(source, [classes for _, classes, _ in read], names)
         read = [(geometries, classes, ids) for (geometries, _, ids), classes in zip(read, named, strict=True)]
         has_class = [classes.astype(np.bool_) for classes in named]
     elif source.is_numeric:
-        log.warning("%s, %s: class codes without names: give --class-names FILE", path, field)
+        warn("%s, %s: class codes without names: give --class-names FILE", path, field)
     return Features(
         path,
         layer,
@@ -118,6 +120,20 @@ def read_features(
         tuple(geometries[rows] for (geometries, _, _), rows in zip(read, has_class, strict=True)),
         tuple(classes[rows] for (_, classes, _), rows in zip(read, has_class, strict=True)),
         tuple(ids[rows] for (_, _, ids), rows in zip(read, has_class, strict=True)),
+        _count(source, around, scenes),
+    )
+
+
+def _count(
+    source: FeatureSource,
+    around: Sequence[tuple[Polygons, npt.NDArray[np.object_], npt.NDArray[np.int64]]],
+    scenes: Sequence[SceneInfo],
+) -> FeatureCounts:
+    """Count the features by how they lie in the scenes; ``around`` are those around each."""
+    _, first = np.unique(np.concatenate([ids for _, _, ids in around]), return_index=True)
+    geometries = np.concatenate([geometries for geometries, _, _ in around])[first]
+    return count_features(
+        source.path, geometries, source.crs, [Place.of_scene(info) for info in scenes], total=source.count
     )
 
 
@@ -147,6 +163,16 @@ class FeatureSource:
     count: int
     is_numeric: bool = False
     table: PointTable | None = None
+
+    def outside(self, places: Sequence[Place]) -> VectorError:
+        """Make the error for features that lie outside all places."""
+        from pyproj import CRS
+
+        swapped = SWAPPED
+        if self.table is not None:
+            what = "latitude and longitude" if CRS.from_user_input(self.crs).is_geographic else "x and y"
+            swapped = f"are {what} swapped? Exchange the titles of the two columns in the first line"
+        return nothing_inside(self.path, self.crs, self.bounds, places, swapped)
 
 
 def open_features(spec: str, field: str, layer: str | None = None, points_crs: str | None = None) -> FeatureSource:
@@ -208,7 +234,12 @@ def transform_valid(source: FeatureSource, geometries: Polygons, place: Extent) 
     """
     invalid = int((~shapely.is_valid(geometries)).sum())
     if invalid:
-        log.warning("%s: repaired %d invalid geometries at %s", source.path, invalid, place.name)
+        warn(
+            "%s: repaired %d invalid geometries at %s: look at them with Check validity in QGIS",
+            source.path,
+            invalid,
+            place.name,
+        )
         geometries = _repair(geometries)
     return _repair(reproject_around(geometries, source.crs, place, source.path))
 
@@ -242,7 +273,12 @@ def _with_names(
             f"the codes at the scenes are {shown}",
         )
     if unnamed:
-        log.warning("%s, %s: skipped features of codes without a name: %s", source.path, source.field, shown)
+        warn(
+            "%s, %s: skipped features of codes without a name: %s; add them to --class-names",
+            source.path,
+            source.field,
+            shown,
+        )
     return [np.array([table.get(code_text(str(code)), "") for code in each], object) for each in classes]
 
 
@@ -276,23 +312,3 @@ def kind_of(path: str, geometries: Sequence[Polygons]) -> Kind | None:
         )
         raise VectorError(f"{path} mixes geometry types: {counts}", "use one type per file; buffer lines and points")
     return _KINDS[int(types[0])] if len(types) else None
-
-
-def no_feature_intersects(source: FeatureSource, place: Extent) -> VectorError:
-    """Make the error that reports the bounds of the features and of the place."""
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import ProjError
-
-    target = CRS.from_wkt(place.crs_wkt)
-    if look_swapped(source.crs, source.bounds, place):
-        what = "latitude and longitude" if CRS.from_user_input(source.crs).is_geographic else "x and y"
-        exchanged = f"are {what} swapped? Exchange the titles of the two columns in the first line"
-        hint = SWAPPED if source.table is None else exchanged
-        return VectorError(f"no feature of {source.path} intersects {place.name}", hint)
-    try:
-        to_place = Transformer.from_crs(CRS.from_user_input(source.crs), target, always_xy=True)
-        theirs = format_bounds(to_place.transform_bounds(*source.bounds))
-    except ProjError:
-        theirs = f"{format_bounds(source.bounds)} in {source.crs[:40]}"
-    hint = f"in {target.to_string()[:40]} the {place.kind} spans {format_bounds(place.bounds)}, the features {theirs}"
-    return VectorError(f"no feature of {source.path} intersects {place.name}", hint)

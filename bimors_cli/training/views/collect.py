@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -20,8 +19,9 @@ from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.pipeline.sample_numbers import sample_numbers
 from bimors_cli.pipeline.scene_views import with_views
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.tile_views import TileViews
-from bimors_cli.training.examples.base import Examples, find_images
+from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.scene_tiles import TileImages
 from bimors_cli.training.extract_features import read_example_image
 
@@ -33,8 +33,6 @@ _SAMPLE_PIXELS: Final = 60_000_000
 Values = npt.NDArray[np.float32]
 Advance = Callable[[int], None]
 
-log = logging.getLogger("bimors")
-
 
 @dataclass(frozen=True)
 class Collected:
@@ -45,14 +43,6 @@ class Collected:
 
     rows: tuple[int, ...]
     views: dict[str, Values] = field(default_factory=dict)
-
-
-def tiles_of(examples: Examples) -> TileImages | None:
-    """Return the tiles of examples that are tiles of scenes; None for image files."""
-    images, rows = find_images(examples)
-    if not isinstance(images, TileImages):
-        return None
-    return replace(images, tiles=tuple(images.tiles[row] for row in rows))
 
 
 def collect_views(
@@ -151,7 +141,7 @@ def _read_scene(tiles: TileImages, number: int, scene: ScenePlan) -> Iterator[_R
 
 def _image(tile: ReadTile) -> npt.NDArray[np.uint8] | None:
     if isinstance(tile.pixels, ReadError):
-        log.warning("skipped: %s", tile.pixels.message)
+        warn_of_one("tiles are skipped", "%s: the tile is skipped", tile.pixels.message)
         return None
     return tile.pixels.image if tile.views is not None or tile.pixels.valid_fraction > 0 else None
 

@@ -6,43 +6,44 @@ import logging
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import torch
 
 from bimors_cli.bundle.adapter_views import AdapterViews
-from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle
 from bimors_cli.errors import InputError, Interrupted
 from bimors_cli.labels import Labels
 from bimors_cli.metrics.scores import Scores, score
-from bimors_cli.options.views import CAPTION, IMAGE_START, PROMPTS, SCENE_START, VIEWS
+from bimors_cli.options.views import CAPTION, IMAGE_START, PROMPTS, SCENE_START
 from bimors_cli.pipeline.added_offsets import warn_of_added_offset
 from bimors_cli.pipeline.inference.caption_cache import CaptionCacheFile, open_caption_cache
 from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
-from bimors_cli.pipeline.progress import Progress, StopRequest
-from bimors_cli.pipeline.scene_views import adapter_views, available_views, statistics_spec
+from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
+from bimors_cli.pipeline.scene_views import adapter_views, statistics_spec
 from bimors_cli.pipeline.training_domain import check_domain
+from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.size import ground_pixel_size
 from bimors_cli.training.examples.base import TEST, Examples
-from bimors_cli.training.examples.few_shot import draw_for_training
-from bimors_cli.training.examples.scene_tiles import TileImages
+from bimors_cli.training.examples.scene_tiles import TileImages, tiles_of
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.views.collect import Collected, collect_views, sample_statistics, tiles_of
+from bimors_cli.training.views.collect import Collected, collect_views, sample_statistics
 from bimors_cli.training.views.learn import Learned, learn
+from bimors_cli.training.views.prepare import PreparedViews
 from bimors_cli.training.views.prompts import prompts_may_help, train_prompts
 from bimors_cli.training.views.save import save_views_adapter
 from bimors_cli.training.views.summary import ViewsRun, ViewsSummary
-
-# With more examples the views of networks are left out unless --views asks for them: encoding them would take longer
-# than all else, and with so many examples they add nothing that the bands do not say.
-MOST_ENCODED: Final = 5000
 
 log = logging.getLogger("bimors")
 
 
 def finetune_views(
-    options: FinetuneOptions, bundle: Bundle, examples: Examples, output: Path, progress: Progress, stop: StopRequest
+    options: FinetuneOptions,
+    bundle: Bundle,
+    prepared: PreparedViews,
+    output: Path,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
 ) -> ViewsSummary:
     """Learn an adapter that classifies by views, and write its folder.
 
@@ -52,8 +53,8 @@ def finetune_views(
         Options of the command.
     bundle : Bundle
         The frozen models.
-    examples : Examples
-        All examples of the source.
+    prepared : PreparedViews
+        The examples, and the names of their views.
     output : Path
         The adapter's folder.
     progress, stop : Progress, StopRequest
@@ -62,15 +63,15 @@ def finetune_views(
     Raises
     ------
     InputError
-        A class has no examples; a view is not available.
+        The images of one class only can be read.
     BimorsError
         The models cannot be loaded, or the output cannot be written.
     """
+    progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    drawn = draw_for_training(examples, options.shots, options.seed)
-    train = examples.take(drawn.train)
-    tiles = tiles_of(train)
-    names = _names(options, bundle, tiles, len(train))
+    examples, drawn, train, tiles, names = (
+        prepared.examples, prepared.drawn, prepared.train, prepared.tiles, prepared.names,
+    )  # fmt: skip
     views = _describe(names, tiles)
     if tiles is not None:
         infos = [scene.info for scene in tiles.scenes]
@@ -128,7 +129,7 @@ def finetune_views(
         arrays,
     )
     save_views_adapter(output, bundle, examples, kept, options, run)
-    return ViewsSummary(str(output), run)
+    return ViewsSummary(str(output), run, warnings_so_far())
 
 
 def _make_encoder(
@@ -144,41 +145,6 @@ def stop_requested(stop: StopRequest) -> None:
     """Raise Interrupted if an early end was requested: nothing was written."""
     if stop.signal_number is not None:
         raise Interrupted(stop.signal_number, "interrupted", "run the same command again")
-
-
-def _names(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None, count: int) -> tuple[str, ...]:
-    """Return the views to compute, in the order of `VIEWS`; prompts are not computed but trained."""
-    available = {"image"} if tiles is None else set(available_views(tiles.scenes))
-    if not bundle.has_part(CLIP):
-        available -= {name for name in available if VIEWS[name].inputs}
-        if not available:
-            raise InputError(
-                f"the bundle {bundle.name} has no CLIP, and {'a scene with a palette' if tiles else 'an image file'} "
-                "has no bands to classify by",
-                "use another --model",
-            )
-    elif "image" in available:
-        available.add("names")
-        if bundle.has_part(CAPTION_ENCODER):
-            available.add("captions")
-            if bundle.has_part(CAPTIONER):
-                available.add(PROMPTS)
-    if options.views:
-        missing = [name for name in options.views if name not in available]
-        if missing:
-            raise InputError(
-                f"--views {missing[0]}: not available here",
-                f"use one of {', '.join(name for name in VIEWS if name in available)}",
-            )
-        return tuple(name for name in VIEWS if name in options.views and name != PROMPTS)
-    # Captions are made for each tile of a map: only who asks for them gets them. Prompts are trained where the other
-    # views let expect something of them, see `prompts_may_help`.
-    available -= {"captions", PROMPTS}
-    networks = {name for name in available if VIEWS[name].inputs}
-    if count > MOST_ENCODED and available - networks:
-        log.info("%d examples: the views of networks are left out; --views computes them", count)
-        available -= networks
-    return tuple(name for name in VIEWS if name in available)
 
 
 def _can_caption(options: FinetuneOptions, bundle: Bundle, tiles: TileImages | None) -> bool:

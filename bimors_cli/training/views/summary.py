@@ -54,10 +54,11 @@ class ViewsRun:
 
 @dataclass(frozen=True)
 class ViewsSummary:
-    """What a run found. ``output`` is the adapter's folder."""
+    """What a run found. ``output`` is the adapter's folder, ``warnings`` what the run warned of."""
 
     output: str
     run: ViewsRun
+    warnings: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -73,6 +74,18 @@ class ViewsSummary:
     def examples(self) -> Mapping[str, int]:
         """Number of examples by label."""
         return self.run.counts
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts and figures as JSON values; times are in seconds."""
+        return {
+            "output": self.output,
+            "labels": list(self.labels),
+            "examples": dict(self.examples),
+            "fewer_than_asked": dict(self.run.short),
+            "unreadable": self.run.skipped,
+            **figures_of(self.run),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self, duration: Callable[[float], str]) -> Iterator[str]:
         """Format the summary as lines of text."""

@@ -385,3 +385,16 @@ def test_models_ask_the_cache_first(tiny_bundle: Bundle, described: list[int]) -
         assert models.encode(images).captions == first.captions and described == [3]
         facts = cache_facts().sources
     assert [source.settings for source, *_ in facts] == ["4 beams, 15 new tokens, float32"]
+
+
+def test_a_clock_that_was_set_back(caption_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captions of the future would otherwise be the last to go, for ever."""
+    clock = [2_000_000_000.0]
+    monkeypatch.setattr(cache_db.time, "time", lambda: clock[0])
+    with CaptionCacheFile(caption_cache, 10**9) as cache:
+        cache.put(SOURCE, {b"future": "one", b"unused": "two"})
+        clock[0] = 1_000_000_000.0
+        assert cache.get([b"future"]) == {b"future": "one"}
+    with sqlite3.connect(caption_cache) as db:
+        used = dict(db.execute("SELECT caption, used FROM captions").fetchall())
+    assert used == {"one": 1_000_000_000, "two": 2_000_000_000}

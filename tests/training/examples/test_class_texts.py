@@ -11,6 +11,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
@@ -18,10 +19,9 @@ from shapely.geometry import box
 
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.around import Extent
+from bimors_cli.scene.feature_counts import Place, nothing_inside
 from bimors_cli.training.examples.class_texts import class_texts
 from bimors_cli.training.examples.vector_features import (
-    FeatureSource,
-    no_feature_intersects,
     open_features,
     read_around,
 )
@@ -105,11 +105,11 @@ def test_lists_of_annotation_tools(tmp_path: Path, value: Any, text: str | None)
 
 
 def test_swapped_coordinates() -> None:
-    source = FeatureSource("a.geojson", "a", "class", "EPSG:4326", (47.0, -98.2, 47.1, -98.1), 2)
-    scene = Extent("scene", "scene.tif", CRS.from_epsg(4326).to_wkt(), (-98.3, 46.9, -98.0, 47.2))
-    assert "swapped?" in str(no_feature_intersects(source, scene).hint)
-    elsewhere = Extent("scene", "scene.tif", CRS.from_epsg(4326).to_wkt(), (10, 10, 11, 11))
-    assert "swapped" not in str(no_feature_intersects(source, elsewhere).hint)
+    bounds = (47.0, -98.2, 47.1, -98.1)
+    scene = Place("scene.tif", CRS.from_epsg(4326).to_wkt(), shapely.box(-98.3, 46.9, -98.0, 47.2))
+    assert "swapped?" in str(nothing_inside("a.geojson", "EPSG:4326", bounds, [scene]).hint)
+    elsewhere = Place("scene.tif", CRS.from_epsg(4326).to_wkt(), shapely.box(10, 10, 11, 11))
+    assert "swapped" not in str(nothing_inside("a.geojson", "EPSG:4326", bounds, [elsewhere]).hint)
 
 
 def test_measurements_are_not_classes(caplog: pytest.LogCaptureFixture) -> None:

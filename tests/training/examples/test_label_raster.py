@@ -205,7 +205,7 @@ def test_what_is_left_out_is_said(scene: str, make_raster: MakeRaster, caplog: p
     found = take(scene, make_raster(codes, name="map.tif"), names=NAMES)
     assert found.labels.names == ("water", "forest") and len(found) == 24
     assert caplog.messages == [
-        "map.tif: skipped pixels of codes without a name: 8",
+        "map.tif: skipped pixels of codes without a name: 8; add them to --class-names",
         "map.tif: skipped classes that cover no tile enough: 'town': use a smaller --tile-size or a lower "
         "--min-overlap",
     ]

@@ -28,8 +28,8 @@ from bimors_cli.pipeline.inference.view_encoder import ViewEncoder
 from bimors_cli.pipeline.progress import NullProgress
 from bimors_cli.training.examples.base import Examples
 from bimors_cli.training.examples.folders import from_folder
+from bimors_cli.training.finetune import finetune
 from bimors_cli.training.options import FinetuneOptions
-from bimors_cli.training.run import finetune
 from bimors_cli.training.views import run as run_module
 from bimors_cli.training.views.learn import Learned
 from bimors_cli.training.views.prompts import FOLDS, MOST_EXAMPLES, TrainedPrompts, prompts_may_help, train_prompts
