@@ -15,8 +15,9 @@ from pyproj import CRS
 
 from bimors_cli.errors import VectorError
 from bimors_cli.scene.around import Extent
+from bimors_cli.scene.feature_counts import Place
 from bimors_cli.scene.points_csv import PointTable, is_point_table, read_point_table
-from bimors_cli.training.examples.vector_features import no_feature_intersects, open_features, read_around
+from bimors_cli.training.examples.vector_features import open_features, read_around
 
 
 def table(tmp_path: Path, text: str, crs: str | None = None, encoding: str = "utf-8") -> PointTable:
@@ -196,7 +197,7 @@ def test_swapped_titles(tmp_path: Path, titles: str, crs: str | None, what: str)
     source = open_features(str(path), "class", points_crs=crs)
     bounds = (place[0] - 1, place[1] - 1, place[0] + 1, place[1] + 1)
     scene = Extent("scene", "scene.tif", CRS.from_user_input(crs or "EPSG:4326").to_wkt(), bounds)
-    assert no_feature_intersects(source, scene).hint == (
+    assert source.outside([Place.of_extent(scene)]).hint == (
         f"are {what} swapped? Exchange the titles of the two columns in the first line"
     )
 
