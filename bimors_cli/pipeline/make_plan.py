@@ -180,7 +180,9 @@ def _report(warnings: Mapping[str, Sequence[PixelWarning]]) -> None:
 
 
 def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tuple[ScenePlan, tuple[PixelWarning, ...]]:
-    with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers, asset=options.asset
+    ) as scene:
         gridded = _grid(scene.info, options)
         bands, stretch = choose_pixels(scene, options, bundle)
         nodata = parse_nodata(options.nodata, masks=not options.ignore_mask)
@@ -189,7 +191,9 @@ def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tupl
 
 
 def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
-    with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers, asset=options.asset
+    ) as scene:
         return _grid(scene.info, options)
 
 

@@ -13,6 +13,7 @@ from bimors_cli.scene.pixel_warnings import PixelWarning, pixel_warnings
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
 from bimors_cli.scene.sample import sample_scene
 from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
+from bimors_cli.scene.stac_scene import StacScene
 from bimors_cli.scene.stretch import Stretch
 
 # Chooses what is read of a scene.
@@ -40,7 +41,9 @@ def describe(
     """
     options.check_required()
     rule = parse_nodata(options.nodata, masks=not options.ignore_mask)
-    with open_scene(options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        options.scene, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers, asset=options.asset
+    ) as scene:
         info = scene.info
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
         bands, applied = choose(scene)
@@ -54,7 +57,7 @@ def describe(
         info.transform @ corner for corner in ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     ]
     xs, ys = zip(*corners, strict=True)
-    facts = {
+    facts: dict[str, Any] = {
         "scene": info.name,
         "driver": info.driver,
         "width": info.width,
@@ -80,4 +83,19 @@ def describe(
         "cols": grid.cols,
         "tiles": len(grid),
     }
+    if info.stac is not None:
+        facts |= _stac_facts(info.stac)
     return info, grid, facts, warnings
+
+
+def _stac_facts(stac: StacScene) -> dict[str, Any]:
+    """Return what the item says; scale and offset are not applied."""
+    return {
+        "stac_item": stac.item.id,
+        "stac_assets": list(stac.assets),
+        "stac_datetime": stac.item.acquired,
+        "stac_bands": [band.common_name or band.name or "" for band in stac.bands],
+        "stac_nodata": [None if band.nodata is None else str(band.nodata) for band in stac.bands],
+        "stac_scale": [band.scale for band in stac.bands],
+        "stac_offset": [band.offset for band in stac.bands],
+    }

@@ -17,6 +17,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.scene.acquired import acquired
 from bimors_cli.scene.band_names import band_names
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
@@ -26,11 +27,13 @@ from bimors_cli.scene.gdal import (
     gdal_env,
     is_local,
     open_dataset,
+    open_vrt,
     reason_of,
     shell_name,
 )
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
+from bimors_cli.scene.stac_scene import StacScene, is_stac, open_stac
 
 # Tags of a file that name its satellite.
 _SATELLITE_TAGS = frozenset({"SPACECRAFT_ID", "SATELLITE", "SATELLITE_NAME", "PLATFORM", "MISSION", "PRODUCT_URI"})
@@ -76,6 +79,10 @@ class SceneInfo:
         What each band is, such as ``nir``, see `bimors_cli.scene.band_names.band_names`; empty if that was not read.
     scales, offsets : tuple of float
         Of each band: value = stored value * scale + offset. Empty for 1 and 0.
+    acquired : str or None
+        When it was acquired, as its STAC item or its tags say, RFC 3339.
+    stac : StacScene or None
+        The assets of a STAC item that it consists of; ``path`` is their name.
     """
 
     path: str
@@ -101,6 +108,8 @@ class SceneInfo:
     band_names: tuple[str | None, ...] = ()
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+    acquired: str | None = None
+    stac: StacScene | None = None
 
     @property
     def has_geotransform(self) -> bool:
@@ -122,17 +131,21 @@ class Scene:
 
 
 @contextmanager
-def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> Iterator[Scene]:
+def open_scene(
+    path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = (), asset: Sequence[str] = ()
+) -> Iterator[Scene]:
     """Open a scene, check it, and close it at the end of the block.
 
     Parameters
     ----------
     path : str
-        Local path, /vsi path, URL or subdataset name, as GDAL takes it.
+        Local path, /vsi path, URL or subdataset name, as GDAL takes it; or path or URL of a STAC item.
     assume_crs : str, optional
         CRS such as ``EPSG:32615`` for a scene without CRS. The CRS of the scene takes precedence.
     allow_drivers : sequence of str
         GDAL drivers to try in addition to `bimors_cli.scene.gdal.DRIVERS`.
+    asset : sequence of str
+        Assets of the STAC item, see `bimors_cli.scene.stac_scene.open_stac`.
 
     Yields
     ------
@@ -145,7 +158,7 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         The scene was not found, is not a raster, or is too large; or it has no bands, complex pixels, no CRS or no
         geotransform.
     InputError
-        `assume_crs` is not a CRS, or GDAL has no such driver.
+        `assume_crs` is not a CRS, GDAL has no such driver, or the item has no such asset.
     """
     name = display_name(path)
     check_proj_data()
@@ -159,18 +172,26 @@ def open_scene(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
             raise SceneError(
                 f"{name} is not a regular file", "rasters need random access: pipes and devices are not supported"
             )
+    if asset and not is_stac(path):
+        raise InputError(f"--asset {','.join(asset)}: {name} is not a STAC item", "leave out --asset for a raster")
     allowed = allowed_drivers(allow_drivers)
     with gdal_env():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported by the checks below
-            dataset = open_dataset(path, allowed)
+            stac = open_stac(path, asset, allowed) if is_stac(path) else None
+            dataset = open_dataset(path, allowed) if stac is None else open_vrt(stac.vrt)
         with dataset:
             try:
-                info = _read_info(path, dataset, assumed, allowed)
+                info = _read_info(path if stac is None else stac.name, dataset, assumed, allowed, stac)
             except (*GDAL_ERRORS, UnicodeDecodeError) as error:
                 hint = f"check it with GDAL: gdalinfo {shell_name(path)}"
                 raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
             yield Scene(info, dataset)
+
+
+def open_again(info: SceneInfo) -> DatasetReader:
+    """Open the raster of a scene that was checked. Raises SceneError if it can no longer be opened."""
+    return open_dataset(info.path, info.allowed) if info.stac is None else open_vrt(info.stac.vrt)
 
 
 def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> SceneInfo:
@@ -179,16 +200,19 @@ def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
         return scene.info
 
 
-def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...]) -> SceneInfo:
+def _read_info(
+    path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...], stac: StacScene | None
+) -> SceneInfo:
     name = file_name(path)
     check_bands(path, dataset)
     crs = georeferenced_crs(path, dataset, assumed)
     check_memory(path, dataset)
-    status = os.stat(path) if is_local(path) else None
+    files = [os.stat(each) for each in ([path] if is_local(path) else stac.local_files() if stac else [])]
+    stem = name if ":" in name else os.path.splitext(name)[0]
     return SceneInfo(
         path=path,
         name=name,
-        stem=name if ":" in name else os.path.splitext(name)[0],
+        stem=stem if stac is None else stac.stem,
         driver=dataset.driver,
         width=dataset.width,
         height=dataset.height,
@@ -203,8 +227,8 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
         overviews=tuple(dataset.overviews(1)),
         mask=_mask_kind(dataset),
         palette=_palette(dataset),
-        size_bytes=status.st_size if status else None,
-        mtime_ns=status.st_mtime_ns if status else None,
+        size_bytes=sum(status.st_size for status in files) if files else None,
+        mtime_ns=max((status.st_mtime_ns for status in files), default=None),
         allowed=allowed,
         band_names=band_names(
             dataset.descriptions,
@@ -214,6 +238,8 @@ def _read_info(path: str, dataset: DatasetReader, assumed: CRS | None, allowed: 
         ),
         scales=tuple(map(float, dataset.scales)),
         offsets=tuple(map(float, dataset.offsets)),
+        acquired=acquired(dataset.tags(), dataset.tags(ns="IMAGERY")) if stac is None else stac.item.acquired,
+        stac=stac,
     )
 
 
