@@ -27,7 +27,7 @@ def acquired(tags: Mapping[str, str], imagery: Mapping[str, str]) -> str | None:
 
 
 def _parse(text: str) -> datetime | None:
-    for parse in (datetime.fromisoformat, *(lambda t, form=form: datetime.strptime(t, form) for form in _FORMATS)):  # type: ignore[misc]
+    for parse in (datetime.fromisoformat, *(lambda t, form=form: datetime.strptime(t, form) for form in _FORMATS)):
         try:
             time: datetime = parse(text)
             return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)

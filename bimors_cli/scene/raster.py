@@ -203,7 +203,7 @@ def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
 def _read_info(
     path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...], stac: StacScene | None
 ) -> SceneInfo:
-    name = file_name(path)
+    name = file_name(path) if stac is None else f"{file_name(stac.item.path)}:{','.join(stac.assets)}"
     check_bands(path, dataset)
     crs = georeferenced_crs(path, dataset, assumed)
     check_memory(path, dataset)

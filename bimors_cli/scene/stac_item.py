@@ -103,16 +103,22 @@ class Item:
             href = href if scheme else urljoin(self.path, href)
             scheme = _SCHEME.match(href)
         if scheme is None:
-            return href if href.startswith("/vsi") else os.path.abspath(os.path.join(os.path.dirname(self.path), href))
+            return href if href.startswith("/vsi") else self._local(href)
         kind = scheme[1].lower()
         if kind == "file" and not self.is_remote:
-            return url2pathname(unquote(urlsplit(href).path))
+            return url2pathname(urlsplit(href).path)
         if kind not in _ADDRESSES:
             raise SceneError(
                 f"{redact(self.path)}: asset {asset.key} has an address that cannot be read: {redact(href)[:80]}",
                 f"supported: files next to the item, and addresses with {', '.join(_ADDRESSES)}",
             )
         return href
+
+    def _local(self, href: str) -> str:
+        """Return the absolute path of a file; a space in its name may be written as %20."""
+        folder = os.path.dirname(self.path)
+        path = os.path.abspath(os.path.join(folder, href))
+        return path if os.path.exists(path) else os.path.abspath(os.path.join(folder, unquote(href)))
 
     def listed(self) -> str:
         """List the assets with their roles, for a message."""
