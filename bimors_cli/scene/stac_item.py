@@ -151,8 +151,11 @@ def read_item(path: str) -> Item:
     name = redact(path)
     if _SCHEME.match(path) and not is_http(path):
         raise SceneError(f"{name}: a STAC item is read from a file or from http(s)", "download the item")
+    data = _fetch(path) if is_http(path) else _load(path)
+    if len(data) > _MAX_BYTES:
+        raise SceneError(f"{name} is larger than {_MAX_BYTES >> 20} MiB", "give a file with one STAC item")
     try:
-        content = json.loads(_fetch(path) if is_http(path) else _load(path))
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 included
         raise SceneError(f"{name} is not valid JSON", "give a STAC item or a raster") from error
     _check_item(content, name)
@@ -179,7 +182,7 @@ def _check_item(content: Any, name: str) -> None:
         hint = f"save one item as a file of its own: jq '.features[0]' {name} > item.json"
         if not any(isinstance(one, dict) and "stac_version" in one for one in content.get("features") or ()):
             raise SceneError(f"{name} is a GeoJSON layer, not a STAC item", "give a STAC item or a raster")
-        raise SceneError(f"{name} is a STAC ItemCollection of {len(content['features']):,} items, not an item", hint)
+        raise SceneError(f"{name} is a STAC ItemCollection, not an item", hint)
     if kind != "Feature" or "stac_version" not in content:
         raise SceneError(
             f"{name} is neither a STAC item nor a raster", "an item has a type of Feature and a stac_version"
@@ -239,7 +242,7 @@ def _number(value: Any) -> float | None:
 def _load(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return _limited(file.read(_MAX_BYTES + 1), path)
+            return file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise SceneError(f"{path} cannot be read: {error.strerror or error}", "check the path") from error
 
@@ -251,14 +254,9 @@ def _fetch(url: str) -> bytes:
     )
     try:
         with urlopen(request, timeout=_TIMEOUT) as answer:  # an http or https URL, see is_http
-            return _limited(answer.read(_MAX_BYTES + 1), url)
+            data: bytes = answer.read(_MAX_BYTES + 1)
+            return data
     except (URLError, OSError, ValueError) as error:
         reason = redact(str(getattr(error, "reason", error)))
         hint = "check the address, or download the item and give the file"
         raise SceneError(f"{redact(url)} cannot be read: {reason}", hint) from error
-
-
-def _limited(data: bytes, path: str) -> bytes:
-    if len(data) > _MAX_BYTES:
-        raise SceneError(f"{redact(path)} is larger than {_MAX_BYTES >> 20} MiB", "give a file with one STAC item")
-    return data

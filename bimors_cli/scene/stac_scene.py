@@ -64,6 +64,12 @@ def is_stac(path: str) -> bool:
     return named_json(path) or _NAME.match(path) is not None
 
 
+def file_of(path: str) -> str:
+    """Return the path whose file says whether a scene is there: that of the item of a STAC scene, or its own."""
+    found = _NAME.match(path)
+    return path if found is None else found["item"]
+
+
 def lasting_name(name: str) -> str:
     """Return the name of a scene with an absolute path of its item."""
     found = _NAME.match(name)
@@ -135,7 +141,8 @@ def _choose(item: Item, keys: Sequence[str]) -> list[Asset]:
     if len(rasters) == 1:
         return rasters
     what = f"{len(rasters)} raster assets" if rasters else "no asset that is known to be a raster"
-    raise InputError(f"{name} has {what}", f"choose with --asset NAME; its assets: {item.listed()}")
+    hint = f'choose with --asset NAME, or as STAC:"{name}":NAME; its assets: {item.listed()}'
+    raise InputError(f"{name} has {what}", hint)
 
 
 def _find(item: Item, key: str) -> Asset:

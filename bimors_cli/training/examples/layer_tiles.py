@@ -13,6 +13,7 @@ from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raster
 from bimors_cli.scene.gdal import is_local
 from bimors_cli.scene.raster import scene_info
+from bimors_cli.scene.stac_scene import file_of
 from bimors_cli.training.examples.scene_tiles import LabelledTile
 
 log = logging.getLogger("bimors")
@@ -28,7 +29,7 @@ def open_recorded(recorded: RecordedScene, layer_file: Path) -> ScenePlan:
     SceneError
         It is another raster, see `check_same_raster`.
     """
-    path = recorded.find(layer_file) if is_local(recorded.path) else recorded.path
+    path = recorded.find(layer_file) if is_local(file_of(recorded.path)) else recorded.path
     if path is None:
         copy = layer_file.parent / recorded.name
         raise InputError(
