@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname, urlopen
 
@@ -257,6 +257,6 @@ def _fetch(url: str) -> bytes:
             data: bytes = answer.read(_MAX_BYTES + 1)
             return data
     except (URLError, OSError, ValueError) as error:
-        reason = redact(str(getattr(error, "reason", error)))
+        reason = redact(str(error if isinstance(error, HTTPError) else getattr(error, "reason", error)))
         hint = "check the address, or download the item and give the file"
         raise SceneError(f"{redact(url)} cannot be read: {reason}", hint) from error
