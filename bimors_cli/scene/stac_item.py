@@ -1,4 +1,4 @@
-"""Reading a STAC item: its assets, their bands, and what is no item."""
+"""Reading a STAC item: its assets and their bands; other JSON files are refused by what they are."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def read_item(path: str) -> Item:
     Raises
     ------
     SceneError
-        It cannot be read, is no JSON, or is not one STAC item.
+        It cannot be read, is not valid JSON, or is not one STAC item.
     """
     name = redact(path)
     if _SCHEME.match(path) and not is_http(path):
