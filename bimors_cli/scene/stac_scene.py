@@ -79,7 +79,7 @@ def lasting_name(name: str) -> str:
 
 
 def remote_sources(path: str, asset: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return what of a STAC scene is not on this machine; empty for a file that is not an item, which `open_stac` reports."""
+    """Return what of a STAC scene is not on this machine; empty for another file, which `open_stac` reports."""
     item_path, keys = _split(path, asset)
     if not is_local(item_path):
         return (item_path,)
@@ -106,8 +106,8 @@ def open_stac(path: str, asset: Sequence[str] = (), allowed: Sequence[str] = ())
     Raises
     ------
     SceneError
-        The item cannot be read, or is not an item; an asset cannot be opened; assets differ in their grids, or one that is
-        combined with others has a mask.
+        The item cannot be read, or is not an item; an asset cannot be opened; assets differ in their grids, or one that
+        is combined with others has a mask.
     InputError
         The item has no such asset, or several rasters and none was chosen.
     """
