@@ -25,6 +25,7 @@ from bimors_cli.scene.gdal import display_name, is_local
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.mask import Nodata, recorded_nodata
 from bimors_cli.scene.raster import Scene, SceneInfo
+from bimors_cli.scene.stac_scene import file_of, lasting_name
 from bimors_cli.scene.stretch import Stretch, compute_stretch, parse_stretch
 from bimors_cli.scene.vote_cells import cells_of
 from bimors_cli.version import __version__
@@ -243,7 +244,7 @@ def _invalid(path: Path, layer: str, error: Exception) -> InputError:
 
 def lasting_path(path: str) -> str:
     """Return the absolute path of a local file; the address of another source without its secrets."""
-    return os.path.abspath(path) if is_local(path) else display_name(path)
+    return os.path.abspath(path) if is_local(path) else display_name(lasting_name(path))
 
 
 def grid_key(info: SceneInfo, grid: Grid, aoi_sha256: str | None) -> dict[str, Any]:
@@ -360,7 +361,7 @@ class RecordedScene:
     def find(self, layer_file: Path) -> str | None:
         """Return the path of a local scene: the recorded one, or the file of that name next to the layer, or None."""
         for candidate in (self.path, str(layer_file.parent / self.name)):
-            if os.path.exists(candidate):
+            if os.path.exists(file_of(candidate)):
                 return candidate
         return None
 

@@ -57,7 +57,8 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
                     for field in found:
                         if field.option.reads_scenes:
                             value = values[field.name]
-                            refuse_remote(value if isinstance(value, tuple) else (value,) if value else ())
+                            paths = value if isinstance(value, tuple) else (value,) if value else ()
+                            refuse_remote(paths, values.get("asset", ()))
                 made.append(cls(**values))
             function(*made, **given)
 
@@ -173,12 +174,17 @@ def _item(option: Option, kind: Any, word: str, given: str) -> Any:
         raise InputError(f"{option.name} {given}: not whole numbers", f"write {option.name} 1,2,3") from None
 
 
-def refuse_remote(paths: tuple[str, ...]) -> None:
-    """Raise InputError for a scene that is not on this machine."""
+def refuse_remote(paths: tuple[str, ...], asset: tuple[str, ...] = ()) -> None:
+    """Raise InputError for a scene, or an asset of a STAC item, that is not on this machine."""
     from bimors_cli.scene.gdal import display_name, is_local
+    from bimors_cli.scene.stac_scene import is_stac, remote_sources
     from bimors_cli.scene.vrt import check_vrt_file
 
     for path in paths:
+        if is_stac(path):
+            for source in remote_sources(path, asset):
+                raise InputError(f"--offline: {display_name(source)} is not on this machine", "copy it here first")
+            continue
         if not is_local(path):
             raise InputError(f"--offline: {display_name(path)} is not on this machine", "copy it here first")
         for source in check_vrt_file(path) if os.path.isfile(path) else ():

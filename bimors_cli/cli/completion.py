@@ -12,6 +12,7 @@ from typing import Any
 from bimors_cli.options.option import Option
 
 Completion = Callable[[str], Any]
+_ITEMS = 20  # files that completion reads for names of assets
 _LABEL_SUFFIXES = (".txt", ".csv", ".json", ".yaml", ".yml", ".qml", ".sld", ".clr")
 
 
@@ -104,6 +105,21 @@ def label_lists(incomplete: str) -> list[str]:
     below = typed if incomplete.endswith(("/", "\\")) else typed.parent
     files = sorted(path.as_posix() for path in below.glob("*") if path.suffix.lower() in _LABEL_SUFFIXES)
     return [*files, *wordlists(incomplete)]
+
+
+def stac_assets(incomplete: str) -> list[tuple[str, str]]:
+    """The next raster asset of the STAC items in the current folder, after those that were typed with commas."""
+    from bimors_cli.errors import SceneError
+    from bimors_cli.scene.stac_item import named_json, read_item
+
+    found: dict[str, str] = {}
+    for path in sorted(each.as_posix() for each in Path().iterdir() if named_json(each.name))[:_ITEMS]:
+        try:
+            assets = read_item(path).assets.values()
+        except SceneError:
+            continue
+        found |= {asset.key: ", ".join(asset.roles) for asset in assets if asset.is_raster}
+    return [(name, found[name.rpartition(",")[2]]) for name in _next(incomplete, found)]
 
 
 def stretches(incomplete: str) -> list[tuple[str, str]]:

@@ -57,6 +57,16 @@ class ClassifyOptions(InferenceOptions):
             choices=RASTER_RESOLUTIONS,
         ),
     ] = "tile"
+    stac: Annotated[
+        bool,
+        Option(
+            "--stac",
+            "Also write a STAC item, the output's name with .stac.json: classes with their colours, footprint and "
+            "time of the layer, and of the raster of --raster.",
+            panel=OUTPUT,
+            rows=NO_EFFECT,
+        ),
+    ] = False
     min_confidence: Annotated[
         float,
         Option(
@@ -224,6 +234,8 @@ class ClassifyOptions(InferenceOptions):
             raise InputError(f"--top-k {self.top_k}: must be between 2 and the number of labels, {len(self.labels)}")
         if self.raster is None and self.raster_res != "tile":
             raise InputError("--raster-res needs --raster", "add --raster FILE.tif")
+        if self.stac and self.output == STDOUT:
+            raise InputError("--stac writes its item next to the layer, and a stream has no place", "add -o FILE")
         if self.vote and self.keep_features:
             raise InputError(
                 "--keep-features stores features of tiles, but --vote writes cells instead of tiles",

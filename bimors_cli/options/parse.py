@@ -29,6 +29,11 @@ def parse_bidx(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def parse_assets(values: Sequence[str]) -> tuple[str, ...]:
+    """Parse the values of a repeatable option such as ``--asset red,green,blue``: names, as given, repeats kept."""
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
 def parse_tile_ids(values: Sequence[str]) -> tuple[str, ...]:
     """Parse the values of a repeatable option such as ``--like a/0/1 --like a/2/3`` or ``--like a/0/1,a/2/3``."""
     parts = (part.strip() for value in values for part in value.split(","))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME, OVERWRITE
 from bimors_cli.options.option import INPUT, MODEL, OUTPUT, RESOLVED, TILES, Option, Options, RowKey
-from bimors_cli.options.parse import parse_bidx
+from bimors_cli.options.parse import parse_assets, parse_bidx
 
 # What completion offers of an open set.
 STRETCHES = {
@@ -81,6 +81,19 @@ class PixelOptions(OpenOptions):
 class GridOptions(OpenOptions):
     """How a scene is opened and divided into tiles."""
 
+    asset: Annotated[
+        tuple[str, ...],
+        Option(
+            "--asset",
+            "For a scene that is a STAC item: the asset to read, or several that become the bands of one raster: "
+            "red,green,blue. Keys of assets, or common names of assets of one band. Default: the only raster asset.",
+            metavar="NAME",
+            panel=INPUT,
+            rows=RESOLVED,
+            parse=parse_assets,
+            complete="stac_assets",
+        ),
+    ] = ()
     tile_size: Annotated[
         str,
         Option(

@@ -19,6 +19,7 @@ from bimors_cli.pipeline.label_sets import promise_lines
 from bimors_cli.pipeline.novelty import unlike_above
 from bimors_cli.pipeline.plan import Plan
 from bimors_cli.pipeline.refine import refined
+from bimors_cli.pipeline.stac_item import write_stac
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import label_rows, layer_schema
@@ -102,3 +103,5 @@ class Classification(Job):
         if self.raster is not None:
             self.raster.write(self.schema)
             self.summary.raster = str(self.raster.path)
+        if self.plan.options.stac:
+            self.summary.stac = str(write_stac(self.plan))

@@ -190,6 +190,7 @@ def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tupl
         assume_crs=options.assume_crs,
         allow_drivers=options.allow_drivers,
         ignore_alpha=options.ignore_mask,
+        asset=options.asset,
     ) as scene:
         gridded = _grid(scene.info, options)
         bands, stretch = choose_pixels(scene, options, bundle)
@@ -199,7 +200,9 @@ def _plan_scene(path: str, options: SceneOptions, bundle: Bundle | None) -> tupl
 
 
 def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
-    with open_scene(path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers) as scene:
+    with open_scene(
+        path, assume_crs=options.assume_crs, allow_drivers=options.allow_drivers, asset=options.asset
+    ) as scene:
         return _grid(scene.info, options)
 
 

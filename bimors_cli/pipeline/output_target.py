@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bimors_cli.errors import InputError, OutputExistsError
 from bimors_cli.options.classify import ClassifyOptions
+from bimors_cli.output.atomic import check_target
 from bimors_cli.output.classified_schema import LayerSchema
 from bimors_cli.output.formats import STDOUT, append_layer, check_layer, try_layer, write_layer, written_files
 from bimors_cli.output.geopackage import check_append
@@ -18,6 +19,7 @@ from bimors_cli.pipeline.checkpoint.journal_format import journal_path
 from bimors_cli.pipeline.checkpoint.unfinished import UnfinishedRun, delete_unfinished, exclusive, unfinished_runs
 from bimors_cli.pipeline.label_raster import LabelRasterWriter
 from bimors_cli.pipeline.plan import InferencePlan, LayerPlan
+from bimors_cli.pipeline.stac_item import stac_file
 from bimors_cli.provenance import read_run
 
 if TYPE_CHECKING:
@@ -44,16 +46,18 @@ class OutputTarget:
         Raises
         ------
         OutputExistsError
-            The output is from another run, or the label raster is missing.
+            The output is from another run, or the label raster or the STAC item is missing.
         """
         output = self.plan.output
         if not self._resume or not output.exists() or self._checkpoint.exists():
             return False
         if self.is_from_same_run():
-            if self.raster is not None and not self.raster.path.exists():
-                raise OutputExistsError(
-                    f"{output} is complete, but {self.raster.path} was not found", "add --overwrite to write both again"
-                )
+            others = (None if self.raster is None else self.raster.path, stac_file(self.plan))
+            for other in others:
+                if other is not None and not other.exists():
+                    raise OutputExistsError(
+                        f"{output} is complete, but {other} was not found", "add --overwrite to write both again"
+                    )
             return True
         if self.plan.options.append:
             return False
@@ -79,6 +83,9 @@ class OutputTarget:
         self._check_names()
         if self.raster is not None:
             self.raster.check()
+        stac = stac_file(self.plan)
+        if stac is not None:
+            check_target(stac, overwrite=self._replaces)
         if self.plan.output == STDOUT:
             return
         self._check_unfinished()
@@ -151,7 +158,13 @@ class OutputTarget:
         plan, raster = self.plan, self.raster
         outputs = [] if plan.output == STDOUT else [*written_files(plan.output, plan.format)]
         outputs += [] if raster is None else raster_files(raster.path)
+        outputs += [] if (stac := stac_file(plan)) is None else [stac]
         sources = [("the scene", scene.info.path) for scene in plan.scenes]
+        sources += [
+            ("a file of the scene", file)
+            for scene in plan.scenes
+            for file in (() if scene.info.stac is None else scene.info.stac.local_files())
+        ]
         if plan.options.aoi is not None and not plan.options.append:
             sources.append(("the area of interest", plan.options.aoi))
         if isinstance(plan.options, ClassifyOptions):

@@ -117,7 +117,8 @@ class RunSummary:
 
 @dataclass
 class Summary(RunSummary):
-    """Counts of a run of classify; ``raster`` is the label raster, None without ``--raster``.
+    """Counts of a run of classify; ``raster`` is the label raster, None without ``--raster``, ``stac`` the
+    STAC item, None without ``--stac``.
 
     ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not
     trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on, which only some
@@ -133,6 +134,7 @@ class Summary(RunSummary):
     names: tuple[str, ...] = ()
     labels: Counter[str] = field(default_factory=Counter)
     raster: str | None = None
+    stac: str | None = None
     unknown_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     adapter: str | None = None
     new_labels: tuple[str, ...] = ()
@@ -196,6 +198,8 @@ class Summary(RunSummary):
             yield f"most tiles are unlike the {what}: {counts} have a novelty above {above:g}"
         if self.raster is not None:
             yield f"label raster: {self.raster}"
+        if self.stac is not None:
+            yield f"STAC item: {self.stac}"
         if self.caption_note is not None:
             yield self.caption_note
         if self.new_labels:

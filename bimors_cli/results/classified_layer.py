@@ -23,6 +23,7 @@ from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import display_name, file_name, is_local
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import Scene, open_scene
+from bimors_cli.scene.stac_scene import file_of
 
 _HINT: Final = "give the .gpkg that bimors classify wrote"
 _COLUMNS: Final = ("tile_id", "scene", "row", "col", "label", "confidence", "reason", "caption")
@@ -229,7 +230,7 @@ def _choose(layer: ClassifiedLayer, scene: str | None) -> tuple[RecordedScene, s
 
 
 def _scene_path(layer: ClassifiedLayer, recorded: RecordedScene) -> str:
-    if not is_local(recorded.path):
+    if not is_local(file_of(recorded.path)):
         raise InputError(
             f"{layer.path}: its scene {display_name(recorded.path)} is not a local file",
             "give its address with --scene",

@@ -21,6 +21,7 @@ from bimors_cli.scene.pixel_warnings import PixelWarning, pixel_warnings
 from bimors_cli.scene.raster import Scene, SceneInfo, open_scene
 from bimors_cli.scene.sensors import SensorGuess, guess
 from bimors_cli.scene.size import ground_scale, make_grid, parse_overlap, parse_tile_size, pixel_size_metres
+from bimors_cli.scene.stac_scene import StacScene
 from bimors_cli.scene.stretch import Stretch
 
 # Chooses what is read of a scene.
@@ -144,6 +145,7 @@ class SceneDescription:
             "rows": grid.rows,
             "cols": grid.cols,
             "tiles": len(grid),
+            **({} if info.stac is None else _stac_facts(info.stac)),
         }
 
 
@@ -173,6 +175,7 @@ def describe(options: InfoOptions, choose: ChoosePixels, inputs: Sequence[str] =
         assume_crs=options.assume_crs,
         allow_drivers=options.allow_drivers,
         ignore_alpha=options.ignore_mask,
+        asset=options.asset,
     ) as scene:
         info = scene.info
         grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
@@ -216,3 +219,16 @@ def _number_or_word(value: float | None) -> float | str | None:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _stac_facts(stac: StacScene) -> dict[str, Any]:
+    """Return what the item says; scale and offset are not applied."""
+    return {
+        "stac_item": stac.item.id,
+        "stac_assets": list(stac.assets),
+        "stac_datetime": stac.item.acquired,
+        "stac_bands": [band.common_name or band.name or "" for band in stac.bands],
+        "stac_nodata": [None if band.nodata is None else str(band.nodata) for band in stac.bands],
+        "stac_scale": [band.scale for band in stac.bands],
+        "stac_offset": [band.offset for band in stac.bands],
+    }

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
@@ -57,6 +58,7 @@ _WHOLE: Final = "/vsisubfile/0,"
 # GDAL's network file systems with range requests, and rasterio's URL schemes for them.
 _REMOTE: Final = re.compile(r"^/vsi(?:curl|s3|gs|az|adls|oss|swift)[/?]")
 _SERVER: Final = re.compile(r"/vsi(?:curl|s3|gs|az|adls|oss|swift)(?![a-z_])[^?]*")
+_VRT: Final = "<VRTDataset"
 _SCHEMES: Final = {
     "http": "/vsicurl/http", "https": "/vsicurl/https", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/",
 }  # fmt: skip
@@ -198,6 +200,20 @@ def open_dataset(path: str, allowed: Sequence[str] = ()) -> DatasetReader:
     return dataset
 
 
+def open_vrt(content: str) -> DatasetReader:
+    """Open a VRT that bimors made itself, of files that `open_dataset` has opened. Raises SceneError."""
+    try:
+        return DatasetReader(content, driver=["VRT"])
+    except GDAL_ERRORS as error:
+        shown = ", ".join(map(display_name, sources_of(content)))
+        raise SceneError(f"cannot open {shown}: {reason_of(error)}", "check the files with gdalinfo") from error
+
+
+def sources_of(vrt: str) -> tuple[str, ...]:
+    """Return the files that a VRT of `open_vrt` refers to, each once."""
+    return tuple(dict.fromkeys(each.text or "" for each in ElementTree.fromstring(vrt).iter("SourceFilename")))
+
+
 def reopen(dataset: DatasetReader, *, clear_cache: bool = False) -> DatasetReader:
     """Open a dataset of `open_dataset` again, whether it is closed or not.
 
@@ -217,15 +233,17 @@ def reopen(dataset: DatasetReader, *, clear_cache: bool = False) -> DatasetReade
         The dataset can no longer be opened.
     """
     name, drivers = dataset.name, [dataset.driver]
+    files = sources_of(name) if name.startswith(_VRT) else (name,)
     try:
-        if clear_cache and (server := _SERVER.search(name)):
-            # The cache is discarded when a file that must not be cached is closed.
-            with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=server[0]):
-                DatasetReader(name, driver=drivers).close()
+        for file in files if clear_cache else ():
+            if server := _SERVER.search(file):
+                # The cache is discarded when a file that must not be cached is closed.
+                with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=server[0]):
+                    DatasetReader(file, driver=drivers if file == name else list(DRIVERS)).close()
         with np.errstate(over="ignore"):  # as in `open_dataset`
             return DatasetReader(name, driver=drivers)
     except GDAL_ERRORS as error:
-        shown = display_name(name)
+        shown = ", ".join(map(display_name, files))
         raise SceneError(f"{shown} can no longer be opened: {reason_of(error)}", "try again later") from error
 
 

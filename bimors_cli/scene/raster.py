@@ -17,6 +17,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.scene.acquired import acquired
 from bimors_cli.scene.band_names import identify_bands
 from bimors_cli.scene.gdal import (
     GDAL_ERRORS,
@@ -26,6 +27,7 @@ from bimors_cli.scene.gdal import (
     gdal_env,
     is_local,
     open_dataset,
+    open_vrt,
     reason_of,
     shell_name,
 )
@@ -35,6 +37,7 @@ from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
 from bimors_cli.scene.sensors import guess
+from bimors_cli.scene.stac_scene import StacScene, is_stac, open_stac
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
 
@@ -87,6 +90,10 @@ class SceneInfo:
         Red, green and blue of the first of several images in a stack, numbered from 1; empty else.
     named_by_order : bool
         Whether only the order of the bands says which are red, green and blue, because the sensor is known.
+    acquired : str or None
+        When it was acquired, as its STAC item or its tags say, RFC 3339.
+    stac : StacScene or None
+        The assets of a STAC item that it consists of; ``path`` is their name.
     """
 
     path: str
@@ -117,6 +124,8 @@ class SceneInfo:
     tags: tuple[tuple[str, str], ...] = ()
     repeated_colours: tuple[int, ...] = ()
     named_by_order: bool = False
+    acquired: str | None = None
+    stac: StacScene | None = None
 
     @property
     def has_geotransform(self) -> bool:
@@ -139,20 +148,27 @@ class Scene:
 
 @contextmanager
 def open_scene(
-    path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = (), ignore_alpha: bool = False
+    path: str,
+    *,
+    assume_crs: str | None = None,
+    allow_drivers: Sequence[str] = (),
+    ignore_alpha: bool = False,
+    asset: Sequence[str] = (),
 ) -> Iterator[Scene]:
     """Open a scene, check it, and close it at the end of the block.
 
     Parameters
     ----------
     path : str
-        Local path, /vsi path, URL or subdataset name, as GDAL takes it.
+        Local path, /vsi path, URL or subdataset name, as GDAL takes it; or path or URL of a STAC item.
     assume_crs : str, optional
         CRS such as ``EPSG:32615`` for a scene without CRS. The CRS of the scene takes precedence.
     allow_drivers : sequence of str
         GDAL drivers to try in addition to `bimors_cli.scene.gdal.DRIVERS`.
     ignore_alpha : bool
         Whether a band that is flagged as alpha is one of data.
+    asset : sequence of str
+        Assets of the STAC item, see `bimors_cli.scene.stac_scene.open_stac`.
 
     Yields
     ------
@@ -165,7 +181,7 @@ def open_scene(
         The scene was not found, is not a raster, or is too large; or it has no bands, complex pixels, no CRS or no
         geotransform.
     InputError
-        `assume_crs` is not a CRS, or GDAL has no such driver.
+        `assume_crs` is not a CRS, GDAL has no such driver, or the item has no such asset.
     """
     name = display_name(path)
     check_proj_data()
@@ -181,18 +197,26 @@ def open_scene(
             raise SceneError(
                 f"{name} is not a regular file", "rasters need random access: pipes and devices are not supported"
             )
+    if asset and not is_stac(path):
+        raise InputError(f"--asset {','.join(asset)}: {name} is not a STAC item", "leave out --asset for a raster")
     allowed = allowed_drivers(allow_drivers)
     with gdal_env():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported by the checks below
-            dataset = open_dataset(path, allowed)
+            stac = open_stac(path, asset, allowed) if is_stac(path) else None
+            dataset = open_dataset(path, allowed) if stac is None else open_vrt(stac.vrt)
         with dataset:
             try:
-                info = _read_info(path, dataset, assumed, allowed, ignore_alpha)
+                info = _read_info(path if stac is None else stac.name, dataset, assumed, allowed, ignore_alpha, stac)
             except (*GDAL_ERRORS, UnicodeDecodeError) as error:
                 hint = f"check it with GDAL: gdalinfo {shell_name(path)}"
                 raise SceneError(f"{name} has a damaged header: {reason_of(error)}", hint) from error
             yield Scene(info, dataset)
+
+
+def open_again(info: SceneInfo) -> DatasetReader:
+    """Open the raster of a scene that was checked. Raises SceneError if it can no longer be opened."""
+    return open_dataset(info.path, info.allowed) if info.stac is None else open_vrt(info.stac.vrt)
 
 
 def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Sequence[str] = ()) -> SceneInfo:
@@ -202,20 +226,26 @@ def scene_info(path: str, *, assume_crs: str | None = None, allow_drivers: Seque
 
 
 def _read_info(
-    path: str, dataset: DatasetReader, assumed: CRS | None, allowed: tuple[str, ...], ignore_alpha: bool
+    path: str,
+    dataset: DatasetReader,
+    assumed: CRS | None,
+    allowed: tuple[str, ...],
+    ignore_alpha: bool,
+    stac: StacScene | None,
 ) -> SceneInfo:
-    name = file_name(path)
+    name = file_name(path) if stac is None else f"{file_name(stac.item.path)}:{','.join(stac.assets)}"
     check_bands(path, dataset)
     crs = georeferenced_crs(path, dataset, assumed)
     check_memory(path, dataset)
-    status = os.stat(path) if is_local(path) else None
+    files = [os.stat(each) for each in ([path] if is_local(path) else stac.local_files() if stac else [])]
+    stem = name if ":" in name else os.path.splitext(name)[0]
     colours = [colour.name for colour in dataset.colorinterp]
     if ignore_alpha:
         colours = ["undefined" if colour == "alpha" else colour for colour in colours]
     info = SceneInfo(
         path=path,
         name=name,
-        stem=name if ":" in name else os.path.splitext(name)[0],
+        stem=stem if stac is None else stac.stem,
         driver=dataset.driver,
         width=dataset.width,
         height=dataset.height,
@@ -230,14 +260,16 @@ def _read_info(
         overviews=tuple(dataset.overviews(1)),
         mask=_mask_kind(dataset),
         palette=_palette(dataset),
-        size_bytes=status.st_size if status else None,
-        mtime_ns=status.st_mtime_ns if status else None,
+        size_bytes=sum(status.st_size for status in files) if files else None,
+        mtime_ns=max((status.st_mtime_ns for status in files), default=None),
         allowed=allowed,
         scales=tuple(map(float, dataset.scales)),
         offsets=tuple(map(float, dataset.offsets)),
         descriptions=descriptions_of(dataset),
         wavelengths=tuple(wavelength_of(dataset, index) for index in dataset.indexes),
         tags=sensor_tags(dataset),
+        acquired=acquired(dataset.tags(), dataset.tags(ns="IMAGERY")) if stac is None else stac.item.acquired,
+        stac=stac,
     )
     return _with_identities(info)
 

@@ -20,7 +20,6 @@ from bimors_cli.scene.gdal import (
     display_name,
     gdal_env,
     is_remote,
-    open_dataset,
     reason_of,
     reopen,
     shell_name,
@@ -28,7 +27,7 @@ from bimors_cli.scene.gdal import (
 from bimors_cli.scene.grid import Grid, Tile
 from bimors_cli.scene.mask import FILE_NODATA, Nodata
 from bimors_cli.scene.pixels import average_window
-from bimors_cli.scene.raster import SceneInfo
+from bimors_cli.scene.raster import SceneInfo, open_again
 from bimors_cli.scene.stretch import Stretch
 from bimors_cli.scene.vote_cells import cell_valid_fractions
 
@@ -96,7 +95,7 @@ class SceneReader:
     def __enter__(self) -> SceneReader:
         with ExitStack() as stack:
             stack.enter_context(gdal_env())
-            self._dataset = open_dataset(self.info.path, self.info.allowed)
+            self._dataset = open_again(self.info)
             stack.callback(self._close)
             self._open = stack.pop_all()
         return self
@@ -115,7 +114,7 @@ class SceneReader:
     @property
     def is_remote(self) -> bool:
         """Whether the scene is read from a server."""
-        return is_remote(self.info.path)
+        return is_remote(self.info.path) or (self.info.stac is not None and is_remote(self.info.stac.vrt))
 
     def _close(self) -> None:
         if self._dataset is not None:

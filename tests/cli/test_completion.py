@@ -140,3 +140,13 @@ def test_completion_is_quick_to_say() -> None:
             [sys.executable, "-c", code], env={**os.environ, **asked(line)}, capture_output=True, text=True, check=False
         )
         assert json.loads(done.stderr) == [], done.stderr
+
+
+def test_assets_of_the_items_in_this_folder(tmp_path: Path) -> None:
+    assets = {name: {"href": f"{name}.tif", "roles": ["data"]} for name in ("red", "green")}
+    assets["thumbnail"] = {"href": "t.png", "roles": ["thumbnail"]}
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "x", "assets": assets}
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    (tmp_path / "labels.json").write_text("{}")
+    assert offered("bimors classify item.json --asset ") == ["red", "green"]
+    assert offered("bimors classify item.json --asset red,g") == ["red,green"]

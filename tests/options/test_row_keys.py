@@ -39,6 +39,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "tile_size": lambda folder: "16",
     "overlap": lambda folder: "25%",
     "assume_crs": lambda folder: "EPSG:32633",
+    "asset": lambda folder: ("second",),
     "bidx": lambda folder: (3, 2, 1),
     "stretch": lambda folder: "0,100",
     "nodata": lambda folder: "7",
@@ -72,6 +73,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "coverage": {"adapter": "views-adapter"},
     "aoi_rule": {"aoi": "aoi.geojson"},
     "assume_crs": {"scenes": ("no_crs.tif",), "assume_crs": "EPSG:32618"},
+    "asset": {"scenes": ("item.json",), "asset": ("first",)},
 }
 
 
@@ -113,6 +115,9 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
     for name in ("scene.tif", "other.tif"):
         make_raster(pixels, name=name)
     make_raster(pixels, name="no_crs.tif", crs=None)
+    assets = {name: {"href": "scene.tif", "type": "image/tiff"} for name in ("first", "second")}
+    item = {"type": "Feature", "stac_version": "1.1.0", "id": "item", "assets": assets}
+    (tmp_path / "item.json").write_text(json.dumps(item))
     (tmp_path / "other-bundle").symlink_to(other_bundle)
     bundles = tmp_path / "home" / "bundles"
     bundles.mkdir(parents=True)

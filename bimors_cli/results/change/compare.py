@@ -17,6 +17,7 @@ from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.gdal import is_local
 from bimors_cli.scene.raster import Scene, open_scene
 from bimors_cli.scene.sample import sample_scene
+from bimors_cli.scene.stac_scene import file_of
 
 # The median of a band may differ by so many standard deviations of its pixels. Measured: naip_2014 against naip_2018,
 # one place, 0.3 to 0.8, where four of ten ponds of an adapter of 2014 become fields; two halves of one date below 0.01.
@@ -107,7 +108,7 @@ def _scenes(before: ClassifiedLayer, after: ClassifiedLayer, placement: Placemen
 
 def _open(stack: ExitStack, layer: ClassifiedLayer, recorded: RecordedScene) -> Scene | None:
     """Open a scene; None if it is not found, or is not the one that the layer was made from."""
-    path = recorded.find(layer.path) if is_local(recorded.path) else None
+    path = recorded.find(layer.path) if is_local(file_of(recorded.path)) else None
     if path is None:
         return None
     try:

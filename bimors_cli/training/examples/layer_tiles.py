@@ -13,6 +13,7 @@ from bimors_cli.provenance import RecordedScene, RunProvenance, check_same_raste
 from bimors_cli.run_warnings import warn, warn_of_one
 from bimors_cli.scene.gdal import is_local
 from bimors_cli.scene.raster import scene_info
+from bimors_cli.scene.stac_scene import file_of
 from bimors_cli.training.examples.scene_tiles import LabelledTile
 
 
@@ -26,7 +27,7 @@ def open_recorded(recorded: RecordedScene, layer_file: Path) -> ScenePlan:
     SceneError
         It is another raster, see `check_same_raster`.
     """
-    path = recorded.find(layer_file) if is_local(recorded.path) else recorded.path
+    path = recorded.find(layer_file) if is_local(file_of(recorded.path)) else recorded.path
     if path is None:
         copy = layer_file.parent / recorded.name
         raise InputError(
