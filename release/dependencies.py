@@ -81,10 +81,9 @@ def _needed(texts: Iterable[str], extras: frozenset[str]) -> Iterable[Requiremen
 
 def _licence(one: Distribution) -> tuple[str | None, str]:
     """Return the SPDX expression or None, and the name of the licence."""
-    expression = one.metadata.get("License-Expression")
-    if expression:
+    for expression in one.metadata.get_all("License-Expression") or ():
         return expression, expression
-    stated = (one.metadata.get("License") or "").strip()
+    stated = "".join(one.metadata.get_all("License") or ()).strip()
     classifiers = [
         text.rpartition(" :: ")[2]
         for text in one.metadata.get_all("Classifier") or ()
