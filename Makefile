@@ -5,7 +5,7 @@ BIN := .venv/bin
 JOBS ?= 2
 QUICK := not slow and not gpu
 
-.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz clean
+.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz checksums licences sbom dist-check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -61,6 +61,27 @@ docs-images: .venv/installed
 FUZZ ?= 5000
 fuzz: .venv/installed-test
 	BIMORS_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/hardening/test_fuzz.py --timeout=3600
+
+checksums: .venv/installed
+	$(BIN)/python -m release.checksums
+
+# Lists what is installed in .venv: recreate it first (make clean) for the newest versions.
+licences: .venv/installed
+	$(BIN)/python -m release.licences
+
+sbom: .venv/installed
+	$(BIN)/python -m release.sbom
+
+# Builds wheel and sdist, and tries the wheel in an environment that has nothing else. Needs the network.
+dist-check:
+	rm -rf build/tools build/clean dist/bimors_cli-*
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --disable-pip-version-check 'build>=1.2' 'twine>=6.1'
+	build/tools/bin/python -m build --outdir dist
+	build/tools/bin/python -m twine check --strict dist/bimors_cli-*
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install --quiet --disable-pip-version-check dist/bimors_cli-*.whl
+	cd build && env -u PYTHONPATH clean/bin/bimors --version && env -u PYTHONPATH clean/bin/bimors doctor
 
 clean:
 	rm -rf .venv out.gpkg out.png .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
