@@ -84,7 +84,7 @@ def evaluate(
     options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = open_bundle(find_bundle(options.model, options.captioner), hash_again=options.verify)
     need_part(bundle, CLIP, "bimors evaluate")
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}

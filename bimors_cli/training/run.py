@@ -102,7 +102,7 @@ def finetune(
     options.check_required()
     progress, stop = progress or NullProgress(), stop or NullProgress()
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = open_bundle(find_bundle(options.model, options.captioner), hash_again=options.verify)
     examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
     # A resumed run may have started with --overwrite, or may have been killed after its output was written.

@@ -145,7 +145,7 @@ def bench(options: BenchOptions) -> Figures:
         The device does not exist, or is out of memory.
     """
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = open_bundle(find_bundle(options.model, options.captioner), hash_again=options.verify)
     need_part(bundle, CLIP, "bimors bench")
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
