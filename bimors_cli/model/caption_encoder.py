@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from transformers import BertModel, PreTrainedTokenizerBase
 
 from bimors_cli.errors import BundleError
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
-
-if TYPE_CHECKING:
-    from transformers import BertModel, PreTrainedTokenizerBase
 
 # Tensors of pretrained BERT that are not used: the heads, and the pooler of one of them.
 UNUSED = ("cls.", "bert.pooler.", "pooler.")
@@ -40,8 +37,6 @@ class CaptionEncoder(nn.Module):
         kind = read_json(path).get("model_type")
         if kind != "bert":
             raise BundleError(f"{path}: unsupported caption encoder model_type {kind!r}", "use bert")
-        from transformers import BertModel
-
         model = load_frozen(BertModel, folder, dtype=dtype, unused=UNUSED, add_pooling_layer=False)
         return cls(model, load_tokenizer(folder))
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import nn
+from transformers import (
+    Blip2ForConditionalGeneration,
+    BlipForConditionalGeneration,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+)
 
 from bimors_cli.errors import BundleError
 from bimors_cli.model.fusion import fuse_t5
 from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
 from bimors_cli.model.preprocessing import Preprocessing, prepare
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 class NullCaptioner(nn.Module):
@@ -36,8 +40,8 @@ class Captioner(nn.Module):
     ----------
     model_type : str
         Of the family, as in config.json.
-    model_class : str
-        Name of a transformers class with ``generate``; its code is imported when a captioner is loaded.
+    model_class : type
+        A transformers class with ``generate``.
     unused : tuple of str
         Name prefixes of tensors that the family's retrieval models add to the same weights; they are ignored.
     num_beams, max_new_tokens : int
@@ -45,7 +49,7 @@ class Captioner(nn.Module):
     """
 
     model_type: ClassVar[str]
-    model_class: ClassVar[str]
+    model_class: ClassVar[Any]
     unused: ClassVar[tuple[str, ...]] = ()
     num_beams: ClassVar[int] = 4
     max_new_tokens: ClassVar[int] = 15
@@ -74,9 +78,7 @@ class Captioner(nn.Module):
                 f"{path}: unsupported captioner model_type {config.get('model_type')!r}", f"use {' or '.join(FAMILIES)}"
             )
         family.check_config(path, config)
-        import transformers
-
-        model = load_frozen(getattr(transformers, family.model_class), folder, dtype=dtype, unused=family.unused)
+        model = load_frozen(family.model_class, folder, dtype=dtype, unused=family.unused)
         family.check_model(folder, config, model)
         fuse_t5(model)
         preprocessing = _preprocessing(folder, model.config.vision_config.image_size)
@@ -116,8 +118,6 @@ class Captioner(nn.Module):
         list of str or None
             B sentences, which may be empty; None for an image whose scores are NaN.
         """
-        from transformers import LogitsProcessorList
-
         pixels = prepare(images, self.preprocessing, self.model.dtype)
         detector = _NanDetector(len(images), pixels.device)
         ids = self.model.generate(
@@ -135,7 +135,7 @@ class Blip2Captioner(Captioner):
     """BLIP-2 with a T5 or an OPT language model."""
 
     model_type = "blip-2"
-    model_class = "Blip2ForConditionalGeneration"
+    model_class = Blip2ForConditionalGeneration
     unused = ("itm_head.", "vision_projection.", "text_projection.")
 
     @classmethod
@@ -165,7 +165,7 @@ class BlipCaptioner(Captioner):
     """BLIP."""
 
     model_type = "blip"
-    model_class = "BlipForConditionalGeneration"
+    model_class = BlipForConditionalGeneration
     unused = ("itm_head.", "vision_proj.", "text_proj.", "text_encoder.")
 
     @property
@@ -176,11 +176,8 @@ class BlipCaptioner(Captioner):
 FAMILIES: Final[dict[str, type[Captioner]]] = {family.model_type: family for family in (Blip2Captioner, BlipCaptioner)}
 
 
-class _NanDetector:
-    """A logits processor that records the images with a NaN among the scores of a token.
-
-    Beam search alone would silently continue.
-    """
+class _NanDetector(LogitsProcessor):  # type: ignore[misc]
+    """Records the images with a NaN among the scores of a token; beam search alone would silently continue."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self.failed = torch.zeros(images, dtype=torch.bool, device=device)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
+from transformers.activations import NewGELUActivation
+from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 
 class _FeatureMap(nn.Module):
@@ -46,9 +48,6 @@ def fuse_t5(model: nn.Module) -> None:
     """Replace T5's root mean square norm and GELU, which transformers computes as several operations, by torch's fused
     kernels. A model without T5 is not changed.
     """
-    from transformers.activations import NewGELUActivation
-    from transformers.models.t5.modeling_t5 import T5LayerNorm
-
     for module in list(model.modules()):
         for name, part in list(module.named_children()):
             if isinstance(part, T5LayerNorm):

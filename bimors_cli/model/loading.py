@@ -6,18 +6,17 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from bimors_cli.errors import BundleError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Buffers that older libraries saved with the weights; the models create them.
@@ -149,8 +148,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     BundleError
         The tokenizer files are missing or damaged.
     """
-    from transformers import AutoTokenizer
-
     try:
         with _silent_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -259,8 +256,6 @@ def _missing_weights(path: Path) -> BundleError:
 
 @contextmanager
 def _silent_transformers() -> Iterator[None]:
-    from transformers.utils import logging as transformers_logging
-
     enabled, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
