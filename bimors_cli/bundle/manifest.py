@@ -22,6 +22,7 @@ from bimors_cli.bundle.files import (
 )
 from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
 from bimors_cli.bundle.schemas import check_schema
+from bimors_cli.bundle.stamps import forget_stamp, read_stamp, take_states, write_stamp
 from bimors_cli.bundle.training_domain import TrainingDomain, parse_training_domain
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.options.templates import GAP, REMOTE_SENSING, check_templates
@@ -125,8 +126,11 @@ class Bundle:
         return tuple(dict.fromkeys(w for w in _WORD.findall(label.lower()) if w not in self.vocabulary))
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: Path, *, hash_again: bool = False) -> Bundle:
     """Open a bundle and verify all of its files.
+
+    A file that was hashed before and has not changed since, by its stamp (see `bimors_cli.bundle.stamps`), is hashed
+    only with ``hash_again``.
 
     Raises
     ------
@@ -137,7 +141,14 @@ def open_bundle(folder: Path) -> Bundle:
     """
     bundle = read_bundle(folder)
     reject_unlisted_files(folder, PARTS, bundle.files)
-    verify_files(folder, bundle.files)
+    if hash_again:
+        forget_stamp(folder)  # first, so that a file that turns out to be changed has none
+    stamp = read_stamp(folder)
+    # Before the files are read, so that a change during the reading makes them differ.
+    states = take_states(folder, bundle.files)
+    verify_files(folder, bundle.files, lambda entry: stamp.covers(folder, entry))
+    if states != stamp:
+        write_stamp(folder, states)
     return bundle
 
 

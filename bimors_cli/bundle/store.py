@@ -69,7 +69,7 @@ def verify_bundle(folder: Path) -> Bundle:
     """
     if (folder / MANIFEST).is_file():
         check_schema(folder / MANIFEST, read_manifest(folder / MANIFEST, SCHEMA, UPGRADES), "manifest")
-    bundle = open_bundle(folder)
+    bundle = open_bundle(folder, hash_again=True)
     check_against_catalog(bundle.name, bundle.files)
     for entry in bundle.files:
         if entry.path.endswith(".safetensors"):

@@ -58,6 +58,8 @@ def _lines(figures: Figures) -> Iterator[str]:
     yield ""
     yield f"{'all stages':15}  {1 / each:>9.1f} tiles/s  {100 * figures.fraction_of_ceiling:.1f} % of the ceiling"
     yield f"{'captions cached':15}  {1 / each_cached:>9.1f} tiles/s"
+    parts = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in figures.first.items())
+    yield f"{'first tiles':15}  {sum(figures.first.values()):>9.2f} s, once in a run: {parts}"
     yield f"{'ceiling':15}  {figures.ceiling / 1e9:>9,.0f} GFLOP/s, of a large matrix product in {figures.precision}"
     if figures.memory is not None:
         yield f"{'memory':15}  {figures.memory / 1e6:>9,.0f} MB at most, of the process"

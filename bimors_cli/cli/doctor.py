@@ -132,7 +132,7 @@ def _bundles(problems: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, folder in {EMBEDDED: None, BANDS: None, **installed()}.items():
         try:
-            bundle = open_bundle(folder or find_bundle(name))
+            bundle = open_bundle(folder or find_bundle(name), hash_again=True)
             size = sum(entry.size for entry in bundle.files)
             found[name] = f"verified, {size / 1e6:.1f} MB, sha256 {bundle.sha256[:12]}, {bundle.folder}"
         except BimorsError as error:

@@ -96,7 +96,7 @@ def evaluate(
     data_sets = {one.name: one for one in open_data_sets(options.sources, options.images, options)}
     classes = {name: one.classes for name, one in data_sets.items()}
     tasks = tuple(task for protocol in options.protocols for task in tasks_of(protocol, classes))
-    bundle = open_bundle(bundle.folder)  # hashes its files, so last
+    bundle = open_bundle(bundle.folder, hash_again=options.verify)  # may hash its files, so last
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = acquire_lock(

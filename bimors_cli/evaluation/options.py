@@ -8,7 +8,7 @@ from typing import Annotated
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.protocols import BASE_TO_NEW, PROTOCOLS
 from bimors_cli.evaluation.variants import HeadVariant, parse_variants
-from bimors_cli.options.common import CAPTIONER, DEVICE, MODEL_NAME, OVERWRITE, RESUME
+from bimors_cli.options.common import CAPTIONER, DEVICE, MODEL_NAME, OVERWRITE, RESUME, VERIFY
 from bimors_cli.options.heads import HEADS, ZERO_SHOT
 from bimors_cli.options.option import COMPARISON, OUTPUT, Option
 from bimors_cli.options.scene import PixelOptions
@@ -123,6 +123,7 @@ class EvaluateOptions(PixelOptions):
     ] = None
     model: Annotated[str, MODEL_NAME] = "mini"
     captioner: Annotated[str | None, CAPTIONER] = None
+    verify: Annotated[bool, VERIFY] = False
     device: Annotated[str, DEVICE] = "auto"
     overwrite: Annotated[bool, OVERWRITE] = False
     resume: Annotated[bool, RESUME] = False

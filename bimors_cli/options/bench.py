@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.common import BATCH_SIZE, CAPTIONER, DEVICE, MODEL_NAME
+from bimors_cli.options.common import BATCH_SIZE, CAPTIONER, DEVICE, MODEL_NAME, VERIFY
 from bimors_cli.options.option import Option, Options
 
 
@@ -17,6 +17,7 @@ class BenchOptions(Options):
 
     model: Annotated[str, MODEL_NAME] = "mini"
     captioner: Annotated[str | None, CAPTIONER] = None
+    verify: Annotated[bool, VERIFY] = False
     device: Annotated[str, DEVICE] = "auto"
     labels: Annotated[int, Option("--labels", "Number of labels.", metavar="N", minimum=2)] = 45
     tiles: Annotated[

@@ -61,6 +61,12 @@ CAPTIONER = Option(
     rows=RESOLVED,
     complete="captioners",
 )
+VERIFY = Option(
+    "--verify",
+    "Hash all files of the model. Default: only those that are new, or that changed since they were last hashed.",
+    panel=MODEL,
+    rows=NO_EFFECT,
+)
 CAPTIONS = Option(
     "--captions/--no-captions",
     "Caption every tile, or classify by the image alone, which is faster.",

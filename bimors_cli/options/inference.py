@@ -15,6 +15,7 @@ from bimors_cli.options.common import (
     LAYER,
     MODEL_NAME,
     RESUME,
+    VERIFY,
 )
 from bimors_cli.options.device_names import device_names
 from bimors_cli.options.engines import ENGINES, LOCAL
@@ -29,6 +30,7 @@ class InferenceOptions(LayerOptions, SceneOptions):
 
     model: Annotated[str, MODEL_NAME] = "mini"
     captioner: Annotated[str | None, CAPTIONER] = None
+    verify: Annotated[bool, VERIFY] = False
     caption_cache: Annotated[bool, CAPTION_CACHE] = True
     keep_empty: Annotated[
         bool,

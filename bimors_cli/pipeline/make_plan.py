@@ -148,7 +148,7 @@ def plan_scenes(paths: Sequence[str], options: SceneOptions, bundle: Bundle | No
 def _inference_plan(
     options: InferenceOptions, scenes: tuple[ScenePlan, ...], output: Path, form: Format
 ) -> InferencePlan:
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = open_bundle(find_bundle(options.model, options.captioner), hash_again=options.verify)
     crs, domain = _layer_crs(scenes, options, form), bundle.training_domain
     outside = tuple(
         () if domain is None else check_domain(scene.info, scene.grid, domain, bundle.image_size) for scene in scenes

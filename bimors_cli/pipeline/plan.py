@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from bimors_cli.bundle.adapter import Adapter
-from bimors_cli.bundle.manifest import CAPTIONER, Bundle
+from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, Bundle
 from bimors_cli.fewshot.label_sets import LabelSets
 from bimors_cli.labels import new_labels
 from bimors_cli.options.classify import ClassifyOptions
@@ -182,7 +182,11 @@ class Plan(InferencePlan):
 
     @property
     def unused_parts(self) -> frozenset[str]:
-        """Parts of the bundle that the adapter's views do not need."""
+        """Parts of the bundle that the run does not need: plain CLIP without captions needs no caption encoder, and an
+        adapter that classifies by views only what these are made of.
+        """
+        if self.adapter is None and not self.captions.made:
+            return frozenset({CAPTION_ENCODER})
         views = None if self.adapter is None else self.adapter.views
         return frozenset() if views is None else views.unused_parts
 

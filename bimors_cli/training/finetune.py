@@ -69,7 +69,7 @@ def finetune(
         absent = _labels_without_examples(examples)
         if not absent:
             prepared = prepare_views(options, bundle, examples)
-            bundle = open_bundle(folder)  # hashes its files, so last
+            bundle = open_bundle(folder, hash_again=options.verify)  # may hash its files, so last
 
             from bimors_cli.training.views.run import finetune_views
 
@@ -82,7 +82,7 @@ def finetune(
         options = replace_fields(options, head=WITHOUT_EXAMPLES)
         need_part(bundle, CLIP, f"the head {options.head}")
     check_unfinished(output, resume=options.resume, overwrite=options.overwrite)
-    bundle = open_bundle(folder)
+    bundle = open_bundle(folder, hash_again=options.verify)
 
     from bimors_cli.training.run import finetune_head
 

@@ -18,6 +18,7 @@ from bimors_cli.options.common import (
     OVERWRITE,
     POINTS_CRS,
     RESUME,
+    VERIFY,
 )
 from bimors_cli.options.heads import AUTO, find_head, head_names, is_head
 from bimors_cli.options.option import EXAMPLES, MODEL, OUTPUT, TRAINING, Option
@@ -164,6 +165,7 @@ class FinetuneOptions(SceneOptions):
     ] = None
     model: Annotated[str, MODEL_NAME] = "mini"
     captioner: Annotated[str | None, CAPTIONER] = None
+    verify: Annotated[bool, VERIFY] = False
     head: Annotated[
         str,
         Option(

@@ -23,7 +23,8 @@ def test_a_table_that_ends_with_the_slowest_stage(tiny_bundle: Bundle) -> None:
     names = ["captioner", "caption encoder", "image tower", "head"]
     assert [line[:15].strip() for line in lines[3:7]] == names
     rest = result.stdout
-    for told in ("captions cached", "of the ceiling", "MB at most, of the process", "2240 x 448 px", "20 tiles"):
+    shown = ("captions cached", "first tiles", "of the ceiling", "MB at most, of the process", "2240 x 448 px")
+    for told in (*shown, "20 tiles"):
         assert told in rest
     assert lines[-1].removeprefix("the slowest stage is the ") in names
     assert "measuring" in result.stderr
@@ -43,6 +44,7 @@ def test_json_for_programs(tiny_bundle: Bundle) -> None:
         "tiles",
         "picture_size_px",
         "loading_s",
+        "first_tiles_s",
         "tiles_per_second",
         "tiles_per_second_captions_cached",
         "ceiling_gflop_per_s",

@@ -166,6 +166,24 @@ def test_the_captioner_does_not_run_for_nothing(
         classify(unlike, scene, name="b.gpkg", head="zero-shot", captions="all")
 
 
+def test_plain_clip_without_captions_loads_no_caption_encoder(
+    scene: str, unlike: Bundle, classify: Classify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bimors_cli.model.caption_encoder import CaptionEncoder
+
+    every = classify(unlike, scene, head="zero-shot", captions="all")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a caption encoder")
+
+    monkeypatch.setattr(CaptionEncoder, "load", refuse)
+    none = classify(unlike, scene, name="none.gpkg", head="zero-shot", captions="none")
+    assert labelled(none).equals(labelled(every))
+    for options in ({"head": "zero-shot", "captions": "all"}, {"captions": "none"}):
+        with pytest.raises(AssertionError, match="a caption encoder"):
+            classify(unlike, scene, name="c.gpkg", **options)
+
+
 def test_two_kinds_of_scenes_in_one_run(scene: str, fine_scene: str, unlike: Bundle, classify: Classify) -> None:
     for name, options in {"a": {}, "b": {"head": "zero-shot"}, "c": {"vote": True, "overlap": "50%"}}.items():
         layer = classify(unlike, scene, fine_scene, name=f"{name}.gpkg", **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,9 +57,10 @@ class Figures:
     """Results of a benchmark.
 
     ``seconds`` and ``seconds_cached`` are for all ``tiles``, without and with captions in the cache; ``stages`` are
-    those of the former. ``ceiling`` is operations per second of a large matrix product. ``image_size`` is in pixels.
-    ``memory`` and ``device_memory`` are the peak of the process and of the GPU in bytes; None if there is no GPU, or
-    the system does not report it.
+    those of the former. ``first`` are the seconds of each stage for the first `LEAST_TILES` tiles, which load code and
+    determine the batch sizes: every run of classify pays them once. ``ceiling`` is operations per second of a large
+    matrix product. ``image_size`` is in pixels. ``memory`` and ``device_memory`` are the peak of the process and of the
+    GPU in bytes; None if there is no GPU, or the system does not report it.
     """
 
     bundle: str
@@ -72,6 +73,7 @@ class Figures:
     loading: float
     seconds: float
     seconds_cached: float
+    first: Mapping[str, float]
     ceiling: float
     stages: tuple[StageFigures, ...]
     memory: int | None
@@ -100,6 +102,7 @@ class Figures:
             "tiles": self.tiles,
             "picture_size_px": self.image_size,
             "loading_s": round(self.loading, 3),
+            "first_tiles_s": {stage: round(seconds, 4) for stage, seconds in self.first.items()},
             "tiles_per_second": round(rate, 3),
             "tiles_per_second_captions_cached": round(rate_cached, 3),
             "ceiling_gflop_per_s": round(self.ceiling / 1e9, 1),
@@ -146,7 +149,7 @@ def bench(options: BenchOptions) -> Figures:
         The device does not exist, or is out of memory.
     """
     clock = time.perf_counter()
-    bundle = open_bundle(find_bundle(options.model, options.captioner))
+    bundle = open_bundle(find_bundle(options.model, options.captioner), hash_again=options.verify)
     need_part(bundle, CLIP, "bimors bench")
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
@@ -154,6 +157,7 @@ def bench(options: BenchOptions) -> Figures:
     classifier = make_classifier(models, adapter, labels)
     models.limit_batches(options.batch_size)
     loading = time.perf_counter() - clock
+    first, _ = _classify(classifier, random_images(LEAST_TILES, bundle.image_size))
     images = _choose_images(classifier, options.tiles, bundle.image_size)
     work = _operations(classifier, images)
     if models.device.type == "cuda":
@@ -182,6 +186,7 @@ def bench(options: BenchOptions) -> Figures:
         loading=loading,
         seconds=seconds,
         seconds_cached=seconds_cached,
+        first={stage: first[stage] for stage in STAGES},
         ceiling=ceiling,
         stages=tuple(
             StageFigures(
@@ -222,8 +227,7 @@ def random_images(number: int, side: int) -> torch.Tensor:
 
 
 def _choose_images(classifier: Classifier, number: int | None, side: int) -> torch.Tensor:
-    """Return the images to measure with, after a warm-up with at most one batch."""
-    _classify(classifier, random_images(LEAST_TILES, side))  # loads code, and determines the batch sizes
+    """Return the images to measure with, after a warm-up with at most one batch; no stage runs for the first time."""
     if number is None:
         images = random_images(LEAST_TILES, side)
         _, seconds = _classify(classifier, images)

@@ -188,7 +188,8 @@ class _Model:
 def _find_same_bundle(plan: InferencePlan) -> Bundle:
     """Open the bundle of the run on this node. Raises BundleError if it is missing or differs."""
     try:
-        bundle = open_bundle(find_bundle(plan.options.model, plan.options.captioner))
+        folder = find_bundle(plan.options.model, plan.options.captioner)
+        bundle = open_bundle(folder, hash_again=plan.options.verify)
     except InputError as error:
         raise BundleError(error.message, error.hint) from error
     if bundle.sha256 != plan.bundle.sha256:

@@ -48,6 +48,11 @@ def test_figures_add_up(figures: Figures) -> None:
     assert figures.memory is not None and figures.memory > 50e6 and figures.device_memory is None
 
 
+def test_the_first_tiles_are_counted_apart_by_stage(figures: Figures) -> None:
+    assert tuple(figures.first) == STAGES and all(seconds > 0 for seconds in figures.first.values())
+    assert figures.to_json()["first_tiles_s"] == pytest.approx(dict(figures.first), abs=1e-4)
+
+
 def test_a_scene_is_forecast_by_its_tiles(figures: Figures) -> None:
     scene = replace(figures, seconds=8.0, seconds_cached=2.0).to_json()["scene"]
     assert scene == {
