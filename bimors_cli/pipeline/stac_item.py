@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +17,13 @@ from bimors_cli.output.stac_item import StacLayer, StacRaster, stac_path, write_
 from bimors_cli.pipeline.label_raster import pixels
 from bimors_cli.pipeline.plan import LayerPlan, Plan, ScenePlan
 from bimors_cli.redact import redact
+from bimors_cli.run_warnings import warn
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import reproject, tile_polygons
 
 _WGS84: Final = "EPSG:4326"
 _TOLERANCE: Final = 1e-6  # degrees, 0.1 m
 _PARTS: Final = 16  # of each side of a scene: its outline follows the curves that its edges have in degrees
-
-log = logging.getLogger("bimors")
 
 
 def stac_file(plan: LayerPlan) -> Path | None:
@@ -56,7 +54,7 @@ def write_stac(plan: Plan) -> Path:
         raster=None if plan.options.raster is None else _raster(plan.output_plan, Path(plan.options.raster)),
     )
     if not acquired:
-        log.warning(
+        warn(
             "%s: no scene says when it was acquired, so that datetime is the time of this run; write the time to the "
             'scene: gdal_edit.py -mo TIFFTAG_DATETIME="2024:06:01 10:00:00" FILE',
             stac_path(plan.output).name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import bimors_cli
-from bimors_cli.bundle import adapter, fetch_record, manifest
+from bimors_cli.bundle import adapter, fetch_record, manifest, stamps
 from bimors_cli.evaluation import results
 from bimors_cli.options.heads import find_head
 from bimors_cli.options.option import option_fields
@@ -25,6 +25,7 @@ SCHEMAS = {
     "journal of a run, also of a shard": journal_format.SCHEMA,
     "blocks of a run on a cluster": parquet_store.SCHEMA,
     "cache of captions and features": cache_db.SCHEMA,
+    "stamp of a verified bundle": stamps.SCHEMA,
 }
 WITHOUT_NUMBER = {"layer provenance", "sample design"}
 
