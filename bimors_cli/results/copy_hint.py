@@ -57,14 +57,18 @@ def has_no_record(path: Path) -> bool:
 
 def _unrecorded(path: Path) -> list[set[str]]:
     """Return the fields of each layer, in lower case; nothing if a layer has a record, or for another kind of file."""
-    import pyogrio.errors  # imports geopandas, so where a file is read
-
     try:
         check_vector_file(str(path))
+    except VectorError:
+        return []
+
+    import pyogrio.errors  # imports geopandas, so after the check
+
+    try:
         with pam_disabled():
             layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
             found = [pyogrio.read_info(path, layer=name) for name in layers]
-    except (VectorError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
         return []
     if any(key.startswith(METADATA_PREFIX) for info in found for key in info["layer_metadata"] or {}):
         return []
@@ -73,13 +77,17 @@ def _unrecorded(path: Path) -> list[set[str]]:
 
 def is_map(spec: str) -> bool:
     """Whether ``file`` or ``file:layer`` is a layer of `classify`, or a copy of one: tiles, labels and confidence."""
-    import pyogrio.errors  # imports geopandas, so where a file is read
-
     try:
         path, layer = find_layer(spec)
+    except VectorError:
+        return False
+
+    import pyogrio.errors  # imports geopandas, so after the check
+
+    try:
         with pam_disabled():
             fields = {str(field).casefold() for field in pyogrio.read_info(path, layer=layer)["fields"]}
-    except (VectorError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
         return False
     return {"tile_id", "label", "confidence"} <= fields
 

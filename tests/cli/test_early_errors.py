@@ -89,7 +89,7 @@ CASES: list[tuple[str, str, set[str]]] = [
     ("classify scene.tif -l labels.txt -o exists.gpkg", "exists.gpkg exists", set()),
     ("classify scene.tif -l labels.txt -o o.xyz", "unsupported suffix", set()),
     ("classify scene.tif -l labels.txt -o o.gpkg --aoi missing.gpkg", "missing.gpkg not found", set()),
-    ("classify scene.tif -l labels.txt -o o.gpkg --aoi elsewhere.gpkg", "does not intersect", TABLES),
+    ("classify scene.tif -l labels.txt -o o.gpkg --aoi elsewhere.gpkg", "intersects", TABLES),
     ("classify scene.tif -l labels.txt -o o.gpkg --dst-crs EPSG:1", "is not a CRS", set()),
     ("classify scene.tif -l labels.txt -o o.gpkg --tile-size 0", "invalid tile size", set()),
     ("classify scene.tif -l labels.txt -o o.gpkg --bidx 9", "band", set()),
