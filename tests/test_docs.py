@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pyogrio
 import pytest
 import rasterio
 import typer
@@ -157,6 +158,8 @@ def test_the_examples_in_the_help_run(folder: Path) -> None:
         if name == "change":  # two dates that are the same
             for year in ("2014.gpkg", "2018.gpkg"):
                 shutil.copy(folder / "out.gpkg", folder / year)
+        if name == "restore":  # a copy as QGIS exports it
+            pyogrio.read_dataframe(folder / "out.gpkg").to_file(folder / "copy.geojson", engine="pyogrio")
         env = {"BIMORS_CACHE": str(folder / "cache")} if name.startswith("cache") else None  # not that of all tests
         result = CliRunner().invoke(app, [*words, *extra], env=env)
         assert result.exit_code == 0, (name, result.stderr)

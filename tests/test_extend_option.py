@@ -48,7 +48,7 @@ def app() -> typer.Typer:
         """Classify."""
         from bimors_cli.pipeline.run import run
 
-        run_with_progress(run, options)
+        run_with_progress(run, options, as_json=False)
 
     app.command("other")(lambda: None)
     return app

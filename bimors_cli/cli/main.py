@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import logging
 import os
@@ -143,7 +144,8 @@ def _accept_any_path() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files are bytes; those that are not UTF-8 are written as they are.
         is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+        with contextlib.suppress(OSError):  # a stream that was exchanged below Python keeps its own
+            sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def main() -> None:

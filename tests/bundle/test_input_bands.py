@@ -16,13 +16,14 @@ from bimors_cli.bundle.manifest import CAPTIONER, CLIP, MANIFEST, Bundle, bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.options.band_names import BAND_NAMES
 from bimors_cli.scene import band_names as of_scenes
+from bimors_cli.scene import band_text as of_texts
 from tests.bundles import BANDS
 
 
 def test_one_list_of_names() -> None:
     schema = json.loads((files("bimors_cli.bundle.schemas") / "manifest.json").read_text())
     assert tuple(schema["properties"]["bands"]["items"]["properties"]["name"]["enum"]) == BAND_NAMES
-    assert tuple(of_scenes._WAVELENGTHS) == tuple(of_scenes._WORDS) == BAND_NAMES
+    assert tuple(of_scenes._WAVELENGTHS) == tuple(of_texts._WORDS) == BAND_NAMES
 
 
 def test_they_come_back_from_the_manifest(band_bundle: Bundle) -> None:

@@ -54,6 +54,7 @@ def test_json_for_programs(tiny_bundle: Bundle) -> None:
         "device_memory_peak_bytes",
         "scene",
         "slowest_stage",
+        "warnings",
     ]
     assert found["tiles_per_second_captions_cached"] > found["tiles_per_second"] > 0
     assert set(found["stages"][0]) == {"name", "ms_per_tile", "gflop_per_tile", "share_of_ceiling", "batch_size"}

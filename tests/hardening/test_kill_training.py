@@ -23,7 +23,7 @@ TRIALS = 5
 SAVE = "bimors_cli.training.checkpoint:TrainingCheckpoint.save"
 FILE = "bimors_cli.training.tensor_file:save_file"
 LEDGER_ADD = "bimors_cli.evaluation.trial_log:TrialLog.add"
-WRITE_RESULTS = "bimors_cli.evaluation.evaluate:write_results"
+WRITE_RESULTS = "bimors_cli.evaluation.results:write_results"
 
 
 class Lessons:

@@ -168,7 +168,7 @@ def test_bands_may_be_in_another_order(adapter: Callable[..., Path], write: Writ
     assert_geodataframe_equal(alike, other)
     assert other["label"].tolist() == [LABELS[label] for label in labels]
     with pytest.raises(InputError, match=r"scene.tif has no band nir, which the adapter coast was trained on"):
-        classify(write(pixels, (0, 1, 2)), folder, "other.gpkg")
+        classify(write(pixels, (0, 1, 2)), folder, "third.gpkg")
 
 
 def test_labels_of_the_training_only(adapter: Callable[..., Path], write: Write, classify: Classify) -> None:

@@ -215,7 +215,7 @@ def test_too_few_places(tiny_bundle: Bundle, make_raster: MakeRaster, run: Run, 
     )
     assert "92 % promised" in lines(run(scene, adapter=few, coverage=0.92))
     with pytest.raises(InputError, match=r"--coverage 92 % with --unlike-examples 0.05 needs examples in 33 places"):
-        run(scene, adapter=few, coverage=0.92, unlike_examples=0.05)
+        run(scene, adapter=few, coverage=0.92, unlike_examples=0.05, overwrite=True)
 
 
 def test_what_is_not_promised_is_warned_of(

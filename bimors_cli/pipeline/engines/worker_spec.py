@@ -84,7 +84,8 @@ class WorkerUpdate:
     @classmethod
     def from_json(cls, text: str) -> WorkerUpdate:
         """Parse the result of `to_json`."""
-        return cls(**json.loads(text))
+        content = json.loads(text)
+        return cls(**{**content, "warnings": tuple(content["warnings"])})
 
 
 def forwarded_environment() -> dict[str, str]:

@@ -111,7 +111,9 @@ def test_points_are_samples(layer: Path, tmp_path: Path) -> None:
     rows = [f"{point.x},{point.y},{name}" for point, name in zip([*points, *outside], [F, F, R, F, F, F], strict=True)]
     (tmp_path / "truth.csv").write_text("\n".join(["x,y,class", *rows]))
     again = check(layer, str(tmp_path / "truth.csv"), points_crs="EPSG:32618").as_json()
-    assert again | {"reference": None} == found | {"reference": None}
+    own = {"reference": None, "warnings": None}
+    assert again | own == found | own
+    assert [text.replace(".csv:", ".gpkg:") for text in again["warnings"]] == found["warnings"] != []
 
 
 @pytest.mark.parametrize("crs", [32618, 4326, 3857])

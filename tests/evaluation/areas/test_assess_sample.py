@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from bimors_cli.cli.main import app
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.assess_sample import assess_sample
-from bimors_cli.evaluation.areas.report import lines
 from tests.evaluation.areas.samples import SOURCE, drawn_tiles, edit, fill, write
 
 MAPPED = ("forest", "forest", "forest", "forest", "river", "river", "river", None, None)
@@ -90,7 +89,7 @@ def test_a_class_of_which_all_tiles_are_right_has_an_interval(tmp_path: Path) ->
     assert (forest.users.value, forest.users.se, forest.users.high) == (1, 0, 1)
     # Four of four tiles, of 40: p^(4 / 0.9) / 2 is 2.5 %.
     assert forest.users.low == pytest.approx(0.05 ** (0.9 / 4))
-    assert "use 50 or more" in "\n".join(lines(found))
+    assert "use 50 or more" in "\n".join(doubts(found))
 
 
 def test_labels_that_were_typed_into_the_map_are_classes(tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_an_exported_copy_is_refused(tmp_path: Path) -> None:
     frame = pyogrio.read_dataframe(filled(tmp_path / "sample.gpkg"), layer="sample")
     frame.to_file(tmp_path / "copy.gpkg", layer="sample")
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "copy.gpkg")])
-    assert result.exit_code == 2 and "an exported copy has no design" in result.stderr
+    assert result.exit_code == 2 and "bimors restore" in result.stderr
 
 
 def test_an_ordinary_layer_needs_a_reference_or_a_sample(tmp_path: Path) -> None:

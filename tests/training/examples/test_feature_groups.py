@@ -9,6 +9,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bimors_cli.scene.feature_counts import FeatureCounts
 from bimors_cli.scene.grid import Grid
 from bimors_cli.training.examples.feature_groups import connected_features, group_cells
 from bimors_cli.training.examples.label_tiles import NO_FEATURE, label_cells
@@ -26,6 +27,7 @@ def features(*scenes: list[tuple[Any, str, int]], kind: Kind = "polygons") -> Fe
         tuple(np.array([geometry for geometry, _, _ in rows], object) for rows in scenes),
         tuple(np.array([name for _, name, _ in rows], object) for rows in scenes),
         tuple(np.array([fid for _, _, fid in rows], np.int64) for rows in scenes),
+        FeatureCounts("train.gpkg", "scene.tif", sum(map(len, scenes)), 0, 0),
     )
 
 
