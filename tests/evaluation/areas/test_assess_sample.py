@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bimors_cli.cli.main import app
 from bimors_cli.errors import InputError
 from bimors_cli.evaluation.areas.assess_sample import assess_sample
+from bimors_cli.evaluation.areas.report import doubts
 from tests.evaluation.areas.samples import SOURCE, drawn_tiles, edit, fill, write
 
 MAPPED = ("forest", "forest", "forest", "forest", "river", "river", "river", None, None)
