@@ -368,7 +368,7 @@ def test_equal_tiles_are_described_once_in_a_run(make_raster, classify: Classify
 def test_without_captions_nothing_is_kept(make_raster, classify: Classify, caption_cache: Path) -> None:  # type: ignore[no-untyped-def]
     summary = classify(make_raster(np.full((3, 64, 64), 40, np.uint8)), "a.gpkg", captions=False)
     assert summary.caption_hits == summary.caption_misses == 0
-    assert not caption_cache.parent.exists()
+    assert not caption_cache.exists()
 
 
 def test_the_option_does_not_decide_rows(make_raster, classify: Classify) -> None:  # type: ignore[no-untyped-def]
