@@ -226,7 +226,8 @@ def nothing_inside(
     outlines = [_outline(place, crs) for place in places]
     left, bottom, right, top = bounds
     known = [outline for outline in outlines if outline is not None]
-    if any(one.intersects(shapely.box(bottom, left, top, right)) for one in known):
+    as_given, exchanged = shapely.box(left, bottom, right, top), shapely.box(bottom, left, top, right)
+    if any(one.intersects(exchanged) and not one.intersects(as_given) for one in known):
         return VectorError(message, swapped)
     if len(known) == len(places):
         # Of the copies of an outline in degrees, the one in the usual range comes first.

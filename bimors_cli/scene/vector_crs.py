@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import Final
 
-import shapely
-
 from bimors_cli.errors import VectorError, one_line
 from bimors_cli.scene.antimeridian import full_circle
-from bimors_cli.scene.around import Extent, bounds_around, format_bounds
+from bimors_cli.scene.around import format_bounds
 from bimors_cli.scene.transformation import not_on_the_map
 
 # Degrees go to 180, those of some climate data to 360; swapped or shifted ones are still degrees.
@@ -78,26 +76,3 @@ def check_crs(path: str, crs: str | None, bounds: Sequence[float]) -> str:
         hint = SWAPPED if is_swapped else f"assign the right CRS: ogr2ogr -a_srs EPSG:... features.gpkg {quote(path)}"
         raise VectorError(f"{path} has latitudes beyond 90 degrees: its coordinates span {format_bounds(bounds)}", hint)
     return crs
-
-
-def look_swapped(crs: str, bounds: Sequence[float], place: Extent) -> bool:
-    """Tell whether features that miss a place would intersect it with x and y exchanged.
-
-    Parameters
-    ----------
-    crs : str
-        CRS of the features.
-    bounds : sequence of float
-        Left, bottom, right, top of the features in that CRS.
-    place : Extent
-        The place.
-    """
-    here = bounds_around(place, crs)
-    if here is None:
-        return False
-    left, bottom, right, top = bounds
-    frame = shapely.box(*here)
-    return bool(
-        frame.intersects(shapely.box(bottom, left, top, right))
-        and not frame.intersects(shapely.box(left, bottom, right, top))
-    )

@@ -10,8 +10,8 @@ import shapely
 from pyproj import CRS
 
 from bimors_cli.errors import VectorError
-from bimors_cli.scene.around import Extent
-from bimors_cli.scene.vector_crs import check_crs, look_swapped
+from bimors_cli.scene.feature_counts import Place, nothing_inside
+from bimors_cli.scene.vector_crs import SWAPPED, check_crs
 from bimors_cli.training.examples.vector_features import open_features
 
 
@@ -76,8 +76,13 @@ def test_latitudes_beyond_the_pole() -> None:
 
 
 def test_swapped_axes() -> None:
-    europe = Extent("scene", "eu.tif", CRS.from_epsg(32631).to_wkt(), (450_000, 5_100_000, 550_000, 5_200_000))
-    assert look_swapped("EPSG:4326", (46.5, 2.5, 47, 3), europe)
-    assert look_swapped("EPSG:32631", (5_150_000, 460_000, 5_180_000, 480_000), europe)
-    assert not look_swapped("EPSG:4326", (2.5, 46.5, 3, 47), europe)
-    assert not look_swapped("EPSG:4326", (60, 10, 61, 11), europe)
+    europe = Place("eu.tif", CRS.from_epsg(32631).to_wkt(), shapely.box(450_000, 5_100_000, 550_000, 5_200_000))
+
+    def look_swapped(crs: str, bounds: tuple[float, float, float, float]) -> bool:
+        return nothing_inside("a.gpkg", crs, bounds, [europe]).hint == SWAPPED
+
+    assert look_swapped("EPSG:4326", (46.5, 2.5, 47, 3))
+    assert look_swapped("EPSG:32631", (5_150_000, 460_000, 5_180_000, 480_000))
+    assert not look_swapped("EPSG:4326", (2.5, 46.5, 3, 47))
+    assert not look_swapped("EPSG:4326", (60, 10, 61, 11))
+    assert not look_swapped("EPSG:4326", (-60, -60, 60, 60))  # around the scene, but with no feature in it
