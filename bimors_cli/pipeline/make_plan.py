@@ -34,7 +34,7 @@ from bimors_cli.pipeline.scene_pixels import choose_pixels
 from bimors_cli.pipeline.scene_views import with_views
 from bimors_cli.pipeline.training_domain import check_domain
 from bimors_cli.run_warnings import warn, warn_of_one
-from bimors_cli.scene.aoi import Aoi, read_aoi, tile_mask
+from bimors_cli.scene.aoi import Aoi, read_aoi_file, tile_mask
 from bimors_cli.scene.around import footprint
 from bimors_cli.scene.feature_counts import points_in
 from bimors_cli.scene.gdal import file_name
@@ -239,14 +239,14 @@ def _inside(scenes: Sequence[AnyScene], options: LayerOptions) -> Iterator[AnySc
     if options.aoi is None:
         yield from scenes
         return
-    found = [read_aoi(options.aoi, scene.info, allow_miss=len(scenes) > 1) for scene in scenes]
-    infos = [scene.info for scene in scenes]
+    file, infos = read_aoi_file(options.aoi), [scene.info for scene in scenes]
+    found = [file.at(info, allow_miss=len(scenes) > 1) for info in infos]
     if all(aoi.geometry.is_empty for aoi in found):
-        raise found[0].miss(infos)
+        raise file.miss(infos)
     restricted = [_restrict(scene, aoi, options.aoi_rule) for scene, aoi in zip(scenes, found, strict=True)]
-    counts = found[0].count(infos)
+    counts = file.count(infos)
     if options.aoi_rule == "centre":
-        counts = found[0].count_without_tile(counts, _centres(restricted, found[0].crs))
+        counts = file.count_without_tile(counts, _centres(restricted, file.crs))
     if any(map(len, restricted)):
         counts.warn("use smaller tiles, or --aoi-rule any")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -37,20 +37,51 @@ class Aoi:
         Name of its layer.
     geometry : shapely geometry
         Polygon or MultiPolygon, prepared; empty if the area does not intersect the scene.
-    features : object array [n] of Polygon or MultiPolygon
-        The features of the file, valid, in its CRS.
-    crs : str
-        CRS of the file.
     """
 
     path: str
     layer: str
     geometry: Any
-    features: Polygons = field(default_factory=lambda: np.empty(0, object))
-    crs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AoiFile:
+    """The areas of a vector file, read once for all scenes.
+
+    Attributes
+    ----------
+    path, layer, crs : str
+        Path of the file, name of its layer, and its CRS.
+    features : object array [n] of Polygon or MultiPolygon
+        The features, valid, in that CRS.
+    joined : object array [1] of Polygon or MultiPolygon
+        Their union.
+    """
+
+    path: str
+    layer: str
+    crs: str
+    features: Polygons
+    joined: Polygons
+
+    def at(self, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
+        """Return the area at a scene, in its CRS; parameters and errors are those of `read_aoi`."""
+        try:
+            area = _polygonal(
+                shapely.make_valid(reproject_around(self.joined, self.crs, Extent.of_scene(info), self.path))
+            )
+        except shapely.errors.ShapelyError as error:  # coordinates too large for GEOS
+            raise _invalid(self.path, error) from error
+        frame = footprint(info)
+        missed = area.is_empty or not area.intersects(frame) or area.touches(frame)
+        if missed and not allow_miss:
+            raise self.miss([info])
+        geometry = shapely.MultiPolygon() if missed else area
+        shapely.prepare(geometry)
+        return Aoi(self.path, self.layer, geometry)
 
     def count(self, scenes: Sequence[SceneInfo]) -> FeatureCounts:
-        """Count the features of the file that lie outside scenes, or partly in them."""
+        """Count the features that lie outside scenes, or partly in them."""
         return count_features(self.path, self.features, self.crs, [Place.of_scene(info) for info in scenes])
 
     def miss(self, scenes: Sequence[SceneInfo]) -> VectorError:
@@ -62,6 +93,17 @@ class Aoi:
         """Add the features that contain none of the centres of tiles, object array [m] of Point in the file's CRS."""
         inside = give_tiles(self.features, np.zeros(len(self.features)), centres, np.zeros(len(centres)))
         return counts.with_tiles(int((~inside).sum()) - counts.outside)
+
+
+def read_aoi_file(spec: str) -> AoiFile:
+    """Read and dissolve the polygons of a vector file; parameters and errors are those of `read_aoi`."""
+    path, layer = find_layer(spec)
+    crs, features = _polygons(path, layer)
+    # Dissolved before it is reprojected: neighbours with different vertices on a common edge would leave slivers.
+    try:
+        return AoiFile(path, layer, crs, features, np.array([shapely.union_all(features)], object))
+    except shapely.errors.ShapelyError as error:  # coordinates too large for GEOS
+        raise _invalid(path, error) from error
 
 
 def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
@@ -84,21 +126,7 @@ def read_aoi(spec: str, info: SceneInfo, *, allow_miss: bool = False) -> Aoi:
         The file or layer was not found, its format is not supported, it has no CRS, no polygons or other geometries, or
         it does not intersect the scene.
     """
-    path, layer = find_layer(spec)
-    crs, geometries = _polygons(path, layer)
-    # Dissolved before it is reprojected: neighbours with different vertices on a common edge would leave slivers.
-    try:
-        joined = np.array([shapely.union_all(geometries)], object)
-        area = _polygonal(shapely.make_valid(reproject_around(joined, crs, Extent.of_scene(info), path)))
-    except shapely.errors.ShapelyError as error:  # coordinates too large for GEOS
-        raise VectorError(f"{path} has invalid geometries: {one_line(error)}", _FIX) from error
-    frame = footprint(info)
-    missed = area.is_empty or not area.intersects(frame) or area.touches(frame)
-    aoi = Aoi(path, layer, shapely.MultiPolygon() if missed else area, geometries, crs)
-    if missed and not allow_miss:
-        raise aoi.miss([info])
-    shapely.prepare(aoi.geometry)
-    return aoi
+    return read_aoi_file(spec).at(info, allow_miss=allow_miss)
 
 
 def tile_mask(aoi: Aoi, polygons: Polygons, rule: Rule = "centre") -> npt.NDArray[np.bool_]:
@@ -146,7 +174,11 @@ def _polygons(path: str, layer: str) -> tuple[str, Polygons]:
     try:
         return crs, shapely.make_valid(geometries)
     except shapely.errors.ShapelyError as error:
-        raise VectorError(f"{path} has invalid geometries: {one_line(error)}", _FIX) from error
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: str, error: Exception) -> VectorError:
+    return VectorError(f"{path} has invalid geometries: {one_line(error)}", _FIX)
 
 
 def _polygonal(geometry: Any) -> Any:
