@@ -5,8 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+from platformdirs import user_cache_path
 
 from bimors_cli.errors import BimorsError
+
+# Names the folder of the caches.
+CACHE: Final = "BIMORS_CACHE"
+
+
+def cache_folder(error: type[BimorsError]) -> Path:
+    """Return the folder of the caches: `CACHE`, or the system's. Raises as `user_folder`."""
+    return user_folder(CACHE, user_cache_path, error)
 
 
 def user_folder(variable: str, default: Callable[..., Path], error: type[BimorsError]) -> Path:

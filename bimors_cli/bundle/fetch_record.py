@@ -42,13 +42,9 @@ def read_record(path: Path, entry: CatalogEntry) -> dict[str, Any]:
     BundleError
         The record is damaged or was written by a newer version.
     """
-    if not path.exists():
-        return {}
-    content = read_manifest(path, RECORD_SCHEMA)
-    check_schema(path, content, "record")
     return {
         part: recorded
-        for part, recorded in content["parts"].items()
+        for part, recorded in _read_parts(path).items()
         if part in entry.parts and recorded["origin"] == entry.parts[part].origin
     }
 
@@ -61,12 +57,7 @@ def recorded_revision(target: Path) -> str | None:
     BundleError
         The record is damaged or was written by a newer version.
     """
-    path = record_of(target)
-    if not path.exists():
-        return None
-    content = read_manifest(path, RECORD_SCHEMA)
-    check_schema(path, content, "record")
-    revision: str | None = content["parts"].get("clip", {}).get("revision")
+    revision: str | None = _read_parts(record_of(target)).get("clip", {}).get("revision")
     return revision
 
 
@@ -78,12 +69,18 @@ def recorded_files(path: Path) -> Iterator[tuple[str, DownloadedFile]]:
     BundleError
         The record is damaged or was written by a newer version.
     """
+    for part, recorded in _read_parts(path).items():
+        yield from ((part, DownloadedFile(**file)) for file in recorded["files"])
+
+
+def _read_parts(path: Path) -> dict[str, Any]:
+    """Return the parts of a record; none if there is no record."""
     if not path.exists():
-        return
+        return {}
     content = read_manifest(path, RECORD_SCHEMA)
     check_schema(path, content, "record")
-    for part, recorded in content["parts"].items():
-        yield from ((part, DownloadedFile(**file)) for file in recorded["files"])
+    parts: dict[str, Any] = content["parts"]
+    return parts
 
 
 def write_record(

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from bimors_cli.bundle.files import FileEntry
+from bimors_cli.errors import CacheError
+from bimors_cli.user_folders import cache_folder
 
-HOME = "BIMORS_CACHE"
 FOLDER = "verified"
 SCHEMA = 1
 # A file that was written twice within the clock's resolution has one time stamp (two seconds on FAT), so that the state
@@ -32,8 +31,8 @@ SETTLED_NS = 5 * 10**9
 # (ctime) cannot be set by a program: a copy that keeps the times of its source has another one.
 State = tuple[int, ...]
 
-# Also of a user without a home folder, for whom the cache folder is not known; a RecursionError is a RuntimeError.
-_UNUSABLE = (OSError, ValueError, KeyError, RuntimeError)
+# CacheError: the cache folder of a user without a home folder is not known. A RecursionError is a RuntimeError.
+_UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, CacheError)
 
 log = logging.getLogger("bimors")
 
@@ -120,7 +119,5 @@ def _path_of(folder: Path) -> str:
 
 
 def _stamp_file(folder: Path) -> Path:
-    home = os.environ.get(HOME)
-    cache = Path(home).expanduser() if home else user_cache_path("bimors", appauthor=False)
     name = hashlib.sha256(_path_of(folder).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return cache / FOLDER / f"{name}.json"
+    return cache_folder(CacheError) / FOLDER / f"{name}.json"

@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy.typing as npt
-from platformdirs import user_cache_path
 
 from bimors_cli.errors import CacheError, InputError
 from bimors_cli.pipeline.inference.cache_db import (
@@ -37,12 +36,12 @@ from bimors_cli.pipeline.inference.cache_db import (
 )
 from bimors_cli.pipeline.inference.image_keys import image_hash
 from bimors_cli.run_warnings import warn
-from bimors_cli.user_folders import user_folder
+from bimors_cli.user_folders import CACHE, cache_folder
 
 if TYPE_CHECKING:
     import torch
 
-HOME, SIZE = "BIMORS_CACHE", "BIMORS_CACHE_SIZE"
+SIZE = "BIMORS_CACHE_SIZE"
 FILE = "captions.sqlite"
 DEFAULT_BYTES = 1024**3
 # Without a file, equal tiles of one run are still captioned once: about 100,000 captions.
@@ -202,7 +201,7 @@ def cache_file() -> Path:
     CacheError
         The home folder of the user is not known.
     """
-    return user_folder(HOME, user_cache_path, CacheError) / FILE
+    return cache_folder(CacheError) / FILE
 
 
 def cache_limit() -> int:
@@ -313,7 +312,7 @@ def _advice(error: Exception) -> str:
         return "; delete it with: bimors cache clear"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, OSError) or code in _UNUSABLE_DRIVE:
-        return f"; set {HOME} to a folder on a disk that can be written, or use --no-caption-cache"
+        return f"; set {CACHE} to a folder on a disk that can be written, or use --no-caption-cache"
     return ""
 
 
