@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from bimors_cli.bundle.references import ClipReference, parse_reference
 from bimors_cli.errors import BundleError, InputError
 
 EMBEDDED = "mini"
@@ -38,10 +39,11 @@ def find_bundle(name: str, captioner: str | None = None) -> Path:
     InputError
         No bundle has that name, and no such folder exists; or the bundle is not installed with that captioner.
     """
+    reference = parse_reference(name)
+    if reference is not None:
+        return _referenced(reference, captioner)
     if captioner is not None:
         return _with_captioner(name, captioner)
-    if name.startswith(("openclip:", "hf:")):
-        return _referenced(name)
     if name == EMBEDDED:
         return embedded_bundle()
     if name == BANDS:
@@ -64,27 +66,18 @@ def find_bundle(name: str, captioner: str | None = None) -> Path:
     )
 
 
-def _referenced(name: str, captioner: str | None = None) -> Path:
+def _referenced(reference: ClipReference, captioner: str | None) -> Path:
     """Return the folder of a CLIP of open_clip or of the hub, with a captioner of the catalog if one is named."""
-    from bimors_cli.bundle.catalog import combined_name
-    from bimors_cli.bundle.references import parse_reference
-    from bimors_cli.bundle.store import installed
+    from bimors_cli.bundle.catalog import NO_CAPTIONER, combined_name
 
-    reference = parse_reference(name)
-    assert reference is not None  # other names that begin so are errors
-    found = installed().get(combined_name(reference.bundle_name, captioner))
-    if found is None:
-        wanted = name if captioner is None else f"{name} --captioner {captioner}"
-        raise InputError(f"--model {wanted}: this bundle is not installed", f"bimors models fetch {wanted}")
-    return found
+    captioner = None if captioner == NO_CAPTIONER else captioner  # it has none of its own
+    wanted = reference.text if captioner is None else f"{reference.text} --captioner {captioner}"
+    return _installed(combined_name(reference.bundle_name, captioner), wanted, "bundle")
 
 
 def _with_captioner(name: str, captioner: str) -> Path:
     from bimors_cli.bundle.catalog import NO_CAPTIONER, combined_name, entries, entry_of
-    from bimors_cli.bundle.store import installed
 
-    if name.startswith(("openclip:", "hf:")):
-        return _referenced(name, None if captioner == NO_CAPTIONER else captioner)
     if all(entry.name != name for entry in entries()):
         raise InputError(
             f"--captioner {captioner}: only bundles of the catalog take another captioner, not {name}",
@@ -94,10 +87,14 @@ def _with_captioner(name: str, captioner: str) -> Path:
         combined = entry_of(combined_name(name, captioner)).name
     except InputError as error:
         raise InputError(f"--captioner {error.message}", error.hint) from error
-    found = installed().get(combined)
+    return _installed(combined, f"{name} --captioner {captioner}", "combination")
+
+
+def _installed(name: str, wanted: str, kind: str) -> Path:
+    """Return the folder of an installed bundle; ``wanted`` is what follows --model. Raises InputError."""
+    from bimors_cli.bundle.store import installed
+
+    found = installed().get(name)
     if found is None:
-        raise InputError(
-            f"--model {name} --captioner {captioner}: this combination is not installed",
-            f"bimors models fetch {name} --captioner {captioner}",
-        )
+        raise InputError(f"--model {wanted}: this {kind} is not installed", f"bimors models fetch {wanted}")
     return found

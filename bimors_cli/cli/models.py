@@ -111,33 +111,15 @@ def fetch(
         raise InputError(
             "--offline: a download needs the network", "transfer the bundle with bimors models pack and unpack"
         )
-    from bimors_cli.bundle.catalog import NO_CAPTIONER, combined_name, entry_of, with_captioner
-    from bimors_cli.bundle.fetch import Convert, fetch_bundle
-    from bimors_cli.bundle.fetch_record import recorded_revision
-    from bimors_cli.bundle.references import parse_reference
-    from bimors_cli.bundle.store import bundle_folder
-    from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
+    from bimors_cli.bundle.fetch import fetch_bundle
+    from bimors_cli.pipeline.bundles.to_fetch import find_to_fetch
 
-    convert: Convert = pickle_to_safetensors
-    reference = parse_reference(name)
-    if reference is None:
-        entry = entry_of(combined_name(name, captioner))
-        target = bundle_folder(entry.name) if to is None else to
-    else:
-        from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference
-
-        captioner = None if captioner == NO_CAPTIONER else captioner
-        target = bundle_folder(combined_name(reference.bundle_name, captioner)) if to is None else to
-        found = entry_of_reference(reference, recorded_revision(target))
-        entry, convert = found.entry, found.convert
-        if captioner is not None:
-            entry = with_captioner(entry, captioner)
-    for note in entry.notes:
+    wanted = find_to_fetch(name, captioner, to)
+    for note in wanted.entry.notes:
         say(note)
     bar = verbosity() >= 0 and err.is_terminal
-    bundle = fetch_bundle(entry, target, convert, say, progress=bar)
-    named = name if captioner is None else f"{name} --captioner {captioner}"
-    say(f"{bundle.name} is installed: bimors classify … --model {named if to is None else to}")
+    bundle = fetch_bundle(wanted.entry, wanted.target, wanted.convert, say, progress=bar)
+    say(f"{bundle.name} is installed: bimors classify … --model {wanted.named if to is None else to}")
     print(bundle.folder)
 
 

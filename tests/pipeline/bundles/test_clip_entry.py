@@ -15,16 +15,15 @@ from safetensors.torch import load_file, save
 from transformers import CLIPModel
 
 from bimors_cli.bundle.fetch import fetch_bundle
-from bimors_cli.bundle.fetch_record import recorded_revision
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import CAPTIONER, CLIP, Bundle, open_bundle
 from bimors_cli.bundle.references import parse_reference
-from bimors_cli.bundle.store import bundle_folder, remove_bundle, verify_bundle
+from bimors_cli.bundle.store import remove_bundle, verify_bundle
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.model.pickle_to_safetensors import convert as convert_here
 from bimors_cli.pipeline.bundles import clip_entry
-from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference
+from bimors_cli.pipeline.bundles.to_fetch import find_to_fetch
 from tests.bundle.hub_server import Hub
 from tests.bundle.test_fetch import home, hub
 from tests.model.test_transformers_clip import clip_config, randomise
@@ -51,11 +50,8 @@ def pickled(content: Any) -> bytes:
 
 def fetch(name: str) -> Bundle:
     """As `bimors models fetch` does."""
-    reference = parse_reference(name)
-    assert reference is not None
-    target = bundle_folder(reference.bundle_name)
-    found = entry_of_reference(reference, recorded_revision(target))
-    fetch_bundle(found.entry, target, found.convert, lambda _line: None, progress=False)
+    wanted = find_to_fetch(name, None, None)
+    fetch_bundle(wanted.entry, wanted.target, wanted.convert, lambda _line: None, progress=False)
     return verify_bundle(find_bundle(name))
 
 
