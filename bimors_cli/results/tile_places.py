@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from affine import Affine
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS
 
-from bimors_cli.errors import VectorError, one_line
 from bimors_cli.provenance import RecordedScene
+from bimors_cli.scene.antimeridian import full_circle
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
+from bimors_cli.scene.transformation import make_transformer
 
 # What a feature is.
 TILE: Final = "tile"
@@ -30,7 +30,6 @@ FOREIGN: Final = "not a tile"
 # Of the size of a tile: above what a transformation between two CRSs moves, below what somebody moves by hand.
 _TOLERANCE: Final = 0.25
 _PART: Final = 1 - _TOLERANCE  # of the area of a cell
-_TURN: Final = 360.0
 _MOST: Final = 0.5
 
 
@@ -127,7 +126,7 @@ def footprints(geometries: Polygons, crs: CRS | None, place: GridPlace, path: st
     Raises
     ------
     VectorError
-        PROJ has no transformation between the CRSs.
+        As `make_transformer`.
     """
     missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     bounds = np.full((len(geometries), 4), np.nan)
@@ -137,15 +136,11 @@ def footprints(geometries: Polygons, crs: CRS | None, place: GridPlace, path: st
     parts, owner = shapely.get_parts(geometries, return_index=True)  # empty ones have no parts
     target = CRS.from_wkt(place.crs_wkt)
     if not crs.equals(target, ignore_axis_order=True):
-        try:
-            transformer = Transformer.from_crs(crs, target, always_xy=True)
-        except ProjError as error:
-            raise VectorError(
-                f"no transformation between the CRSs of {path} and {place.name}", one_line(error)
-            ) from error
+        transformer = make_transformer(crs, target, source_name=path, target_name=place.name)
         parts = shapely.transform(parts, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
-    if target.is_geographic:
-        parts = _near(parts, place)
+    circle = full_circle(target)
+    if circle is not None:
+        parts = _near(parts, place, circle)
     inverse = ~place.transform
     parts = shapely.transform(
         parts,
@@ -241,15 +236,15 @@ def named_cells(ids: Sequence[object], places: Sequence[GridPlace]) -> npt.NDArr
     return cells
 
 
-def _near(parts: Polygons, place: GridPlace) -> Polygons:
-    """Shift geometries in degrees by whole turns to the longitudes of a scene."""
+def _near(parts: Polygons, place: GridPlace, circle: float) -> Polygons:
+    """Shift geometries of a geographic CRS by full circles to the longitudes of a scene."""
     grid = place.grid
     centre = (place.transform @ (grid.scene_width / 2, grid.scene_height / 2))[0]
     left, _, right, _ = shapely.bounds(parts).T
     with np.errstate(invalid="ignore"):
-        turns = np.rint((centre - (left + right) / 2) / _TURN)
+        turns = np.rint((centre - (left + right) / 2) / circle)
     for turn in np.unique(turns[np.isfinite(turns)]):
         if turn:
             chosen = turns == turn
-            parts[chosen] = shapely.transform(parts[chosen], (np.array([turn * _TURN, 0.0])).__add__)
+            parts[chosen] = shapely.transform(parts[chosen], (np.array([turn * circle, 0.0])).__add__)
     return parts

@@ -13,6 +13,7 @@ import shapely
 
 from bimors_cli.errors import VectorError
 from bimors_cli.run_warnings import warn
+from bimors_cli.scene.antimeridian import full_circle
 from bimors_cli.scene.around import Extent, footprint, format_bounds
 from bimors_cli.scene.polygons import Polygons
 from bimors_cli.scene.raster import SceneInfo
@@ -22,7 +23,6 @@ _EDGE_STEPS: Final = 100
 # A feature sticks out if it goes further beyond an edge than this fraction of the longest side: one that was drawn
 # along the edge, in another CRS perhaps, does not.
 _TOLERANCE: Final = 1e-3
-_TURN: Final = 360.0
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,9 @@ def points_in(crs: str, crs_wkt: str, xy: npt.NDArray[np.float64]) -> Polygons:
     if not source.equals(target, ignore_axis_order=True):
         to_target = Transformer.from_crs(source, target, always_xy=True)
         xy = np.column_stack(to_target.transform(xy[:, 0], xy[:, 1]))
-    if target.is_geographic:
-        xy = np.concatenate([xy + np.array([turn, 0.0]) for turn in (0.0, -_TURN, _TURN)])
+    circle = full_circle(target)
+    if circle is not None:
+        xy = np.concatenate([xy + np.array([turn, 0.0]) for turn in (0.0, -circle, circle)])
     return np.asarray(shapely.points(xy[np.isfinite(xy).all(axis=1)]), object)
 
 
@@ -266,11 +267,12 @@ def _outline(place: Place, crs: str, beyond: float = 0.0) -> Any:
         ring = np.column_stack(to_target.transform(ring[:, 0], ring[:, 1]))
     if not np.isfinite(ring).all():
         return None
-    if not target.is_geographic:
+    circle = full_circle(target)
+    if circle is None:
         return shapely.multipolygons([shapely.make_valid(shapely.Polygon(ring))])
-    ring[:, 0] = np.unwrap(ring[:, 0], period=_TURN)
-    if abs(ring[0, 0] - ring[-1, 0]) > _TURN / 2:
+    ring[:, 0] = np.unwrap(ring[:, 0], period=circle)
+    if abs(ring[0, 0] - ring[-1, 0]) > circle / 2:
         return None
-    ring[:, 0] -= _TURN * np.round(ring[:, 0].mean() / _TURN)
-    turns = np.array([(0.0, 0.0), (-_TURN, 0.0), (_TURN, 0.0)])
+    ring[:, 0] -= circle * np.round(ring[:, 0].mean() / circle)
+    turns = np.array([(0.0, 0.0), (-circle, 0.0), (circle, 0.0)])
     return shapely.multipolygons([shapely.Polygon(ring + turn) for turn in turns])

@@ -96,3 +96,11 @@ def test_both_extents_in_the_crs_of_the_features() -> None:
     error = nothing_inside("far.gpkg", "EPSG:4326", (10, 50, 11, 51), [SCENE, EAST])
     assert error.message == "no feature of far.gpkg intersects the 2 scenes"
     assert str(error.hint).startswith("in EPSG:4326 the features span (10, 50, 11, 51), scenes span (-75, 41.4")
+
+
+def test_features_in_grads() -> None:
+    """A full circle has 400 grads: a feature at -180 grads is not the one at 180."""
+    place = Place("scene.tif", pyproj.CRS.from_epsg(4807).to_wkt(), shapely.box(178, 50, 182, 52))
+    features = np.array([shapely.box(179, 50.5, 181, 51), shapely.box(-181, 50.5, -179, 51)], object)
+    counts = count_features("a.gpkg", features, "EPSG:4807", [place])
+    assert (counts.outside, counts.sticking_out) == (1, 0)
