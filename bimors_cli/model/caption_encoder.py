@@ -10,7 +10,7 @@ from torch import nn
 from transformers import BertModel, PreTrainedTokenizerBase
 
 from bimors_cli.errors import BundleError
-from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
+from bimors_cli.model.loading import CPU, load_frozen, load_tokenizer, read_json
 
 # Tensors of pretrained BERT that are not used: the heads, and the pooler of one of them.
 UNUSED = ("cls.", "bert.pooler.", "pooler.")
@@ -25,8 +25,8 @@ class CaptionEncoder(nn.Module):
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> CaptionEncoder:
-        """Load a transformers folder, from safetensors only, in one precision.
+    def load(cls, folder: Path, dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> CaptionEncoder:
+        """Load a transformers folder onto a device, from safetensors only, in one precision.
 
         Raises
         ------
@@ -37,7 +37,7 @@ class CaptionEncoder(nn.Module):
         kind = read_json(path).get("model_type")
         if kind != "bert":
             raise BundleError(f"{path}: unsupported caption encoder model_type {kind!r}", "use bert")
-        model = load_frozen(BertModel, folder, dtype=dtype, unused=UNUSED, add_pooling_layer=False)
+        model = load_frozen(BertModel, folder, dtype=dtype, device=device, unused=UNUSED, add_pooling_layer=False)
         return cls(model, load_tokenizer(folder))
 
     @property

@@ -21,7 +21,7 @@ from transformers import (
 
 from bimors_cli.errors import BundleError
 from bimors_cli.model.fusion import fuse_t5
-from bimors_cli.model.loading import load_frozen, load_tokenizer, read_json
+from bimors_cli.model.loading import CPU, load_frozen, load_tokenizer, read_json
 from bimors_cli.model.preprocessing import Preprocessing, prepare
 from bimors_cli.model.t5.captions import T5Captions
 from bimors_cli.model.t5.settings import read_settings
@@ -68,8 +68,8 @@ class Captioner(nn.Module):
         self.preprocessing = preprocessing
 
     @staticmethod
-    def load(folder: Path, dtype: torch.dtype = torch.float32) -> Captioner:
-        """Load a captioner of any family from a transformers folder, from safetensors only, in one precision.
+    def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> Captioner:
+        """Load a captioner of any family onto a device, from a transformers folder in safetensors, in one precision.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Captioner(nn.Module):
                 f"{path}: unsupported captioner model_type {config.get('model_type')!r}", f"use {' or '.join(FAMILIES)}"
             )
         family.check_config(path, config)
-        model = load_frozen(family.model_class, folder, dtype=dtype, unused=family.unused)
+        model = load_frozen(family.model_class, folder, dtype=dtype, device=device, unused=family.unused)
         family.check_model(folder, config, model)
         fuse_t5(model)
         preprocessing = _preprocessing(folder, model.config.vision_config.image_size)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -21,6 +21,7 @@ from bimors_cli.errors import BundleError
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Buffers that older libraries saved with the weights; the models create them.
 BUFFERS = ("position_ids", "attn_mask", "num_batches_tracked")
+CPU: Final = torch.device("cpu")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LOAD_ERRORS = (
     OSError,
@@ -35,9 +36,18 @@ _LOAD_ERRORS = (
 
 
 def load_frozen(
-    kind: Any, folder: Path, *, dtype: torch.dtype = torch.float32, unused: Sequence[str] = (), **options: Any
+    kind: Any,
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
+    unused: Sequence[str] = (),
+    **options: Any,
 ) -> Any:
-    """Load a transformers model of class ``kind`` and freeze it.
+    """Load a transformers model of class ``kind`` onto a device and freeze it.
+
+    transformers maps the files into memory, so that weights that have the wanted precision on disk go from there to a
+    GPU without a copy in memory; whether they are finite is found out on the device.
 
     Parameters
     ----------
@@ -47,6 +57,8 @@ def load_frozen(
         Folder written by ``save_pretrained``, in one file or in shards.
     dtype : torch.dtype
         Dtype of the weights in memory, whatever it is on disk; no copy in another precision is made.
+    device : torch.device
+        Where they go.
     unused : sequence of str
         Name prefixes of tensors that are ignored: other heads of the same model.
     options
@@ -78,7 +90,7 @@ def load_frozen(
     raise_if_different(source, missing=found["missing_keys"], unexpected=unknown)
     for message in found["error_msgs"]:
         raise BundleError(f"{source}: {_first_line(message)}")
-    return freeze(model, source)
+    return freeze(model.to(device), source)
 
 
 def load_into(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
@@ -133,9 +145,15 @@ def freeze(model: Any, source: object) -> Any:
     BundleError
         A weight is NaN or infinite; the message names the tensor and its ``source``.
     """
-    for name, tensor in model.named_parameters():
-        # Minimum and maximum propagate NaN and need no memory.
-        if tensor.numel() and not all(torch.isfinite(end) for end in torch.aminmax(tensor.detach())):
+    # Minimum and maximum propagate NaN and need no memory. The answers of a GPU are fetched at once.
+    found = {
+        name: torch.stack(torch.aminmax(tensor.detach())).isfinite().all()
+        for name, tensor in model.named_parameters()
+        if tensor.numel()
+    }
+    are_finite = torch.stack(list(found.values())).tolist() if found else []
+    for name, is_finite in zip(found, are_finite, strict=True):
+        if not is_finite:
             raise BundleError(f"{source}: {name} contains values that are not finite")
     return model.eval().requires_grad_(False)
 

@@ -58,7 +58,7 @@ def blip2(text: T5Config | OPTConfig, layers: int | None = None) -> Blip2Config:
     """BLIP-2 with the ViT-g/14 and the Q-Former of the published ones; their depths too, unless ``layers`` says."""
     depth = {} if layers is None else {"num_hidden_layers": layers}
     return Blip2Config(
-        vision_config=Blip2VisionConfig(**depth),
+        vision_config=Blip2VisionConfig(**depth, initializer_range=0.02),  # of 1e-10 it would see nothing,
         qformer_config=Blip2QFormerConfig(**depth),
         text_config=text,
         image_token_index=32100 if text.is_encoder_decoder else 50265,

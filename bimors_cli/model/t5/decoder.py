@@ -8,33 +8,29 @@ values are stored once for an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
+from bimors_cli.model.kernels.find import find_kernels
 from bimors_cli.model.t5.attention import attend
+from bimors_cli.model.t5.layers import FeedForward, Norm, fused
 
 
 @dataclass(frozen=True)
 class _Layer:
     """Weights of a layer: those of linear layers [outputs, inputs], fused ones one after the other."""
 
-    norm: torch.Tensor
+    norm: Norm
     queries_keys_values: torch.Tensor
     output: torch.Tensor
-    cross_norm: torch.Tensor
+    cross_norm: Norm
     cross_queries: torch.Tensor
     cross_keys_values: torch.Tensor
     cross_output: torch.Tensor
-    wide_norm: torch.Tensor
-    inner: torch.Tensor
-    outer: torch.Tensor
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    is_gated: bool
+    feed_forward: FeedForward
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,13 @@ class T5Decoder:
         self.heads: int = config.num_heads
         self.width: int = config.d_kv
         self._scale = config.d_model**-0.5 if config.scale_decoder_outputs else None
-        self._epsilon: float = config.layer_norm_epsilon
         self._embedding: torch.Tensor = model.decoder.embed_tokens.weight
-        self._norm: torch.Tensor = model.decoder.final_layer_norm.weight
+        self._norm = Norm(model.decoder.final_layer_norm, config.layer_norm_epsilon)
         self._output: torch.Tensor = model.lm_head.weight
         self._position = model.decoder.block[0].layer[0].SelfAttention
-        self._layers = [_fused_layer(block) for block in model.decoder.block]
+        kernels = find_kernels(self._output.device) if self._output.dtype == torch.bfloat16 else None
+        self._attend = attend if kernels is None else kernels.attend
+        self._layers = [_fused_layer(block, config.layer_norm_epsilon) for block in model.decoder.block]
 
     @property
     def device(self) -> torch.device:
@@ -141,61 +138,36 @@ class T5Decoder:
         new = slice(rows - beams, rows)
         x = F.embedding(tokens.flatten(), self._embedding)
         for index, layer in enumerate(self._layers):
-            both = F.linear(self._normalised(x, layer.norm), layer.queries_keys_values)
+            both = F.linear(layer.norm(x), layer.queries_keys_values)
             queries, keys, values = both.view(images, beams, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
             caches.keys[index, :, :, new].copy_(keys)
             caches.values[index, :, :, new].copy_(values)
-            found = attend(queries, caches.keys[index, :, :, :rows], caches.values[index, :, :, :rows], bias)
+            found = self._attend(queries, caches.keys[index, :, :, :rows], caches.values[index, :, :, :rows], bias)
             x.addmm_(found, layer.output.t())
 
-            queries = F.linear(self._normalised(x, layer.cross_norm), layer.cross_queries)
+            queries = F.linear(layer.cross_norm(x), layer.cross_queries)
             queries = queries.view(images, beams, self.heads, self.width).transpose(1, 2)
-            x.addmm_(attend(queries, caches.cross_keys[index], caches.cross_values[index]), layer.cross_output.t())
+            x.addmm_(
+                self._attend(queries, caches.cross_keys[index], caches.cross_values[index]), layer.cross_output.t()
+            )
 
-            inner = F.linear(self._normalised(x, layer.wide_norm), layer.inner)
-            x.addmm_(_activated(inner, layer), layer.outer.t())
-        x = self._normalised(x, self._norm)
+            layer.feed_forward.add_to(x)
+        x = self._norm(x)
         if self._scale is not None:
             x = x * self._scale
         return F.linear(x, self._output).float().view(images, beams, -1)
 
-    def _normalised(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return F.rms_norm(x, weight.shape, weight, self._epsilon)
 
-
-def _activated(inner: torch.Tensor, layer: _Layer) -> torch.Tensor:
-    if not layer.is_gated:
-        return layer.activation(inner)
-    gate, linear = inner.chunk(2, -1)
-    return layer.activation(gate).mul_(linear)
-
-
-def _fused_layer(block: Any) -> _Layer:
+def _fused_layer(block: Any, epsilon: float) -> _Layer:
     own, cross, wide = block.layer
-    attention, cross_attention, dense = own.SelfAttention, cross.EncDecAttention, wide.DenseReluDense
-    is_gated = hasattr(dense, "wi_0")
+    attention, cross_attention = own.SelfAttention, cross.EncDecAttention
     return _Layer(
-        norm=own.layer_norm.weight,
-        queries_keys_values=_fused((attention.q, attention.k, attention.v)),
+        norm=Norm(own.layer_norm, epsilon),
+        queries_keys_values=fused((attention.q, attention.k, attention.v)),
         output=attention.o.weight,
-        cross_norm=cross.layer_norm.weight,
+        cross_norm=Norm(cross.layer_norm, epsilon),
         cross_queries=cross_attention.q.weight,
-        cross_keys_values=_fused((cross_attention.k, cross_attention.v)),
+        cross_keys_values=fused((cross_attention.k, cross_attention.v)),
         cross_output=cross_attention.o.weight,
-        wide_norm=wide.layer_norm.weight,
-        inner=_fused((dense.wi_0, dense.wi_1)) if is_gated else dense.wi.weight,
-        outer=dense.wo.weight,
-        activation=dense.act,
-        is_gated=is_gated,
+        feed_forward=FeedForward(wide, epsilon),
     )
-
-
-def _fused(parts: Sequence[nn.Linear]) -> torch.Tensor:
-    """Return the weights of linear layers with the same input as one; theirs become its parts."""
-    fused = torch.cat([part.weight.detach() for part in parts])
-    start = 0
-    for part in parts:
-        size = part.weight.shape[0]
-        part.weight.data = fused[start : start + size]
-        start += size
-    return fused

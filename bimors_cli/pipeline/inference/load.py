@@ -18,7 +18,7 @@ from bimors_cli.bundle.manifest import CAPTION_ENCODER, CAPTIONER, CLIP, Bundle
 from bimors_cli.bundle.training_features import TrainingFeatures
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
-from bimors_cli.model.batching import HEAD
+from bimors_cli.model.batching import HEAD, raising_out_of_memory
 from bimors_cli.model.caption_encoder import CaptionEncoder, NullCaptionEncoder
 from bimors_cli.model.captioner import Captioner, NullCaptioner
 from bimors_cli.model.clip import Clip, NullClip
@@ -180,13 +180,15 @@ def load_models(
         unused |= {CAPTION_ENCODER}
     device = choose_device(device_name)
     dtype = choose_dtype(device)
-    models = FrozenModels(
-        bundle,
-        NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP), bundle.bands),
-        Captioner.load(bundle.part(CAPTIONER), dtype) if captions else NullCaptioner(),
-        NullCaptionEncoder() if CAPTION_ENCODER in unused else CaptionEncoder.load(bundle.part(CAPTION_ENCODER), dtype),
-        device,
-    )
+    encoder = bundle.part(CAPTION_ENCODER)
+    with raising_out_of_memory("the models", device):
+        models = FrozenModels(
+            bundle,
+            NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP), bundle.bands),
+            Captioner.load(bundle.part(CAPTIONER), dtype, device) if captions else NullCaptioner(),
+            NullCaptionEncoder() if CAPTION_ENCODER in unused else CaptionEncoder.load(encoder, dtype, device),
+            device,
+        )
     if caption_cache and isinstance(models.captioner, Captioner):
         models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
     elif caption_cache and not bundle.has_part(CAPTIONER):

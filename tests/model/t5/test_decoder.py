@@ -37,7 +37,7 @@ def test_weights_are_in_memory_once_and_the_model_works_as_before() -> None:
         parts = {
             layer.queries_keys_values: [own.SelfAttention.q, own.SelfAttention.k, own.SelfAttention.v],
             layer.cross_keys_values: [cross.EncDecAttention.k, cross.EncDecAttention.v],
-            layer.inner: [wide.DenseReluDense.wi_0, wide.DenseReluDense.wi_1],
+            layer.feed_forward._inner: [wide.DenseReluDense.wi_0, wide.DenseReluDense.wi_1],
         }
         for fused, linears in parts.items():
             memory = fused.untyped_storage().data_ptr()

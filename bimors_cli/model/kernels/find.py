@@ -1,0 +1,90 @@
+"""Whether the kernels work on a device."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import torch
+
+log = logging.getLogger("bimors")
+
+
+class BeamAttention(Protocol):
+    """See `bimors_cli.model.kernels.beam_attention.attend`."""
+
+    def __call__(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor: ...
+
+
+class ShiftedNorm(Protocol):
+    """See `bimors_cli.model.kernels.shifted_norm.normalise`."""
+
+    def __call__(
+        self, x: torch.Tensor, shift: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, epsilon: float
+    ) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels, compiled and tried on a device."""
+
+    attend: BeamAttention
+    normalise: ShiftedNorm
+
+
+@cache
+def find_kernels(device: torch.device) -> Kernels | None:
+    """Return the kernels, or None where they do not work: on other devices than CUDA's, and without a compiler.
+
+    Their results are compared with those of torch once. What is wrong is logged: a run without kernels is slower, and
+    right.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        from triton.errors import TritonError
+
+        from bimors_cli.model.kernels import beam_attention, shifted_norm
+    except ImportError as error:
+        _log(error)
+        return None
+    kernels = Kernels(beam_attention.attend, shifted_norm.normalise)
+    try:
+        with torch.cuda.device(device):
+            check(kernels, device)
+    except (OSError, RuntimeError, subprocess.CalledProcessError, TritonError, AssertionError) as error:
+        _log(error)
+        return None
+    return kernels
+
+
+def _log(error: Exception) -> None:
+    log.info(
+        "captions are computed without the GPU kernels, which takes longer; they need Triton, a C compiler and the "
+        "headers of Python (on Debian: apt install gcc python3-dev): %s",
+        (str(error).strip().splitlines() or [type(error).__name__])[0],
+    )
+
+
+def check(kernels: Kernels, device: torch.device) -> None:
+    """Compare the kernels with operations of torch. Raises AssertionError, and what Triton raises."""
+    generator = torch.Generator(device).manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, device=device, generator=generator).bfloat16()
+
+    x, shift, weight, offset = random(3, 40), random(40).float(), random(40), random(40)
+    expected = torch.nn.functional.layer_norm(x + shift, (40,), weight.float(), offset.float(), 1e-6)
+    torch.testing.assert_close(
+        kernels.normalise(x, shift, weight, offset, 1e-6).float(), expected, atol=0.05, rtol=0.05
+    )
+
+    queries, keys, values, bias = random(2, 3, 4, 16), random(2, 3, 9, 16), random(2, 3, 9, 16), random(2, 3, 4, 9)
+    scores = queries.float() @ keys.float().transpose(-1, -2) + bias.float()
+    expected = (scores.softmax(-1) @ values.float()).transpose(1, 2).reshape(8, 48)
+    torch.testing.assert_close(kernels.attend(queries, keys, values, bias).float(), expected, atol=0.05, rtol=0.05)
