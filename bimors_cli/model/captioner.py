@@ -230,7 +230,7 @@ class BlipCaptioner(Captioner):
 
 
 class Florence2Captioner(Captioner):
-    """Florence-2, in the layout of transformers: an encoder reads the image and a question, a decoder writes the caption.
+    """Florence-2 in the layout of transformers: an encoder reads the image and a question, a decoder writes the answer.
 
     Beams and the rule against repetition are those of its authors.
     """
@@ -255,13 +255,13 @@ class Florence2Captioner(Captioner):
     def check_model(cls, folder: Path, config: Mapping[str, Any], model: Any) -> None:
         if model.generation_config.decoder_start_token_id is None:
             raise BundleError(
-                f"{folder / 'generation_config.json'}: decoder_start_token_id, the start token of a caption, is missing",
+                f"{folder / 'generation_config.json'}: decoder_start_token_id, the start token, is missing",
                 "the folder is incomplete; copy it again",
             )
 
     @classmethod
     def input_size(cls, path: Path, image: Mapping[str, Any], model: Any) -> Any:
-        size = image.get("size")
+        size: Any = image.get("size")
         size = (size.get("height"), size.get("width")) if isinstance(size, dict) else (size, size)
         if not all(type(side) is int and side > 0 for side in size):
             raise BundleError(f"{path}: size must be height and width in pixels", "copy the file again")

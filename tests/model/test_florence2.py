@@ -83,7 +83,7 @@ def theirs(folder: Path, captioner: Captioner, pictures: torch.Tensor, side: int
     words.image_token, words.image_token_id = "<image>", words.convert_tokens_to_ids("<image>")
     processor = Florence2Processor(images_processor(side), words)
     images = [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in pictures]
-    inputs = processor(images=images, text=["<CAPTION>"] * len(images), return_tensors="pt", add_special_tokens=False)
+    inputs = processor(images=images, text=["<CAPTION>"] * len(images), return_tensors="pt")
     ids = Florence2ForConditionalGeneration.from_pretrained(folder).generate(
         **inputs,
         num_beams=3,
