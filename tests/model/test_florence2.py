@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, Florence2Config, Florence2ForConditionalGeneration, Florence2Processor
 
 from bimors_cli.errors import BundleError
-from bimors_cli.model.captioner import Captioner, Florence2Captioner
+from bimors_cli.model.captioner import Captioner, Florence2Captioner, _feature_side
 from bimors_cli.model.preprocessing import prepare
 from tests.bundles import tokenizer
 
@@ -180,3 +180,15 @@ def test_a_folder_that_cannot_be_used(name: str, change: dict[str, Any], said: s
     edited(saved(tmp_path), name, change)
     with pytest.raises(BundleError, match=said):
         Captioner.load(tmp_path)
+
+
+def test_the_published_size() -> None:
+    """0.23 billion parameters, and 577 image tokens for 768 pixels, as the files of its authors state."""
+    text = {"model_type": "bart", "vocab_size": 51289, "d_model": 768, "encoder_layers": 6, "decoder_layers": 6}
+    text |= {f"{side}_attention_heads": 12 for side in ("encoder", "decoder")}
+    text |= {f"{side}_ffn_dim": 3072 for side in ("encoder", "decoder")}
+    config = Florence2Config(vision_config={"projection_dim": 768}, text_config=text)
+    with torch.device("meta"):
+        model = Florence2ForConditionalGeneration(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(0.2314e9, rel=1e-3)
+    assert _feature_side(model, 768) ** 2 + 1 == 577
