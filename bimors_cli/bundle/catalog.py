@@ -15,15 +15,17 @@ from bimors_cli.errors import BundleError, InputError
 # Value of --captioner that leaves the captioner out.
 NO_CAPTIONER: Final = "none"
 _WITH: Final = "+"
-_OF_CAPTIONS: Final = ("captioner", "caption_encoder")
+# A LoRA is merged into the captioner at the fetch; its own files do not become a part of the bundle.
+LORA: Final = "captioner_lora"
+_OF_CAPTIONS: Final = ("captioner", LORA, "caption_encoder")
 
 
 @dataclass(frozen=True)
 class SourceFile:
     """A file at its source; ``size`` and ``sha256`` are None where no public source states them.
 
-    ``about`` is an approximate size in bytes, for display. ``convert_to`` names the safetensors file that a pickle is
-    converted to.
+    ``about`` is an approximate size in bytes, for display. ``convert_to`` names the safetensors file that is made of a
+    pickle, or of weights that a LoRA is merged into.
     """
 
     path: str
@@ -40,10 +42,11 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of one model's files: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
+    """The source of one model's files: a ``repository`` of the hub at a ``revision``, or a ``url``.
 
-    ``optional`` files are downloaded if the repository has them. ``image_size`` is the side of a captioner's images, in
-    pixels.
+    The url is that of a zip file, or of a folder with the files. ``optional`` files are downloaded if the repository
+    has them. ``image_size`` is the side of a captioner's images, in pixels. ``lora`` is the source of a LoRA that is
+    merged into a captioner.
     """
 
     licence: str
@@ -53,6 +56,12 @@ class Source:
     url: str | None = None
     optional: tuple[str, ...] = ()
     image_size: int = 224
+    lora: Source | None = None
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether the source is a zip file with one checkpoint."""
+        return self.url is not None and self.url.endswith(".zip")
 
     @property
     def origin(self) -> str:
@@ -174,8 +183,17 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
         name=name,
         description=f"{entry.name} with the captioner {captioner}",
         image_size=max(clip_size, source.image_size),
-        parts={"caption_encoder": entries()[0].parts["caption_encoder"], **entry.parts, "captioner": source},
+        parts=_with_lora(
+            {"caption_encoder": entries()[0].parts["caption_encoder"], **entry.parts, "captioner": source}
+        ),
     )
+
+
+def _with_lora(parts: Mapping[str, Source]) -> dict[str, Source]:
+    """Return the parts with the LoRA of the captioner, if it has one, before the captioner that it is merged into."""
+    lora = parts["captioner"].lora
+    others = {part: source for part, source in parts.items() if part != LORA}
+    return others if lora is None else {LORA: lora, **others}
 
 
 def check_against_catalog(name: str, found: tuple[FileEntry, ...]) -> None:
@@ -227,7 +245,7 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
             architecture=bundle["clip"]["architecture"],
             model_cfg=bundle["clip"]["model_cfg"],
             preprocess_cfg=bundle["clip"]["preprocess_cfg"],
-            parts={part: sources[source] for part, source in bundle["parts"].items()},
+            parts=_with_lora({part: sources[source] for part, source in bundle["parts"].items()}),
             notes=tuple(bundle["notes"]),
         )
         for bundle in content["bundles"]
@@ -235,15 +253,19 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
 
 
 def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
-    return {
-        name: Source(
-            licence=source["licence"],
-            files=tuple(SourceFile(**file) for file in source["files"]),
-            repository=source.get("repository"),
-            revision=source.get("revision"),
-            url=source.get("url"),
-            optional=tuple(source.get("optional", ())),
-            image_size=source.get("image_size", 224),
-        )
-        for name, source in content["sources"].items()
-    }
+    sources: Mapping[str, Any] = content["sources"]
+    return {name: _source(source, sources) for name, source in sources.items()}
+
+
+def _source(source: Mapping[str, Any], sources: Mapping[str, Any]) -> Source:
+    lora = source.get("lora")
+    return Source(
+        licence=source["licence"],
+        files=tuple(SourceFile(**file) for file in source["files"]),
+        repository=source.get("repository"),
+        revision=source.get("revision"),
+        url=source.get("url"),
+        optional=tuple(source.get("optional", ())),
+        image_size=source.get("image_size", 224),
+        lora=_source(sources[lora], sources) if lora is not None else None,
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bimors_cli.bundle import hub
-from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
+from bimors_cli.bundle.catalog import LORA, CatalogEntry, Source, SourceFile
 from bimors_cli.bundle.fetch_record import DownloadedFile, read_record, record_of, write_record
 from bimors_cli.bundle.files import is_plain_name, sha256_of
 from bimors_cli.bundle.manifest import CLIP, MANIFEST, Bundle, read_bundle, write_bundle_manifest
@@ -26,7 +26,7 @@ from bimors_cli.errors import BundleError
 MAX_CHECKPOINT_BYTES = 64 * 1024**3
 _CHUNK = 1 << 20
 
-# Writes the tensors of a pickle as safetensors, in a process of its own.
+# Makes the safetensors file of a pickle, or of weights and a LoRA.
 Convert = Callable[[Path, Path], None]
 Report = Callable[[str], None]
 
@@ -72,7 +72,8 @@ def fetch_bundle(
     target : Path
         The bundle's folder; it must not exist.
     convert : callable
-        Converts a pickle to safetensors, for sources that have only a pickle: path of the pickle, path to write.
+        Makes the safetensors file of a file with ``convert_to``, see `SourceFile`: path of the file, path to write. The
+        files of a LoRA, converted, are in the folder `LORA` next to that of the file that it is merged into.
     report : callable
         Called with progress messages.
     progress : bool
@@ -92,6 +93,8 @@ def fetch_bundle(
             raise exists_error(target)
         record = read_record(record_of(target), entry)
         built, downloads = staging(target) / "bundle", staging(target) / "download"
+        # A LoRA is merged into the captioner, and is not a part of the bundle itself.
+        folders = {part: (downloads if part == LORA else built) / part for part in entry.parts}
         local = local_files(installed().values())
         revisions: dict[str, str | None] = {}
         queue: dict[str, list[_Download]] = {}
@@ -99,16 +102,20 @@ def fetch_bundle(
             recorded = record.get(part)
             remote = hub.read_remote(source, source.revision or (recorded["revision"] if recorded else None))
             revisions[part] = remote.revision
-            queue[part] = list(_downloads(source, remote, recorded, built / part, downloads / part, local))
+            queue[part] = list(_downloads(source, remote, recorded, folders[part], downloads / part, local))
         every = [item for of_part in queue.values() for item in of_part]
         check_space(target, sum(map(_bytes_needed, every)))
         _remove_others(built, {item.path for item in every})
         _report_shared(every, report)
-        downloaded = {part: [_download(item, report, progress) for item in of_part] for part, of_part in queue.items()}
-        for item in every:
-            if item.file.convert_to is not None and item.local is None:
-                report(f"converting {item.path.name} to safetensors")
-                _convert(item, built / item.folder.name / item.file.convert_to, convert)
+        downloaded: dict[str, list[DownloadedFile]] = {}
+        for part, of_part in queue.items():
+            downloaded[part] = [_download(item, report, progress) for item in of_part]
+            for item in of_part:
+                if item.file.convert_to is not None and item.local is None:
+                    merged = item.source.lora is not None and item.path.suffix == ".safetensors"
+                    name = item.path.name
+                    report(f"merging the LoRA into {name}" if merged else f"converting {name} to safetensors")
+                    _convert(item, folders[part] / item.file.convert_to, convert)
         (built / CLIP / "open_clip_config.json").write_text(_clip_config(entry), encoding="utf-8")
         report("checking the weights")
         for path in sorted(built.rglob("*.safetensors")):
@@ -150,7 +157,7 @@ def _downloads(
         offered, earlier = remote.files[file.path], known.get(file.path, {})
         sha256 = file.sha256 or earlier.get("sha256")
         # The hub names the SHA-256 of large files, also where the catalog does not know it.
-        found = _usable(local.of_source(file, sha256 or _hub_sha256(source, offered)))
+        found = _usable(local.of_source(source, file, sha256 or _hub_sha256(source, offered)))
         item = _Download(
             source,
             file,
@@ -163,8 +170,9 @@ def _downloads(
         # Checked before gigabytes are downloaded in vain.
         if None not in (item.size, offered.size) and item.size != offered.size:
             raise _mismatch(item, f"{offered.size} bytes instead of {item.size}")
-        if item.sha256 is not None and len(offered.etag or "") == 64 and offered.etag != item.sha256:
-            raise _mismatch(item, f"SHA-256 {offered.etag} instead of {item.sha256}")
+        promised = _hub_sha256(source, offered)
+        if None not in (item.sha256, promised) and promised != item.sha256:
+            raise _mismatch(item, f"SHA-256 {promised} instead of {item.sha256}")
         yield item
 
 
@@ -204,7 +212,7 @@ def _bytes_needed(item: _Download) -> int:
     if item.file.convert_to is None:
         return missing
     # The safetensors file next to the pickle; a zip file is unpacked before that.
-    return missing + (2 * size if item.source.url else size)
+    return missing + (2 * size if item.source.is_zip else size)
 
 
 def _download(item: _Download, report: Report, progress: bool) -> DownloadedFile:
@@ -262,7 +270,7 @@ def _mismatch(item: _Download, difference: str) -> BundleError:
 
 def _convert(item: _Download, target: Path, convert: Convert) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if item.source.url is None:
+    if not item.source.is_zip:
         convert(item.path, target)
         return
     with _unzipped(item.path) as checkpoint:

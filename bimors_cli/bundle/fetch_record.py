@@ -61,6 +61,18 @@ def recorded_revision(target: Path) -> str | None:
     return revision
 
 
+def recorded_origin(path: Path, part: str) -> str | None:
+    """Return the repository or address that a part of a record came from; None if the record lacks it.
+
+    Raises
+    ------
+    BundleError
+        The record is damaged or was written by a newer version.
+    """
+    origin: str | None = _read_parts(path).get(part, {}).get("origin")
+    return origin
+
+
 def recorded_files(path: Path) -> Iterator[tuple[str, DownloadedFile]]:
     """Yield the part and the facts of every file of a record; nothing if there is no record.
 

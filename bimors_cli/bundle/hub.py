@@ -69,8 +69,9 @@ def read_remote(source: Source, revision: str | None) -> Remote:
 
     with _network_errors(source):
         if source.repository is None:
-            found = get_hf_file_metadata(str(source.url), token=False)
-            return Remote(None, {source.files[0].path: RemoteFile(str(source.url), found.size, found.etag)})
+            addresses = {f.path: str(source.url) if source.is_zip else f"{source.url}/{f.path}" for f in source.files}
+            found = {path: (url, get_hf_file_metadata(url, token=False)) for path, url in addresses.items()}
+            return Remote(None, {path: RemoteFile(url, one.size, one.etag) for path, (url, one) in found.items()})
         info = HfApi().model_info(source.repository, revision=revision, files_metadata=True)
         if info.sha is None or (_COMMIT.fullmatch(revision or "") and info.sha != revision):
             raise BundleError(f"{source.repository}: requested commit {revision}, the hub returned {info.sha}")

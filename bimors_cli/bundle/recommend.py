@@ -88,10 +88,10 @@ def _all(gsd_m: float | None, bands: int, memory: float | None) -> Iterator[Reco
 
 
 def _that_fits(entry: CatalogEntry, memory: float | None) -> tuple[str | None, float | None] | None:
-    """Return the largest captioner with which an entry fits into memory, None being its own; and the memory."""
+    """Return the largest captioner, at most its own (None), with which an entry fits into memory; and the memory."""
     own = next((name for name, source in captioners().items() if source == entry.parts["captioner"]), None)
-    others = [name for name in captioners() if name != own]
-    choices = [(None, entry), *((name, with_captioner(entry, name)) for name in (*others, NO_CAPTIONER))]
+    others = [(name, with_captioner(entry, name)) for name in (*captioners(), NO_CAPTIONER) if name != own]
+    choices = [(None, entry), *((name, other) for name, other in others if other.size < entry.size)]
     sized = [(name, _memory(one)) for name, one in choices]
     if memory is None:
         return sized[0]

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bimors_cli.bundle.catalog import CatalogEntry, SourceFile
-from bimors_cli.bundle.fetch_record import record_of, recorded_files
+from bimors_cli.bundle.catalog import LORA, CatalogEntry, Source, SourceFile
+from bimors_cli.bundle.fetch_record import record_of, recorded_files, recorded_origin
 from bimors_cli.bundle.files import sha256_of
-from bimors_cli.bundle.manifest import Bundle, read_bundle
+from bimors_cli.bundle.manifest import CAPTIONER, Bundle, read_bundle
 from bimors_cli.errors import BimorsError
 
 
@@ -50,20 +50,27 @@ class LocalFiles:
     by_content : mapping
         SHA-256 of a file to the file.
     by_pickle : mapping
-        SHA-256 of a pickle that was downloaded to the safetensors file that was converted from it.
+        `_made_of` a pickle or weights that were downloaded, to the safetensors file that was made of them.
     """
 
     by_content: Mapping[str, LocalFile]
     by_pickle: Mapping[str, LocalFile]
 
-    def of_source(self, file: SourceFile, sha256: str | None) -> LocalFile | None:
+    def of_source(self, source: Source, file: SourceFile, sha256: str | None) -> LocalFile | None:
         """Return the local file that a file of a source with this SHA-256 becomes in a bundle; None if there is none.
 
         ``sha256`` is the hash of the file at its source, None if it is not known.
         """
         if sha256 is None:
             return None
-        return (self.by_content if file.convert_to is None else self.by_pickle).get(sha256)
+        if file.convert_to is None:
+            return self.by_content.get(sha256)
+        return self.by_pickle.get(_made_of(sha256, None if source.lora is None else source.lora.origin))
+
+
+def _made_of(sha256: str, lora: str | None) -> str:
+    """Return a key of what a converted file was made of: SHA-256 of a download, and the origin of a LoRA."""
+    return sha256 if lora is None else f"{sha256} {lora}"
 
 
 def local_files(folders: Iterable[Path]) -> LocalFiles:
@@ -80,9 +87,11 @@ def local_files(folders: Iterable[Path]) -> LocalFiles:
             continue
         found = dict(_files(bundle))
         by_content.update({file.sha256: file for file in found.values()})
+        lora = recorded_origin(record_of(folder), LORA)
         for part, recorded in recorded_files(record_of(folder)):
             if recorded.converted_to is not None and (file := found.get(f"{part}/{recorded.converted_to}")) is not None:
-                by_pickle[recorded.sha256] = replace(file, source_size=recorded.size, source_sha256=recorded.sha256)
+                key = _made_of(recorded.sha256, lora if part == CAPTIONER else None)
+                by_pickle[key] = replace(file, source_size=recorded.size, source_sha256=recorded.sha256)
     return LocalFiles(by_content, by_pickle)
 
 
@@ -122,8 +131,8 @@ def share_files(bundle: Bundle, local: LocalFiles) -> int:
 
 def bytes_to_fetch(entry: CatalogEntry, local: LocalFiles) -> int:
     """Return the bytes of an entry that no installed bundle has; files of unknown size are not counted."""
-    files = (file for source in entry.parts.values() for file in source.files)
-    return sum(file.size or file.about or 0 for file in files if local.of_source(file, file.sha256) is None)
+    files = ((source, file) for source in entry.parts.values() for file in source.files)
+    return sum(f.size or f.about or 0 for source, f in files if local.of_source(source, f, f.sha256) is None)
 
 
 def bytes_freed(folder: Path) -> int:

@@ -43,7 +43,17 @@ CaptionerSource = Annotated[
         "--captioner",
         metavar="FOLDER",
         rich_help_panel=_PARTS,
-        help="Folder of a BLIP-2 or BLIP model of transformers. Without it, tiles get no captions.",
+        help="Folder of a BLIP-2, BLIP or Florence-2 model of transformers. Without it, tiles get no captions.",
+    ),
+]
+CaptionerLora = Annotated[
+    Path | None,
+    typer.Option(
+        "--captioner-lora",
+        metavar="FOLDER",
+        rich_help_panel=_PARTS,
+        help="Folder of a LoRA for the captioner, with adapter_config.json and adapter_model.safetensors. It is merged "
+        "into the weights.",
     ),
 ]
 CaptionEncoderSource = Annotated[
@@ -117,6 +127,7 @@ def new(
     output: Target,
     clip: ClipSource,
     captioner: CaptionerSource = None,
+    captioner_lora: CaptionerLora = None,
     caption_encoder: CaptionEncoderSource = None,
     clip_config: ClipConfig = None,
     link: Link = False,
@@ -149,7 +160,7 @@ def new(
 
     new_bundle(
         output,
-        Sources(clip, clip_config, captioner, caption_encoder),
+        Sources(clip, clip_config, captioner, caption_encoder, captioner_lora),
         name=name or output.resolve().name,
         description=description,
         context=context,

@@ -1,11 +1,11 @@
-"""Captioners, one class per family (BLIP-2, BLIP): a sentence about each image."""
+"""Captioners, one class per family (BLIP-2, BLIP, Florence-2): a sentence about each image."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -14,6 +14,7 @@ from torch import nn
 from transformers import (
     Blip2ForConditionalGeneration,
     BlipForConditionalGeneration,
+    Florence2ForConditionalGeneration,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedTokenizerBase,
@@ -87,7 +88,8 @@ class Captioner(nn.Module):
         model = load_frozen(family.model_class, folder, dtype=dtype, device=device, unused=family.unused)
         family.check_model(folder, config, model)
         fuse_t5(model)
-        preprocessing = _preprocessing(folder, model.config.vision_config.image_size)
+        path, image = _image_settings(folder)
+        preprocessing = Preprocessing.read(path, family.input_size(path, image, model), image)
         return family(model, load_tokenizer(folder), preprocessing)
 
     @classmethod
@@ -97,6 +99,13 @@ class Captioner(nn.Module):
     @classmethod
     def check_model(cls, folder: Path, config: Mapping[str, Any], model: Any) -> None:
         """Raise BundleError if the loaded model cannot generate captions."""
+
+    @classmethod
+    def input_size(cls, path: Path, image: Mapping[str, Any], model: Any) -> Any:
+        """Return the side of the model's input in pixels, or height and width; ``image`` is the content of the image
+        processor's file ``path``. Raises BundleError if it is not stated.
+        """
+        return model.config.vision_config.image_size
 
     @property
     def generation(self) -> str:
@@ -133,12 +142,17 @@ class Captioner(nn.Module):
         detector = _NanDetector(len(pixels), pixels.device)
         ids = self.model.generate(
             pixel_values=pixels,
+            **self._more_inputs(len(pixels)),
             num_beams=self.num_beams,
             max_new_tokens=self.max_new_tokens,
             early_stopping=True,
             logits_processor=LogitsProcessorList([detector]),
         )
         return ids[:, self.prompt_length :], detector.failed
+
+    def _more_inputs(self, images: int) -> dict[str, Any]:
+        """Return what ``generate`` gets besides the images and the settings of beam search."""
+        return {}
 
 
 class Blip2Captioner(Captioner):
@@ -215,7 +229,88 @@ class BlipCaptioner(Captioner):
         return 1  # the start token
 
 
-FAMILIES: Final[dict[str, type[Captioner]]] = {family.model_type: family for family in (Blip2Captioner, BlipCaptioner)}
+class Florence2Captioner(Captioner):
+    """Florence-2 in the layout of transformers: an encoder reads the image and a question, a decoder writes the answer.
+
+    Beams and the rule against repetition are those of its authors.
+    """
+
+    model_type = "florence2"
+    model_class = Florence2ForConditionalGeneration
+    num_beams = 3
+    max_new_tokens = 30  # its sentences end before, and vary more in length than those of BLIP
+    no_repeat_words: ClassVar[int] = 3
+    # Of its task <CAPTION>: one sentence.
+    question: ClassVar[str] = "What does the image describe?"
+
+    @classmethod
+    def check_config(cls, path: Path, config: Mapping[str, Any]) -> None:
+        if "auto_map" in config:
+            raise BundleError(
+                f"{path}: Florence-2 in the layout of its authors, which needs their code",
+                "use the layout of transformers, such as florence-community/Florence-2-base",
+            )
+
+    @classmethod
+    def check_model(cls, folder: Path, config: Mapping[str, Any], model: Any) -> None:
+        if model.generation_config.decoder_start_token_id is None:
+            raise BundleError(
+                f"{folder / 'generation_config.json'}: decoder_start_token_id, the start token, is missing",
+                "the folder is incomplete; copy it again",
+            )
+
+    @classmethod
+    def input_size(cls, path: Path, image: Mapping[str, Any], model: Any) -> Any:
+        size: Any = image.get("size")
+        size = (size.get("height"), size.get("width")) if isinstance(size, dict) else (size, size)
+        if not all(type(side) is int and side > 0 for side in size):
+            raise BundleError(f"{path}: size must be height and width in pixels", "copy the file again")
+        longest, largest = _feature_side(model, max(size)), model.config.vision_config.max_position_embeddings
+        if longest > largest:
+            raise BundleError(
+                f"{path}: images of {max(size)} pixels have {longest} positions a side, the model has {largest}"
+            )
+        return size
+
+    @property
+    def generation(self) -> str:
+        return f"{super().generation}, no {self.no_repeat_words} tokens twice, {self.question!r}"
+
+    @property
+    def prompt_length(self) -> int:
+        return 1  # the decoder's start token
+
+    def _more_inputs(self, images: int) -> dict[str, Any]:
+        words = self.tokenizer(self.question, add_special_tokens=False)["input_ids"]
+        # One position of each cell of the last feature map, and one of their mean.
+        places = _feature_side(self.model, self.preprocessing.size) ** 2 + 1
+        one = [
+            *([self.model.config.image_token_id] * places),
+            self.tokenizer.bos_token_id,
+            *words,
+            self.tokenizer.eos_token_id,
+        ]
+        ids = torch.tensor([one] * images, device=self.model.device)
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "forced_bos_token_id": self.tokenizer.bos_token_id,
+            "no_repeat_ngram_size": self.no_repeat_words,
+            "do_sample": False,
+        }
+
+
+FAMILIES: Final[dict[str, type[Captioner]]] = {
+    family.model_type: family for family in (Blip2Captioner, BlipCaptioner, Florence2Captioner)
+}
+
+
+def _feature_side(model: Any, side: int) -> int:
+    """Return the side of the last feature map of Florence-2 for images of ``side`` pixels."""
+    vision = model.config.vision_config
+    for patch, stride, padding in zip(vision.patch_size, vision.patch_stride, vision.patch_padding, strict=True):
+        side = (side + 2 * padding - patch) // stride + 1
+    return side
 
 
 class _NanDetector(LogitsProcessor):  # type: ignore[misc]
@@ -238,13 +333,13 @@ def _lacks_output_layer(config: Mapping[str, Any], model: Any) -> bool:
     return untied and model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
-def _preprocessing(folder: Path, size: int | Sequence[int]) -> Preprocessing:
+def _image_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
     # Newer versions of transformers save the whole processor in one file, older ones the image processor separately.
     path = folder / "preprocessor_config.json"
     if path.is_file():
-        return Preprocessing.read(path, size, read_json(path))
+        return path, read_json(path)
     path = folder / "processor_config.json"
     content = read_json(path).get("image_processor")
     if not isinstance(content, dict):
         raise BundleError(f"{path}: image_processor is missing or invalid")
-    return Preprocessing.read(path, size, content)
+    return path, content

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import bimors_cli.bundle
-from bimors_cli.bundle.catalog import CatalogEntry, check_against_catalog, entries, entry_of
+from bimors_cli.bundle.catalog import LORA, CatalogEntry, check_against_catalog, entries, entry_of
 from bimors_cli.bundle.files import CODE_SUFFIXES, FileEntry, is_plain_name
 from bimors_cli.bundle.manifest import PARTS
 from bimors_cli.bundle.schemas import check_schema
@@ -57,7 +57,8 @@ def test_sizes_are_those_of_the_architecture(entry: CatalogEntry) -> None:
 
 
 def test_every_part_becomes_safetensors_and_no_pickle(entry: CatalogEntry) -> None:
-    assert set(entry.parts) == set(PARTS)
+    assert set(entry.parts) - {LORA} == set(PARTS)
+    assert (LORA in entry.parts) == (entry.parts["captioner"].lora is not None)
     for source in entry.parts.values():
         targets = [file.target for file in source.files]
         assert len(set(targets)) == len(targets) and all(map(is_plain_name, targets))
@@ -68,10 +69,12 @@ def test_every_part_becomes_safetensors_and_no_pickle(entry: CatalogEntry) -> No
 
 
 def test_a_repository_is_pinned(entry: CatalogEntry) -> None:
-    """All revisions are confirmed; what is not confirmed of the files is null and told."""
+    """What no public source confirms, of revisions and files, is null and told."""
     for part, source in entry.parts.items():
         assert (source.repository is None) == (source.url is not None)
-        assert source.repository is None or len(source.revision or "") == 40
+        if source.repository is not None:
+            assert (part in entry.unconfirmed) == (source.revision is None)
+            assert source.revision is None or len(source.revision) == 40
         for file in source.files:
             told = f"{part}/{file.path}" in entry.unconfirmed
             assert told == (file.size is None or file.sha256 is None)

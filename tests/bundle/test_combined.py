@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bimors_cli.bundle import catalog
-from bimors_cli.bundle.catalog import captioners, check_against_catalog, combined_name, entries, entry_of
+from bimors_cli.bundle.catalog import LORA, captioners, check_against_catalog, combined_name, entries, entry_of
 from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import CAPTIONER, CLIP, Bundle, read_bundle
@@ -29,7 +29,13 @@ def test_every_entry_takes_every_captioner(entry: catalog.CatalogEntry, captione
     if captioner == "none":
         assert set(found.parts) == {CLIP} and found.image_size == entry.preprocess_cfg["size"]
         return
-    assert found.parts == {**entry.parts, CAPTIONER: captioners()[captioner]}
+    lora = captioners()[captioner].lora
+    assert found.parts.get(LORA) == lora and (lora is None or next(iter(found.parts)) == LORA)
+    others = {part: source for part, source in entry.parts.items() if part != LORA}
+    assert {part: one for part, one in found.parts.items() if part != LORA} == {
+        **others,
+        CAPTIONER: captioners()[captioner],
+    }
     # As large as the larger of both inputs: blip-base takes 384 pixels a side.
     same = next((one for one in entries() if one.parts == found.parts), None)
     assert found.image_size == (max(224, captioners()[captioner].image_size) if same is None else same.image_size)

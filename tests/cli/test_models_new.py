@@ -22,6 +22,8 @@ from bimors_cli.cli.main import app
 from bimors_cli.model.clip import Clip
 from bimors_cli.options.templates import REMOTE_SENSING
 from bimors_cli.pipeline.bundles import make as module
+from tests.model.test_florence2 import saved as saved_florence2
+from tests.pipeline.bundles.test_lora import write_lora
 
 
 def bimors(*args: object) -> Result:
@@ -227,3 +229,52 @@ def test_the_proof_looks_at_a_picture(parts: Path, monkeypatch: pytest.MonkeyPat
     result = new(parts)
     assert result.exit_code == 1 and "the output for a test image is not finite" in result.stderr.replace("\n", " ")
     assert left(parts) == []
+
+
+def test_a_lora_is_merged_into_the_captioner(parts: Path) -> None:
+    base = parts / CAPTIONER / "model.safetensors"
+    before = base.read_bytes()
+    write_lora(parts / "lora", base)
+    # With links, the user's own file must stay as it is.
+    result = new(parts, "--captioner-lora", parts / "lora", "--link")
+    assert result.exit_code == 0, result.stderr
+    bundle = open_bundle(parts / "mine")
+    merged, plain = load_file(bundle.part(CAPTIONER) / "model.safetensors"), load_file(base)
+    assert sum(not torch.equal(merged[name], plain[name]) for name in plain) == 4
+    assert base.read_bytes() == before
+    assert not list(bundle.folder.rglob("adapter_*"))  # peft would apply it a second time
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"r": 8}, "the rank in adapter_config.json is 8"),
+        ({"target_modules": ["self_attn.qkv"]}, "is not among the targets"),
+    ],
+)
+def test_half_a_lora_leaves_nothing(change: dict[str, Any], said: str, parts: Path) -> None:
+    write_lora(parts / "lora", parts / CAPTIONER / "model.safetensors")
+    config = parts / "lora" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    result = new(parts, "--captioner-lora", parts / "lora")
+    assert result.exit_code != 0 and said in result.stderr and left(parts) == ["lora"]
+
+
+def test_a_lora_without_a_captioner(parts: Path) -> None:
+    given = ("-o", parts / "mine", "--clip", parts / CLIP, "--captioner-lora", parts / "lora")
+    result = bimors("models", "new", *given)
+    assert result.exit_code == 2 and "--captioner-lora needs --captioner" in result.stderr
+
+
+def test_a_bundle_with_florence_2_captions(parts: Path, make_raster: Any) -> None:
+    shutil.rmtree(parts / CAPTIONER)
+    saved_florence2(parts / CAPTIONER)
+    result = new(parts)
+    assert result.exit_code == 0, result.stderr
+    bundle = open_bundle(parts / "mine")
+    assert bundle.image_size == 64
+    scene = make_raster(np.random.default_rng(0).integers(1, 256, (3, 128, 128), dtype=np.uint8))
+    layer = parts / "captions.gpkg"
+    result = bimors("caption", scene, "--model", bundle.folder, "--tile-size", 64, "-o", layer)
+    assert result.exit_code == 0, result.stderr
+    assert gpd.read_file(layer, layer="captions")["caption"].str.len().gt(0).all()

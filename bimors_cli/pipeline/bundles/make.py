@@ -32,6 +32,7 @@ from bimors_cli.model.loading import INDEX, read_json, weight_files
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.options.templates import check_templates
 from bimors_cli.output.atomic import replacing_folder
+from bimors_cli.pipeline.bundles.lora import merge_lora, read_lora
 
 TOKENIZER = (
     "tokenizer.json",
@@ -55,13 +56,15 @@ class Sources:
 
     ``clip`` is a folder in open_clip's ``local-dir:`` layout, or a safetensors file with ``clip_config``: an
     architecture of open_clip by its name, or a JSON file. ``captioner`` and ``caption_encoder`` are folders in the
-    layout of transformers; None for a bundle without.
+    layout of transformers; None for a bundle without. ``captioner_lora`` is the folder of a LoRA in peft's layout,
+    which is merged into the captioner.
     """
 
     clip: Path
     clip_config: str | None
     captioner: Path | None = None
     caption_encoder: Path | None = None
+    captioner_lora: Path | None = None
 
 
 def new_bundle(
@@ -113,20 +116,25 @@ def new_bundle(
     InputError, OutputExistsError, OutputError
         As `replacing_folder`; a source does not exist; an option is invalid.
     BundleError
-        A part is incomplete, damaged or unsupported.
+        A part is incomplete, damaged or unsupported, or the LoRA does not match the captioner.
     """
     if not temperature > 0:
         raise InputError(f"--temperature {temperature:g}: must be more than 0")
     check_templates(templates, "--template")
     if bands is not None and sources.captioner is not None:
         raise InputError("--captioner is not supported with --bands: captioners need colours", "leave out --captioner")
+    if sources.captioner_lora is not None and sources.captioner is None:
+        raise InputError("--captioner-lora needs --captioner, the captioner that the LoRA was trained on")
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         copy = _link if link else shutil.copyfile
         _copy_clip(sources, built / CLIP, copy, bands)
+        lora = None if sources.captioner_lora is None else read_lora(sources.captioner_lora)
         parts = {CAPTIONER: sources.captioner, CAPTION_ENCODER: sources.caption_encoder}
         copied = {part: source for part, source in parts.items() if source is not None}
         for part, source in copied.items():
             _copy(source, built / part, _transformers_files(source), copy)
+        if lora is not None and sources.captioner is not None:
+            merge_lora({file: built / CAPTIONER / file.name for file in weight_files(sources.captioner)}, lora)
         side = _test_parts(built, templates or [f"{context} {{}}."], bands, choose_device(device))
         bundle = write_bundle_manifest(
             built,

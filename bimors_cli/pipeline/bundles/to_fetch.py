@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bimors_cli.bundle.catalog import NO_CAPTIONER, CatalogEntry, combined_name, entry_of, with_captioner
+from bimors_cli.bundle.catalog import LORA, NO_CAPTIONER, CatalogEntry, combined_name, entry_of, with_captioner
 from bimors_cli.bundle.fetch import Convert
 from bimors_cli.bundle.fetch_record import recorded_revision
+from bimors_cli.bundle.manifest import CAPTIONER
 from bimors_cli.bundle.references import parse_reference
 from bimors_cli.bundle.store import bundle_folder
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
@@ -48,7 +49,8 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
     reference = parse_reference(name)
     if reference is None:
         entry = entry_of(combined_name(name, captioner))
-        return ToFetch(entry, pickle_to_safetensors, folder or bundle_folder(entry.name), _named(name, captioner))
+        convert = _with_lora(entry, pickle_to_safetensors)
+        return ToFetch(entry, convert, folder or bundle_folder(entry.name), _named(name, captioner))
 
     from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference  # imports torch
 
@@ -56,7 +58,27 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
     target = folder or bundle_folder(combined_name(reference.bundle_name, captioner))
     found = entry_of_reference(reference, recorded_revision(target))
     entry = found.entry if captioner is None else with_captioner(found.entry, captioner)
-    return ToFetch(entry, found.convert, target, _named(name, captioner))
+    return ToFetch(entry, _with_lora(entry, found.convert), target, _named(name, captioner))
+
+
+def _with_lora(entry: CatalogEntry, convert: Convert) -> Convert:
+    """Return a conversion that also merges the LoRA of an entry, which may have none, into its captioner."""
+    if LORA not in entry.parts:
+        return convert
+    base = str(entry.parts[CAPTIONER].repository)
+
+    def convert_or_merge(source: Path, target: Path) -> None:
+        from bimors_cli.pipeline.bundles.lora import check_base, merge_lora, read_lora  # imports torch
+
+        if target.parent.name == LORA:
+            convert(source, target)
+            check_base(read_lora(target.parent), base)  # told before the captioner is downloaded
+        elif target.parent.name == CAPTIONER and source.suffix == ".safetensors":
+            merge_lora({source: target}, read_lora(source.parents[1] / LORA))
+        else:
+            convert(source, target)
+
+    return convert_or_merge
 
 
 def _named(name: str, captioner: str | None) -> str:
