@@ -30,14 +30,6 @@ from bimors_cli.model.t5.settings import read_settings
 log = logging.getLogger("bimors")
 
 
-class NullCaptioner(nn.Module):
-    """Replaces a captioner; every caption is empty. The run then takes a fraction of the time."""
-
-    def caption(self, images: torch.Tensor) -> list[str | None]:
-        """Return B empty captions."""
-        return [""] * len(images)
-
-
 class Captioner(nn.Module):
     """A frozen captioner with its tokenizer and its preprocessing.
 
@@ -77,14 +69,7 @@ class Captioner(nn.Module):
         BundleError
             The folder holds another model, or is incomplete.
         """
-        path = folder / "config.json"
-        config = read_json(path)
-        family = FAMILIES.get(str(config.get("model_type")))
-        if family is None:
-            raise BundleError(
-                f"{path}: unsupported captioner model_type {config.get('model_type')!r}", f"use {' or '.join(FAMILIES)}"
-            )
-        family.check_config(path, config)
+        family, config = _family(folder)
         model = load_frozen(family.model_class, folder, dtype=dtype, device=device, unused=family.unused)
         family.check_model(folder, config, model)
         fuse_t5(model)
@@ -107,10 +92,10 @@ class Captioner(nn.Module):
         """
         return model.config.vision_config.image_size
 
-    @property
-    def generation(self) -> str:
+    @classmethod
+    def generation(cls) -> str:
         """Generation settings as a part of the caption cache key; changing the text invalidates cached captions."""
-        return f"{self.num_beams} beams, {self.max_new_tokens} new tokens"
+        return f"{cls.num_beams} beams, {cls.max_new_tokens} new tokens"
 
     @property
     @abstractmethod
@@ -272,9 +257,9 @@ class Florence2Captioner(Captioner):
             )
         return size
 
-    @property
-    def generation(self) -> str:
-        return f"{super().generation}, no {self.no_repeat_words} tokens twice, {self.question!r}"
+    @classmethod
+    def generation(cls) -> str:
+        return f"{super().generation()}, no {cls.no_repeat_words} tokens twice, {cls.question!r}"
 
     @property
     def prompt_length(self) -> int:
@@ -303,6 +288,30 @@ class Florence2Captioner(Captioner):
 FAMILIES: Final[dict[str, type[Captioner]]] = {
     family.model_type: family for family in (Blip2Captioner, BlipCaptioner, Florence2Captioner)
 }
+
+
+def generation_settings(folder: Path) -> str:
+    """Return `Captioner.generation` of the captioner in a folder, without loading its weights.
+
+    Raises
+    ------
+    BundleError
+        The folder holds another model, or is incomplete.
+    """
+    family, _ = _family(folder)
+    return family.generation()
+
+
+def _family(folder: Path) -> tuple[type[Captioner], dict[str, Any]]:
+    path = folder / "config.json"
+    config = read_json(path)
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None:
+        raise BundleError(
+            f"{path}: unsupported captioner model_type {config.get('model_type')!r}", f"use {' or '.join(FAMILIES)}"
+        )
+    family.check_config(path, config)
+    return family, config
 
 
 def _feature_side(model: Any, side: int) -> int:

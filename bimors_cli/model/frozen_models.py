@@ -13,9 +13,12 @@ import torch
 
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, IMAGE_TOWER, BatchSizer, raising_out_of_memory
 from bimors_cli.model.caption_encoder import CaptionEncoder
-from bimors_cli.model.captioner import Captioner, NullCaptioner
+from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import wait_for
+
+# Key of the seconds that the captioner took to load; those of the other models are counted by the run.
+LOADING = "loading the captioner"
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ class FeatureStore(Protocol):
 class FrozenModels:
     """CLIP, captioner and caption encoder of one bundle on one device; may be used by several threads.
 
+    ``load_captioner`` loads the captioner onto a device in a precision when the first image needs it: a run whose
+    captions are all in the cache never does. None for a run without captions, whose captions are empty.
     ``seconds`` is the time of each stage; that of a thread is divided by ``workers``, the number of threads that share
     the processors. ``caption_cache``, if there is one, is queried before the captioner, and ``feature_store`` before
     CLIP by the views of a tile. ``batches`` holds the batch size of each stage.
@@ -123,9 +128,10 @@ class FrozenModels:
 
     bundle: BundleInfo
     clip: Clip
-    captioner: Captioner | NullCaptioner
+    load_captioner: Callable[[torch.device, torch.dtype], Captioner] | None
     caption_encoder: CaptionEncoder
     device: torch.device
+    dtype: torch.dtype
     seconds: dict[str, float] = field(default_factory=dict)
     caption_cache: CaptionCache | None = None
     feature_store: FeatureStore | None = None
@@ -135,18 +141,41 @@ class FrozenModels:
     def __post_init__(self) -> None:
         self.batches = BatchSizer(self.device)
         self._counting = threading.Lock()
+        self._captioner: Captioner | None = None
+        self._loading = threading.Lock()
 
     @property
     def captions(self) -> bool:
         """Whether images are captioned; otherwise every caption is empty."""
-        return not isinstance(self.captioner, NullCaptioner)
+        return self.load_captioner is not None
+
+    @property
+    def captioner(self) -> Captioner:
+        """The captioner of a run with captions, loaded at the first call.
+
+        Raises
+        ------
+        BundleError
+            It cannot be loaded.
+        DeviceError
+            It does not fit into the memory of the device.
+        """
+        assert self.load_captioner is not None
+        with self._loading:
+            if self._captioner is None:
+                clock = time.perf_counter()
+                with raising_out_of_memory("the captioner", self.device):
+                    self._captioner = self.load_captioner(self.device, self.dtype)
+                self.seconds[LOADING] = time.perf_counter() - clock
+            return self._captioner
 
     def place(self, device: torch.device, dtype: torch.dtype) -> FrozenModels:
         """Move all models to a device and a precision. Raises DeviceError if they do not fit into its memory."""
         with raising_out_of_memory("the models", device):
-            for model in (self.clip, self.captioner, self.caption_encoder):
-                model.to(device=device, dtype=dtype)
-        self.device = device
+            for model in (self.clip, self._captioner, self.caption_encoder):
+                if model is not None:
+                    model.to(device=device, dtype=dtype)
+        self.device, self.dtype = device, dtype
         self.batches = BatchSizer(device)
         return self
 
@@ -190,16 +219,20 @@ class FrozenModels:
 
     def caption(self, images: torch.Tensor, cache_keys: Sequence[bytes] | None = None) -> list[str | None]:
         """Caption images; parameters and errors are those of `encode`."""
+        if self.load_captioner is None:
+            return [""] * len(images)
         clock = time.perf_counter()
         # Cache keys are hashes of the pixels on the CPU: from the device they would have to be copied back.
         cache = self.caption_cache
+        loading = self.seconds.get(LOADING, 0.0)
         captions = self._caption(images) if cache is None else cache.caption(images, self._caption, cache_keys)
-        self.count(CAPTIONER, clock)
+        self.count(CAPTIONER, clock + self.seconds.get(LOADING, 0.0) - loading)
         return captions
 
     def _caption(self, images: torch.Tensor) -> list[str | None]:
+        captioner = self.captioner
         batches = self.batches.map_batches(
-            CAPTIONER, len(images), lambda part: self.captioner.caption(self._upload(images[part]))
+            CAPTIONER, len(images), lambda part: captioner.caption(self._upload(images[part]))
         )
         return [caption for batch in batches for caption in batch]
 

@@ -122,12 +122,12 @@ def test_images_of_another_size_become_the_input_that_transformers_makes(folder:
 
 def test_what_captions_depend_on_is_in_the_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioner = Captioner.load(folder)
-    assert captioner.generation == "3 beams, 30 new tokens, no 3 tokens twice, 'What does the image describe?'"
+    assert captioner.generation() == "3 beams, 30 new tokens, no 3 tokens twice, 'What does the image describe?'"
     for name, value in (("num_beams", 1), ("max_new_tokens", 9), ("no_repeat_words", 2), ("question", "What is it?")):
         with monkeypatch.context() as changed:
-            before = captioner.generation
+            before = captioner.generation()
             changed.setattr(Florence2Captioner, name, value)
-            assert captioner.generation != before
+            assert captioner.generation() != before
 
 
 def test_an_output_layer_that_is_also_in_the_file(folder: Path, tmp_path: Path) -> None:

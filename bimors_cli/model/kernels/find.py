@@ -13,8 +13,8 @@ import torch
 log = logging.getLogger("bimors")
 
 
-class BeamAttention(Protocol):
-    """See `bimors_cli.model.kernels.beam_attention.attend`."""
+class SmallAttention(Protocol):
+    """See `bimors_cli.model.kernels.small_attention.attend`."""
 
     def __call__(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None
@@ -33,7 +33,7 @@ class ShiftedNorm(Protocol):
 class Kernels:
     """The kernels, compiled and tried on a device."""
 
-    attend: BeamAttention
+    attend: SmallAttention
     normalise: ShiftedNorm
 
 
@@ -49,11 +49,11 @@ def find_kernels(device: torch.device) -> Kernels | None:
     try:
         from triton.errors import TritonError
 
-        from bimors_cli.model.kernels import beam_attention, shifted_norm
+        from bimors_cli.model.kernels import shifted_norm, small_attention
     except ImportError as error:
         _log(error)
         return None
-    kernels = Kernels(beam_attention.attend, shifted_norm.normalise)
+    kernels = Kernels(small_attention.attend, shifted_norm.normalise)
     try:
         with torch.cuda.device(device):
             check(kernels, device)

@@ -1,9 +1,17 @@
-"""Attention of the beams of an image: as many queries of one small product, on keys that are stored once."""
+"""Attention of T5: of the beams of an image, as many queries of one small product; and of the encoder's rows."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
+
+from bimors_cli.model.kernels.find import SmallAttention, find_kernels
+
+
+def choose_attention(device: torch.device, dtype: torch.dtype) -> SmallAttention:
+    """Return the kernel where it works, on a GPU in bfloat16, else `attend`."""
+    kernels = find_kernels(device) if dtype == torch.bfloat16 else None
+    return attend if kernels is None else kernels.attend
 
 
 def attend(
@@ -17,23 +25,23 @@ def attend(
     Parameters
     ----------
     queries : torch.Tensor
-        [B, heads, beams, d]
+        [B, heads, N, d]
     keys, values : torch.Tensor
         [B, heads, rows, d]
     bias : torch.Tensor, optional
-        [B, heads, beams, rows], minus infinity for rows that a beam does not see.
+        [B, heads, N, rows], minus infinity for rows that a query does not see.
 
     Returns
     -------
     torch.Tensor
-        [B x beams, heads x d], contiguous.
+        [B x N, heads x d], contiguous.
     """
-    images, heads, beams, width = queries.shape
+    images, heads, count, width = queries.shape
     if queries.dtype == torch.float32:
         keys = keys.flatten(0, 1).transpose(1, 2)
-        flat = queries.reshape(images * heads, beams, width)
+        flat = queries.reshape(images * heads, count, width)
         scores = torch.bmm(flat, keys) if bias is None else torch.baddbmm(bias.flatten(0, 1), flat, keys)
         found = torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(queries.shape)
     else:
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-    return found.transpose(1, 2).reshape(images * beams, heads * width)
+    return found.transpose(1, 2).reshape(images * count, heads * width)

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from bimors_cli.model.kernels.find import find_kernels
-from bimors_cli.model.t5.attention import attend
+from bimors_cli.model.t5.attention import choose_attention
 from bimors_cli.model.t5.layers import FeedForward, Norm, fused
 
 
@@ -74,8 +73,7 @@ class T5Decoder:
         self._norm = Norm(model.decoder.final_layer_norm, config.layer_norm_epsilon)
         self._output: torch.Tensor = model.lm_head.weight
         self._position = model.decoder.block[0].layer[0].SelfAttention
-        kernels = find_kernels(self._output.device) if self._output.dtype == torch.bfloat16 else None
-        self._attend = attend if kernels is None else kernels.attend
+        self._attend = choose_attention(self._output.device, self._output.dtype)
         self._layers = [_fused_layer(block, config.layer_norm_epsilon) for block in model.decoder.block]
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from bimors_cli.model.t5.attention import choose_attention
 from bimors_cli.model.t5.layers import FeedForward, Norm, fused
 
 
@@ -39,6 +40,7 @@ class T5Encoder:
         epsilon: float = config.layer_norm_epsilon
         self._position = model.encoder.block[0].layer[0].SelfAttention
         self._norm = Norm(model.encoder.final_layer_norm, epsilon)
+        self._attend = choose_attention(model.device, model.dtype)
         self._layers = []
         for block in model.encoder.block:
             own, wide = block.layer
@@ -56,13 +58,11 @@ class T5Encoder:
         """Return the last hidden states of B sequences of embeddings [B, S, D], all of whose rows are seen."""
         count, length, size = inputs.shape
         x = inputs.reshape(count * length, size).clone()
-        bias = self._position.compute_bias(length, length).to(x.dtype)
+        bias = self._position.compute_bias(length, length).to(x.dtype).expand(count, -1, -1, -1)
         shape = (count, length, 3, self._heads, self._width)
         for layer in self._layers:
             both = F.linear(layer.norm(x), layer.queries_keys_values)
             queries, keys, values = both.view(shape).permute(2, 0, 3, 1, 4)
-            # Scores of T5 have no scale.
-            found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-            x.addmm_(found.transpose(1, 2).reshape(count * length, -1), layer.output.t())
+            x.addmm_(self._attend(queries, keys, values, bias), layer.output.t())
             layer.feed_forward.add_to(x)
         return self._norm(x).view(inputs.shape)

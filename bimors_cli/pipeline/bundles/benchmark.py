@@ -21,7 +21,6 @@ from bimors_cli.bundle.manifest import ADAPTER, CLIP, open_bundle
 from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
-from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.device import choose_dtype, wait_for
 from bimors_cli.model.t5.graphs import without_graphs
 from bimors_cli.options.bench import BenchOptions
@@ -153,6 +152,7 @@ def bench(options: BenchOptions) -> Figures:
     need_part(bundle, CLIP, "bimors bench")
     adapter = open_adapter(bundle.part(ADAPTER), bundle) if bundle.part(ADAPTER).is_dir() else None
     models = load_models(bundle, options.device)
+    models.captioner.eval()  # loads it
     labels = Labels.of(_names(options.labels))
     classifier = make_classifier(models, adapter, labels)
     models.limit_batches(options.batch_size)
@@ -163,8 +163,7 @@ def bench(options: BenchOptions) -> Figures:
     if models.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(models.device)
     with CaptionCacheFile(None, BYTES_IN_MEMORY) as cache:
-        assert isinstance(models.captioner, Captioner)  # load_models loads one by default
-        captioner = CachedCaptioner(cache, captioner_id(bundle, models.captioner, choose_dtype(models.device)))
+        captioner = CachedCaptioner(cache, captioner_id(bundle, models.dtype))
         cache_keys = [
             captioner.cache_key(image) for image in images.numpy()
         ]  # in classify, the reading threads do this

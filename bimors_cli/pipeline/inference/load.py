@@ -20,10 +20,10 @@ from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import HEAD, raising_out_of_memory
 from bimors_cli.model.caption_encoder import CaptionEncoder, NullCaptionEncoder
-from bimors_cli.model.captioner import Captioner, NullCaptioner
+from bimors_cli.model.captioner import Captioner, generation_settings
 from bimors_cli.model.clip import Clip, NullClip
 from bimors_cli.model.device import choose_device, choose_dtype
-from bimors_cli.model.frozen_models import BundleInfo, FrozenModels
+from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.model.heads.base import Head, HeadFeatures, probabilities
 from bimors_cli.model.heads.registry import make_head, make_learner
 from bimors_cli.model.heads.tip_adapter import empty_tip_adapter
@@ -154,7 +154,7 @@ def load_models(
     unused: frozenset[str] = frozenset(),
     reads_bands: bool = False,
 ) -> FrozenModels:
-    """Load a bundle's frozen models onto a device; without captions the captioner is not loaded.
+    """Load a bundle's frozen models onto a device, except the captioner: it is loaded when an image needs it.
 
     With a caption cache, images whose captions are in it are not captioned again. ``unused`` are parts of the bundle
     that the run does not need, of `CLIP` and `CAPTION_ENCODER`: they are not loaded. ``reads_bands`` says that the
@@ -185,22 +185,24 @@ def load_models(
         models = FrozenModels(
             bundle,
             NullClip() if CLIP in unused else Clip.load(bundle.part(CLIP), bundle.bands),
-            Captioner.load(bundle.part(CAPTIONER), dtype, device) if captions else NullCaptioner(),
+            (lambda device, dtype: Captioner.load(bundle.part(CAPTIONER), dtype, device)) if captions else None,
             NullCaptionEncoder() if CAPTION_ENCODER in unused else CaptionEncoder.load(encoder, dtype, device),
             device,
+            dtype,
         )
-    if caption_cache and isinstance(models.captioner, Captioner):
-        models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, models.captioner, dtype))
+    if caption_cache and captions:
+        models.caption_cache = CachedCaptioner(caption_cache, captioner_id(bundle, dtype))
     elif caption_cache and not bundle.has_part(CAPTIONER):
         models.caption_cache = ImageKeys(caption_cache)
     models.feature_store = caption_cache
     return models.place(device, dtype)
 
 
-def captioner_id(bundle: BundleInfo, captioner: Captioner, dtype: torch.dtype) -> CaptionerId:
+def captioner_id(bundle: Bundle, dtype: torch.dtype) -> CaptionerId:
     """What a caption depends on besides the image: the captioner's files, its generation settings and precision."""
     precision = str(dtype).removeprefix("torch.")
-    return CaptionerId(bundle.name, bundle.part_sha256(CAPTIONER), f"{captioner.generation}, {precision}")
+    settings = generation_settings(bundle.part(CAPTIONER))
+    return CaptionerId(bundle.name, bundle.part_sha256(CAPTIONER), f"{settings}, {precision}")
 
 
 def load_learner(adapter: Adapter, models: FrozenModels) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Attention of a few queries on a few dozen keys, one small product for each image and head.
+"""Attention of up to some dozens of queries on as many keys: one small product for each image and head.
 
 Fused attention of torch is made for long sequences: its blocks are of 64 or 128 queries, of which a search with four
 beams uses four. The time of this kernel is that of reading keys and values once.
@@ -19,20 +19,20 @@ def attend(
     Parameters
     ----------
     queries : torch.Tensor
-        [B, heads, beams, d], at most 16 beams; contiguous in d, as are the others.
+        [B, heads, N, d], contiguous in d, as are the others.
     keys, values : torch.Tensor
         [B, heads, rows, d], with the same strides.
     bias : torch.Tensor, optional
-        [B, heads, beams, rows], minus infinity for rows that a beam does not see.
+        [B, heads, N, rows], minus infinity for rows that a query does not see.
 
     Returns
     -------
     torch.Tensor
-        [B x beams, heads x d], contiguous.
+        [B x N, heads x d], contiguous.
     """
-    images, heads, beams, width = queries.shape
+    images, heads, count, width = queries.shape
     rows = keys.shape[2]
-    found = queries.new_empty(images * beams, heads * width)
+    found = queries.new_empty(images * count, heads * width)
     added = keys if bias is None else bias
     _attend[(images * heads,)](
         queries,
@@ -44,19 +44,21 @@ def attend(
         *keys.stride()[:3],
         *added.stride(),
         heads,
-        beams,
+        count,
         rows,
         width,
         HAS_BIAS=bias is not None,
-        BEAMS=16,  # least number of rows of a product
+        # 16 is the least size of a product.
+        QUERIES=max(16, triton.next_power_of_2(count)),
         ROWS=max(16, triton.next_power_of_2(rows)),
         WIDTH=max(16, triton.next_power_of_2(width)),
-        num_warps=1,
+        num_warps=1 if count <= 16 else 4,
     )
     return found
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+# Values that differ between the steps of a search do not make another kernel each.
+@triton.jit(do_not_specialize=["rows", "count", "bias_image", "bias_head", "bias_query", "bias_row"])  # type: ignore[untyped-decorator]
 def _attend(  # type: ignore[no-untyped-def]
     queries,
     keys,
@@ -65,31 +67,31 @@ def _attend(  # type: ignore[no-untyped-def]
     found,
     query_image,
     query_head,
-    query_beam,
+    query_row,
     key_image,
     key_head,
     key_row,
     bias_image,
     bias_head,
-    bias_beam,
+    bias_query,
     bias_row,
     heads,
-    beams,
+    count,
     rows,
     width,
     HAS_BIAS: tl.constexpr,
-    BEAMS: tl.constexpr,
+    QUERIES: tl.constexpr,
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ) -> None:
     image = (tl.program_id(0) // heads).to(tl.int64)
     head = tl.program_id(0) % heads
-    beam = tl.arange(0, BEAMS)[:, None]
+    query_index = tl.arange(0, QUERIES)[:, None]
     row = tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)[None, :]
     query = tl.load(
-        queries + image * query_image + head * query_head + beam * query_beam + column,
-        (beam < beams) & (column < width),
+        queries + image * query_image + head * query_head + query_index * query_row + column,
+        (query_index < count) & (column < width),
         other=0.0,
     )
     place = image * key_image + head * key_head + row[:, None] * key_row + column
@@ -99,15 +101,15 @@ def _attend(  # type: ignore[no-untyped-def]
     scores = tl.dot(query, tl.trans(key))
     if HAS_BIAS:
         scores += tl.load(
-            bias + image * bias_image + head * bias_head + beam * bias_beam + row[None, :] * bias_row,
-            (beam < beams) & (row[None, :] < rows),
+            bias + image * bias_image + head * bias_head + query_index * bias_query + row[None, :] * bias_row,
+            (query_index < count) & (row[None, :] < rows),
             other=0.0,
         ).to(tl.float32)
     scores = tl.where(row[None, :] < rows, scores, float("-inf"))
     weights = tl.exp(scores - tl.max(scores, 1)[:, None])
     mean = tl.dot(weights.to(value.dtype), value) / tl.sum(weights, 1)[:, None]
     tl.store(
-        found + ((image * beams + beam) * heads + head) * width + column,
+        found + ((image * count + query_index) * heads + head) * width + column,
         mean.to(found.dtype.element_ty),
-        (beam < beams) & (column < width),
+        (query_index < count) & (column < width),
     )
