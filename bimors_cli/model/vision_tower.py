@@ -92,5 +92,5 @@ class FusedVisionTower:
 
 
 def can_be_fused(model: Any) -> bool:
-    """Whether a vision tower has what `FusedVisionTower` computes: GELU, and biases of the output layers."""
+    """Whether a vision tower has the activation that `FusedVisionTower` computes."""
     return str(model.config.hidden_act) in ("gelu", "gelu_new", "gelu_pytorch_tanh")
