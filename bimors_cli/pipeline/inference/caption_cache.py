@@ -165,7 +165,9 @@ class CachedCaptioner:
             if key not in captions:
                 missing.setdefault(key, row)
         if missing:
-            new = dict(zip(missing, captioner(images[list(missing.values())]), strict=True))
+            # A copy of all images would be slow, and not in pinned memory.
+            uncached = images if len(missing) == len(images) else images[list(missing.values())]
+            new = dict(zip(missing, captioner(uncached), strict=True))
             self.cache.put(self.source, {key: caption for key, caption in new.items() if caption is not None})
             captions |= new
         self.cache.count_hits(len(keys) - len(missing), len(missing))

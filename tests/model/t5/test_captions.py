@@ -45,7 +45,8 @@ def test_on_a_gpu(dtype: torch.dtype) -> None:
     pixels = prepare(images, captioner.preprocessing, dtype)
     agreement = compare(captioner, own, pixels, 48)
     assert agreement.equal >= (1 if dtype == torch.float32 else 0.95)
-    assert agreement.largest_difference < (1e-3 if dtype == torch.float32 else 0.02)
+    # Rounding decides which beams survive: those of other captions may have other scores.
+    assert agreement.largest_difference_of_equal < (1e-3 if dtype == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
