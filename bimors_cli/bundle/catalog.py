@@ -191,8 +191,8 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
 
 def _with_lora(parts: Mapping[str, Source]) -> dict[str, Source]:
     """Return the parts with the LoRA of the captioner, if it has one, before the captioner that it is merged into."""
-    lora = parts["captioner"].lora
     others = {part: source for part, source in parts.items() if part != LORA}
+    lora = parts["captioner"].lora if "captioner" in parts else None
     return others if lora is None else {LORA: lora, **others}
 
 

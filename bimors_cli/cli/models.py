@@ -64,7 +64,7 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
         tokens = row["context_length"] or ""
         print(f"{row['name']:{width}}  {size:>9}  {missing:>9}  {tokens:>6}  {row['description']}; {row['licence']}")
     say(
-        "TO FETCH is what no installed bundle has. Other captioners, or none, make smaller bundles: "
+        "TO FETCH is what no installed bundle has. Bundles with another captioner, or none, may be smaller: "
         f"bimors models fetch NAME --captioner {'|'.join((*captioners(), NO_CAPTIONER))}"
     )
     say("TOKENS is the longest prompt; bimors models show NAME shows more, among it the accuracy on remote sensing")

@@ -29,6 +29,10 @@ from bimors_cli.model.t5.settings import read_settings
 
 log = logging.getLogger("bimors")
 
+# Input pixels of a batch on a CPU, whose free memory is not measured as that of a GPU: 64 images of BLIP-2. Florence-2
+# needs 75 MB for one of the tensors of an image of 768 pixels.
+PIXELS_ON_CPU: Final = 64 * 224**2
+
 
 class Captioner(nn.Module):
     """A frozen captioner with its tokenizer and its preprocessing.
@@ -118,6 +122,12 @@ class Captioner(nn.Module):
         list of str or None
             B sentences, which may be empty; None for an image whose scores are NaN.
         """
+        at_once = len(images)
+        if images.device.type == "cpu":
+            at_once = max(1, PIXELS_ON_CPU // self.preprocessing.size**2)
+        return [caption for part in images.split(at_once) for caption in self._caption(part)]
+
+    def _caption(self, images: torch.Tensor) -> list[str | None]:
         tokens, is_lost = self._generate(prepare(images, self.preprocessing, self.model.dtype))
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [None if lost else text.strip() for text, lost in zip(texts, is_lost.tolist(), strict=True)]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, Florence2Config, Florence2ForConditionalGeneration, Florence2Processor
 
 from bimors_cli.errors import BundleError
+from bimors_cli.model import captioner as module
 from bimors_cli.model.captioner import Captioner, Florence2Captioner, _feature_side
 from bimors_cli.model.preprocessing import prepare
 from tests.bundles import tokenizer
@@ -106,6 +107,24 @@ def test_captions_are_those_of_transformers(side: int, tmp_path: Path) -> None:
     assert len(set(captions)) > 1 and all(captions)
     # A batch changes nothing.
     assert [captioner.caption(picture[None])[0] for picture in pictures] == captions
+
+
+def test_a_batch_on_a_cpu_has_a_limited_number_of_pixels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captioner = Captioner.load(folder)
+    sizes: list[int] = []
+    generate = captioner._generate
+
+    def counted(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(pixels))
+        return generate(pixels)
+
+    monkeypatch.setattr(captioner, "_generate", counted)
+    pictures = torch.randint(0, 256, (5, 3, SIDE, SIDE), dtype=torch.uint8)
+    whole = captioner.caption(pictures)
+    monkeypatch.setattr(module, "PIXELS_ON_CPU", 2 * SIDE**2 + 1)
+    assert captioner.caption(pictures) == whole and sizes == [5, 2, 2, 1]
+    monkeypatch.setattr(module, "PIXELS_ON_CPU", 1)
+    assert captioner.caption(pictures[:2]) == whole[:2] and sizes[4:] == [1, 1]
 
 
 def test_images_of_another_size_become_the_input_that_transformers_makes(folder: Path) -> None:
