@@ -9,7 +9,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from bimors_cli.bundle.facts import Answer, Facts, Training, ZeroShot, parse_facts, parse_protocols, strictest
 from bimors_cli.bundle.files import FileEntry
+from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
 from bimors_cli.errors import BundleError, InputError
 
 # Value of --captioner that leaves the captioner out.
@@ -43,7 +45,7 @@ class Source:
     """The source of one model's files: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
 
     ``optional`` files are downloaded if the repository has them. ``image_size`` is the side of a captioner's images, in
-    pixels.
+    pixels. ``facts`` is what public pages say of the model.
     """
 
     licence: str
@@ -53,6 +55,7 @@ class Source:
     url: str | None = None
     optional: tuple[str, ...] = ()
     image_size: int = 224
+    facts: Facts = Facts()
 
     @property
     def origin(self) -> str:
@@ -65,7 +68,8 @@ class CatalogEntry:
     """A bundle of the catalog.
 
     ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are written to
-    ``open_clip_config.json``; the other fields are those of the bundle's manifest.
+    ``open_clip_config.json``; the other fields are those of the bundle's manifest. ``bands`` are those that CLIP takes
+    in place of red, green and blue.
     """
 
     name: str
@@ -77,6 +81,32 @@ class CatalogEntry:
     preprocess_cfg: Mapping[str, Any]
     parts: Mapping[str, Source]
     notes: tuple[str, ...]
+    bands: InputBands | None = None
+
+    @property
+    def channels(self) -> int:
+        """Number of bands that CLIP takes."""
+        return 3 if self.bands is None else len(self.bands)
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands that CLIP takes, in its order."""
+        return ("red", "green", "blue") if self.bands is None else self.bands.names
+
+    @property
+    def commercial(self) -> Answer:
+        """Whether all parts together may be used commercially."""
+        return strictest(source.facts.commercial for source in self.parts.values())
+
+    @property
+    def training(self) -> Training | None:
+        """Training images of CLIP; None if they are not known."""
+        return self.parts["clip"].facts.training
+
+    @property
+    def zero_shot(self) -> ZeroShot | None:
+        """Published accuracy of CLIP; None if it is not known."""
+        return self.parts["clip"].facts.zero_shot
 
     @property
     def context_length(self) -> int:
@@ -122,8 +152,8 @@ def entries() -> tuple[CatalogEntry, ...]:
 def captioners() -> Mapping[str, Source]:
     """Return the captioners that bundles of the catalog can be combined with, by name."""
     content = _content()
-    sources, names = _sources(content), [bundle["parts"]["captioner"] for bundle in content["bundles"]]
-    return {name: sources[name] for name in names}
+    sources, names = _sources(content), [bundle["parts"].get("captioner") for bundle in content["bundles"]]
+    return {name: sources[name] for name in names if name is not None}
 
 
 def combined_name(name: str, captioner: str | None) -> str:
@@ -152,7 +182,7 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
     Raises
     ------
     InputError
-        The catalog has no such captioner.
+        The catalog has no such captioner, or the bundle takes bands, which captioners do not.
     """
     size = entry.preprocess_cfg.get("size", entry.model_cfg["vision_cfg"]["image_size"])
     clip_size = max(size) if isinstance(size, list) else int(size)
@@ -166,6 +196,11 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
             parts={part: source for part, source in entry.parts.items() if part not in _OF_CAPTIONS},
         )
     source = captioners().get(captioner)
+    if source is not None and entry.bands is not None:
+        raise InputError(
+            f"{captioner}: {entry.name} takes {len(entry.bands)} bands, and captioners need colours",
+            "leave out the captioner",
+        )
     if source is None:
         known = ", ".join((*captioners(), NO_CAPTIONER))
         raise InputError(f"{captioner}: not a captioner of the catalog", f"use one of {known}")
@@ -229,12 +264,14 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
             preprocess_cfg=bundle["clip"]["preprocess_cfg"],
             parts={part: sources[source] for part, source in bundle["parts"].items()},
             notes=tuple(bundle["notes"]),
+            bands=parse_input_bands(bundle["clip"]) if "bands" in bundle["clip"] else None,
         )
         for bundle in content["bundles"]
     )
 
 
 def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
+    protocols = parse_protocols(content.get("protocols", {}))
     return {
         name: Source(
             licence=source["licence"],
@@ -244,6 +281,7 @@ def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
             url=source.get("url"),
             optional=tuple(source.get("optional", ())),
             image_size=source.get("image_size", 224),
+            facts=parse_facts(source.get("facts", {}), protocols),
         )
         for name, source in content["sources"].items()
     }

@@ -48,7 +48,7 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
     reference = parse_reference(name)
     if reference is None:
         entry = entry_of(combined_name(name, captioner))
-        return ToFetch(entry, pickle_to_safetensors, folder or bundle_folder(entry.name), _named(name, captioner))
+        return ToFetch(entry, _convert(entry), folder or bundle_folder(entry.name), _named(name, captioner))
 
     from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference  # imports torch
 
@@ -57,6 +57,15 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
     found = entry_of_reference(reference, recorded_revision(target))
     entry = found.entry if captioner is None else with_captioner(found.entry, captioner)
     return ToFetch(entry, found.convert, target, _named(name, captioner))
+
+
+def _convert(entry: CatalogEntry) -> Convert:
+    if entry.bands is None:
+        return pickle_to_safetensors
+
+    from bimors_cli.pipeline.bundles.make import extract_clip  # imports torch
+
+    return extract_clip
 
 
 def _named(name: str, captioner: str | None) -> str:
