@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from bimors_cli.bundle.facts import Answer, Facts, Training, ZeroShot, parse_facts, parse_protocols, strictest
+from bimors_cli.bundle.facts import NO_FACTS, Answer, Facts, Training, ZeroShot, parse_facts, parse_protocols, strictest
 from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
 from bimors_cli.errors import BundleError, InputError
@@ -55,7 +55,7 @@ class Source:
     url: str | None = None
     optional: tuple[str, ...] = ()
     image_size: int = 224
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
 
     @property
     def origin(self) -> str:
@@ -146,6 +146,15 @@ class CatalogEntry:
 def entries() -> tuple[CatalogEntry, ...]:
     """Return all bundles of the catalog, in its order."""
     return _read()
+
+
+def one_of_each_clip() -> tuple[CatalogEntry, ...]:
+    """Return the first entry of each CLIP: the others of the same CLIP differ by the captioner only."""
+    found: list[CatalogEntry] = []
+    for entry in entries():
+        if all(entry.parts["clip"] != other.parts["clip"] for other in found):
+            found.append(entry)
+    return tuple(found)
 
 
 @cache

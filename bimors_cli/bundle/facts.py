@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -116,6 +116,10 @@ class Facts:
     bytes_a_number: int = 4
 
 
+# Of a source that the catalog knows nothing of.
+NO_FACTS: Final = Facts()
+
+
 def parse_facts(content: Mapping[str, Any], protocols: Mapping[str, Protocol]) -> Facts:
     """Read ``facts`` of a source of the catalog."""
     commercial, training, zero_shot = (content.get(name) for name in ("commercial", "training", "zero_shot"))
@@ -138,9 +142,7 @@ def _zero_shot(content: Mapping[str, Any], protocols: Mapping[str, Protocol]) ->
 
 def parse_protocols(content: Mapping[str, Any]) -> dict[str, Protocol]:
     """Read ``protocols`` of the catalog."""
-    return {
-        name: Protocol(name, one["title"], one["source"], one["reference"] or {}) for name, one in content.items()
-    }
+    return {name: Protocol(name, one["title"], one["source"], one["reference"] or {}) for name, one in content.items()}
 
 
 def strictest(permissions: Iterable[Permission]) -> Answer:
@@ -148,9 +150,9 @@ def strictest(permissions: Iterable[Permission]) -> Answer:
     return max((one.answer for one in permissions), key=ANSWERS.index, default="yes")
 
 
-def pixel_sizes(training: Training | None) -> str:
-    """Return the pixel sizes of the training images for display, such as ``0.1 to 30 m``."""
-    if training is None or training.pixel_size_m is None:
+def pixel_sizes(metres: Sequence[float] | None) -> str:
+    """Return the smallest and the largest pixel size for display, such as ``0.1 to 30 m``."""
+    if metres is None:
         return NOT_KNOWN
-    low, high = training.pixel_size_m
+    low, high = metres
     return f"{low:g} m" if low == high else f"{low:g} to {high:g} m"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from bimors_cli.bundle.catalog import CatalogEntry, entries
 from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
+from bimors_cli.bundle.memory import FORMULA, memory_of
 from bimors_cli.bundle.shared_files import LocalFiles, bytes_to_fetch, local_files
 from bimors_cli.bundle.store import installed
 from bimors_cli.errors import BundleError
@@ -20,8 +21,9 @@ def list_bundles() -> list[dict[str, Any]]:
     """Return a row per bundle.
 
     A row has ``name``, ``description``, ``size`` and ``to_fetch`` in bytes, ``licence``, ``context_length`` (None
-    without CLIP) and ``installed``. ``to_fetch`` leaves out files that other installed bundles have. The bundles
-    that are part of bimors come first, then the catalog, then other installed bundles. Files are not verified.
+    without CLIP) and ``installed``. ``to_fetch`` leaves out files that other installed bundles have. ``memory`` in
+    bytes and ``commercial`` are those of the catalog, None for other bundles. The bundles that are part of bimors come
+    first, then the catalog, then other installed bundles. Files are not verified.
 
     Raises
     ------
@@ -62,6 +64,14 @@ def bundle_info(name: str) -> dict[str, Any]:
                     for part, source in entry.parts.items()
                 },
                 "licences": entry.licences,
+                "commercial_use_of_parts": {
+                    part: asdict(source.facts.commercial) for part, source in entry.parts.items()
+                },
+                "band_names": list(entry.band_names),
+                **({} if entry.bands is None else entry.bands.as_json()),
+                "training": None if entry.training is None else asdict(entry.training),
+                "zero_shot": _zero_shot(entry),
+                "memory_is": FORMULA,
                 "notes": list(entry.notes),
                 "settled_by_the_first_fetch": entry.unconfirmed,
                 "record": str(record_of(folder)) if folder is not None and record_of(folder).is_file() else None,
@@ -90,6 +100,18 @@ def _prompts(bundle: Bundle) -> dict[str, Any]:
     return {"context": bundle.context, "templates": list(bundle.templates), "image_size": bundle.image_size}
 
 
+def _zero_shot(entry: CatalogEntry) -> dict[str, Any] | None:
+    found = entry.zero_shot
+    if found is None:
+        return None
+    return {
+        "figures": dict(found.figures),
+        "protocol": found.protocol.title,
+        "source": found.protocol.source,
+        "doubt": found.doubt,
+    }
+
+
 def _row_of_entry(entry: CatalogEntry, folder: Path | None, local: LocalFiles) -> dict[str, Any]:
     return {
         "name": entry.name,
@@ -98,6 +120,8 @@ def _row_of_entry(entry: CatalogEntry, folder: Path | None, local: LocalFiles) -
         "size_is_known": entry.size_is_known,
         "to_fetch": 0 if folder is not None else bytes_to_fetch(entry, local),
         "licence": _in_short([source.licence for source in entry.parts.values()]),
+        "commercial": entry.commercial,
+        "memory": memory_of(entry),
         "context_length": entry.context_length,
         "installed": folder is not None,
     }
@@ -111,6 +135,8 @@ def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
         "size_is_known": True,
         "to_fetch": 0,
         "licence": _in_short([next(iter(bundle.licences.values()), "not stated")]),
+        "commercial": None,
+        "memory": None,
         "context_length": _context_length(bundle),
         "installed": True,
     }

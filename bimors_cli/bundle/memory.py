@@ -12,6 +12,7 @@ from bimors_cli.bundle.manifest import CLIP
 _FLOAT32: Final = 4
 # Python, torch and the other libraries, a batch of tiles and its activations.
 LIBRARIES: Final = 1_300_000_000
+FORMULA: Final = f"{_FLOAT32} bytes a parameter and {LIBRARIES / 1e9:g} GB for libraries and tiles"
 
 
 def memory_of(entry: CatalogEntry) -> int | None:
