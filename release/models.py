@@ -25,7 +25,7 @@ available where bimors is built: it is tested with random weights.
 ## Use, bands and memory
 
 Commercial use is that of all parts of the bundle together: *yes*, *ask* (the licence is not stated, or public pages
-contradict each other) or *no*; `bimors models show` says why, and this is no legal advice. Another captioner changes
+contradict each other) or *no*; `bimors models show` says why, which is not legal advice. Another captioner changes
 it, and size and memory: see [captioners](#captioners). Memory is that on a CPU: {FORMULA}.
 On a GPU the weights take half of it.
 

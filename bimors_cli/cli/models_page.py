@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bimors_cli.bundle.facts import NOT_KNOWN, pixel_sizes
 
 _COLUMNS: Final = 80
 _MORE: Final = "…"
-# Keys of `bimors_cli.bundle.listing.bundle_info` that are shown with others.
-_WITH_OTHERS: Final = ("size_is_known",)
+# Longer names, of CLIPs by the names of open_clip and the hub, make their own line longer.
+_NAME: Final = 18
 
 
 def size_text(size: int) -> str:
@@ -38,7 +38,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for row in rows
     ]
     cells.insert(0, ("NAME", "SIZE", "TO FETCH", "MEMORY", "COMMERCIAL", "MODEL"))
-    name, size, fetch, memory, commercial, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    longest, size, fetch, memory, commercial, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    name = min(longest, _NAME)
     for one in cells:
         start = f"{one[0]:{name}} {one[1]:>{size}} {one[2]:>{fetch}} {one[3]:>{memory}}  {one[4]:{commercial}}  "
         yield start + textwrap.shorten(one[5], max(_COLUMNS - len(start), len(_MORE)), placeholder=_MORE)
@@ -64,8 +65,6 @@ def _lines(text: str, width: int, indent: str = "") -> list[str]:
 def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in facts.items():
         label = key.replace("_", " ")
-        if key in _WITH_OTHERS:
-            continue
         if key in _SHOWN:
             yield from _SHOWN[key](facts, value)
         elif isinstance(value, list):
@@ -85,15 +84,17 @@ def _size(facts: Mapping[str, Any], value: int) -> _Rows:
     yield "size", f"{'' if facts['size_is_known'] else 'more than '}{size_text(value)}"
 
 
-def _to_fetch(_: Mapping[str, Any], value: int) -> _Rows:
-    yield "to fetch", size_text(value)
+def _to_fetch(facts: Mapping[str, Any], value: int) -> _Rows:
+    if not facts["installed"]:
+        yield "to fetch", size_text(value)
 
 
 def _memory(facts: Mapping[str, Any], value: int | None) -> _Rows:
-    yield "memory", NOT_KNOWN if value is None else f"about {size_text(value)} on a CPU, {facts['memory_is']}"
+    if "memory_is" in facts:  # of the catalog
+        yield "memory", NOT_KNOWN if value is None else f"about {size_text(value)} on a CPU, {facts['memory_is']}"
 
 
-def _nothing(_: Mapping[str, Any], __: Any) -> _Rows:
+def _shown_with_another(_: Mapping[str, Any], __: Any) -> _Rows:
     return ()
 
 
@@ -139,13 +140,14 @@ def _domain(_: Mapping[str, Any], value: Mapping[str, Any] | None) -> _Rows:
 
 
 # Keys with a form of their own.
-_SHOWN: Final = {
+_SHOWN: Final[Mapping[str, Callable[[Mapping[str, Any], Any], _Rows]]] = {
     "size": _size,
+    "size_is_known": _shown_with_another,
     "to_fetch": _to_fetch,
     "memory": _memory,
-    "memory_is": _nothing,
+    "memory_is": _shown_with_another,
     "commercial": _commercial,
-    "commercial_use_of_parts": _nothing,
+    "commercial_use_of_parts": _shown_with_another,
     "band_names": _band_names,
     "bands": _bands,
     "training": _training,

@@ -64,9 +64,10 @@ def recommend(
     """Recommend models for a scene, or for a pixel size and bands, the best first.
 
     Models that take all bands of the scene come first, then those of colours by their published zero-shot accuracy: on
-    a data set with coarse pixels if yours have 5 m or more, else on one with fine pixels. Figures of different
-    protocols are not compared: each is compared with that of the same model, and models without it come last. SIZE
-    of --memory is that of the weights in float32, as on a CPU, and of libraries; on a GPU the weights need half of it.
+    a data set with coarse pixels if yours have 5 m or more, else on one with fine pixels. Each figure is compared with
+    that of georsclip-b32 in the same protocol; where that was not measured, the model comes last.
+
+    SIZE of --memory is that of libraries and of weights in float32, as on a CPU; on a GPU weights need half of it.
     """
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.recommend import Wanted

@@ -63,10 +63,10 @@ def test_a_model_of_bands_is_for_scenes_that_have_them(
     gsd: float | None, bands: tuple[str, ...], expected: bool
 ) -> None:
     found = of(Wanted(gsd, max(len(bands), 10), bands, memory=8e9))
-    assert ("ms-clip-b16" in found) == expected
+    assert ("llama3-ms-clip" in found) == expected
     if expected:  # before all that see colours only
-        assert found[:2] == ["bimors finetune --model bands scene.tif --polygons train.gpkg", "ms-clip-b16"]
-        assert "takes 10 bands of the scene" in reason("ms-clip-b16", Wanted(gsd, 10, bands))
+        assert found[:2] == ["bimors finetune --model bands scene.tif --polygons train.gpkg", "llama3-ms-clip"]
+        assert "takes 10 bands of the scene" in reason("llama3-ms-clip", Wanted(gsd, 10, bands))
 
 
 @pytest.mark.parametrize("memory", [1e9, 2.5e9, 8e9, 20e9, 70e9])

@@ -91,9 +91,9 @@ def test_show_names_the_source_of_each_fact(home: Path) -> None:
     assert "pixels of training 0.1 to 30 m" in text and "EuroSAT 52.6 %" in text and "arxiv.org/abs/2409.00698" in text
     assert "memory about 18.1 GB on a CPU, 4 bytes a parameter" in text and "bands red, green, blue" in text
     assert "pixels of training not known" in " ".join(models("show", "georsclip-b32").stdout.split())
-    bands = " ".join(models("show", "ms-clip-b16").stdout.split())
+    bands = " ".join(models("show", "llama3-ms-clip").stdout.split())
     assert "swir2 (mean 1841.64, std 1365.08)" in bands and "pixels of training 10 m" in bands
-    facts = json.loads(models("show", "ms-clip-b16", "--json").stdout)
+    facts = json.loads(models("show", "llama3-ms-clip", "--json").stdout)
     assert facts["training"]["pixel_size_m"] == [10, 10] and facts["zero_shot"]["figures"]["EuroSAT"] == 67.9
     assert facts["commercial_use_of_parts"]["clip"]["answer"] == facts["commercial"] == "yes"
     assert facts["band_names"][:3] == ["blue", "green", "red"] and facts["bands"][0]["mean"] == 925.161
@@ -214,7 +214,7 @@ def test_recommend_for_a_scene_and_for_figures(make_raster: Any) -> None:
     ]
     for bands in ("s2", "10"):
         result = models("recommend", "--gsd", "10m", "--bands", bands, "--memory", "8GB")
-        assert ("bimors models fetch ms-clip-b16\n" in result.stdout) == (bands == "s2")  # names of bands are needed
+        assert ("bimors models fetch llama3-ms-clip\n" in result.stdout) == (bands == "s2")  # names of bands are needed
     free = models("recommend", "--gsd", "30cm", "--commercial").stdout
     assert "farslip-b32" in free and "commercial use: ask" not in free
     nothing = models("recommend", "--gsd", "30cm", "--commercial", "--memory", "1GB").stderr

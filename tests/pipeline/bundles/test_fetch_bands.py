@@ -26,7 +26,7 @@ __all__ = ["home", "hub"]
 
 
 def test_the_catalog_has_the_bands_of_the_published_model() -> None:
-    assert entry_of("ms-clip-b16").bands == replace(BANDS, unit=entry_of("ms-clip-b16").bands.unit)  # type: ignore[union-attr]
+    assert entry_of("llama3-ms-clip").bands == replace(BANDS, unit=entry_of("llama3-ms-clip").bands.unit)  # type: ignore[union-attr]
 
 
 def test_it_is_fetched_and_loaded(hub: Hub, home: Path, band_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
