@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bimors_cli.bundle.catalog import CatalogEntry, entries
+from bimors_cli.bundle.catalog import CatalogEntry, entries, entry_of
 from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
 from bimors_cli.bundle.memory import FORMULA, memory_of
 from bimors_cli.bundle.shared_files import LocalFiles, bytes_to_fetch, local_files
 from bimors_cli.bundle.store import installed
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 
 
 def list_bundles() -> list[dict[str, Any]]:
@@ -35,8 +35,19 @@ def list_bundles() -> list[dict[str, Any]]:
     rows = [_row_of_bundle(name, read_bundle(find_bundle(name))) for name in (EMBEDDED, BANDS)]
     rows += [_row_of_entry(entry, folders.get(entry.name), local) for entry in entries()]
     known = {row["name"] for row in rows}
-    rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in folders.items() if name not in known]
+    for name, folder in folders.items():
+        if name not in known:
+            of_catalog = [_row_of_entry(entry, folder, local) for entry in _combined(name)]
+            rows += of_catalog or [_row_of_bundle(name, read_bundle(folder))]
     return rows
+
+
+def _combined(name: str) -> tuple[CatalogEntry, ...]:
+    """Return the entry of the catalog with another captioner that has this name, ``georsclip-b32+blip-base``."""
+    try:
+        return (entry_of(name),)
+    except InputError:
+        return ()
 
 
 def bundle_info(name: str) -> dict[str, Any]:
@@ -51,7 +62,7 @@ def bundle_info(name: str) -> dict[str, Any]:
     """
     folders = installed()
     folder = folders.get(name)
-    for entry in entries():
+    for entry in (*entries(), *_combined(name)):
         if entry.name == name:
             return {
                 **_row_of_entry(entry, folder, local_files(folders.values())),

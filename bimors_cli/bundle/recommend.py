@@ -80,7 +80,7 @@ def recommend(wanted: Wanted) -> tuple[Recommendation, ...]:
     First those that take all bands of the scene, then by accuracy on a data set of similar pixels. Accuracies of
     different protocols are not compared with each other: each is compared with that of `REFERENCE` in the same
     protocol, and entries without such a comparison come last. A CLIP is named once, with the largest captioner that
-    fits.
+    fits, at most its own.
     """
     return tuple(_all(wanted))
 
@@ -132,12 +132,11 @@ def _order(entry: CatalogEntry, data_set: str) -> tuple[bool, float]:
 
 
 def _that_fits(entry: CatalogEntry, wanted: Wanted) -> tuple[str | None, CatalogEntry] | None:
-    """Return the largest captioner that fits, None being the entry's own or none, and the entry with it."""
-    choices: list[tuple[str | None, CatalogEntry]] = [(None, entry)]
+    """Return the largest captioner that fits, at most the entry's own (None), and the entry with it."""
+    others: list[tuple[str | None, CatalogEntry]] = []
     if "captioner" in entry.parts:
-        own = entry.parts["captioner"]
-        others = [name for name, source in captioners().items() if source != own]
-        choices += [(name, with_captioner(entry, name)) for name in (*others, NO_CAPTIONER)]
+        others = [(name, with_captioner(entry, name)) for name in (*captioners(), NO_CAPTIONER)]
+    choices = [(None, entry), *((name, other) for name, other in others if other.size < entry.size)]
     allowed = [one for one in choices if not wanted.commercial or one[1].commercial == "yes"]
     if wanted.memory is None:
         return allowed[0] if allowed else None

@@ -34,7 +34,7 @@ def test_one_part_that_must_be_asked_for_decides() -> None:
         "yes",
         "yes",
     )
-    assert entry_of("bimors-b16").commercial == "yes" and entry_of("bimors-b16-opt").commercial == "ask"
+    assert entry_of("bimors-b16").commercial == "yes" and entry_of("bimors-b16-opt").commercial == "no"
     assert entry_of("georsclip-b32+none").commercial == "ask"  # its CLIP
 
 

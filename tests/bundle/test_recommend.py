@@ -82,6 +82,8 @@ def test_a_smaller_captioner_or_none_makes_it_fit() -> None:
     assert "georsclip-b32 --captioner blip-base" in names(10.0, memory=5e9)
     assert "georsclip-b32" in names(10.0, memory=40e9)
     assert names(0.5, memory=1e9) == []
+    # An entry keeps its own captioner where there is room for a larger one.
+    assert "farslip-b32" in names(0.5, memory=70e9)
 
 
 def test_commercial_use_leaves_out_what_must_be_asked() -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.catalog import entries
 from bimors_cli.bundle.fetch_record import record_of
-from bimors_cli.bundle.manifest import Bundle, open_bundle
+from bimors_cli.bundle.manifest import PARTS, Bundle, open_bundle
 from bimors_cli.cli.main import app
 
 
@@ -97,6 +97,16 @@ def test_show_names_the_source_of_each_fact(home: Path) -> None:
     assert facts["training"]["pixel_size_m"] == [10, 10] and facts["zero_shot"]["figures"]["EuroSAT"] == 67.9
     assert facts["commercial_use_of_parts"]["clip"]["answer"] == facts["commercial"] == "yes"
     assert facts["band_names"][:3] == ["blue", "green", "red"] and facts["bands"][0]["mean"] == 925.161
+
+
+def test_a_combination_has_the_facts_of_its_parts(home: Path, tiny_bundle: Bundle) -> None:
+    shutil.copytree(tiny_bundle.folder, home / "bimors-b16-opt+none")
+    row = next(row for row in json.loads(models("list", "--json").stdout) if row["name"] == "bimors-b16-opt+none")
+    assert (row["commercial"], row["installed"], row["to_fetch"]) == ("yes", True, 0)  # of CLIP alone
+    facts = json.loads(models("show", "bimors-b16-opt+blip-base", "--json").stdout)
+    assert facts["commercial"] == "yes" and facts["folder"] is None and set(facts["sources"]) == set(PARTS)
+    assert json.loads(models("show", "bimors-b16-opt", "--json").stdout)["commercial"] == "no"
+    assert models("show", "bimors-b16-opt+nothing").exit_code == 2
 
 
 def test_list_without_any_fetched_bundle(home: Path) -> None:
