@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bimors_cli.bundle.catalog import NO_CAPTIONER, CatalogEntry, captioners, entries, one_of_each_clip, with_captioner
-from bimors_cli.bundle.facts import REFERENCE, Answer, Training, ZeroShot
+from bimors_cli.bundle.facts import REFERENCE, Answer, Training, ZeroShot, pixel_sizes
 from bimors_cli.bundle.memory import LIBRARIES, memory_of
 
 # EuroSAT's images have 10 m, those of RESISC45 mostly less than 5 m: the first stands for coarse scenes.
@@ -102,10 +102,15 @@ def _all(wanted: Wanted) -> Iterator[Recommendation]:
             continue
         captioner, combined = found
         option = "" if captioner is None else f" --captioner {captioner}"
-        seen = "" if entry.bands is None else _why_bands(entry)
+        reasons = (
+            *([] if entry.bands is None else [_why_bands(entry)]),
+            _accuracy(entry.zero_shot, *data_set),
+            *_pixels(entry.training, wanted.gsd_m),
+            *([] if captioner is None else [_why_captioner(entry, wanted)]),
+        )
         yield Recommendation(
             f"bimors models fetch {entry.name}{option}",
-            seen + _accuracy(entry.zero_shot, *data_set),
+            "; ".join(reasons),
             memory_of(combined),
             combined.commercial,
         )
@@ -146,7 +151,21 @@ def _that_fits(entry: CatalogEntry, wanted: Wanted) -> tuple[str | None, Catalog
 
 def _why_bands(entry: CatalogEntry) -> str:
     images = "" if entry.training is None else f", trained on {', '.join(entry.training.images)}"
-    return f"takes {entry.channels} bands of the scene{images}; "
+    return f"takes {entry.channels} bands of the scene{images}"
+
+
+def _why_captioner(entry: CatalogEntry, wanted: Wanted) -> str:
+    needed = memory_of(entry)
+    if needed is None or wanted.has_room_for(needed):
+        return "its own captioner is not clearly free for commercial use"
+    return f"with its own captioner it needs {needed / 1e9:.1f} GB"
+
+
+def _pixels(training: Training | None, gsd_m: float | None) -> Iterator[str]:
+    """Yield the pixel sizes of the training images, if they are known."""
+    if training is not None and training.pixel_size_m is not None:
+        outside = "" if _size_is_near(training, gsd_m) else ", unlike those of the scene"
+        yield f"trained on pixels of {pixel_sizes(training.pixel_size_m)}{outside}"
 
 
 def _accuracy(found: ZeroShot | None, data_set: str, pixels: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bimors_cli.bundle.catalog import entries
+from bimors_cli.bundle.catalog import entries, entry_of
 from bimors_cli.bundle.facts import REFERENCE
 from bimors_cli.bundle.recommend import Recommendation, Wanted, recommend
 
@@ -84,6 +84,24 @@ def test_a_smaller_captioner_or_none_makes_it_fit() -> None:
     assert names(0.5, memory=1e9) == []
     # An entry keeps its own captioner where there is room for a larger one.
     assert "farslip-b32" in names(0.5, memory=70e9)
+
+
+def test_another_captioner_and_other_pixels_have_a_reason() -> None:
+    small = Wanted(10.0, memory=8e9)
+    assert "with its own captioner it needs 18.1 GB" in reason("georsclip-b32", small)
+    assert "captioner" not in reason("georsclip-b32", Wanted(10.0)) and "captioner" not in reason("farslip-b32", small)
+    assert reason("skyclip-b32", small).endswith(
+        "trained on pixels of 0.1 to 30 m; with its own captioner it needs 18.1 GB"
+    )
+    assert "0.1 to 30 m, unlike those of the scene" in reason("skyclip-b32", Wanted(250.0))
+
+
+def test_a_captioner_that_is_not_free_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    opt = entry_of("bimors-b16-opt")
+    monkeypatch.setattr("bimors_cli.bundle.recommend.one_of_each_clip", lambda: (opt,))
+    (found,) = recommend(Wanted(0.5, commercial=True))
+    assert found.command == "bimors models fetch bimors-b16-opt --captioner blip-base"
+    assert found.commercial == "yes" and "not clearly free for commercial use" in found.why
 
 
 def test_commercial_use_leaves_out_what_must_be_asked() -> None:
