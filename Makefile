@@ -5,7 +5,7 @@ BIN := .venv/bin
 JOBS ?= 2
 QUICK := not slow and not gpu
 
-.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz checksums licences sbom dist-check clean
+.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz checksums licences models sbom dist-check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -68,6 +68,9 @@ checksums: .venv/installed
 # Lists what is installed in .venv: recreate it first (make clean) for the newest versions.
 licences: .venv/installed
 	$(BIN)/python -m release.licences
+
+models: .venv/installed
+	$(BIN)/python -m release.models
 
 sbom: .venv/installed
 	$(BIN)/python -m release.sbom

@@ -9,7 +9,19 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from bimors_cli.bundle.facts import (
+    NO_FACTS,
+    Answer,
+    Facts,
+    Protocol,
+    Training,
+    ZeroShot,
+    parse_facts,
+    parse_protocols,
+    strictest,
+)
 from bimors_cli.bundle.files import FileEntry
+from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
 from bimors_cli.errors import BundleError, InputError
 
 # Value of --captioner that leaves the captioner out.
@@ -46,7 +58,7 @@ class Source:
 
     The url is that of a zip file, or of a folder with the files. ``optional`` files are downloaded if the repository
     has them. ``image_size`` is the side of a captioner's images, in pixels. ``lora`` is the source of a LoRA that is
-    merged into a captioner.
+    merged into a captioner. ``facts`` is what public pages say of the model.
     """
 
     licence: str
@@ -57,6 +69,7 @@ class Source:
     optional: tuple[str, ...] = ()
     image_size: int = 224
     lora: Source | None = None
+    facts: Facts = NO_FACTS
 
     @property
     def is_zip(self) -> bool:
@@ -74,7 +87,8 @@ class CatalogEntry:
     """A bundle of the catalog.
 
     ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are written to
-    ``open_clip_config.json``; the other fields are those of the bundle's manifest.
+    ``open_clip_config.json``; the other fields are those of the bundle's manifest. ``bands`` are those that CLIP takes
+    in place of red, green and blue.
     """
 
     name: str
@@ -86,6 +100,32 @@ class CatalogEntry:
     preprocess_cfg: Mapping[str, Any]
     parts: Mapping[str, Source]
     notes: tuple[str, ...]
+    bands: InputBands | None = None
+
+    @property
+    def channels(self) -> int:
+        """Number of bands that CLIP takes."""
+        return 3 if self.bands is None else len(self.bands)
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands that CLIP takes, in its order."""
+        return ("red", "green", "blue") if self.bands is None else self.bands.names
+
+    @property
+    def commercial(self) -> Answer:
+        """Whether all parts together may be used commercially."""
+        return strictest(source.facts.commercial for source in self.parts.values())
+
+    @property
+    def training(self) -> Training | None:
+        """Training images of CLIP; None if they are not known."""
+        return self.parts["clip"].facts.training
+
+    @property
+    def zero_shot(self) -> ZeroShot | None:
+        """Published accuracy of CLIP; None if it is not known."""
+        return self.parts["clip"].facts.zero_shot
 
     @property
     def context_length(self) -> int:
@@ -127,12 +167,21 @@ def entries() -> tuple[CatalogEntry, ...]:
     return _read()
 
 
+def one_of_each_clip() -> tuple[CatalogEntry, ...]:
+    """Return the first entry of each CLIP: the others of the same CLIP differ by the captioner only."""
+    found: list[CatalogEntry] = []
+    for entry in entries():
+        if all(entry.parts["clip"] != other.parts["clip"] for other in found):
+            found.append(entry)
+    return tuple(found)
+
+
 @cache
 def captioners() -> Mapping[str, Source]:
     """Return the captioners that bundles of the catalog can be combined with, by name."""
     content = _content()
-    sources, names = _sources(content), [bundle["parts"]["captioner"] for bundle in content["bundles"]]
-    return {name: sources[name] for name in names}
+    sources, names = _sources(content), [bundle["parts"].get("captioner") for bundle in content["bundles"]]
+    return {name: sources[name] for name in names if name is not None}
 
 
 def combined_name(name: str, captioner: str | None) -> str:
@@ -161,7 +210,7 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
     Raises
     ------
     InputError
-        The catalog has no such captioner.
+        The catalog has no such captioner, or the bundle takes bands, which captioners do not.
     """
     size = entry.preprocess_cfg.get("size", entry.model_cfg["vision_cfg"]["image_size"])
     clip_size = max(size) if isinstance(size, list) else int(size)
@@ -175,6 +224,11 @@ def with_captioner(entry: CatalogEntry, captioner: str) -> CatalogEntry:
             parts={part: source for part, source in entry.parts.items() if part not in _OF_CAPTIONS},
         )
     source = captioners().get(captioner)
+    if source is not None and entry.bands is not None:
+        raise InputError(
+            f"{captioner}: {entry.name} takes {len(entry.bands)} bands, and captioners need colours",
+            "leave out the captioner",
+        )
     if source is None:
         known = ", ".join((*captioners(), NO_CAPTIONER))
         raise InputError(f"{captioner}: not a captioner of the catalog", f"use one of {known}")
@@ -247,6 +301,7 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
             preprocess_cfg=bundle["clip"]["preprocess_cfg"],
             parts=_with_lora({part: sources[source] for part, source in bundle["parts"].items()}),
             notes=tuple(bundle["notes"]),
+            bands=parse_input_bands(bundle["clip"]) if "bands" in bundle["clip"] else None,
         )
         for bundle in content["bundles"]
     )
@@ -254,10 +309,11 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
 
 def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
     sources: Mapping[str, Any] = content["sources"]
-    return {name: _source(source, sources) for name, source in sources.items()}
+    protocols = parse_protocols(content.get("protocols", {}))
+    return {name: _source(source, sources, protocols) for name, source in sources.items()}
 
 
-def _source(source: Mapping[str, Any], sources: Mapping[str, Any]) -> Source:
+def _source(source: Mapping[str, Any], sources: Mapping[str, Any], protocols: Mapping[str, Protocol]) -> Source:
     lora = source.get("lora")
     return Source(
         licence=source["licence"],
@@ -267,5 +323,6 @@ def _source(source: Mapping[str, Any], sources: Mapping[str, Any]) -> Source:
         url=source.get("url"),
         optional=tuple(source.get("optional", ())),
         image_size=source.get("image_size", 224),
-        lora=_source(sources[lora], sources) if lora is not None else None,
+        lora=_source(sources[lora], sources, protocols) if lora is not None else None,
+        facts=parse_facts(source.get("facts", {}), protocols),
     )

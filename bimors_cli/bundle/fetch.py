@@ -21,6 +21,7 @@ from bimors_cli.bundle.safetensors_file import check_finite
 from bimors_cli.bundle.shared_files import LocalFile, LocalFiles, link_or_copy, local_files
 from bimors_cli.bundle.store import check_space, disk_errors, exists_error, installed, locked, put_in_place, staging
 from bimors_cli.errors import BundleError
+from bimors_cli.options.band_names import CHANNELS
 
 # Larger than any checkpoint of the catalog, optimiser state included.
 MAX_CHECKPOINT_BYTES = 64 * 1024**3
@@ -129,6 +130,7 @@ def fetch_bundle(
             zero_shot_temperature=1.0,  # not fitted for these models
             vocabulary=None,
             licences=entry.licences,
+            bands=entry.bands,
         )
         new = write_record(record_of(target), entry, record, revisions, downloaded)
         put_in_place(built, target, overwrite=False)
@@ -303,5 +305,7 @@ def _unzipped(path: Path) -> Iterator[Path]:
 
 
 def _clip_config(entry: CatalogEntry) -> str:
-    config = {"model_cfg": entry.model_cfg, "preprocess_cfg": entry.preprocess_cfg}
+    config: dict[str, Any] = {"model_cfg": entry.model_cfg, "preprocess_cfg": entry.preprocess_cfg}
+    if entry.bands is not None:
+        config[CHANNELS] = len(entry.bands)
     return json.dumps(config, indent=1, sort_keys=True) + "\n"

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bimors_cli.bundle.catalog import CatalogEntry, entries
+from bimors_cli.bundle.catalog import CatalogEntry, entries, entry_of
 from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
+from bimors_cli.bundle.memory import FORMULA, memory_of
 from bimors_cli.bundle.shared_files import LocalFiles, bytes_to_fetch, local_files
 from bimors_cli.bundle.store import installed
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 
 
 def list_bundles() -> list[dict[str, Any]]:
     """Return a row per bundle.
 
     A row has ``name``, ``description``, ``size`` and ``to_fetch`` in bytes, ``licence``, ``context_length`` (None
-    without CLIP) and ``installed``. ``to_fetch`` leaves out files that other installed bundles have. The bundles
-    that are part of bimors come first, then the catalog, then other installed bundles. Files are not verified.
+    without CLIP) and ``installed``. ``to_fetch`` leaves out files that other installed bundles have. ``memory`` in
+    bytes and ``commercial`` are those of the catalog, None for other bundles. The bundles that are part of bimors come
+    first, then the catalog, then other installed bundles. Files are not verified.
 
     Raises
     ------
@@ -33,8 +35,19 @@ def list_bundles() -> list[dict[str, Any]]:
     rows = [_row_of_bundle(name, read_bundle(find_bundle(name))) for name in (EMBEDDED, BANDS)]
     rows += [_row_of_entry(entry, folders.get(entry.name), local) for entry in entries()]
     known = {row["name"] for row in rows}
-    rows += [_row_of_bundle(name, read_bundle(folder)) for name, folder in folders.items() if name not in known]
+    for name, folder in folders.items():
+        if name not in known:
+            of_catalog = [_row_of_entry(entry, folder, local) for entry in _combined(name)]
+            rows += of_catalog or [_row_of_bundle(name, read_bundle(folder))]
     return rows
+
+
+def _combined(name: str) -> tuple[CatalogEntry, ...]:
+    """Return the entry of the catalog with another captioner that has this name, ``georsclip-b32+blip-base``."""
+    try:
+        return (entry_of(name),)
+    except InputError:
+        return ()
 
 
 def bundle_info(name: str) -> dict[str, Any]:
@@ -49,7 +62,7 @@ def bundle_info(name: str) -> dict[str, Any]:
     """
     folders = installed()
     folder = folders.get(name)
-    for entry in entries():
+    for entry in (*entries(), *_combined(name)):
         if entry.name == name:
             return {
                 **_row_of_entry(entry, folder, local_files(folders.values())),
@@ -62,6 +75,14 @@ def bundle_info(name: str) -> dict[str, Any]:
                     for part, source in entry.parts.items()
                 },
                 "licences": entry.licences,
+                "commercial_use_of_parts": {
+                    part: asdict(source.facts.commercial) for part, source in entry.parts.items()
+                },
+                "band_names": list(entry.band_names),
+                **({} if entry.bands is None else entry.bands.as_json()),
+                "training": None if entry.training is None else asdict(entry.training),
+                "zero_shot": _zero_shot(entry),
+                "memory_is": FORMULA,
                 "notes": list(entry.notes),
                 "settled_by_the_first_fetch": entry.unconfirmed,
                 "record": str(record_of(folder)) if folder is not None and record_of(folder).is_file() else None,
@@ -90,6 +111,18 @@ def _prompts(bundle: Bundle) -> dict[str, Any]:
     return {"context": bundle.context, "templates": list(bundle.templates), "image_size": bundle.image_size}
 
 
+def _zero_shot(entry: CatalogEntry) -> dict[str, Any] | None:
+    found = entry.zero_shot
+    if found is None:
+        return None
+    return {
+        "figures": dict(found.figures),
+        "protocol": found.protocol.title,
+        "source": found.protocol.source,
+        "doubt": found.doubt,
+    }
+
+
 def _row_of_entry(entry: CatalogEntry, folder: Path | None, local: LocalFiles) -> dict[str, Any]:
     return {
         "name": entry.name,
@@ -98,6 +131,8 @@ def _row_of_entry(entry: CatalogEntry, folder: Path | None, local: LocalFiles) -
         "size_is_known": entry.size_is_known,
         "to_fetch": 0 if folder is not None else bytes_to_fetch(entry, local),
         "licence": _in_short([source.licence for source in entry.parts.values()]),
+        "commercial": entry.commercial,
+        "memory": memory_of(entry),
         "context_length": entry.context_length,
         "installed": folder is not None,
     }
@@ -111,6 +146,8 @@ def _row_of_bundle(name: str, bundle: Bundle) -> dict[str, Any]:
         "size_is_known": True,
         "to_fetch": 0,
         "licence": _in_short([next(iter(bundle.licences.values()), "not stated")]),
+        "commercial": None,
+        "memory": None,
         "context_length": _context_length(bundle),
         "installed": True,
     }

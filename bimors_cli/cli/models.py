@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bimors_cli.cli import completion, models_import, models_new, models_recommend
 from bimors_cli.cli.console import err, say, set_verbosity, verbosity
+from bimors_cli.cli.models_page import page, size_text, table
 from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
 
@@ -56,23 +57,18 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
     if json_output:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    width = max(len(row["name"]) for row in rows)
-    print(f"{'NAME':{width}}  {'SIZE':>9}  {'TO FETCH':>9}  {'TOKENS':>6}  DESCRIPTION; LICENCE")
-    for row in rows:
-        size = f"{'' if row['size_is_known'] else '> '}{_size(row['size'])}"
-        missing = "installed" if row["installed"] else _size(row["to_fetch"])
-        tokens = row["context_length"] or ""
-        print(f"{row['name']:{width}}  {size:>9}  {missing:>9}  {tokens:>6}  {row['description']}; {row['licence']}")
+    for line in table(rows):
+        print(line)
     say(
         "TO FETCH is what no installed bundle has. Bundles with another captioner, or none, may be smaller: "
         f"bimors models fetch NAME --captioner {'|'.join((*captioners(), NO_CAPTIONER))}"
     )
-    say("TOKENS is the longest prompt; bimors models show NAME shows more, among it the accuracy on remote sensing")
+    say("MEMORY is about that on a CPU; bimors models show NAME says more, and why commercial use is yes, ask or no")
 
 
 @app.command(epilog="Example: bimors models show georsclip-b32")
 def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
-    """Show source, licences and published accuracy of a bundle, and whether it is installed."""
+    """Show licences, training images, published accuracy and memory of a bundle, and the source of each fact."""
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.listing import bundle_info
 
@@ -80,10 +76,8 @@ def show(name: NameOrFolder, json_output: Json = False, quiet: Quiet = False, ve
     if json_output:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    lines = list(_lines(facts))
-    width = max(len(key) for key, _ in lines)
-    for key, value in lines:
-        print(f"{key:{width}}  {value}")
+    for line in page(facts):
+        print(line)
 
 
 @app.command(epilog="Example: bimors models fetch georsclip-b32")
@@ -132,7 +126,7 @@ def verify(name: NameOrFolder, quiet: Quiet = False, verbose: Verbose = 0) -> No
 
     bundle = verify_bundle(find_bundle(name))
     size = sum(entry.size for entry in bundle.files)
-    say(f"{bundle.name}: {len(bundle.files)} files, {_size(size)}, all verified; sha256 {bundle.sha256}")
+    say(f"{bundle.name}: {len(bundle.files)} files, {size_text(size)}, all verified; sha256 {bundle.sha256}")
     print(bundle.folder)
 
 
@@ -142,7 +136,7 @@ def remove(name: Fetched, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     set_verbosity(verbose, quiet)
     from bimors_cli.bundle.store import remove_bundle
 
-    say(f"{name} is deleted: {_size(remove_bundle(name))} freed")
+    say(f"{name} is deleted: {size_text(remove_bundle(name))} freed")
 
 
 @app.command(epilog="Example: bimors models pack georsclip-b32 -o georsclip-b32.bimors.zip")
@@ -182,31 +176,6 @@ def unpack(
     bundle = unpack_bundle(file, to, overwrite=overwrite)
     say(f"{bundle.name} is installed: bimors classify … --model {bundle.name if to is None else to}")
     print(bundle.folder)
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def _lines(facts: dict[str, Any]) -> Any:
-    for key, value in facts.items():
-        if key == "size_is_known":
-            continue
-        label = key.replace("_", " ")
-        if key == "size":
-            yield label, f"{'' if facts['size_is_known'] else 'more than '}{_size(value)}"
-        elif key == "training_domain" and value is not None:
-            for name, (first, *others) in value.items():
-                shown = f"{first:g} to {others[0]:g}" if name.endswith("_m") else ", ".join((first, *others))
-                yield f"{label}, {name.replace('_', ' ')}", shown
-        elif isinstance(value, list):
-            yield from ((label, line) for line in value)
-        elif isinstance(value, dict):
-            yield from ((f"{label}, {part}", line) for part, line in value.items())
-        elif isinstance(value, bool):
-            yield label, "yes" if value else "no"
-        elif value is not None:
-            yield label, value
 
 
 app.command("new", epilog=models_new.EXAMPLE)(models_new.new)

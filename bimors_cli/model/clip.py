@@ -20,12 +20,11 @@ from bimors_cli.model.fusion import feature_map
 from bimors_cli.model.loading import freeze, load_into, read_json, skip_init
 from bimors_cli.model.preprocessing import BandStatistics, Preprocessing, prepare
 from bimors_cli.model.text_encoder import NameTokens, TextTower
+from bimors_cli.options.band_names import CHANNELS
 
 Tokenize = Callable[..., torch.Tensor]
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-# Key of the configuration: the number of bands that the image tower takes; missing for red, green and blue.
-CHANNELS = "in_chans"
 # Model settings that OpenAI's files store as tensors.
 UNUSED = ("input_resolution", "context_length", "vocab_size")
 

@@ -19,3 +19,6 @@ BAND_NAMES: Final = (
     "swir1",
     "swir2",
 )
+
+# Key of open_clip_config.json: the number of bands that the image tower takes; missing for red, green and blue.
+CHANNELS: Final = "in_chans"

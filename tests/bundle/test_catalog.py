@@ -12,10 +12,11 @@ import torch
 import bimors_cli.bundle
 from bimors_cli.bundle.catalog import LORA, CatalogEntry, check_against_catalog, entries, entry_of
 from bimors_cli.bundle.files import CODE_SUFFIXES, FileEntry, is_plain_name
-from bimors_cli.bundle.manifest import PARTS
+from bimors_cli.bundle.manifest import CLIP, PARTS
+from bimors_cli.bundle.memory import clip_parameters
 from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.errors import BundleError, InputError
-from bimors_cli.model.clip import build_clip
+from bimors_cli.model.clip import build_clip, replace_input
 
 CATALOGUE = Path(bimors_cli.bundle.__file__).parent / "catalogue.json"
 
@@ -40,41 +41,45 @@ def test_names_are_single_and_none_is_the_embedded_one() -> None:
 
 def test_the_configuration_is_open_clips_own(entry: CatalogEntry) -> None:
     assert entry.model_cfg == open_clip.get_model_config(entry.architecture)
-    assert tuple(entry.preprocess_cfg["mean"]) == open_clip.OPENAI_DATASET_MEAN
-    assert tuple(entry.preprocess_cfg["std"]) == open_clip.OPENAI_DATASET_STD
+    if entry.bands is None:
+        assert tuple(entry.preprocess_cfg["mean"]) == open_clip.OPENAI_DATASET_MEAN
+        assert tuple(entry.preprocess_cfg["std"]) == open_clip.OPENAI_DATASET_STD
+    else:  # it has its own
+        assert not {"mean", "std"} & set(entry.preprocess_cfg)
     assert entry.preprocess_cfg["size"] == entry.model_cfg["vision_cfg"]["image_size"] <= entry.image_size
     assert entry.context_length == 77
 
 
 def test_sizes_are_those_of_the_architecture(entry: CatalogEntry) -> None:
-    """Float32 weights and little else; a zip file of unknown size aside."""
+    """Float32 weights and little else, where the size of the file is known."""
     (file,) = entry.parts["clip"].files
     size = file.size or file.about
     with torch.device("meta"):
-        numbers = sum(parameter.numel() for parameter in build_clip(entry.model_cfg).parameters())
-    assert (size is None) == (entry.parts["clip"].url is not None)
+        model = build_clip(entry.model_cfg)
+        if entry.bands is not None:
+            replace_input(model, entry.channels)
+        numbers = sum(parameter.numel() for parameter in model.parameters())
+    assert numbers == clip_parameters(entry.model_cfg, entry.channels)
     assert size is None or abs(size / (4 * numbers) - 1) < 2e-3
 
 
 def test_every_part_becomes_safetensors_and_no_pickle(entry: CatalogEntry) -> None:
-    assert set(entry.parts) - {LORA} == set(PARTS)
-    assert (LORA in entry.parts) == (entry.parts["captioner"].lora is not None)
+    assert set(entry.parts) - {LORA} == ({CLIP} if entry.bands is not None else set(PARTS))
+    assert (LORA in entry.parts) == ("captioner" in entry.parts and entry.parts["captioner"].lora is not None)
     for source in entry.parts.values():
         targets = [file.target for file in source.files]
         assert len(set(targets)) == len(targets) and all(map(is_plain_name, targets))
         assert any(target.endswith(".safetensors") for target in targets)
         assert not any(target.endswith((*CODE_SUFFIXES, ".zip")) for target in targets)
     assert [file.target for file in entry.parts["clip"].files] == ["open_clip_model.safetensors"]
-    assert entry.parts["captioner"].licence and entry.licences.keys() == entry.parts.keys()
+    assert all(source.licence for source in entry.parts.values()) and entry.licences.keys() == entry.parts.keys()
 
 
 def test_a_repository_is_pinned(entry: CatalogEntry) -> None:
-    """What no public source confirms, of revisions and files, is null and told."""
+    """What is not confirmed of revisions and files is null and told."""
     for part, source in entry.parts.items():
         assert (source.repository is None) == (source.url is not None)
-        if source.repository is not None:
-            assert (part in entry.unconfirmed) == (source.revision is None)
-            assert source.revision is None or len(source.revision) == 40
+        assert (part in entry.unconfirmed) == (source.repository is not None and source.revision is None)
         for file in source.files:
             told = f"{part}/{file.path}" in entry.unconfirmed
             assert told == (file.size is None or file.sha256 is None)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from bimors_cli.bundle.catalog import entries
 from bimors_cli.bundle.fetch_record import record_of
-from bimors_cli.bundle.manifest import Bundle, open_bundle
+from bimors_cli.bundle.manifest import PARTS, Bundle, open_bundle
 from bimors_cli.cli.main import app
 
 
@@ -70,10 +70,43 @@ def test_list_names_all_that_there_is(there: Path) -> None:
         "size": rows["georsclip-h14"]["size"],
         "size_is_known": True,
         "licence": "CC, MIT, Apache-2.0",
+        "commercial": "ask",
+        "memory": rows["georsclip-h14"]["memory"],
         "context_length": 77,
         "installed": False,
         "to_fetch": rows["georsclip-h14"]["size"],
     }
+
+
+def test_list_and_show_take_80_columns(home: Path) -> None:
+    for args in (("list",), *(("show", entry.name) for entry in entries()), ("recommend", "--gsd", "10m")):
+        result = models(*args)
+        assert result.exit_code == 0, result.stderr
+        assert all(len(line) <= 80 or "https://" in line for line in result.stdout.splitlines()), args
+
+
+def test_show_names_the_source_of_each_fact(home: Path) -> None:
+    text = " ".join(models("show", "skyclip-b32").stdout.split())
+    assert "commercial use ask" in text and "commercial, clip ask: MIT is the licence of its code" in text
+    assert "pixels of training 0.1 to 30 m" in text and "EuroSAT 52.6 %" in text and "arxiv.org/abs/2409.00698" in text
+    assert "memory about 18.1 GB on a CPU, 4 bytes a parameter" in text and "bands red, green, blue" in text
+    assert "pixels of training not known" in " ".join(models("show", "georsclip-b32").stdout.split())
+    bands = " ".join(models("show", "llama3-ms-clip").stdout.split())
+    assert "swir2 (mean 1841.64, std 1365.08)" in bands and "pixels of training 10 m" in bands
+    facts = json.loads(models("show", "llama3-ms-clip", "--json").stdout)
+    assert facts["training"]["pixel_size_m"] == [10, 10] and facts["zero_shot"]["figures"]["EuroSAT"] == 67.9
+    assert facts["commercial_use_of_parts"]["clip"]["answer"] == facts["commercial"] == "yes"
+    assert facts["band_names"][:3] == ["blue", "green", "red"] and facts["bands"][0]["mean"] == 925.161
+
+
+def test_a_combination_has_the_facts_of_its_parts(home: Path, tiny_bundle: Bundle) -> None:
+    shutil.copytree(tiny_bundle.folder, home / "bimors-b16-opt+none")
+    row = next(row for row in json.loads(models("list", "--json").stdout) if row["name"] == "bimors-b16-opt+none")
+    assert (row["commercial"], row["installed"], row["to_fetch"]) == ("yes", True, 0)  # of CLIP alone
+    facts = json.loads(models("show", "bimors-b16-opt+blip-base", "--json").stdout)
+    assert facts["commercial"] == "yes" and facts["folder"] is None and set(facts["sources"]) == set(PARTS)
+    assert json.loads(models("show", "bimors-b16-opt", "--json").stdout)["commercial"] == "no"
+    assert models("show", "bimors-b16-opt+nothing").exit_code == 2
 
 
 def test_list_without_any_fetched_bundle(home: Path) -> None:
@@ -187,9 +220,18 @@ def test_recommend_for_a_scene_and_for_figures(make_raster: Any) -> None:
     assert result.stdout.startswith("bimors finetune --model bands")
     same = models("recommend", "--gsd", "10m", "--bands", "naip", "--memory", "8GB", "--json")
     assert [one["command"] for one in json.loads(same.stdout)] == [
-        line.split("  ")[0] for line in result.stdout.splitlines()
+        line for line in result.stdout.splitlines() if not line.startswith(" ")
     ]
-    assert "no model of the catalog fits" in models("recommend", "--gsd", "30cm", "--memory", "0.5GB").stderr
+    for bands in ("s2", "10"):
+        result = models("recommend", "--gsd", "10m", "--bands", bands, "--memory", "8GB")
+        assert ("bimors models fetch llama3-ms-clip\n" in result.stdout) == (bands == "s2")  # names of bands are needed
+    free = models("recommend", "--gsd", "30cm", "--commercial").stdout
+    assert "farslip-b32" in free and "commercial use: ask" not in free
+    nothing = models("recommend", "--gsd", "30cm", "--commercial", "--memory", "1GB").stderr
+    assert "fits this memory and licence" in " ".join(nothing.split())
+    assert (
+        "no model of the catalog fits this memory" in models("recommend", "--gsd", "30cm", "--memory", "0.5GB").stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,14 @@ from bimors_cli.errors import BundleError, InputError
 from bimors_cli.labels import Labels
 from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
-from bimors_cli.model.clip import CHANNELS, CONFIG, WEIGHTS, Clip
+from bimors_cli.model.clip import CONFIG, WEIGHTS, Clip
 from bimors_cli.model.clip_checkpoint import clip_weights
 from bimors_cli.model.device import choose_device, choose_dtype
 from bimors_cli.model.frozen_models import EncoderOutputs
 from bimors_cli.model.heads.zero_shot import ZeroShotHead
 from bimors_cli.model.loading import INDEX, read_json, weight_files
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
+from bimors_cli.options.band_names import CHANNELS
 from bimors_cli.options.templates import check_templates
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.pipeline.bundles.lora import merge_lora, read_lora
@@ -181,7 +182,7 @@ def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], obje
     if bands is None:
         copy(source.resolve(), target / WEIGHTS)
     else:
-        _extract_clip(source, target / WEIGHTS)
+        extract_clip(source, target / WEIGHTS)
     _write_config(target, _clip_config(sources.clip_config), bands)
     if sources.clip_config.endswith(".json"):
         folder = Path(sources.clip_config).parent
@@ -189,8 +190,14 @@ def _copy_clip(sources: Sources, target: Path, copy: Callable[[Path, Path], obje
             copy((folder / file).resolve(), target / file)
 
 
-def _extract_clip(source: Path, target: Path) -> None:
-    """Write the weights of the open_clip model in a checkpoint, a pickle or safetensors."""
+def extract_clip(source: Path, target: Path) -> None:
+    """Write the weights of the open_clip model in a checkpoint, a pickle or safetensors, to a safetensors file.
+
+    Raises
+    ------
+    BundleError
+        The checkpoint is damaged, or has other tensors than one open_clip model.
+    """
     with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
         path = source
         if source.suffix != ".safetensors":

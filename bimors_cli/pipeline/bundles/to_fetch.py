@@ -49,7 +49,7 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
     reference = parse_reference(name)
     if reference is None:
         entry = entry_of(combined_name(name, captioner))
-        convert = _with_lora(entry, pickle_to_safetensors)
+        convert = _with_lora(entry, _convert(entry))
         return ToFetch(entry, convert, folder or bundle_folder(entry.name), _named(name, captioner))
 
     from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference  # imports torch
@@ -79,6 +79,15 @@ def _with_lora(entry: CatalogEntry, convert: Convert) -> Convert:
             convert(source, target)
 
     return convert_or_merge
+
+
+def _convert(entry: CatalogEntry) -> Convert:
+    if entry.bands is None:
+        return pickle_to_safetensors
+
+    from bimors_cli.pipeline.bundles.make import extract_clip  # imports torch
+
+    return extract_clip
 
 
 def _named(name: str, captioner: str | None) -> str:
