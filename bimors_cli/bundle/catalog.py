@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from bimors_cli.bundle.files import FileEntry
+from bimors_cli.bundle.loaded import Expected, Loaded
 from bimors_cli.errors import BundleError, InputError
 
 # Value of --captioner that leaves the captioner out.
@@ -43,7 +44,7 @@ class Source:
     """The source of one model's files: a ``repository`` of the hub at a ``revision``, or the ``url`` of a zip file.
 
     ``optional`` files are downloaded if the repository has them. ``image_size`` is the side of a captioner's images, in
-    pixels.
+    pixels. ``loaded`` is None if the published files were never loaded.
     """
 
     licence: str
@@ -53,6 +54,7 @@ class Source:
     url: str | None = None
     optional: tuple[str, ...] = ()
     image_size: int = 224
+    loaded: Loaded | None = None
 
     @property
     def origin(self) -> str:
@@ -65,7 +67,8 @@ class CatalogEntry:
     """A bundle of the catalog.
 
     ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are written to
-    ``open_clip_config.json``; the other fields are those of the bundle's manifest.
+    ``open_clip_config.json``; ``expected`` are the answers of its CLIP to the example, None if none are recorded; the
+    other fields are those of the bundle's manifest.
     """
 
     name: str
@@ -77,6 +80,7 @@ class CatalogEntry:
     preprocess_cfg: Mapping[str, Any]
     parts: Mapping[str, Source]
     notes: tuple[str, ...]
+    expected: Expected | None = None
 
     @property
     def context_length(self) -> int:
@@ -229,6 +233,7 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
             preprocess_cfg=bundle["clip"]["preprocess_cfg"],
             parts={part: sources[source] for part, source in bundle["parts"].items()},
             notes=tuple(bundle["notes"]),
+            expected=Expected.read(bundle.get("expected")),
         )
         for bundle in content["bundles"]
     )
@@ -244,6 +249,7 @@ def _sources(content: Mapping[str, Any]) -> dict[str, Source]:
             url=source.get("url"),
             optional=tuple(source.get("optional", ())),
             image_size=source.get("image_size", 224),
+            loaded=Loaded.read(source.get("loaded")),
         )
         for name, source in content["sources"].items()
     }

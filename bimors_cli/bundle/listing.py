@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bimors_cli.bundle.catalog import CatalogEntry, entries
+from bimors_cli.bundle.catalog import CatalogEntry, Source, entries
 from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
@@ -62,6 +62,7 @@ def bundle_info(name: str) -> dict[str, Any]:
                     for part, source in entry.parts.items()
                 },
                 "licences": entry.licences,
+                "loaded": {part: _loaded(source) for part, source in entry.parts.items()},
                 "notes": list(entry.notes),
                 "settled_by_the_first_fetch": entry.unconfirmed,
                 "record": str(record_of(folder)) if folder is not None and record_of(folder).is_file() else None,
@@ -76,6 +77,10 @@ def bundle_info(name: str) -> dict[str, Any]:
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
     }
+
+
+def _loaded(source: Source) -> str:
+    return "never loaded by us" if source.loaded is None else str(source.loaded)
 
 
 def _domain(bundle: Bundle) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """CLIPs of open_clip: safetensors, plain state dicts, and checkpoints of open_clip's training in a zip file.
 
 What is known: the size of ``timm/vit_base_patch16_clip_224.openai`` follows from names, shapes and dtypes to the byte.
-RemoteCLIP and GeoRSCLIP show in their READMEs that ``load_state_dict`` takes what ``torch.load`` returns. That SkyCLIP's
-zip files have a checkpoint of open_clip's training in them is what SkyScript's evaluation reads; nobody here has seen one.
+RemoteCLIP and GeoRSCLIP show in their READMEs that ``load_state_dict`` takes what ``torch.load`` returns. SkyScript's
+evaluation reads checkpoints of open_clip's training, which are assumed to be what SkyCLIP's zip files have in them.
 """
 
 from __future__ import annotations

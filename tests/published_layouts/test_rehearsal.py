@@ -1,4 +1,4 @@
-"""Every bundle of the catalog, from the hub to a map without a network: its published layout, small, on this machine."""
+"""Every bundle of the catalog, from the hub to a map without a network, with small files of its published layout."""
 
 from __future__ import annotations
 
