@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,14 +29,13 @@ TILE = 32
 LABELS = "pond\nfarmland\nforest\n"
 
 
-@pytest.fixture(params=[entry.name for entry in entries()])
-def name(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+ALL = [entry.name for entry in entries()]
+# Pickle, two shards and old names at once: the other bundles go the whole way in the slow tests.
+QUICK = "georsclip-b32"
 
 
 @pytest.fixture
-def world(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
+def world(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:  # name: of the test
     """A machine with a network, on which nothing is installed. Pickles are converted in this process."""
     monkeypatch.setenv("BIMORS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -77,31 +80,41 @@ def no_network() -> Iterator[None]:
         yield
 
 
-def test_from_the_hub_to_a_map_without_a_network(name: str, world: Published, scene: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ALL)
+def test_from_the_hub_to_a_map(name: str, world: Published, scene: str) -> None:
     bimors("models", "fetch", name)
     check_downloads(entry_of(name), world.hub)
     bimors("models", "verify", name)
-
-    on = ("--model", name, "--tile-size", TILE)
-    labels = ("-l", "labels.txt", "--probabilities", "--captions", "all", "--head", "zero-shot")
     with no_network():
-        bimors("classify", scene, *labels, *on, "-o", "first.gpkg")
-        check_answers(rows("first.gpkg"))
-        bimors("finetune", scene, "--polygons", "train.gpkg", "--field", "class", *on, "-o", "views", "--head", "auto")
-        bimors(
-            "finetune", scene, "--polygons", "train.gpkg", "--field", "class", *on,
-            "-o", "learned", "--head", "bimors", "--epochs", 1,
-        )  # fmt: skip
-        for adapter in ("views", "learned"):
-            bimors("classify", scene, "-l", "labels.txt", "--adapter", adapter, *on, "-o", f"{adapter}.gpkg")
-            assert rows(f"{adapter}.gpkg")["label"].notna().all()
+        classify(scene, name, "map.gpkg")
+    check_answers(rows("map.gpkg"))
 
+
+@pytest.mark.parametrize(
+    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
+)
+def test_examples_adapters_and_another_machine(name: str, world: Published, scene: str) -> None:
+    bimors("models", "fetch", name)
+    on = ("--model", name, "--tile-size", TILE)
+    examples = ("--polygons", "train.gpkg", "--field", "class", *on)
+    with no_network():
+        for head in (("auto",), ("bimors", "--epochs", 1)):
+            bimors("finetune", scene, *examples, "-o", head[0], "--head", *head)
+            bimors("classify", scene, "-l", "labels.txt", "--adapter", head[0], *on, "-o", f"{head[0]}.gpkg")
+            assert rows(f"{head[0]}.gpkg")["label"].notna().all()
+
+        classify(scene, name, "here.gpkg")
         bimors("models", "pack", name, "-o", "packed.zip")
         bimors("models", "remove", name)
         bimors("models", "unpack", "packed.zip")
         bimors("models", "verify", name)
-        bimors("classify", scene, *labels, *on, "--offline", "-o", "again.gpkg", "--no-caption-cache")
-        assert rows("again.gpkg").equals(rows("first.gpkg"))
+        classify(scene, name, "there.gpkg", "--offline", "--no-caption-cache")
+        assert rows("there.gpkg").equals(rows("here.gpkg"))
+
+
+def classify(scene: str, name: str, output: str, *options: object) -> None:
+    labels = ("-l", "labels.txt", "--probabilities", "--captions", "all", "--head", "zero-shot")
+    bimors("classify", scene, *labels, "--model", name, "--tile-size", TILE, "-o", output, *options)
 
 
 def check_downloads(entry: CatalogEntry, hub: Hub) -> None:
@@ -122,3 +135,26 @@ def check_answers(found: gpd.GeoDataFrame) -> None:
     assert len(found) == 8 and np.allclose(found[names].sum(axis=1), 1, atol=1e-4)
     assert found["caption"].notna().all()
     assert found[names].drop_duplicates().shape[0] == 8  # tiles differ, and so do their answers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bimors-b16-base", "skyclip-b32"])
+def test_try_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+    """As a user runs it: HF_ENDPOINT is read at the start, and pickles are converted in a further process."""
+    program = (
+        "import json, sys; from pathlib import Path; from bimors_cli.bundle import catalog;"
+        "content = json.loads(Path('catalogue.json').read_text()); catalog._content = lambda: content;"
+        "from bimors_cli.cli.main import main; main()"
+    )
+    unset = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "BIMORS_OFFLINE")
+    with published(name) as served:
+        (tmp_path / "catalogue.json").write_text(json.dumps(served.content))
+        environment = {key: value for key, value in os.environ.items() if key not in unset}
+        environment |= {"HF_ENDPOINT": served.hub.url, "BIMORS_HOME": str(tmp_path / "home")}
+        result = subprocess.run(
+            [sys.executable, "-P", "-c", program, "models", "try", name],
+            capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    assert result.returncode == 0, (result.stdout, result.stderr)
+    assert "**All steps passed.**" in result.stdout and "converting" in result.stderr
+    assert "Traceback" not in result.stderr and "Warning" not in result.stderr

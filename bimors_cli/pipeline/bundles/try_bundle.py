@@ -191,8 +191,8 @@ class _Trial:
         )  # fmt: skip
         texts = pyogrio.read_dataframe(output, layer=_LAYER, read_geometry=False)["caption"]
         self.answers = [replace(a, caption=t) for a, t in zip(self.answers, texts, strict=True)]
-        if not all(texts):
-            raise BundleError("tiles of the example have no caption", "the captioner does not work with these weights")
+        if texts.isna().any() or not texts.str.strip().any():
+            raise BundleError("the captions of the example are missing or empty", "the weights may be damaged")
         return f"{len(texts)} captions, {texts.nunique()} different"
 
     def _embed(self) -> str:
