@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bimors_cli.options.common import BATCH_SIZE, CAPTIONER, DEVICE
-from bimors_cli.options.option import Option, Options
+from bimors_cli.options.common import BATCH_SIZE, DEVICE
+from bimors_cli.options.option import MODEL, Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +17,22 @@ class TryOptions(Options):
         str,
         Option(
             "",
-            "A bundle of the catalog, openclip:ARCHITECTURE/TAG, hf:OWNER/NAME[@REVISION], or the folder of a bundle.",
+            "A bundle of the catalog; a CLIP as openclip:ARCHITECTURE/TAG, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or "
+            "the folder of a bundle.",
             metavar="NAME|DIR",
             required=True,
             complete="bundles",
         ),
     ] = ""
-    captioner: Annotated[str | None, CAPTIONER] = None
+    captioner: Annotated[
+        str | None,
+        Option(
+            "--captioner",
+            "Try the bundle with another captioner of the catalog, or without one: none.",
+            metavar="NAME",
+            panel=MODEL,
+            complete="captioners",
+        ),
+    ] = None
     device: Annotated[str, DEVICE] = "auto"
     batch_size: Annotated[int | None, BATCH_SIZE] = None
