@@ -1,17 +1,19 @@
-"""The captioners BLIP-2 with T5, BLIP-2 with OPT, and BLIP.
+"""The captioners BLIP-2 with T5, BLIP-2 with OPT and a LoRA of it, and BLIP.
 
 What is known: the shards of BLIP-2 with OPT have the sizes that follow from names, shapes and dtypes to the byte, those
 of BLIP-2 with T5 the rounded sizes that the hub shows. The configurations of both are as public logs of transformers
-show them; those of BLIP are the published files by their hashes. Tokenizers are made here, with as many words.
+show them; those of BLIP are the published files by their hashes. Tokenizers are made here, with as many words. Of
+BLIP-2 with OPT-6.7B the hub shows rounded sizes, whose sum is that of the layout. The LoRA of RS5M has the size that
+its rank gives for two matrices of each layer of the vision tower.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from transformers import (
@@ -23,7 +25,7 @@ from transformers import (
 )
 
 from tests.model.full_size import opt_words, t5_words
-from tests.published_layouts.packing import Tensors, as_json, pickled, two_shards
+from tests.published_layouts.packing import Tensors, as_json, in_shards, pickled
 from tests.published_layouts.settings import bert_tokenizer_file, read_settings, vocabulary
 
 settings = read_settings
@@ -94,15 +96,16 @@ def blip_tensors(given: Mapping[str, Any]) -> Tensors:
 
 def t5_files(weights: Tensors, given: Mapping[str, Any]) -> dict[str, bytes]:
     start = {"bos_token_id": 1, "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-    return _blip2_files(weights, given, t5_words(), start)
+    return _blip2_files(weights, given, t5_words(), start, 2)
 
 
-def opt_files(weights: Tensors, given: Mapping[str, Any]) -> dict[str, bytes]:
-    return _blip2_files(weights, given, opt_words(), {"bos_token_id": 2, "eos_token_id": 50118, "pad_token_id": 1})
+def opt_files(shards: int) -> Callable[[Tensors, Mapping[str, Any]], dict[str, bytes]]:
+    start = {"bos_token_id": 2, "eos_token_id": 50118, "pad_token_id": 1}
+    return lambda weights, given: _blip2_files(weights, given, opt_words(), start, shards)
 
 
 def _blip2_files(
-    weights: Tensors, given: Mapping[str, Any], words: PreTrainedTokenizerBase, start: Mapping[str, int]
+    weights: Tensors, given: Mapping[str, Any], words: PreTrainedTokenizerBase, start: Mapping[str, int], shards: int
 ) -> dict[str, bytes]:
     words.add_special_tokens({"additional_special_tokens": ["<image>"]})
     assert words.convert_tokens_to_ids("<image>") == given["image_token_index"]
@@ -113,9 +116,9 @@ def _blip2_files(
         "preprocessor_config.json": as_json(_IMAGES),
         "processor_config.json": as_json({"num_query_tokens": 32, "processor_class": "Blip2Processor"}),
         **_tokenizer_files(words),
-        **two_shards(weights),
+        **in_shards(weights, shards),
         # The hub has the same weights as pickles, too.
-        "pytorch_model-00001-of-00002.bin": b"not to be downloaded",
+        f"pytorch_model-00001-of-{shards:05}.bin": b"not to be downloaded",
     }
 
 
@@ -123,6 +126,49 @@ def _tokenizer_files(words: PreTrainedTokenizerBase) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         words.save_pretrained(folder)
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def opt_6_7b() -> dict[str, Any]:
+    """BLIP-2 with OPT-6.7B: as with OPT-2.7B, but for the widths of the language model."""
+    small = read_settings("blip2-opt-2.7b")
+    widths = {"_name_or_path": "facebook/opt-6.7b", "hidden_size": 4096, "word_embed_proj_dim": 4096, "ffn_dim": 16384}
+    return {**small, "text_config": {**small["text_config"], **widths}}
+
+
+LORA_RANK: Final = 16
+
+
+def lora_tensors(given: Mapping[str, Any]) -> Tensors:
+    """Two matrices of each layer of the vision tower, by peft's names: W + (alpha / r) B A."""
+    found: Tensors = {}
+    for name, weight in blip2_tensors(given).items():
+        if name.startswith("vision_model.") and name.endswith((".qkv.weight", ".self_attn.projection.weight")):
+            stem = f"base_model.model.{name.removesuffix('.weight')}"
+            found[f"{stem}.lora_A.weight"] = 0.1 * torch.randn(LORA_RANK, weight.shape[1])
+            found[f"{stem}.lora_B.weight"] = 0.1 * torch.randn(weight.shape[0], LORA_RANK)
+    return found
+
+
+def lora_files(weights: Tensors, _given: Mapping[str, Any]) -> dict[str, bytes]:
+    settings = {
+        "auto_mapping": {"base_model_class": "Blip2ForConditionalGeneration"},
+        "base_model_name_or_path": "Salesforce/blip2-opt-6.7b",
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "layers_pattern": None,
+        "layers_to_transform": None,
+        "lora_alpha": 16,
+        "lora_dropout": 0.05,
+        "modules_to_save": None,
+        "peft_type": "LORA",
+        "r": LORA_RANK,
+        "revision": None,
+        "target_modules": ["self_attn.qkv", "self_attn.projection"],
+        "task_type": None,
+    }
+    return {"adapter_config.json": as_json(settings), "adapter_model.bin": pickled(weights)}
 
 
 def blip_files(weights: Tensors, given: Mapping[str, Any]) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from tests.published_layouts import captioners, clips, encoders
+from tests.published_layouts import captioners, clips, encoders, florence2
 from tests.published_layouts.packing import Tensors
 
 Settings = Mapping[str, Any]
@@ -51,15 +51,24 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "georsclip-vit-h-14": _clip(clips.state_dict_file("ckpt/RS5M_ViT-H-14.pt")),
     "skyclip-vit-b-32": _clip(clips.zipped_training_checkpoint("SkyCLIP_ViT_B32_top50pct", epoch=20)),
     "skyclip-vit-l-14": _clip(clips.zipped_training_checkpoint("SkyCLIP_ViT_L14_top50pct", epoch=20)),
+    "farslip-vit-b-32": _clip(clips.training_checkpoint("FarSLIP1_ViT-B-32.pt", epoch=1)),
+    "ms-clip-vit-b-16": _clip(clips.training_module("Llama3_MS_CLIP_weights.pt")),
+    "datacomp-vit-b-32-256": _clip(clips.safetensors_file("open_clip_model.safetensors")),
+    "datacomp-vit-l-14": _clip(clips.state_dict_file("open_clip_pytorch_model.bin")),
     "blip2-flan-t5-xl": Layout(
         captioners.settings("blip2-flan-t5-xl"), captioners.reduce_t5, captioners.blip2_tensors, captioners.t5_files
     ),
     "blip2-opt-2.7b": Layout(
-        captioners.settings("blip2-opt-2.7b"), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files
+        captioners.settings("blip2-opt-2.7b"), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files(2)
     ),
+    "blip2-rs5m": Layout(
+        captioners.opt_6_7b(), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files(4)
+    ),
+    "rs5m-lora": Layout(captioners.opt_6_7b(), captioners.reduce_opt, captioners.lora_tensors, captioners.lora_files),
     "blip-base": Layout(
         captioners.settings("blip-base"), captioners.reduce_blip, captioners.blip_tensors, captioners.blip_files
     ),
+    "florence2-base": Layout(florence2.SETTINGS, florence2.reduce, florence2.tensors, florence2.files),
     "bert-base-uncased": Layout(encoders.SETTINGS, encoders.reduce, encoders.tensors, encoders.files),
 }
 

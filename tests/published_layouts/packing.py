@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from typing import Any, Final
 
@@ -41,15 +42,14 @@ def shards_of(tensors: Tensors, largest: int) -> list[Tensors]:
     return shards
 
 
-def two_shards(tensors: Tensors) -> dict[str, bytes]:
-    """Return both files and their index, under the names that save_pretrained gives."""
-    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+def in_shards(tensors: Tensors, number: int) -> dict[str, bytes]:
+    """Return ``number`` files and their index, under the names that save_pretrained gives."""
     keys = list(tensors)
-    middle = len(keys) // 2
-    parts = [{key: tensors[key] for key in half} for half in (keys[:middle], keys[middle:])]
-    names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    bounds = [len(keys) * i // number for i in range(number + 1)]
+    parts = [{key: tensors[key] for key in keys[a:b]} for a, b in itertools.pairwise(bounds)]
+    names = [f"model-{i:05}-of-{number:05}.safetensors" for i in range(1, number + 1)]
     index = {
-        "metadata": {"total_size": total},
+        "metadata": {"total_size": sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())},
         "weight_map": {key: name for name, part in zip(names, parts, strict=True) for key in part},
     }
     files = {name: one_file(part) for name, part in zip(names, parts, strict=True)}

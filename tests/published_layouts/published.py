@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
 from bimors_cli.bundle import catalog
+from bimors_cli.model.clip import CHANNELS
+from bimors_cli.model.pickle_to_safetensors import convert
+from bimors_cli.pipeline.bundles import clip_entry, make, to_fetch
 from tests.bundle.hub_server import COMMIT, Hub, serve
 from tests.published_layouts.layouts import small_files
-
-ZIPS = "/zips/"
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,31 @@ def published(name: str) -> Iterator[Published]:
     content = copy.deepcopy(catalog._content())
     (bundle,) = (one for one in content["bundles"] if one["name"] == name)
     content["bundles"] = [bundle]
-    content["sources"] = {source: content["sources"][source] for source in bundle["parts"].values()}
+    parts = bundle["parts"].values()
+    loras = [content["sources"][source]["lora"] for source in parts if "lora" in content["sources"][source]]
+    content["sources"] = {source: content["sources"][source] for source in (*parts, *loras)}
     with serve(Hub({})) as hub:
-        for part, source in bundle["parts"].items():
-            files, reduced = small_files(source, bundle["clip"]["model_cfg"] if part == "clip" else None)
-            if part == "clip":
-                bundle["clip"]["model_cfg"] = reduced
-            _serve(hub, content["sources"][source], files)
+        for source, described in content["sources"].items():
+            is_clip = source == bundle["parts"]["clip"]
+            files, reduced = small_files(source, clip_settings(bundle["clip"]) if is_clip else None)
+            if is_clip:
+                bundle["clip"]["model_cfg"] = {key: value for key, value in reduced.items() if key != CHANNELS}
+            _serve(hub, described, files)
         yield Published(hub, content)
+
+
+def clip_settings(clip: Mapping[str, Any]) -> dict[str, Any]:
+    """Return open_clip's configuration of a bundle of the catalog, with the number of bands if it takes bands."""
+    bands = {CHANNELS: len(clip["bands"])} if "bands" in clip else {}
+    return {**clip["model_cfg"], **bands}
 
 
 def _serve(hub: Hub, source: dict[str, Any], files: dict[str, bytes]) -> None:
     if "url" in source:
-        (archive,) = files
-        assert source["url"].endswith(f"/{archive}")
-        hub.plain[ZIPS + archive] = files[archive]
-        source["url"] = f"{hub.url}{ZIPS}{archive}"
+        path = unquote(urlsplit(source["url"]).path)
+        for name, content in files.items():
+            hub.plain[path if path.endswith(f"/{name}") else f"{path}/{name}"] = content
+        source["url"] = hub.url + quote(path)
     else:
         assert not source["revision"] or len(source["revision"]) == len(COMMIT)
         source["revision"] = source["revision"] and COMMIT
@@ -72,6 +83,12 @@ def use_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+def convert_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert pickles without a further process, whose start takes seconds."""
+    for module in (clip_entry, make, to_fetch):
+        monkeypatch.setattr(module, "pickle_to_safetensors", convert)
 
 
 @contextmanager
