@@ -5,6 +5,7 @@ from __future__ import annotations
 from bimors_cli.cli.command import command
 from bimors_cli.cli.console import err, say, verbosity
 from bimors_cli.cli.parameters import Offline
+from bimors_cli.errors import BundleError
 from bimors_cli.options.try_model import TryOptions
 
 EXAMPLE = "Example: bimors models try georsclip-b32 --captioner none > report.md"
@@ -27,5 +28,8 @@ def try_(options: TryOptions, offline: Offline = False) -> None:
     bar = verbosity() >= 0 and err.is_terminal
     tried = try_bundle(options, offline=offline, report=say, progress=bar)
     print("\n".join(markdown(tried)))
-    if not tried.passed:
-        raise SystemExit(1)
+    if (failed := tried.failure) is not None:
+        raise BundleError(
+            f"{tried.name}: the step {failed.name} failed: {failed.detail}",
+            failed.hint or "paste the report into an issue of bimors",
+        )

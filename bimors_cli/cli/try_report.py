@@ -13,7 +13,7 @@ from typing import Final
 
 from bimors_cli.cli.console import duration
 from bimors_cli.pipeline.bundles.tried import Tried
-from bimors_cli.pipeline.bundles.try_steps import FAILED, NOT_RUN, Step
+from bimors_cli.pipeline.bundles.try_steps import NOT_RUN, Step
 from bimors_cli.redact import redact
 from bimors_cli.version import __version__
 
@@ -24,7 +24,7 @@ _DISTRIBUTIONS: Final = (
 
 def markdown(tried: Tried) -> Iterator[str]:
     """Yield the lines of the report."""
-    failed = next((step for step in tried.steps if step.outcome == FAILED), None)
+    failed = tried.failure
     yield f"## bimors models try {tried.name}"
     yield ""
     yield "**All steps passed.**" if failed is None else f"**The step {failed.name} failed.**"
@@ -33,7 +33,7 @@ def markdown(tried: Tried) -> Iterator[str]:
     yield ""
     yield "### Steps"
     yield ""
-    yield from _table(("step", "result", "time", ""), ((s.name, s.outcome, _time(s), s.detail) for s in tried.steps))
+    yield from _table(("step", "result", "time", ""), ((s.name, s.outcome, _time(s), _detail(s)) for s in tried.steps))
     if failed is not None and failed.trace:
         yield from ("", "```", *_clean(failed.trace.rstrip()).splitlines(), "```")
     if tried.answers:
@@ -96,6 +96,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 def _clean(text: str) -> str:
     """Return a text without the user's home folder and without secrets, in which no character ends a cell."""
     return redact(text.replace(str(Path.home()), "~"))
+
+
+def _detail(step: Step) -> str:
+    return step.detail + (f"; hint: {step.hint}" if step.hint else "")
 
 
 def _time(step: Step) -> str:

@@ -104,6 +104,7 @@ def test_a_step_that_fails_ends_the_try_and_is_in_the_report(world: Published) -
     assert result.exit_code == 1
     assert outcomes(result.stdout) == ["passed", "passed", "failed", "not run", "not run", "not run"]
     assert "missing tensor visual.proj" in steps(result.stdout)["classify"][1] and "Traceback" not in result.stdout
+    assert f"error: {NAME}: the step classify failed: " in result.stderr and "hint: " in result.stderr
     assert "### Files" in result.stdout  # what was downloaded matters now
 
 

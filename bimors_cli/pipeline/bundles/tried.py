@@ -77,9 +77,14 @@ class Tried:
     warnings: tuple[str, ...]
 
     @property
+    def failure(self) -> Step | None:
+        """The step that failed; None if all is well."""
+        return next((step for step in self.steps if step.outcome == FAILED), None)
+
+    @property
     def passed(self) -> bool:
         """Whether no step failed."""
-        return all(step.outcome != FAILED for step in self.steps)
+        return self.failure is None
 
     @property
     def facts(self) -> Expected:

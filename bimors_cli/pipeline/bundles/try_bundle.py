@@ -12,6 +12,7 @@ import numpy as np
 import pyogrio
 import torch
 
+from bimors_cli.bundle import hub
 from bimors_cli.bundle.catalog import CatalogEntry, entries, entry_of
 from bimors_cli.bundle.fetch import fetch_bundle
 from bimors_cli.bundle.fetch_record import record_of, recorded_files, recorded_revisions
@@ -69,7 +70,9 @@ def try_bundle(
     Raises
     ------
     InputError
-        There is no such bundle or device, or it is not installed and ``offline`` is set.
+        There is no such bundle or device; or it is not installed, and ``offline`` or HF_HUB_OFFLINE is set.
+    BundleError
+        The hub cannot say what a CLIP that is not in the catalog consists of.
     """
     options.check_required()
     trial = _Trial(options, _find(options, offline), choose_device(options.device), Steps(report))
@@ -85,6 +88,7 @@ def _find(options: TryOptions, offline: bool) -> ToFetch | Path:
         in_catalog = any(entry.name == options.model for entry in entries())
         if offline or not (in_catalog or parse_reference(options.model)):
             raise
+    hub.refuse_offline()
     return find_to_fetch(options.model, options.captioner, None)
 
 

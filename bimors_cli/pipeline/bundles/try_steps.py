@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bimors_cli.errors import BimorsError
@@ -26,7 +26,9 @@ class Step:
     seconds : float
         Its time.
     detail : str
-        What it found, one line; of a failed step the error with its hint.
+        What it found, one line; of a failed step the error.
+    hint : str
+        What to do about the error, where it says so.
     trace : str
         The traceback of a failure that is not one of bimors's own errors, else empty.
     """
@@ -35,6 +37,7 @@ class Step:
     outcome: str
     seconds: float = 0.0
     detail: str = ""
+    hint: str = ""
     trace: str = ""
 
 
@@ -53,31 +56,27 @@ class Steps:
     report: Callable[[str], None]
     done: list[Step] = field(default_factory=list)
 
-    @property
-    def failed(self) -> bool:
-        """Whether a step failed."""
-        return any(step.outcome == FAILED for step in self.done)
-
     def run(self, name: str, work: Work) -> None:
         """Run a step, whatever becomes of it; interrupts are not caught."""
-        if self.failed:
+        if any(step.outcome == FAILED for step in self.done):
             self.done.append(Step(name, NOT_RUN))
             return
         self.report(f"{name} ...")
         clock = time.perf_counter()
-        outcome, detail, trace = _outcome(work)
-        self.done.append(Step(name, outcome, time.perf_counter() - clock, detail, trace))
+        step = _run(name, work)
+        self.done.append(replace(step, seconds=time.perf_counter() - clock))
 
 
-def _outcome(work: Work) -> tuple[str, str, str]:
+def _run(name: str, work: Work) -> Step:
     try:
-        return PASSED, work(), ""
+        return Step(name, PASSED, detail=work())
     except Skip as reason:
-        return SKIPPED, str(reason), ""
+        return Step(name, SKIPPED, detail=str(reason))
     except BimorsError as error:
-        return FAILED, error.message + (f" | {error.hint}" if error.hint else ""), ""
+        return Step(name, FAILED, detail=error.message, hint=error.hint or "")
     except Exception as error:  # the libraries may raise anything for weights that nobody here has seen
-        return FAILED, f"{type(error).__name__}: {error}", traceback.format_exc(limit=_FRAMES)
+        trace = traceback.format_exc(limit=_FRAMES)
+        return Step(name, FAILED, detail=f"{type(error).__name__}: {error}", trace=trace)
 
 
 _FRAMES: Final = -12
