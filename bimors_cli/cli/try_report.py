@@ -25,7 +25,7 @@ _DISTRIBUTIONS: Final = (
 def markdown(tried: Tried) -> Iterator[str]:
     """Yield the lines of the report."""
     failed = tried.failure
-    yield f"## bimors models try {tried.name}"
+    yield f"## bimors models try {_clean(tried.name)}"
     yield ""
     yield "**All steps passed.**" if failed is None else f"**The step {failed.name} failed.**"
     yield ""
@@ -90,11 +90,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:
-        yield f"| {' | '.join(_clean(cell).replace('|', chr(92) + '|') for cell in row)} |"
+        yield f"| {' | '.join(_cell(cell) for cell in row)} |"
+
+
+def _cell(text: str) -> str:
+    """Return a text in which no character ends a cell or a line."""
+    return " ".join(_clean(text).replace("|", r"\|").split())
 
 
 def _clean(text: str) -> str:
-    """Return a text without the user's home folder and without secrets, in which no character ends a cell."""
+    """Return a text without the user's home folder and without secrets."""
     return redact(text.replace(str(Path.home()), "~"))
 
 

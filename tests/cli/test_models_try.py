@@ -13,15 +13,15 @@ from safetensors.torch import load, save
 from typer.testing import CliRunner, Result
 
 import bimors_cli
-from bimors_cli.bundle.catalog import Source
 from bimors_cli.bundle.loaded import Expected
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.cli.main import app
 from bimors_cli.errors import BundleError
-from bimors_cli.model.clip import Clip
+from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.pipeline.bundles.example import LABELS, example_hash
 from bimors_cli.pipeline.bundles.tried import TileAnswer, compare
+from tests.pipeline.bundles.test_clip_entry import SMALL
 from tests.published_layouts.published import Published, as_catalog, published, use_hub
 
 NAME = "bimors-b16"
@@ -161,5 +161,21 @@ def test_answers_are_compared_by_the_probability_of_the_recorded_label() -> None
             compare(expected, answers)
 
 
-def test_a_source_is_never_loaded_unless_the_catalog_says_so() -> None:
-    assert Source("MIT", ()).loaded is None
+def test_a_clip_of_the_hub_that_is_not_in_the_catalog(world: Published) -> None:
+    config = {"model_cfg": SMALL, "preprocess_cfg": {}}
+    weights = {name: tensor.contiguous() for name, tensor in build_clip(SMALL).state_dict().items()}
+    world.hub.repositories["me/mine"] = {"open_clip_config.json": json.dumps(config).encode(), WEIGHTS: save(weights)}
+    result = models("try", "hf:me/mine")
+    assert result.exit_code == 0, result.stderr
+    assert outcomes(result.stdout) == ["passed"] * 3 + ["skipped"] * 3
+    assert f"| clip/{WEIGHTS} | {len(save(weights)):,} | " in result.stdout
+
+
+def test_no_text_of_an_error_breaks_the_table(world: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("a | b\nsecond line https://me:secret@host/x?token=1")
+
+    monkeypatch.setattr(Clip, "load", fail)
+    result = models("try", NAME)
+    assert steps(result.stdout)["classify"][1] == r"ValueError: a \| b second line https://host/x"
+    assert "secret" not in result.stdout

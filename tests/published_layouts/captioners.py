@@ -28,7 +28,6 @@ from tests.model.full_size import opt_words, t5_words
 from tests.published_layouts.packing import Tensors, as_json, in_shards, pickled
 from tests.published_layouts.settings import bert_tokenizer_file, read_settings, vocabulary
 
-settings = read_settings
 _VISION = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
 _IMAGES = {
     "do_convert_rgb": True,

@@ -12,6 +12,7 @@ import torch
 
 from tests.published_layouts import captioners, clips, encoders, florence2
 from tests.published_layouts.packing import Tensors
+from tests.published_layouts.settings import read_settings
 
 Settings = Mapping[str, Any]
 
@@ -56,17 +57,17 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "datacomp-vit-b-32-256": _clip(clips.safetensors_file("open_clip_model.safetensors")),
     "datacomp-vit-l-14": _clip(clips.state_dict_file("open_clip_pytorch_model.bin")),
     "blip2-flan-t5-xl": Layout(
-        captioners.settings("blip2-flan-t5-xl"), captioners.reduce_t5, captioners.blip2_tensors, captioners.t5_files
+        read_settings("blip2-flan-t5-xl"), captioners.reduce_t5, captioners.blip2_tensors, captioners.t5_files
     ),
     "blip2-opt-2.7b": Layout(
-        captioners.settings("blip2-opt-2.7b"), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files(2)
+        read_settings("blip2-opt-2.7b"), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files(2)
     ),
     "blip2-rs5m": Layout(
         captioners.opt_6_7b(), captioners.reduce_opt, captioners.blip2_tensors, captioners.opt_files(4)
     ),
     "rs5m-lora": Layout(captioners.opt_6_7b(), captioners.reduce_opt, captioners.lora_tensors, captioners.lora_files),
     "blip-base": Layout(
-        captioners.settings("blip-base"), captioners.reduce_blip, captioners.blip_tensors, captioners.blip_files
+        read_settings("blip-base"), captioners.reduce_blip, captioners.blip_tensors, captioners.blip_files
     ),
     "florence2-base": Layout(florence2.SETTINGS, florence2.reduce, florence2.tensors, florence2.files),
     "bert-base-uncased": Layout(encoders.SETTINGS, encoders.reduce, encoders.tensors, encoders.files),

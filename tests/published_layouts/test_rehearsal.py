@@ -29,15 +29,13 @@ from tests.published_layouts.published import Published, as_catalog, convert_in_
 
 TILE = 32
 LABELS = "pond\nfarmland\nforest\n"
-
-
 ALL = [entry.name for entry in entries()]
 # Pickle, two shards and old names at once: the other bundles go the whole way in the slow tests.
 QUICK = "georsclip-b32"
 
 
 @pytest.fixture
-def world(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:  # name: of the test
+def world(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
     """A machine with a network, on which nothing is installed. Pickles are converted in this process."""
     monkeypatch.setenv("BIMORS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -75,7 +75,8 @@ def try_bundle(
         The hub cannot say what a CLIP that is not in the catalog consists of.
     """
     options.check_required()
-    trial = _Trial(options, _find(options, offline), choose_device(options.device), Steps(report))
+    device = choose_device(options.device)
+    trial = _Trial(options, _find(options, offline), device, Steps(report))
     trial.run(progress)
     return trial.result()
 
@@ -94,6 +95,8 @@ def _find(options: TryOptions, offline: bool) -> ToFetch | Path:
 
 @dataclass
 class _Trial:
+    """The steps of one try, and what they have found so far."""
+
     options: TryOptions
     found: ToFetch | Path
     device: torch.device
@@ -166,8 +169,8 @@ class _Trial:
         run(
             ClassifyOptions(
                 scenes=(str(scene),), output=str(output), labels=labels, model=str(self.folder),
-                tile_size=str(TILE_SIZE),
-                layer=_LAYER, head=ZERO_SHOT, templates=(TEMPLATE,), captions=NONE, probabilities=True,
+                tile_size=str(TILE_SIZE), layer=_LAYER, caption_cache=False,
+                head=ZERO_SHOT, templates=(TEMPLATE,), captions=NONE, probabilities=True,
                 device=self.options.device, batch_size=self.options.batch_size,
             )
         )  # fmt: skip
