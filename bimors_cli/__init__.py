@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from bimors_cli.options.scene import InfoOptions
     from bimors_cli.options.search import SearchOptions
     from bimors_cli.options.suggest import SuggestOptions
+    from bimors_cli.options.try_model import TryOptions
     from bimors_cli.options.view import PreviewOptions, ReportOptions
+    from bimors_cli.pipeline.bundles.tried import Tried
     from bimors_cli.pipeline.info import SceneReport
     from bimors_cli.pipeline.plan import LayerPlan
     from bimors_cli.pipeline.summary import RunSummary, Summary
@@ -73,6 +75,7 @@ __all__ = [
     "SearchOptions",
     "SuggestOptions",
     "TilesOptions",
+    "TryOptions",
     "__version__",
     "assess",
     "assess_sample",
@@ -93,6 +96,7 @@ __all__ = [
     "suggest",
     "tiles",
     "transductive",
+    "try_model",
 ]
 
 # Where the classes of options are: they are imported when they are asked for, so that `import bimors_cli` stays quick.
@@ -110,6 +114,7 @@ _WHERE = {
     "InfoOptions": "bimors_cli.options.scene",
     "SearchOptions": "bimors_cli.options.search",
     "SuggestOptions": "bimors_cli.options.suggest",
+    "TryOptions": "bimors_cli.options.try_model",
     "PreviewOptions": "bimors_cli.options.view",
     "ReportOptions": "bimors_cli.options.view",
     "FinetuneOptions": "bimors_cli.training.options",
@@ -445,6 +450,32 @@ def info(scene: StrPath, options: InfoOptions | None = None) -> SceneReport:
     from bimors_cli.pipeline.info import info as run
 
     return run(replace(options or InfoOptions(), scene=str(scene)))
+
+
+def try_model(model: StrPath, options: TryOptions | None = None) -> Tried:
+    """Fetch a bundle unless it is installed, verify it, and run it on an example, as ``bimors models try``.
+
+    Parameters
+    ----------
+    model : str or path
+        A bundle of the catalog, a CLIP of open_clip or of the hub, or the folder of a bundle.
+    options : TryOptions, optional
+        The other options of the command.
+
+    Returns
+    -------
+    Tried
+        Its steps, with their times, and the answers; ``passed`` is False if a step failed.
+
+    Raises
+    ------
+    bimors_cli.errors.InputError
+        There is no such bundle or device.
+    """
+    from bimors_cli.options.try_model import TryOptions
+    from bimors_cli.pipeline.bundles.try_bundle import try_bundle
+
+    return try_bundle(replace(options or TryOptions(), model=str(model)))
 
 
 def preview(layer_file: StrPath, output: StrPath | None = None, options: PreviewOptions | None = None) -> Path:

@@ -63,7 +63,8 @@ def test_the_wheel_has_the_package_and_no_tests(wheel: zipfile.ZipFile) -> None:
     assert not [name for name in names if "test" in Path(name).parts or "__pycache__" in name]
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bimors_cli").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
-    assert {"bimors_cli/py.typed", "bimors_cli/bundle/bands/manifest.json"} <= set(names)
+    data = ("py.typed", "bundle/bands/manifest.json", "pipeline/bundles/example_scene/scene.tif")
+    assert {f"bimors_cli/{name}" for name in data} <= set(names)
 
 
 def test_the_wheel_has_licence_and_metadata(wheel: zipfile.ZipFile) -> None:

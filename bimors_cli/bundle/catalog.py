@@ -22,6 +22,7 @@ from bimors_cli.bundle.facts import (
 )
 from bimors_cli.bundle.files import FileEntry
 from bimors_cli.bundle.input_bands import InputBands, parse_input_bands
+from bimors_cli.bundle.loaded import Expected, Loaded
 from bimors_cli.errors import BundleError, InputError
 
 # Value of --captioner that leaves the captioner out.
@@ -58,7 +59,8 @@ class Source:
 
     The url is that of a zip file, or of a folder with the files. ``optional`` files are downloaded if the repository
     has them. ``image_size`` is the side of a captioner's images, in pixels. ``lora`` is the source of a LoRA that is
-    merged into a captioner. ``facts`` is what public pages say of the model.
+    merged into a captioner. ``facts`` is what public pages say of the model. ``loaded`` is None if the published files
+    were never loaded.
     """
 
     licence: str
@@ -70,6 +72,7 @@ class Source:
     image_size: int = 224
     lora: Source | None = None
     facts: Facts = NO_FACTS
+    loaded: Loaded | None = None
 
     @property
     def is_zip(self) -> bool:
@@ -87,8 +90,8 @@ class CatalogEntry:
     """A bundle of the catalog.
 
     ``parts`` maps each part to its source; ``model_cfg`` and ``preprocess_cfg`` are written to
-    ``open_clip_config.json``; the other fields are those of the bundle's manifest. ``bands`` are those that CLIP takes
-    in place of red, green and blue.
+    ``open_clip_config.json``; ``bands`` are those that CLIP takes in place of red, green and blue; ``expected`` are the
+    answers of its CLIP to the example, None if none are recorded; the other fields are those of the bundle's manifest.
     """
 
     name: str
@@ -101,6 +104,7 @@ class CatalogEntry:
     parts: Mapping[str, Source]
     notes: tuple[str, ...]
     bands: InputBands | None = None
+    expected: Expected | None = None
 
     @property
     def channels(self) -> int:
@@ -302,6 +306,7 @@ def parse_catalog(content: Mapping[str, Any]) -> tuple[CatalogEntry, ...]:
             parts=_with_lora({part: sources[source] for part, source in bundle["parts"].items()}),
             notes=tuple(bundle["notes"]),
             bands=parse_input_bands(bundle["clip"]) if "bands" in bundle["clip"] else None,
+            expected=Expected.read(bundle.get("expected")),
         )
         for bundle in content["bundles"]
     )
@@ -324,5 +329,6 @@ def _source(source: Mapping[str, Any], sources: Mapping[str, Any], protocols: Ma
         optional=tuple(source.get("optional", ())),
         image_size=source.get("image_size", 224),
         lora=_source(sources[lora], sources, protocols) if lora is not None else None,
+        loaded=Loaded.read(source.get("loaded")),
         facts=parse_facts(source.get("facts", {}), protocols),
     )

@@ -73,6 +73,17 @@ def recorded_origin(path: Path, part: str) -> str | None:
     return origin
 
 
+def recorded_revisions(path: Path) -> dict[str, str]:
+    """Return the commit of each part that came from a repository, by a record; nothing if there is no record.
+
+    Raises
+    ------
+    BundleError
+        The record is damaged or was written by a newer version.
+    """
+    return {part: recorded["revision"] for part, recorded in _read_parts(path).items() if recorded["revision"]}
+
+
 def recorded_files(path: Path) -> Iterator[tuple[str, DownloadedFile]]:
     """Yield the part and the facts of every file of a record; nothing if there is no record.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bimors_cli.bundle.catalog import CatalogEntry, entries, entry_of
+from bimors_cli.bundle.catalog import CatalogEntry, Source, entries, entry_of
 from bimors_cli.bundle.fetch_record import record_of
 from bimors_cli.bundle.locate import BANDS, EMBEDDED, find_bundle
 from bimors_cli.bundle.manifest import CLIP, Bundle, read_bundle
@@ -83,6 +83,7 @@ def bundle_info(name: str) -> dict[str, Any]:
                 "training": None if entry.training is None else asdict(entry.training),
                 "zero_shot": _zero_shot(entry),
                 "memory_is": FORMULA,
+                "loaded": {part: _loaded(source) for part, source in entry.parts.items()},
                 "notes": list(entry.notes),
                 "settled_by_the_first_fetch": entry.unconfirmed,
                 "record": str(record_of(folder)) if folder is not None and record_of(folder).is_file() else None,
@@ -97,6 +98,10 @@ def bundle_info(name: str) -> dict[str, Any]:
         "licences": dict(bundle.licences),
         "words_in_training": None if bundle.vocabulary is None else len(bundle.vocabulary),
     }
+
+
+def _loaded(source: Source) -> str:
+    return "never loaded by us" if source.loaded is None else str(source.loaded)
 
 
 def _domain(bundle: Bundle) -> dict[str, Any] | None:

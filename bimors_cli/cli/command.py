@@ -27,8 +27,11 @@ from bimors_cli.run_warnings import keep_warnings
 Command = Callable[..., None]
 
 
-def command(*classes: type[Options]) -> Callable[[Command], Command]:
-    """Make a command of a function that takes one object of each class, then parameters of its own."""
+def command(*classes: type[Options], fetches: bool = False) -> Callable[[Command], Command]:
+    """Make a command of a function that takes one object of each class, then parameters of its own.
+
+    A command that ``fetches`` may use the network of the model libraries; others may not.
+    """
 
     def decorate(function: Command) -> Command:
         own = list(inspect.signature(function).parameters.values())[len(classes) :]
@@ -48,8 +51,10 @@ def command(*classes: type[Options]) -> Callable[[Command], Command]:
                 repeat_warnings(kept.texts())
 
         def make_and_run(given: dict[str, Any]) -> None:
-            stay_off_the_network()
-            offline = given.pop("offline", False)
+            quiet_libraries()
+            if not fetches:
+                stay_off_the_network()
+            offline = given.pop("offline") if reads_scenes else False  # else a parameter of the function's own
             made = []
             for cls, found in names.items():
                 values = {field.name: _value(field, _pop(field, given)) for field in found}
@@ -192,10 +197,15 @@ def refuse_remote(paths: tuple[str, ...], asset: tuple[str, ...] = ()) -> None:
 
 
 def stay_off_the_network() -> None:
-    """Keep the model libraries from asking their hubs; they read this when they are imported."""
+    """Keep the model libraries from asking their hubs, and quiet; they read this when they are imported."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Keep the model libraries from reporting to anyone; they read this when they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bimors_cli.cli import completion, models_import, models_new, models_recommend
+from bimors_cli.cli import completion, models_import, models_new, models_recommend, models_try
 from bimors_cli.cli.console import err, say, set_verbosity, verbosity
 from bimors_cli.cli.models_page import page, size_text, table
 from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
@@ -50,7 +50,7 @@ PackOutput = Annotated[
 def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0) -> None:
     """List the bundles that are part of bimors, those that can be fetched, and those that are installed."""
     set_verbosity(verbose, quiet)
-    from bimors_cli.bundle.catalog import NO_CAPTIONER, captioners
+    from bimors_cli.bundle.catalog import NO_CAPTIONER, captioners, entries
     from bimors_cli.bundle.listing import list_bundles
 
     rows = list_bundles()
@@ -64,6 +64,12 @@ def list_(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = 0)
         f"bimors models fetch NAME --captioner {'|'.join((*captioners(), NO_CAPTIONER))}"
     )
     say("MEMORY is about that on a CPU; bimors models show NAME says more, and why commercial use is yes, ask or no")
+    never = [entry.name for entry in entries() if any(source.loaded is None for source in entry.parts.values())]
+    if never:
+        say(
+            f"{len(never)} of {len(entries())} bundles of the catalog were never loaded by us, only rehearsed with "
+            "small files of the same layout: bimors models try NAME makes a report for us"
+        )
 
 
 @app.command(epilog="Example: bimors models show georsclip-b32")
@@ -181,3 +187,4 @@ def unpack(
 app.command("new", epilog=models_new.EXAMPLE)(models_new.new)
 app.command("import", epilog=models_import.EXAMPLE)(models_import.import_)
 app.command("recommend", epilog=models_recommend.EXAMPLE)(models_recommend.recommend)
+app.command("try", epilog=models_try.EXAMPLE)(models_try.try_)
