@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ _CHUNK = 1 << 20
 # Writes the tensors of a pickle as safetensors, in a process of its own.
 Convert = Callable[[Path, Path], None]
 Report = Callable[[str], None]
+# Checks the folder of a CLIP: that its files belong together.
+Check = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ class _Download:
 
 
 def fetch_bundle(
-    entry: CatalogEntry, target: Path, convert: Convert, report: Report, *, progress: bool = True
+    entry: CatalogEntry,
+    target: Path,
+    convert: Convert,
+    report: Report,
+    *,
+    progress: bool = True,
+    check: Check | None = None,
 ) -> Bundle:
     """Fetch a bundle to the folder ``target``.
 
@@ -77,6 +86,9 @@ def fetch_bundle(
         Called with progress messages.
     progress : bool
         Show progress bars on standard error.
+    check : callable, optional
+        Called with the folder of CLIP before the bundle is installed; it raises BundleError if its files do not belong
+        together.
 
     Raises
     ------
@@ -97,7 +109,11 @@ def fetch_bundle(
         queue: dict[str, list[_Download]] = {}
         for part, source in entry.parts.items():
             recorded = record.get(part)
-            remote = hub.read_remote(source, source.revision or (recorded["revision"] if recorded else None))
+            remote = hub.read_recorded(source, recorded and recorded["revision"], record_of(target))
+            if remote.moved is not None:
+                report(remote.moved)
+            if remote.renamed is not None:
+                report(f"{source.repository} is called {remote.renamed} on the hub now: its files come from there")
             revisions[part] = remote.revision
             queue[part] = list(_downloads(source, remote, recorded, built / part, downloads / part, local))
         every = [item for of_part in queue.values() for item in of_part]
@@ -113,6 +129,8 @@ def fetch_bundle(
         report("checking the weights")
         for path in sorted(built.rglob("*.safetensors")):
             check_finite(path)
+        if check is not None:
+            _check_clip(built / CLIP, entry, check, staging(target))
         write_bundle_manifest(
             built,
             name=entry.name,
@@ -166,6 +184,16 @@ def _downloads(
         if item.sha256 is not None and len(offered.etag or "") == 64 and offered.etag != item.sha256:
             raise _mismatch(item, f"SHA-256 {offered.etag} instead of {item.sha256}")
         yield item
+
+
+def _check_clip(folder: Path, entry: CatalogEntry, check: Check, staged: Path) -> None:
+    """Check the files of CLIP; those that do not belong together are removed, as no other fetch can use them."""
+    try:
+        check(folder)
+    except BundleError as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        message = error.message.replace(f"{folder}{os.sep}", "").replace(f"{folder}: ", "")
+        raise BundleError(f"{entry.parts[CLIP].origin}: {message}", error.hint) from error
 
 
 def _remove_others(folder: Path, paths: set[Path]) -> None:

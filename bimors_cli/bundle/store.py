@@ -169,9 +169,13 @@ def check_space(target: Path, needed: int) -> None:
         free = shutil.disk_usage(existing).free
     if needed > free:
         raise BundleError(
-            f"{target}: not enough disk space: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            f"{target}: not enough disk space: {_size(needed)} are needed, {_size(free)} are free",
             "free some space, or choose another folder with BIMORS_HOME or --to",
         )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def put_in_place(built: Path, target: Path, *, overwrite: bool) -> None:
