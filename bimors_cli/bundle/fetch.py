@@ -124,13 +124,16 @@ def fetch_bundle(
         for item in every:
             if item.file.convert_to is not None and item.local is None:
                 report(f"converting {item.path.name} to safetensors")
-                _convert(item, built / item.folder.name / item.file.convert_to, convert)
+                with _removing(staging(target), item.folder, item.source):
+                    _convert(item, built / item.folder.name / item.file.convert_to, convert)
         (built / CLIP / "open_clip_config.json").write_text(_clip_config(entry), encoding="utf-8")
         report("checking the weights")
-        for path in sorted(built.rglob("*.safetensors")):
-            check_finite(path)
-        if check is not None:
-            _check_clip(built / CLIP, entry, check, staging(target))
+        for part, source in entry.parts.items():
+            with _removing(staging(target), built / part, source):
+                for path in sorted((built / part).rglob("*.safetensors")):
+                    check_finite(path)
+                if part == CLIP and check is not None:
+                    check(built / part)
         write_bundle_manifest(
             built,
             name=entry.name,
@@ -186,14 +189,18 @@ def _downloads(
         yield item
 
 
-def _check_clip(folder: Path, entry: CatalogEntry, check: Check, staged: Path) -> None:
-    """Check the files of CLIP; those that do not belong together are removed, as no other fetch can use them."""
+@contextmanager
+def _removing(staged: Path, folder: Path, source: Source) -> Iterator[None]:
+    """Remove what was fetched if files turn out to be of no use: no other fetch could use them either.
+
+    The message of the error has the source in place of the folder.
+    """
     try:
-        check(folder)
+        yield
     except BundleError as error:
         shutil.rmtree(staged, ignore_errors=True)
         message = error.message.replace(f"{folder}{os.sep}", "").replace(f"{folder}: ", "")
-        raise BundleError(f"{entry.parts[CLIP].origin}: {message}", error.hint) from error
+        raise BundleError(f"{source.origin}: {message}", error.hint or "use another repository or file") from error
 
 
 def _remove_others(folder: Path, paths: set[Path]) -> None:

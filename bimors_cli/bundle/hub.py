@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,10 @@ class Remote:
     moved: str | None = None
 
 
+class NotFoundError(BundleError):
+    """The hub does not have the repository, or not the revision."""
+
+
 def refuse_offline() -> None:
     """Raise InputError if huggingface_hub's HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
@@ -81,8 +86,12 @@ def read_remote(source: Source, revision: str | None) -> Remote:
         info = HfApi().model_info(
             source.repository, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
-        if info.sha is None or (_COMMIT.fullmatch(revision or "") and info.sha != revision):
-            raise BundleError(f"{source.repository}: requested commit {revision}, the hub returned {info.sha}")
+        if info.sha is None:
+            raise ValueError("a listing without commit")
+        if _COMMIT.fullmatch(revision or "") and info.sha != revision:
+            raise BundleError(
+                f"{source.repository}: requested commit {revision}, the hub returned {info.sha}", "check HF_ENDPOINT"
+            )
         return Remote(
             info.sha,
             {
@@ -122,19 +131,11 @@ def read_recorded(source: Source, recorded: str | None, record: Path) -> Remote:
     update = f"to fetch the new one, delete {record}"
     try:
         former = read_remote(source, recorded)
-    except BundleError as error:
-        if not isinstance(error.__cause__, _revision_not_found()):
-            raise
+    except NotFoundError as error:
         raise BundleError(
             f"{where}; the hub no longer has {recorded}, which was fetched before", f"{update}, and fetch again"
         ) from error
     return replace(former, moved=f"{where}; {recorded} is fetched, as before: {update}")
-
-
-def _revision_not_found() -> type[Exception]:
-    from huggingface_hub import errors
-
-    return errors.RevisionNotFoundError
 
 
 def read_json(source: Source, remote: Remote, path: str) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
             stream.truncate(0)
             present = 0
         try:
-            with _network_errors(source, source.revision):
+            with _network_errors(source, source.revision), _quiet("huggingface_hub.file_download"):
                 http_get(
                     file.url,
                     stream,
@@ -202,6 +203,21 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
         except BundleError as error:
             _check_partial(source, name, stream, error)
             raise
+        finally:
+            if not stream.tell():
+                to.unlink()
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Hold back a library's lines about each new attempt; what fails in the end is raised."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _check_partial(source: Source, name: str, stream: BinaryIO, error: BundleError) -> None:
@@ -257,12 +273,12 @@ def _network_errors(source: Source, revision: str | None) -> Iterator[None]:
             f"accept them at {constants.ENDPOINT}/{where}, then set HF_TOKEN",
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise BundleError(
+        raise NotFoundError(
             f"{where}: the hub does not have the revision {revision}, or no longer",
             "check the branch, tag or commit; for a bundle of the catalog, update bimors",
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise BundleError(
+        raise NotFoundError(
             f"{where}: not found on {constants.ENDPOINT}, or private",
             "set HF_TOKEN if it is private; check HF_ENDPOINT",
         ) from error

@@ -14,6 +14,7 @@ from bimors_cli.model.loading import compare_tensors, read_json
 
 # Tables of token embeddings are padded to a multiple of at most this.
 _PADDING: Final = 512
+_ERRORS: Final = (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError)
 
 
 def check_clip(folder: Path) -> None:
@@ -32,16 +33,38 @@ def check_clip(folder: Path) -> None:
     """
     path = folder / CONFIG
     config = read_json(path)
+    model = check_config(str(path), config)
+    try:
+        tokenize = load_tokenizer(folder, config)
+    except _ERRORS as error:
+        raise BundleError(f"{folder}: the tokenizer cannot be loaded: {error}".splitlines()[0]) from error
+    compare_tensors(model, folder / WEIGHTS, unused=UNUSED)
+    _check_vocabulary(folder, config["model_cfg"]["text_cfg"], tokenize)
+
+
+def check_config(where: str, config: Mapping[str, Any]) -> Any:
+    """Check that open_clip can build the CLIP of an ``open_clip_config.json``; ``where`` it is, for messages.
+
+    Returns
+    -------
+    torch.nn.Module
+        The model without weights, on the device ``meta``.
+
+    Raises
+    ------
+    BundleError
+        It cannot.
+    """
     try:
         with torch.device("meta"):
             model = build_clip(config["model_cfg"])
             if CHANNELS in config:
                 replace_input(model, config[CHANNELS])
-        tokenize = load_tokenizer(folder, config)
-    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
-        raise BundleError(f"{path}: open_clip cannot build this CLIP: {error!r}".splitlines()[0]) from error
-    compare_tensors(model, folder / WEIGHTS, unused=UNUSED)
-    _check_vocabulary(folder, config["model_cfg"]["text_cfg"], tokenize)
+    except _ERRORS as error:
+        raise BundleError(
+            f"{where}: open_clip cannot build this CLIP: {error!r}".splitlines()[0], "use a repository of open_clip"
+        ) from error
+    return model
 
 
 def _check_vocabulary(folder: Path, text: Mapping[str, Any], tokenize: Any) -> None:

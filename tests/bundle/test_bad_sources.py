@@ -23,6 +23,8 @@ from bimors_cli.bundle.store import check_space, installed, remove_bundle, stagi
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.model.clip import Clip, build_clip
 from bimors_cli.model.clip_check import check_clip
+from bimors_cli.model.pickle_to_safetensors import convert as convert_here
+from bimors_cli.pipeline.bundles import clip_entry
 from bimors_cli.pipeline.bundles.to_fetch import find_to_fetch
 from tests.bundle.hub_server import COMMIT, Hub, serve
 from tests.bundles import tokenizer
@@ -170,6 +172,34 @@ def test_with_code_for_its_model(hub: Hub, bundles: Path) -> None:
     assert not any(path.endswith(".py") for path, _ in hub.downloads())
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {}, [], {"model_cfg": 3}, {"model_cfg": {**SMALL, "text_cfg": [1]}}, {"model_cfg": {**SMALL, "nonsense": 1}},
+        {"model_cfg": {**SMALL, "vision_cfg": {"image_size": "x"}}}, {"model_cfg": {**SMALL, "embed_dim": "wide"}},
+        {"model_cfg": {**SMALL, "vision_cfg": {**SMALL["vision_cfg"], "timm_model_name": "none_such"}}},
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_none(config: Any, hub: Hub, bundles: Path) -> None:
+    hub.repositories["me/mine"][CONFIG] = json.dumps(config).encode()
+    with pytest.raises(BundleError, match=rf"me/mine: {CONFIG}") as caught:
+        fetch()
+    assert "\n" not in caught.value.message and is_clean(bundles)
+    assert not any(WEIGHTS in path for path, _ in hub.downloads())  # before the weights
+
+
+def test_weights_that_cannot_be_read(hub: Hub, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_entry, "pickle_to_safetensors", convert_here)  # without a process of its own
+    hub.repositories["me/mine"][WEIGHTS] = b"\x10" + bytes(7) + b"garbage, garbage, garbage"
+    error = refused()
+    assert error.message.startswith(f"me/mine: {WEIGHTS}: not a safetensors file") and is_clean(bundles)
+    del hub.repositories["me/mine"][WEIGHTS]
+    hub.repositories["me/mine"]["open_clip_pytorch_model.bin"] = b"cos\nsystem\n(S'true'\ntR."
+    error = refused()
+    assert "me/mine: open_clip_pytorch_model.bin: " in error.message and "os.system" in error.message
+    assert is_clean(bundles)
+
+
 def wider(layout: dict[str, Any], part: str, name: str) -> bytes:
     return json.dumps({**layout, part: {**layout[part], name: 2 * layout[part][name]}}).encode()
 
@@ -213,9 +243,9 @@ def test_a_siglip_with_another_tokenizer(
 
 
 def test_it_does_not_exist(hub: Hub, bundles: Path) -> None:
-    error = refused("hf:me/mime")
+    error = refused("hf:me/mime", InputError.exit_code)
     assert f"me/mime: not found on {hub.url}, or private" in error.message and is_clean(bundles)
-    error = refused("hf:me/mine@v2")
+    error = refused("hf:me/mine@v2", InputError.exit_code)
     assert "me/mine: the hub does not have the revision v2" in error.message and is_clean(bundles)
 
 

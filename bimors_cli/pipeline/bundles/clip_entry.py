@@ -17,6 +17,7 @@ from bimors_cli.bundle.manifest import CLIP
 from bimors_cli.bundle.references import ClipReference
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.clip import CONFIG, TOKENIZER_CONFIG, WEIGHTS, refuse_code
+from bimors_cli.model.clip_check import check_config
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.model.transformers_clip import convert_to_open_clip, open_clip_config
 from bimors_cli.pipeline.bundles.make import TOKENIZER
@@ -111,8 +112,10 @@ def _open_clip_entry(
     try:
         model, text = config["model_cfg"], config["model_cfg"]["text_cfg"]
         _size(model)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error}") from error
     if "multimodal_cfg" in model:
         raise BundleError(f"{reference.text}: CoCa, which has a decoder, is not supported", "use a CLIP")
     if "hf_model_name" in text:
@@ -120,6 +123,7 @@ def _open_clip_entry(
             f"{reference.text}: its text tower is {text['hf_model_name']} of transformers, which is not supported",
             "use a CLIP with a text tower of open_clip",
         )
+    check_config(f"{source.repository}: {CONFIG}", config)
     # A file with another name gets the name of the bundle's; safetensors are only copied.
     file = SourceFile(weights, convert_to=None if weights == WEIGHTS else WEIGHTS)
     return ClipEntry(_entry(reference, source, remote, config, file), _from_open_clip)
@@ -167,7 +171,10 @@ def _tokenizer(
 
 def _listing(repository: str, reference: ClipReference, target: Path) -> tuple[Source, hub.Remote]:
     source = Source("", (), repository=repository, revision=reference.revision)
-    return source, hub.read_recorded(source, recorded_revision(target), record_of(target))
+    try:
+        return source, hub.read_recorded(source, recorded_revision(target), record_of(target))
+    except hub.NotFoundError as error:
+        raise InputError(f"--model {reference.text}: {error.message}", error.hint) from error
 
 
 def _first(remote: hub.Remote, names: tuple[str, ...], where: str) -> str:
