@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from bimors_cli.bundle.catalog import Source
-from bimors_cli.errors import BimorsError, BundleError, InputError
+from bimors_cli.bundle.references import COMMIT
+from bimors_cli.errors import BimorsError, BundleError, InputError, one_line
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _MAX_JSON_BYTES: Final = 1_000_000
 _RANGE_NOT_SATISFIABLE: Final = 416
 
@@ -88,7 +87,7 @@ def read_remote(source: Source, revision: str | None) -> Remote:
         )
         if info.sha is None:
             raise ValueError("a listing without commit")
-        if _COMMIT.fullmatch(revision or "") and info.sha != revision:
+        if COMMIT.fullmatch(revision or "") and info.sha != revision:
             raise BundleError(
                 f"{source.repository}: requested commit {revision}, the hub returned {info.sha}", "check HF_ENDPOINT"
             )
@@ -125,7 +124,7 @@ def read_recorded(source: Source, recorded: str | None, record: Path) -> Remote:
         As `read_remote`; or the branch has moved, and the hub has only its present commit.
     """
     remote = read_remote(source, source.revision)
-    if recorded is None or remote.revision == recorded or _COMMIT.fullmatch(source.revision or ""):
+    if recorded is None or remote.revision == recorded or COMMIT.fullmatch(source.revision or ""):
         return remote
     where = f"{source.repository}: {source.revision or 'the default branch'} is now at commit {remote.revision}"
     update = f"to fetch the new one, delete {record}"
@@ -296,9 +295,11 @@ def _network_errors(source: Source, revision: str | None) -> Iterator[None]:
             ) from error
         raise BundleError(f"{where}: the server returned HTTP status {status}", f"try again later; {resume}") from error
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's or httpx2's: the hub says which it uses
-        raise BundleError(
-            f"{where}: no connection: {str(error) or type(error).__name__}", f"try again; {resume}"
-        ) from error
+        reason = one_line(error) or type(error).__name__
+        check = "check the network, HF_ENDPOINT and HTTPS_PROXY"
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            check = "set SSL_CERT_FILE to the certificates of your network: a proxy has its own"
+        raise BundleError(f"{where}: no connection: {reason}", f"{check}; {resume}") from error
     except RecursionError as error:  # http_get calls itself each time that it resumes
         raise BundleError(f"{where}: the connection was lost too often", f"try again; {resume}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -42,7 +42,10 @@ def bundle_folder(name: str) -> Path:
         The name is not a valid bundle name.
     """
     if not _NAME.fullmatch(name) or name.endswith("."):
-        raise BundleError(f"{name!r} is not a valid bundle name", "use letters, digits, '-', '_', '+' and '.' only")
+        raise BundleError(
+            f"{name!r} is not a valid bundle name",
+            "use at most 100 letters, digits, '-', '_', '+' and '.'; the first is a letter or a digit",
+        )
     return bundles_folder() / name
 
 

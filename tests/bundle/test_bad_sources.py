@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
+import ssl
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from transformers import CLIPModel
 
 from bimors_cli.bundle.fetch import fetch_bundle
 from bimors_cli.bundle.fetch_record import record_of
+from bimors_cli.bundle.locate import find_bundle
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.bundle.store import check_space, installed, remove_bundle, staging, verify_bundle
 from bimors_cli.errors import BimorsError, BundleError, InputError
@@ -249,6 +254,15 @@ def test_it_does_not_exist(hub: Hub, bundles: Path) -> None:
     assert "me/mine: the hub does not have the revision v2" in error.message and is_clean(bundles)
 
 
+def test_a_pinned_commit_of_a_long_name(hub: Hub, bundles: Path) -> None:
+    """The names of folders have at most 100 characters, a commit alone has 40."""
+    name = "laion/CLIP-convnext_large_d_320.laion2B-s29B-b131K-ft-soup"
+    hub.repositories[name] = hub.repositories["me/mine"]
+    bundle = fetch(f"hf:{name}@{COMMIT}")
+    assert bundle.name == f"hf--{name.replace('/', '--')}--{COMMIT[:12]}"
+    assert find_bundle(f"hf:{name}@{COMMIT}") == bundle.folder
+
+
 # --- what changes between two fetches
 
 
@@ -327,12 +341,36 @@ def test_a_file_that_ends_early(hub: Hub, bundles: Path) -> None:
 
 
 def test_a_network_that_does_not_exist(hub: Hub, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
+    for url in ("http://127.0.0.1:9", "http://no-such-host.invalid", "mirror-without-a-scheme.example"):
         monkeypatch.setattr(constants, "ENDPOINT", url)
         error = refused()
         assert "me/mine: no connection" in error.message and is_clean(bundles)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(code=InputError.exit_code).message
+
+
+def test_a_proxy_with_its_own_certificate(hub: Hub, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of TLS with a certificate that nobody knows."""
+    key, certificate = bundles.parent / "key.pem", bundles.parent / "certificate.pem"
+    bundles.parent.mkdir()
+    openssl = shutil.which("openssl") or pytest.skip("openssl is not installed")
+    made = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1")
+    command = [openssl, *made, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as listener:
+
+        def answer() -> None:
+            with suppress(OSError):
+                listener.accept()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"https://127.0.0.1:{listener.getsockname()[1]}")
+        error = refused()
+        thread.join()
+    assert "CERTIFICATE_VERIFY_FAILED" in error.message and "SSL_CERT_FILE" in str(error.hint)
 
 
 @pytest.mark.parametrize("status", [200, 403, 407, 502])
