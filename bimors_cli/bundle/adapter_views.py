@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bimors_cli.bundle.manifest import CAPTION_ENCODER, CLIP
+from bimors_cli.errors import InputError
+from bimors_cli.options.templates import FORMER_REMOTE_SENSING, check_templates
 from bimors_cli.options.views import CAPTION, VIEWS
 
 
@@ -37,6 +39,8 @@ class AdapterViews:
         Ground size of a pixel of the scenes of the training; None where it is unknown.
     added_offset : float or None
         What was added to the values of ``bands`` in the first scene; None where it is unknown.
+    templates : tuple of str
+        Those of the view ``names`` in the training; empty without that view, or if the adapter does not state them.
     """
 
     names: tuple[str, ...]
@@ -44,6 +48,7 @@ class AdapterViews:
     false_colour: tuple[int, ...] = ()
     pixel_size_m: float | None = None
     added_offset: float | None = None
+    templates: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -61,9 +66,13 @@ class AdapterViews:
         needed = {CAPTION_ENCODER if name == CAPTION else CLIP for name in self.inputs}
         return frozenset({CLIP, CAPTION_ENCODER} - needed)
 
+    def templates_with(self, of_bundle: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the templates that the view ``names`` was learned with; ``of_bundle`` are the bundle's own, if any."""
+        return self.templates or of_bundle or FORMER_REMOTE_SENSING
+
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
+        """Return JSON values; no templates if there are none, as the identity of older adapters has none."""
+        return {name: value for name, value in asdict(self).items() if name != "templates" or value}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> AdapterViews:
@@ -78,6 +87,7 @@ class AdapterViews:
             tuple(int(position) for position in content["false_colour"]),
             None if pixel is None else float(pixel),
             None if added is None else float(added),
+            tuple(str(template) for template in content.get("templates", ())),
         )
         if not found.names or not all(0 <= position < len(found.bands) for position in found.false_colour):
             raise ValueError("views: no names, or false colours of bands that are missing")
@@ -85,4 +95,9 @@ class AdapterViews:
             raise ValueError("views: false colours are not of three bands")
         if not found.bands and any(VIEWS[name].kind == "statistics" for name in found.names if name in VIEWS):
             raise ValueError("views: statistics of no bands")
+        if found.templates:
+            try:
+                check_templates(found.templates, "views: templates:")
+            except InputError as error:
+                raise ValueError(error.message) from error
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ _CHUNK = 1 << 20
 # Makes the safetensors file of a pickle, or of weights and a LoRA.
 Convert = Callable[[Path, Path], None]
 Report = Callable[[str], None]
+# Checks the folder of a CLIP: that its files belong together.
+Check = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,13 @@ class _Download:
 
 
 def fetch_bundle(
-    entry: CatalogEntry, target: Path, convert: Convert, report: Report, *, progress: bool = True
+    entry: CatalogEntry,
+    target: Path,
+    convert: Convert,
+    report: Report,
+    *,
+    progress: bool = True,
+    check: Check | None = None,
 ) -> Bundle:
     """Fetch a bundle to the folder ``target``.
 
@@ -79,6 +88,9 @@ def fetch_bundle(
         Called with progress messages.
     progress : bool
         Show progress bars on standard error.
+    check : callable, optional
+        Called with the folder of CLIP before the bundle is installed; it raises BundleError if its files do not belong
+        together.
 
     Raises
     ------
@@ -101,7 +113,11 @@ def fetch_bundle(
         queue: dict[str, list[_Download]] = {}
         for part, source in entry.parts.items():
             recorded = record.get(part)
-            remote = hub.read_remote(source, source.revision or (recorded["revision"] if recorded else None))
+            remote = hub.read_recorded(source, recorded and recorded["revision"], record_of(target))
+            if remote.moved is not None:
+                report(remote.moved)
+            if remote.renamed is not None:
+                report(f"{source.repository} is called {remote.renamed} on the hub now: its files come from there")
             revisions[part] = remote.revision
             queue[part] = list(_downloads(source, remote, recorded, folders[part], downloads / part, local))
         every = [item for of_part in queue.values() for item in of_part]
@@ -116,11 +132,16 @@ def fetch_bundle(
                     merged = item.source.lora is not None and item.path.suffix == ".safetensors"
                     name = item.path.name
                     report(f"merging the LoRA into {name}" if merged else f"converting {name} to safetensors")
-                    _convert(item, folders[part] / item.file.convert_to, convert)
+                    with _removing(staging(target), item.folder, item.source):
+                        _convert(item, folders[part] / item.file.convert_to, convert)
         (built / CLIP / "open_clip_config.json").write_text(_clip_config(entry), encoding="utf-8")
         report("checking the weights")
-        for path in sorted(built.rglob("*.safetensors")):
-            check_finite(path)
+        for part, source in entry.parts.items():
+            with _removing(staging(target), built / part, source):
+                for path in sorted((built / part).rglob("*.safetensors")):
+                    check_finite(path)
+                if part == CLIP and check is not None:
+                    check(built / part)
         write_bundle_manifest(
             built,
             name=entry.name,
@@ -176,6 +197,20 @@ def _downloads(
         if None not in (item.sha256, promised) and promised != item.sha256:
             raise _mismatch(item, f"SHA-256 {promised} instead of {item.sha256}")
         yield item
+
+
+@contextmanager
+def _removing(staged: Path, folder: Path, source: Source) -> Iterator[None]:
+    """Remove what was fetched if files turn out to be of no use: no other fetch could use them either.
+
+    The message of the error has the source in place of the folder.
+    """
+    try:
+        yield
+    except BundleError as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        message = error.message.replace(f"{folder}{os.sep}", "").replace(f"{folder}: ", "")
+        raise BundleError(f"{source.origin}: {message}", error.hint or "use another repository or file") from error
 
 
 def _remove_others(folder: Path, paths: set[Path]) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from bimors_cli.bundle.catalog import Source
-from bimors_cli.errors import BimorsError, BundleError, InputError
+from bimors_cli.bundle.references import COMMIT
+from bimors_cli.errors import BimorsError, BundleError, InputError, one_line
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _MAX_JSON_BYTES: Final = 1_000_000
+_RANGE_NOT_SATISFIABLE: Final = 416
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,21 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """The files of a source by path; of a repository also the commit, and the licence that the hub states."""
+    """The files of a source by path; of a repository also the commit, and the licence that the hub states.
+
+    ``renamed`` is the present name of a repository that the hub found by a former one; ``moved`` says that the branch
+    is at another commit than this one, which an earlier fetch recorded.
+    """
 
     revision: str | None
     files: Mapping[str, RemoteFile]
     licence: str | None = None
+    renamed: str | None = None
+    moved: str | None = None
+
+
+class NotFoundError(BundleError):
+    """The hub does not have the repository, or not the revision."""
 
 
 def refuse_offline() -> None:
@@ -65,16 +76,22 @@ def read_remote(source: Source, revision: str | None) -> Remote:
     BundleError
         The source does not exist, needs a token or cannot be reached; or it returned another commit than requested.
     """
-    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
 
-    with _network_errors(source):
+    with _network_errors(source, revision):
         if source.repository is None:
             addresses = {f.path: str(source.url) if source.is_zip else f"{source.url}/{f.path}" for f in source.files}
             found = {path: (url, get_hf_file_metadata(url, token=False)) for path, url in addresses.items()}
             return Remote(None, {path: RemoteFile(url, one.size, one.etag) for path, (url, one) in found.items()})
-        info = HfApi().model_info(source.repository, revision=revision, files_metadata=True)
-        if info.sha is None or (_COMMIT.fullmatch(revision or "") and info.sha != revision):
-            raise BundleError(f"{source.repository}: requested commit {revision}, the hub returned {info.sha}")
+        info = HfApi().model_info(
+            source.repository, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+        if info.sha is None:
+            raise ValueError("a listing without commit")
+        if COMMIT.fullmatch(revision or "") and info.sha != revision:
+            raise BundleError(
+                f"{source.repository}: requested commit {revision}, the hub returned {info.sha}", "check HF_ENDPOINT"
+            )
         return Remote(
             info.sha,
             {
@@ -86,7 +103,39 @@ def read_remote(source: Source, revision: str | None) -> Remote:
                 for file in info.siblings or ()
             },
             licence=next((tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")), None),
+            renamed=None if info.id == source.repository else info.id,
         )
+
+
+def read_recorded(source: Source, recorded: str | None, record: Path) -> Remote:
+    """List the files of a source at the commit of an earlier fetch, if there was one.
+
+    Parameters
+    ----------
+    source : Source
+        A source; its revision is a commit, a branch or a tag, None for the default branch.
+    recorded : str or None
+        The commit of the earlier fetch.
+    record : Path
+        The record that says so, for messages.
+
+    Raises
+    ------
+    BundleError
+        As `read_remote`; or the branch has moved, and the hub has only its present commit.
+    """
+    remote = read_remote(source, source.revision)
+    if recorded is None or remote.revision == recorded or COMMIT.fullmatch(source.revision or ""):
+        return remote
+    where = f"{source.repository}: {source.revision or 'the default branch'} is now at commit {remote.revision}"
+    update = f"to fetch the new one, delete {record}"
+    try:
+        former = read_remote(source, recorded)
+    except NotFoundError as error:
+        raise BundleError(
+            f"{where}; the hub no longer has {recorded}, which was fetched before", f"{update}, and fetch again"
+        ) from error
+    return replace(former, moved=f"{where}; {recorded} is fetched, as before: {update}")
 
 
 def read_json(source: Source, remote: Remote, path: str) -> dict[str, Any]:
@@ -137,20 +186,68 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
         if present > (file.size or 0):
             stream.truncate(0)
             present = 0
-        with _network_errors(source):
-            http_get(
-                file.url,
-                stream,
-                resume_size=present,
-                # The token is sent to the hub only. Without compression, sizes are those of the files.
-                headers={**build_hf_headers(token=None if source.repository else False), "Accept-Encoding": "identity"},
-                expected_size=file.size,
-                displayed_filename=name,
-            )
+        try:
+            with _network_errors(source, source.revision), _quiet("huggingface_hub.file_download"):
+                http_get(
+                    file.url,
+                    stream,
+                    resume_size=present,
+                    # The token is sent to the hub only. Without compression, sizes are those of the files.
+                    headers={
+                        **build_hf_headers(token=None if source.repository else False),
+                        "Accept-Encoding": "identity",
+                    },
+                    expected_size=file.size,
+                    displayed_filename=name,
+                )
+        except BundleError as error:
+            _check_partial(source, name, stream, error)
+            raise
+        finally:
+            if not stream.tell():
+                to.unlink()
 
 
 @contextmanager
-def _network_errors(source: Source) -> Iterator[None]:
+def _quiet(logger: str) -> Iterator[None]:
+    """Hold back a library's lines about each new attempt; what fails in the end is raised."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _check_partial(source: Source, name: str, stream: BinaryIO, error: BundleError) -> None:
+    """Empty a partial file that must not be resumed; raises BundleError if it is a web page."""
+    stream.flush()
+    with Path(stream.name).open("rb") as file:
+        page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    cause = error.__cause__
+    response = getattr(cause, "response", None)
+    # The server has no more bytes than there are, so the file is another one.
+    ended = response is not None and response.status_code == _RANGE_NOT_SATISFIABLE
+    if page or ended:
+        stream.truncate(0)
+    if page:
+        raise _web_page(source, name, "") from cause
+    if ended:
+        raise BundleError(
+            f"{source.origin}: {name} is shorter than the server lists it", "check HF_ENDPOINT; try again later"
+        ) from cause
+
+
+def _web_page(source: Source, what: str, status: str) -> BundleError:
+    return BundleError(
+        f"{source.origin}: the answer is a web page instead of {what}{status}: of a proxy, or a login to the network",
+        "log in to the network, or set HTTPS_PROXY and HF_ENDPOINT; then run the same command",
+    )
+
+
+@contextmanager
+def _network_errors(source: Source, revision: str | None) -> Iterator[None]:
     """Turn errors of the network and of the hub into a `BundleError` with a hint.
 
     Raises
@@ -176,12 +273,12 @@ def _network_errors(source: Source) -> Iterator[None]:
             f"accept them at {constants.ENDPOINT}/{where}, then set HF_TOKEN",
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise BundleError(
-            f"{where}: the hub no longer has the commit or branch {source.revision or ''}".rstrip(),
-            "check the revision; for a bundle of the catalog, update bimors",
+        raise NotFoundError(
+            f"{where}: the hub does not have the revision {revision}, or no longer",
+            "check the branch, tag or commit; for a bundle of the catalog, update bimors",
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise BundleError(
+        raise NotFoundError(
             f"{where}: not found on {constants.ENDPOINT}, or private",
             "set HF_TOKEN if it is private; check HF_ENDPOINT",
         ) from error
@@ -191,15 +288,21 @@ def _network_errors(source: Source) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
+        if error.response is not None and "html" in error.response.headers.get("Content-Type", ""):
+            raise _web_page(source, "the hub's", f" (HTTP status {status})") from error
         if status in (401, 403):
             raise BundleError(
                 f"{where}: the server refuses access (HTTP status {status})", "set or renew HF_TOKEN"
             ) from error
         raise BundleError(f"{where}: the server returned HTTP status {status}", f"try again later; {resume}") from error
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's or httpx2's: the hub says which it uses
-        raise BundleError(
-            f"{where}: no connection: {str(error) or type(error).__name__}", f"try again; {resume}"
-        ) from error
+        reason = one_line(error) or type(error).__name__
+        check = "check the network, HF_ENDPOINT and HTTPS_PROXY"
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            check = "set SSL_CERT_FILE to the certificates of your network: a proxy has its own"
+        raise BundleError(f"{where}: no connection: {reason}", f"{check}; {resume}") from error
+    except RecursionError as error:  # http_get calls itself each time that it resumes
+        raise BundleError(f"{where}: the connection was lost too often", f"try again; {resume}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(
             f"{where}: the server is not a Hugging Face hub", "check HF_ENDPOINT and the proxy"

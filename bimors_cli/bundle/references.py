@@ -10,6 +10,7 @@ from bimors_cli.errors import InputError
 
 _OPEN_CLIP: Final = re.compile(r"openclip:(?P<architecture>[\w.-]+)/(?P<tag>[\w.-]+)")
 _HUB: Final = re.compile(r"hf:(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,12 @@ class ClipReference:
 
     @property
     def bundle_name(self) -> str:
-        """Name of the bundle that it is installed as: a valid folder name."""
-        revision = () if self.revision is None else (self.revision.replace("/", "-"),)
-        return "--".join((self.library, self.first, self.second, *revision))
+        """Name of the bundle that it is installed as: a valid folder name, with 12 digits of a commit."""
+        revision = self.revision
+        if revision is not None and COMMIT.fullmatch(revision):
+            revision = revision[:12]
+        last = () if revision is None else (revision.replace("/", "-"),)
+        return "--".join((self.library, self.first, self.second, *last))
 
 
 def parse_reference(text: str) -> ClipReference | None:

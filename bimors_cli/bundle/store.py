@@ -42,7 +42,10 @@ def bundle_folder(name: str) -> Path:
         The name is not a valid bundle name.
     """
     if not _NAME.fullmatch(name) or name.endswith("."):
-        raise BundleError(f"{name!r} is not a valid bundle name", "use letters, digits, '-', '_', '+' and '.' only")
+        raise BundleError(
+            f"{name!r} is not a valid bundle name",
+            "use at most 100 letters, digits, '-', '_', '+' and '.'; the first is a letter or a digit",
+        )
     return bundles_folder() / name
 
 
@@ -169,9 +172,13 @@ def check_space(target: Path, needed: int) -> None:
         free = shutil.disk_usage(existing).free
     if needed > free:
         raise BundleError(
-            f"{target}: not enough disk space: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            f"{target}: not enough disk space: {_size(needed)} are needed, {_size(free)} are free",
             "free some space, or choose another folder with BIMORS_HOME or --to",
         )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def put_in_place(built: Path, target: Path, *, overwrite: bool) -> None:

@@ -112,13 +112,14 @@ def fetch(
             "--offline: a download needs the network", "transfer the bundle with bimors models pack and unpack"
         )
     from bimors_cli.bundle.fetch import fetch_bundle
+    from bimors_cli.model.clip_check import check_clip
     from bimors_cli.pipeline.bundles.to_fetch import find_to_fetch
 
     wanted = find_to_fetch(name, captioner, to)
     for note in wanted.entry.notes:
         say(note)
     bar = verbosity() >= 0 and err.is_terminal
-    bundle = fetch_bundle(wanted.entry, wanted.target, wanted.convert, say, progress=bar)
+    bundle = fetch_bundle(wanted.entry, wanted.target, wanted.convert, say, progress=bar, check=check_clip)
     say(f"{bundle.name} is installed: bimors classify … --model {wanted.named if to is None else to}")
     print(bundle.folder)
 

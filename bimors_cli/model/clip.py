@@ -25,6 +25,7 @@ from bimors_cli.options.band_names import CHANNELS
 Tokenize = Callable[..., torch.Tensor]
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 # Model settings that OpenAI's files store as tensors.
 UNUSED = ("input_resolution", "context_length", "vocab_size")
 
@@ -84,7 +85,7 @@ class Clip(nn.Module):
                 model = build_clip(config["model_cfg"])
                 if channels is not None:
                     replace_input(model, channels)
-            tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+            tokenize = load_tokenizer(folder, config)
         except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, OSError, AttributeError) as error:
             raise BundleError(f"{path}: open_clip cannot build this CLIP: {error!r}".splitlines()[0]) from error
         # Copying into float32 parameters converts float16 on disk to float32.
@@ -272,6 +273,38 @@ class Clip(nn.Module):
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def refuse_code(where: str, text: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer that would run code of a repository: transformers would fetch it, or ask the user.
+
+    Parameters
+    ----------
+    where : str
+        Where the settings of the tokenizer come from, for messages.
+    text : mapping
+        ``text_cfg`` of the CLIP, which passes settings to the tokenizer.
+    settings : mapping
+        The tokenizer's ``tokenizer_config.json``; empty if there is none.
+
+    Raises
+    ------
+    BundleError
+        One of them names code.
+    """
+    if "auto_map" in settings or "trust_remote_code" in (text.get("tokenizer_kwargs") or {}):
+        raise BundleError(
+            f"{where}: the tokenizer comes with its own code, which bimors never runs",
+            "use a model whose tokenizer is in transformers or open_clip",
+        )
+
+
+def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenize:
+    """Load the tokenizer of the CLIP in a folder; raises what open_clip raises, and BundleError as `refuse_code`."""
+    path = folder / TOKENIZER_CONFIG
+    refuse_code(str(path), config["model_cfg"]["text_cfg"], read_json(path) if path.is_file() else {})
+    tokenize: Tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+    return tokenize
 
 
 def build_clip(config: Mapping[str, Any]) -> Any:

@@ -81,6 +81,9 @@ class BundleInfo(Protocol):
     def templates(self) -> tuple[str, ...]: ...
 
     @property
+    def own_templates(self) -> tuple[str, ...]: ...
+
+    @property
     def one_template(self) -> str: ...
 
     def part_sha256(self, name: str) -> str:

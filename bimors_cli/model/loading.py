@@ -101,6 +101,26 @@ def load_into(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> No
     BundleError
         The file is missing or damaged, or does not match the model; the message names the first such tensor.
     """
+    with _tensors(model, path, unused) as file:
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(file.get_tensor(name))
+
+
+def compare_tensors(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> None:
+    """Compare names, shapes and dtypes of a safetensors file with a model, which may be on the device ``meta``.
+
+    Raises
+    ------
+    BundleError
+        As `load_into`.
+    """
+    with _tensors(model, path, unused):
+        pass
+
+
+@contextmanager
+def _tensors(model: nn.Module, path: Path, unused: Sequence[str]) -> Iterator[Any]:
+    """Open a safetensors file that has the tensors of a model."""
     own = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
@@ -114,7 +134,7 @@ def load_into(model: nn.Module, path: Path, *, unused: Sequence[str] = ()) -> No
                 shape = tuple(file.get_slice(name).get_shape())
                 if shape != tuple(tensor.shape):
                     raise _wrong_shape(path, name, shape, tensor.shape)
-                tensor.copy_(file.get_tensor(name))
+            yield file
     except FileNotFoundError as error:
         raise _missing_weights(path) from error
     except (SafetensorError, OSError) as error:

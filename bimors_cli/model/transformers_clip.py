@@ -61,8 +61,10 @@ def open_clip_config(source: str, config: Mapping[str, Any], images: Mapping[str
         )
     try:
         model = _of_clip(source, config) if kind == "clip" else _of_siglip(source, config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{source}: config.json lacks {error}, or it has an unexpected value") from error
+    except KeyError as error:
+        raise BundleError(f"{source}: config.json lacks {error}") from error
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{source}: config.json has an unexpected value: {error}".splitlines()[0]) from error
     return {"model_cfg": model, "preprocess_cfg": _preprocessing(kind, images, model["vision_cfg"]["image_size"])}
 
 

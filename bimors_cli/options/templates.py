@@ -11,8 +11,20 @@ from bimors_cli.errors import InputError
 GAP: Final = "{}"
 MAX_TEMPLATES, MAX_CHARACTERS = 100, 1000
 
-# For bundles without templates of their own: common captions of aerial and satellite images.
+# For bundles without templates of their own. Chosen on real CLIPs: "Zero-shot defaults" in tests/benchmarks/README.md.
 REMOTE_SENSING: Final = (
+    "an aerial image of a {}.",
+    "a satellite image of a {}.",
+    "a remote sensing image of a {}.",
+    "an aerial image of the {}.",
+    "a satellite image of the {}.",
+    "a remote sensing image of the {}.",
+    "an aerial image of many {}.",
+    "a satellite image of many {}.",
+    "a remote sensing image of many {}.",
+)
+# Those before, for adapters that were learned with them and do not say so.
+FORMER_REMOTE_SENSING: Final = (
     "a photo of a {}.",
     "a satellite photo of a {}.",
     "a satellite image of a {}.",

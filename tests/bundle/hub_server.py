@@ -21,7 +21,9 @@ class Hub:
 
     ``refuse`` answers every request with this status; ``gated`` and so on go into its header. ``cut_after`` closes the
     connection after so many bytes of a file, once. ``lie`` serves other bytes than the listing promises.
-    ``elsewhere`` is the address of another server to which large files are redirected, as the hub does.
+    ``elsewhere`` is the address of another server to which large files are redirected, as the hub does. ``former`` are
+    commits that can be had besides ``commit``, where the branch is. ``always_cut`` cuts every time. ``answers`` are
+    fixed: path to status, headers and content; a content of None is never sent, nor anything else.
     """
 
     repositories: dict[str, dict[str, bytes]]
@@ -32,16 +34,20 @@ class Hub:
     cut_after: int | None = None
     lie: set[str] = field(default_factory=set)
     elsewhere: str | None = None
+    former: set[str] = field(default_factory=set)
+    always_cut: bool = False
+    answers: dict[str, tuple[int, dict[str, str], bytes | None]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
     url: str = ""
+    released: threading.Event = field(default_factory=threading.Event)
 
     def downloads(self) -> list[tuple[str, str | None]]:
         """Path and Range of every GET of a file."""
         return [(path, span) for verb, path, span in self.requests if verb == "GET" and "/api/" not in path]
 
 
-def listing(hub: Hub, repository: str) -> bytes:
+def listing(hub: Hub, repository: str, commit: str) -> bytes:
     siblings = []
     for path, content in hub.repositories[repository].items():
         one: dict[str, object] = {"rfilename": path, "size": len(content)}
@@ -49,7 +55,7 @@ def listing(hub: Hub, repository: str) -> bytes:
             one["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
         one["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         siblings.append(one)
-    return json.dumps({"id": repository, "sha": hub.commit, "siblings": siblings, "tags": []}).encode()
+    return json.dumps({"id": repository, "sha": commit, "siblings": siblings, "tags": []}).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,14 +75,22 @@ class _Handler(BaseHTTPRequestHandler):
         span = self.headers.get("Range")
         hub.requests.append((self.command, path, span))
         hub.tokens.add(self.headers.get("Authorization"))
+        if path in hub.answers:
+            status, headers, content = hub.answers[path]
+            if content is None:
+                hub.released.wait(30)
+                self.close_connection = True
+                return
+            return self.send(status, content, headers, body)
         if hub.refuse is not None:
             return self.send(hub.refuse, b"{}", {"X-Error-Code": hub.error_code} if hub.error_code else {}, body)
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             if found[1] not in hub.repositories:
                 return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
-            if found[2] not in (None, "main", hub.commit):
+            if found[2] not in (None, "main", hub.commit, *hub.former):
                 return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
-            return self.send(200, listing(hub, found[1]), {"Content-Type": "application/json"}, body)
+            commit = found[2] if found[2] in hub.former else hub.commit
+            return self.send(200, listing(hub, found[1], commit), {"Content-Type": "application/json"}, body)
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         content = hub.repositories.get(found[1], {}).get(found[3]) if found else hub.plain.get(path)
         if content is None:
@@ -89,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(content if found else b"opaque" + content).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
         if span and (begin := int(span.removeprefix("bytes=").rstrip("-"))):
+            if begin >= len(content):
+                return self.send(416, b"", {}, body)
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
             return self.send(206, content[begin:], headers, body)
         return self.send(200, content, headers, body)
@@ -102,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         cut = self.hub.cut_after
         if cut is not None and "/api/" not in self.path and len(content) > cut:
-            self.hub.cut_after = None
+            self.hub.cut_after = cut if self.hub.always_cut else None
             self.wfile.write(content[:cut])
             self.wfile.flush()
             self.close_connection = True
@@ -120,6 +136,7 @@ def serve(hub: Hub) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bimors_cli.bundle.adapter_views import AdapterViews, BandIdentity
+from bimors_cli.options.templates import FORMER_REMOTE_SENSING, REMOTE_SENSING
 
 VIEWS = AdapterViews(
     ("bands", "false-colour"),
@@ -18,9 +19,21 @@ VIEWS = AdapterViews(
 
 
 def test_it_is_read_as_it_was_written() -> None:
-    for views in (VIEWS, AdapterViews(("image", "names"))):
+    for views in (VIEWS, AdapterViews(("image", "names")), AdapterViews(("names",), templates=("a {}.", "{}"))):
         assert AdapterViews.from_json(json.loads(json.dumps(views.to_json()))) == views
     assert [str(band) for band in VIEWS.bands] == ["red", "band 2", "nir"]
+
+
+def test_templates_are_those_of_the_training() -> None:
+    """An adapter from before they were stated has the bundle's, or the default of that time; its identity stays."""
+    before, own = AdapterViews(("names",)), AdapterViews(("names",), templates=("a {}.",))
+    assert "templates" not in before.to_json()
+    assert before.templates_with(()) == FORMER_REMOTE_SENSING != REMOTE_SENSING
+    assert before.templates_with(("{}",)) == ("{}",)
+    assert own.templates_with(("{}",)) == ("a {}.",)
+    for wrong in (["none"], ["{} {}"], 3):
+        with pytest.raises((TypeError, ValueError)):
+            AdapterViews.from_json({**before.to_json(), "templates": wrong})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def learn(
 ) -> Path:
     """Make an adapter of the first half of the tiles of a scene."""
     (scene,) = plan_scenes([path], ClassifyOptions(scenes=(path,), tile_size=str(TILE)))
-    views = adapter_views(names, [scene], 10.0)
+    views = replace(adapter_views(names, [scene], 10.0), templates=bundle.templates if "names" in names else ())
     scene = with_views(scene, views, "coast")
     chosen, size = range(len(labels) // 2), bundle.image_size
     with SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader:

@@ -12,10 +12,12 @@ import open_clip
 
 from bimors_cli.bundle import hub
 from bimors_cli.bundle.catalog import CatalogEntry, Source, SourceFile
+from bimors_cli.bundle.fetch_record import record_of, recorded_revision
 from bimors_cli.bundle.manifest import CLIP
 from bimors_cli.bundle.references import ClipReference
 from bimors_cli.errors import BundleError, InputError
-from bimors_cli.model.clip import CONFIG, WEIGHTS
+from bimors_cli.model.clip import CONFIG, TOKENIZER_CONFIG, WEIGHTS, refuse_code
+from bimors_cli.model.clip_check import check_config
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.model.transformers_clip import convert_to_open_clip, open_clip_config
 from bimors_cli.pipeline.bundles.make import TOKENIZER
@@ -33,15 +35,16 @@ class ClipEntry:
     convert: Callable[[Path, Path], None]
 
 
-def entry_of_reference(reference: ClipReference, recorded: str | None) -> ClipEntry:
+def entry_of_reference(reference: ClipReference, target: Path) -> ClipEntry:
     """Find out what the bundle of a CLIP consists of. The hub is asked for its files and settings.
 
     Parameters
     ----------
     reference : ClipReference
         The CLIP.
-    recorded : str or None
-        The commit that an earlier fetch recorded: a branch that has moved since is not followed.
+    target : Path
+        Folder of the bundle. The commit that an earlier fetch of it recorded is kept: a branch that has moved since is
+        not followed.
 
     Raises
     ------
@@ -51,10 +54,10 @@ def entry_of_reference(reference: ClipReference, recorded: str | None) -> ClipEn
         The repository is not found, is not a CLIP, comes with its own code, or has no weights that can be used.
     """
     hub.refuse_offline()
-    return _of_open_clip(reference, recorded) if reference.library == "openclip" else _of_hub(reference, recorded)
+    return _of_open_clip(reference, target) if reference.library == "openclip" else _of_hub(reference, target)
 
 
-def _of_open_clip(reference: ClipReference, recorded: str | None) -> ClipEntry:
+def _of_open_clip(reference: ClipReference, target: Path) -> ClipEntry:
     architecture, tag = reference.first, reference.second
     model = open_clip.get_model_config(architecture)
     if model is None:
@@ -75,16 +78,16 @@ def _of_open_clip(reference: ClipReference, recorded: str | None) -> ClipEntry:
         raise BundleError(
             f"{reference.text}: these weights are not on the hub", "download them, and use bimors models new"
         )
-    source, remote = _listing(repository, recorded or reference.revision)
+    source, remote = _listing(repository, reference, target)
     chosen = file or _first(remote, (WEIGHTS, _PICKLE), reference.text)
     images = {key: weights[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in weights}
     config = {"model_cfg": model, "preprocess_cfg": images | {"size": _size(model)}}
     return _open_clip_entry(reference, source, remote, config, chosen)
 
 
-def _of_hub(reference: ClipReference, recorded: str | None) -> ClipEntry:
+def _of_hub(reference: ClipReference, target: Path) -> ClipEntry:
     repository = f"{reference.first}/{reference.second}"
-    source, remote = _listing(repository, recorded or reference.revision)
+    source, remote = _listing(repository, reference, target)
     if CONFIG in remote.files:
         config = hub.read_json(source, remote, CONFIG)
         return _open_clip_entry(reference, source, remote, config, _first(remote, (WEIGHTS, _PICKLE), repository))
@@ -109,8 +112,10 @@ def _open_clip_entry(
     try:
         model, text = config["model_cfg"], config["model_cfg"]["text_cfg"]
         _size(model)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error}") from error
     if "multimodal_cfg" in model:
         raise BundleError(f"{reference.text}: CoCa, which has a decoder, is not supported", "use a CLIP")
     if "hf_model_name" in text:
@@ -118,8 +123,7 @@ def _open_clip_entry(
             f"{reference.text}: its text tower is {text['hf_model_name']} of transformers, which is not supported",
             "use a CLIP with a text tower of open_clip",
         )
-    if text.get("hf_tokenizer_name") and not any(name in remote.files for name in TOKENIZER):
-        raise BundleError(f"{reference.text}: {source.repository} does not have its tokenizer")
+    check_config(f"{source.repository}: {CONFIG}", config)
     # A file with another name gets the name of the bundle's; safetensors are only copied.
     file = SourceFile(weights, convert_to=None if weights == WEIGHTS else WEIGHTS)
     return ClipEntry(_entry(reference, source, remote, config, file), _from_open_clip)
@@ -129,8 +133,7 @@ def _entry(
     reference: ClipReference, source: Source, remote: hub.Remote, config: Mapping[str, Any], weights: SourceFile
 ) -> CatalogEntry:
     model = config["model_cfg"]
-    own_tokenizer = bool(model["text_cfg"].get("hf_tokenizer_name"))
-    tokenizer = (SourceFile(name) for name in TOKENIZER if own_tokenizer and name in remote.files)
+    tokenizer = _tokenizer(reference, source, remote, model["text_cfg"])
     known = SourceFile(weights.path, about=remote.files[weights.path].size, convert_to=weights.convert_to)
     return CatalogEntry(
         name=reference.bundle_name,
@@ -141,13 +144,37 @@ def _entry(
         model_cfg=model,
         preprocess_cfg=config.get("preprocess_cfg") or {},
         parts={CLIP: Source(remote.licence or "not stated", (known, *tokenizer), source.repository, remote.revision)},
-        notes=(f"Licence of the weights, as the hub states it: {remote.licence or 'none'}.",),
+        notes=(
+            f"Licence of the weights, as the hub states it: {remote.licence or 'none'}.",
+            *((remote.moved,) if remote.moved else ()),
+        ),
     )
 
 
-def _listing(repository: str, revision: str | None) -> tuple[Source, hub.Remote]:
-    source = Source("", (), repository=repository, revision=revision)
-    return source, hub.read_remote(source, revision)
+def _tokenizer(
+    reference: ClipReference, source: Source, remote: hub.Remote, text: Mapping[str, Any]
+) -> tuple[SourceFile, ...]:
+    """Return the files of the tokenizer; none for a model with CLIP's own, which open_clip has built in."""
+    if not text.get("hf_tokenizer_name"):
+        return ()
+    files = tuple(SourceFile(name) for name in TOKENIZER if name in remote.files)
+    if not files:
+        raise BundleError(
+            f"{reference.text}: {source.repository} does not have its tokenizer",
+            f"use a repository with {TOKENIZER[0]}, or bimors models new with the files",
+        )
+    # Before the weights are downloaded in vain.
+    settings = hub.read_json(source, remote, TOKENIZER_CONFIG) if TOKENIZER_CONFIG in remote.files else {}
+    refuse_code(f"{source.repository}: {TOKENIZER_CONFIG}", text, settings)
+    return files
+
+
+def _listing(repository: str, reference: ClipReference, target: Path) -> tuple[Source, hub.Remote]:
+    source = Source("", (), repository=repository, revision=reference.revision)
+    try:
+        return source, hub.read_recorded(source, recorded_revision(target), record_of(target))
+    except hub.NotFoundError as error:
+        raise InputError(f"--model {reference.text}: {error.message}", error.hint) from error
 
 
 def _first(remote: hub.Remote, names: tuple[str, ...], where: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bimors_cli.bundle.catalog import LORA, NO_CAPTIONER, CatalogEntry, combined_name, entry_of, with_captioner
 from bimors_cli.bundle.fetch import Convert
-from bimors_cli.bundle.fetch_record import recorded_revision
 from bimors_cli.bundle.manifest import CAPTIONER
 from bimors_cli.bundle.references import parse_reference
 from bimors_cli.bundle.store import bundle_folder
@@ -56,7 +55,7 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
 
     captioner = None if captioner == NO_CAPTIONER else captioner
     target = folder or bundle_folder(combined_name(reference.bundle_name, captioner))
-    found = entry_of_reference(reference, recorded_revision(target))
+    found = entry_of_reference(reference, target)
     entry = found.entry if captioner is None else with_captioner(found.entry, captioner)
     return ToFetch(entry, _with_lora(entry, found.convert), target, _named(name, captioner))
 

@@ -152,7 +152,9 @@ def make_view_classifier(models: FrozenModels, adapter: Adapter, labels: Labels)
         )
     ensemble, unlikeness = read_adapter_ensemble(adapter)
     trained = Labels.literal(adapter.labels)
-    encoder = ViewEncoder.create(models, tuple(ensemble.views), trained)
+    assert adapter.views is not None  # its head is made of views
+    templates = adapter.views.templates_with(models.bundle.own_templates)
+    encoder = ViewEncoder.create(models, tuple(ensemble.views), trained, templates)
     if PROMPTS in ensemble.views:
         encoder = replace(encoder, prompts=load_prompts(adapter, models, trained))
     return ViewTileClassifier(encoder, ensemble, unlikeness, tuple(map(tuple, columns)))

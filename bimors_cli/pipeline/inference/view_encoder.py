@@ -57,7 +57,9 @@ class ViewEncoder:
     cache: ImageFeatureCache | None = None
 
     @classmethod
-    def create(cls, models: FrozenModels, views: Sequence[str], labels: Labels) -> ViewEncoder:
+    def create(
+        cls, models: FrozenModels, views: Sequence[str], labels: Labels, templates: Sequence[str] = ()
+    ) -> ViewEncoder:
         """Make the encoder of some views.
 
         Parameters
@@ -68,13 +70,16 @@ class ViewEncoder:
             Names of views.
         labels : Labels
             The labels of the view ``names``.
+        templates : sequence of str
+            The templates of the view ``names``; without them, those of the bundle.
 
         Raises
         ------
         LabelsError
             A label is too long for the text tower.
         """
-        names = ZeroShotHead(models.clip, labels, models.bundle.templates) if "names" in views else None
+        sentences = templates or models.bundle.templates
+        names = ZeroShotHead(models.clip, labels, sentences) if "names" in views else None
         features, cache = None, models.feature_store
         if cache is not None and cache.is_persistent and any(VIEWS[view].inputs - {CAPTION} for view in views):
             features = ImageFeatureCache(cache, image_feature_spec(models))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def finetune_views(
     chosen = learned.selection.chosen.views
     run = ViewsRun(
         learned,
-        _describe(chosen, tiles),
+        replace(_describe(chosen, tiles), templates=bundle.templates if "names" in chosen else ()),
         {name: sum(e.label == label for e in kept.examples) for label, name in enumerate(examples.labels.names)},
         dict(drawn.short),
         len(train) - len(kept),

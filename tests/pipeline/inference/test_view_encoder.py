@@ -61,9 +61,12 @@ def test_features_are_those_of_clip(tiny_models: FrozenModels, counted: list[int
     assert all(values.dtype == np.float32 for values in found.values())
 
 
-def test_names_are_the_zero_shot_answers(tiny_models: FrozenModels) -> None:
-    found = ViewEncoder.create(tiny_models, ("names",), LABELS).encode(("names",), {"image": IMAGES}, {})["names"]
-    head = ZeroShotHead(tiny_models.clip, LABELS, tiny_models.bundle.templates)
+@pytest.mark.parametrize("templates", [(), ("a {}.", "{} from above.")])
+def test_names_are_the_zero_shot_answers(templates: tuple[str, ...], tiny_models: FrozenModels) -> None:
+    """By the templates that are given, such as those of the training, else by the bundle's."""
+    encoder = ViewEncoder.create(tiny_models, ("names",), LABELS, templates)
+    found = encoder.encode(("names",), {"image": IMAGES}, {})["names"]
+    head = ZeroShotHead(tiny_models.clip, LABELS, templates or tiny_models.bundle.templates)
     with torch.no_grad():
         logits = head.logits(HeadFeatures(tiny_models.clip.encode_image(IMAGES)[0]))
     np.testing.assert_allclose(found, log_softmax(logits.numpy(), axis=1), atol=1e-5)

@@ -158,6 +158,25 @@ def test_an_adapter_answers_as_the_prompts_that_were_trained(
     assert np.abs(found - before).max() > 1e-3  # the training changed something
 
 
+def test_the_view_names_keeps_the_templates_of_the_training(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Another default, or other templates of the bundle, change nothing of what was learned."""
+    finetune(options(folder, tiny_bundle, tmp_path / "coast", ("names",)))
+    finetune(options(folder, tiny_bundle, tmp_path / "image", ("image",)))
+    adapter = open_adapter(tmp_path / "coast", tiny_bundle)
+    assert adapter.views is not None and adapter.views.templates == tiny_bundle.templates
+    without = open_adapter(tmp_path / "image", tiny_bundle)
+    assert without.views is not None and without.views.templates == ()
+    models, labels = load_models(tiny_bundle, "cpu", captions=False), Labels.literal(CLASSES)
+    images = {"image": torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8))}
+    expected = ViewEncoder.create(models, ("names",), labels, tiny_bundle.templates).encode(("names",), images, {})
+    later = replace(models, bundle=replace(tiny_bundle, own_templates=("{} from above.",)))
+    found = make_view_classifier(later, adapter, labels).encoder.encode(("names",), images, {})
+    np.testing.assert_array_equal(found["names"], expected["names"])
+    before = replace(adapter, views=replace(adapter.views, templates=()))  # of before they were stated
+    other = make_view_classifier(later, before, labels).encoder.encode(("names",), images, {})
+    assert np.abs(other["names"] - expected["names"]).max() > 1e-4
+
+
 def test_weights_without_the_learner_are_refused(
     folder: Path, tiny_bundle: Bundle, tmp_path: Path, prompts_alone: None
 ) -> None:
