@@ -9,8 +9,9 @@ from typing import Any, Final
 import torch
 
 from bimors_cli.errors import BundleError
-from bimors_cli.model.clip import CHANNELS, CONFIG, UNUSED, WEIGHTS, build_clip, load_tokenizer, replace_input
+from bimors_cli.model.clip import CONFIG, UNUSED, WEIGHTS, build_clip, load_tokenizer, replace_input
 from bimors_cli.model.loading import compare_tensors, read_json
+from bimors_cli.options.band_names import CHANNELS
 
 # Tables of token embeddings are padded to a multiple of at most this.
 _PADDING: Final = 512
