@@ -260,6 +260,11 @@ def test_half_a_lora_leaves_nothing(change: dict[str, Any], said: str, parts: Pa
     assert result.exit_code != 0 and said in result.stderr and left(parts) == ["lora"]
 
 
+def test_a_lora_that_is_not_there(parts: Path) -> None:
+    result = new(parts, "--captioner-lora", parts / "lora")
+    assert result.exit_code == 2 and "adapter_config.json: not found" in result.stderr and left(parts) == []
+
+
 def test_a_lora_without_a_captioner(parts: Path) -> None:
     given = ("-o", parts / "mine", "--clip", parts / CLIP, "--captioner-lora", parts / "lora")
     result = bimors("models", "new", *given)

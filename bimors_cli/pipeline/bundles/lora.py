@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bimors_cli.bundle.safetensors_file import TensorSpan, check_header
-from bimors_cli.errors import BundleError
+from bimors_cli.errors import BundleError, InputError
 from bimors_cli.model.loading import read_json
 
 CONFIG: Final = "adapter_config.json"
@@ -79,11 +79,15 @@ def read_lora(folder: Path) -> Lora:
 
     Raises
     ------
+    InputError
+        The folder or its configuration does not exist.
     BundleError
         The folder is incomplete, or holds another kind of adapter; a matrix lacks its other half, or has another rank
         than the configuration.
     """
     path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{path}: not found", "use the folder of a LoRA as peft saves it")
     config = read_json(path)
     rank, alpha, targets = config.get("r"), config.get("lora_alpha"), config.get("target_modules")
     if config.get("peft_type") != "LORA":

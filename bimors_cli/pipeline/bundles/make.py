@@ -126,10 +126,10 @@ def new_bundle(
         raise InputError("--captioner is not supported with --bands: captioners need colours", "leave out --captioner")
     if sources.captioner_lora is not None and sources.captioner is None:
         raise InputError("--captioner-lora needs --captioner, the captioner that the LoRA was trained on")
+    lora = None if sources.captioner_lora is None else read_lora(sources.captioner_lora)
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         copy = _link if link else shutil.copyfile
         _copy_clip(sources, built / CLIP, copy, bands)
-        lora = None if sources.captioner_lora is None else read_lora(sources.captioner_lora)
         parts = {CAPTIONER: sources.captioner, CAPTION_ENCODER: sources.caption_encoder}
         copied = {part: source for part, source in parts.items() if source is not None}
         for part, source in copied.items():
