@@ -8,7 +8,7 @@ from bimors_cli.cli.parameters import Offline
 from bimors_cli.errors import BundleError
 from bimors_cli.options.try_model import TryOptions
 
-EXAMPLE = "Example: bimors models try georsclip-b32 --captioner none > report.md"
+EXAMPLE = "Example: bimors models try georsclip-b32 --captioner none"
 
 
 @command(TryOptions, fetches=True)
