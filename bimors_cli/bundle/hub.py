@@ -169,17 +169,25 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
     BundleError
         As `read_remote`; or the connection was lost and could not be resumed.
     """
-    from huggingface_hub.file_download import http_get
-
     # Documented there, but not marked as exported for mypy.
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        build_hf_headers,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
 
     (enable_progress_bars if progress else disable_progress_bars)()
     to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _resume(source, file, name, to)
+    except BundleError:
+        if not to.stat().st_size:
+            to.unlink()
+        raise
+
+
+def _resume(source: Source, file: RemoteFile, name: str, to: Path) -> None:
+    from huggingface_hub.file_download import http_get
+
+    # Documented there, but not marked as exported for mypy.
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
     with to.open("ab") as stream:
         present = stream.tell()
         # A partial file that is too long belongs to another file; without a size, its end is not known.
@@ -203,9 +211,6 @@ def download(source: Source, file: RemoteFile, name: str, to: Path, *, progress:
         except BundleError as error:
             _check_partial(source, name, stream, error)
             raise
-        finally:
-            if not stream.tell():
-                to.unlink()
 
 
 @contextmanager

@@ -62,9 +62,10 @@ def open_clip_config(source: str, config: Mapping[str, Any], images: Mapping[str
     try:
         model = _of_clip(source, config) if kind == "clip" else _of_siglip(source, config)
     except KeyError as error:
-        raise BundleError(f"{source}: config.json lacks {error}") from error
+        raise BundleError(f"{source}: config.json lacks {error}", "use another repository") from error
     except (TypeError, ValueError) as error:
-        raise BundleError(f"{source}: config.json has an unexpected value: {error}".splitlines()[0]) from error
+        message = f"{source}: config.json has an unexpected value: {error}".splitlines()[0]
+        raise BundleError(message, "use another repository") from error
     return {"model_cfg": model, "preprocess_cfg": _preprocessing(kind, images, model["vision_cfg"]["image_size"])}
 
 

@@ -113,9 +113,13 @@ def _open_clip_entry(
         model, text = config["model_cfg"], config["model_cfg"]["text_cfg"]
         _size(model)
     except KeyError as error:
-        raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error} is missing") from error
+        raise BundleError(
+            f"{source.repository}: {CONFIG} is not one of open_clip: {error} is missing", "use another repository"
+        ) from error
     except (TypeError, ValueError) as error:
-        raise BundleError(f"{source.repository}: {CONFIG} is not one of open_clip: {error}") from error
+        raise BundleError(
+            f"{source.repository}: {CONFIG} is not one of open_clip: {error}", "use another repository"
+        ) from error
     if "multimodal_cfg" in model:
         raise BundleError(f"{reference.text}: CoCa, which has a decoder, is not supported", "use a CLIP")
     if "hf_model_name" in text:
