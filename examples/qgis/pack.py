@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 PLUGIN = Path(__file__).resolve().parent / "bimors"
+SUFFIXES = (".json", ".png", ".py", ".svg", ".ts", ".txt")
 LICENCE = PLUGIN.parents[2] / "LICENSE"
 
 
@@ -14,8 +15,10 @@ def pack(path: Path) -> None:
     """Write the plugin's folder, its licence included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (*sorted(PLUGIN.glob("*.py")), PLUGIN / "metadata.txt", PLUGIN / "icon.svg", LICENCE):
-            archive.write(file, f"{PLUGIN.name}/{file.name}")
+        for file in sorted(PLUGIN.rglob("*")):
+            if file.suffix in SUFFIXES:
+                archive.write(file, Path(PLUGIN.name) / file.relative_to(PLUGIN))
+        archive.write(LICENCE, f"{PLUGIN.name}/{LICENCE.name}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write
 from tests.evaluation.areas import samples
 from tests.layers import MakeLayer, make_layer
 from tests.qgis.conftest import BIMORS, InQgis, QgisProcess
-from tests.qgis.plugin import EXAMPLES, FOLDER, part
+from tests.qgis.plugin import EXAMPLES, FOLDER, described, part
 from tests.qgis.test_process import Feedback
 
 __all__ = ["make_layer"]
@@ -46,14 +46,15 @@ def stand_in(tmp_path: Path) -> str:
 import shutil, sys, time
 show = lambda text: print(text, file=sys.stderr, flush=True)
 show("2 of 4 tiles (50 %), 1 tiles/s")
-if "wait" in sys.argv[sys.argv.index("--labels") + 1]:
+given = dict(word[2:].partition("=")[::2] for word in sys.argv if word.startswith("--"))
+if "wait" in given["labels"]:
     try:
         show("waiting")  # inside: the interrupt may come before the next line runs
         time.sleep(100)
     except KeyboardInterrupt:
         show("error: interrupted; 2 finished tiles are kept")
         sys.exit(130)
-shutil.copy({str(layer)!r}, sys.argv[sys.argv.index("--output") + 1])
+shutil.copy({str(layer)!r}, given["output"])
 """
     )
     program.chmod(0o755)
@@ -125,7 +126,7 @@ def writes_a_layer(tmp_path: Path) -> Path:
     program.write_text(
         f"""#!{sys.executable}
 import json, pathlib, shutil, sys
-output = sys.argv[sys.argv.index("--output") + 1]
+output = next(word[9:] for word in sys.argv if word.startswith("--output="))
 pathlib.Path(output + ".json").write_text(json.dumps(sys.argv[1:]))
 shutil.copy({str(layer)!r}, output)
 """
@@ -141,8 +142,7 @@ def test_suggested_tiles_are_loaded_in_their_style(
     parameters = {"INPUT": f"{map_file}|layername=tiles", "TILES": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "suggest", str(map_file), "--output", str(output), "--layer=tiles", "--tiles=5", "--min-distance=0.0",
-        f"--exclude={avoided}", "--seed=0",
+        "suggest", str(map_file), f"--output={output}", "--layer=tiles", "--tiles=5", f"--exclude={avoided}", "--seed=0",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol" and found["results"] == {"OUTPUT": str(output)}
@@ -162,8 +162,7 @@ def test_change_is_loaded_in_its_style(tmp_path: Path, in_qgis: InQgis, writes_a
     parameters = {"BEFORE": f"{map_file}|layername=tiles", "AFTER": after, "MAX_FALSE": 2.5, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "change", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "change", str(map_file), str(after), "--output", str(output), "--layer-before=tiles",
-        "--max-false=2.5%",
+        "change", str(map_file), str(after), f"--output={output}", "--layer-before=tiles", "--max-false=2.5%",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol"
@@ -175,7 +174,7 @@ def test_what_an_older_program_lacks_is_the_error_of_the_algorithm(
     parameters = {"INPUT": map_file, "EXTRA": "--no-such-option", "OUTPUT": tmp_path / "sample.gpkg"}
     found = run(in_qgis, str(BIMORS), "sample", parameters)
     assert found["fine"] is False and found["layers"] == []
-    assert any(line.startswith("Error: No such option: --no-such-option") for line in found["log"])
+    assert any(line.startswith("ERROR No such option: --no-such-option") for line in found["log"])
 
 
 def fill_in(sample: Path, references: dict[str, str | None]) -> None:
@@ -251,15 +250,15 @@ def test_qgis_process_goes_on_with_a_cancelled_run(
     output, scene, labels = tmp_path / "out.gpkg", EXAMPLES / "scene.tif", EXAMPLES / "labels.txt"
 
     cancelling = Feedback(lambda line: " tiles (" in line)
-    chosen = {"tile_size": "40", "captions": False, "model": "mini", "stretch": "auto", "device": "auto"}
-    arguments = part("command").classify(str(scene), str(labels), str(output), **chosen, extra="--batch-size 1")
+    chosen = {"scenes": str(scene), "labels": str(labels), "output": str(output), "tile_size": "40", "captions": "none"}
+    arguments = part("command").arguments(described("classify"), chosen, "--batch-size 1")
     assert part("process").run([str(BIMORS), *arguments], cancelling) is None
     assert any("stopping after this batch" in line for line in cancelling.lines)
     assert 0 < cancelling.progress[-1] < 100
     assert cancelling.lines[-1] == "hint: run the same command with --resume to continue"
     assert [file.name for file in tmp_path.iterdir()] == ["out.gpkg.bimors-journal"]
 
-    given = {"INPUT": scene, "LABELS": labels, "TILE_SIZE": 40, "CAPTIONS": "false", "OUTPUT": output}
+    given = {"INPUT": scene, "LABELS": labels, "TILE_SIZE": 40, "CAPTIONS": "none", "OUTPUT": output}
     told = qgis_process("run", "bimors:classify", "--", *(f"{name}={value}" for name, value in given.items()))
     assert told.returncode != 0 and "a run of this output was not finished" in told.stderr + told.stdout
     given |= {"RESUME": "true"}
