@@ -1,7 +1,7 @@
 """Update the catalogues of the plugin's translations: python examples/qgis/make_translations.py.
 
-It keeps what is translated, adds texts that are new as unfinished, and removes those that are no longer used. Then translate
-the unfinished ones, with Qt Linguist or a text editor. For a new language copy a catalogue to
+It keeps what is translated, adds texts that are new as unfinished, and removes those that are no longer used. Then
+translate the unfinished ones, with Qt Linguist or a text editor. For a new language copy a catalogue to
 `bimors/i18n/bimors_LANGUAGE.ts` first. It needs no package but Python.
 """
 

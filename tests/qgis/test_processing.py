@@ -142,7 +142,8 @@ def test_suggested_tiles_are_loaded_in_their_style(
     parameters = {"INPUT": f"{map_file}|layername=tiles", "TILES": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "suggest", str(map_file), f"--output={output}", "--layer=tiles", "--tiles=5", f"--exclude={avoided}", "--seed=0",
+        "suggest", str(map_file), f"--output={output}", "--layer=tiles", "--tiles=5", f"--exclude={avoided}",
+        "--seed=0",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol" and found["results"] == {"OUTPUT": str(output)}

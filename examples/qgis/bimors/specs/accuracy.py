@@ -134,8 +134,8 @@ ASSESS = Algorithm(
     "whose field reference you filled in (Stehman 2014).\n\n"
     "Save the edits of the layer first. Tiles without a reference are counted and left out.\n\n"
     "The output table has a row per class: the area on the map and the estimated area in hectares on the ground, "
-    "user's and producer's accuracy, their standard errors (se) and 95 % intervals (low, high). The log shows them too. "
-    "An empty field means that the sample does not give the number.\n\n"
+    "user's and producer's accuracy, their standard errors (se) and 95 % intervals (low, high). The log shows them "
+    "too. An empty field means that the sample does not give the number.\n\n"
     "With a newer map of the same tiles, accuracy and areas are those of that map.\n\n"
     "With a folder, a report and the tables are written too.",
     (
