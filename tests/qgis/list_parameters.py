@@ -17,13 +17,13 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QImage, QPainter
 from qgis.PyQt.QtSvg import QSvgRenderer
-from qgis.PyQt.QtWidgets import QCheckBox, QLabel, QWidget
+from qgis.PyQt.QtWidgets import QCheckBox, QLabel
 
 sys.path += ["/usr/share/qgis/python/plugins"]
 
 from processing.core.Processing import Processing
-from processing.gui.BatchPanel import BatchPanel
-from processing.gui.ParametersPanel import ParametersPanel
+from processing.gui.AlgorithmDialog import AlgorithmDialog
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
 
 KEPT = []  # widgets, which Qt would delete
 
@@ -43,8 +43,9 @@ def tell_parameter(parameter):
 
 def tell(algorithm):
     """An algorithm, as the toolbox and its dialogs show it."""
-    texts = [box.text() for box in widgets(ParametersPanel(None, algorithm), QLabel, QCheckBox)]
-    batch = BatchPanel(QWidget(), algorithm)
+    texts = [box.text() for box in widgets(AlgorithmDialog(algorithm), QLabel, QCheckBox)]
+    batch = BatchAlgorithmDialog(algorithm.create())
+    KEPT.append(batch)
     return {
         "name": algorithm.displayName(),
         "group": algorithm.group(),
@@ -53,7 +54,7 @@ def tell(algorithm):
         "url": algorithm.helpUrl(),
         "parameters": {one.name(): tell_parameter(one) for one in algorithm.parameterDefinitions()},
         "labels": [text.replace(" [optional]", "").removesuffix(":") for text in texts],
-        "columns": batch.tblParameters.columnCount(),
+        "columns": batch.mainWidget().tblParameters.columnCount(),
     }
 
 

@@ -73,7 +73,9 @@ def test_an_error_is_that_of_the_program() -> None:
         process.run(program(code), feedback)
     assert feedback.lines == []  # QGIS shows the error; it is not shown twice
     code = 'print("Traceback", "MemoryError", sep="\\n", file=sys.stderr); sys.exit(1)'
-    with pytest.raises(process.ProgramFailed, match=r"^bimors failed with exit code 1; its last line was: MemoryError$"):
+    with pytest.raises(
+        process.ProgramFailed, match=r"^bimors failed with exit code 1; its last line was: MemoryError$"
+    ):
         process.run(program(code), Feedback())
     if os.name != "nt":
         with pytest.raises(process.ProgramFailed, match=r"ended by the system \(signal 9\)\. Often the memory"):

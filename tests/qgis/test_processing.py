@@ -313,3 +313,60 @@ def test_qgis_process_finetunes_and_classifies_with_the_adapter(
     done = qgis_process("run", "bimors:classify", "--", *(f"{name}={value}" for name, value in given.items()))
     assert done.returncode == 0, done.stderr + done.stdout
     assert 0 < len(pyogrio.read_dataframe(output, layer="tiles")) <= 6
+
+
+def test_a_batch_runs_every_row(tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path) -> None:
+    """Rows of a file, as the dialog of batches saves it. The second one fails, and the third one runs."""
+    rows = []
+    for size in ("100m", "200m", "1km"):
+        (tmp_path / f"{size}.txt").touch()
+        given = {"INPUT": EXAMPLES / "scene.tif", "LABELS": tmp_path / f"{size}.txt", "TILE_SIZE": size}
+        if size == "200m":
+            given["WORDLIST"] = "nlcd"
+        rows.append(
+            {
+                "PARAMETERS": {name: repr(str(value)) for name, value in given.items()},
+                "OUTPUTS": {"OUTPUT": repr(str(tmp_path / f"{size}.gpkg"))},
+            }
+        )
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    found = in_qgis(
+        "run_batch.py",
+        plugins=str(FOLDER.parent),
+        program=str(writes_a_layer),
+        algorithm="bimors:classify",
+        file=str(tmp_path / "rows.json"),
+    )
+    assert found["rows"] == 3 and [one["OUTPUT"] for one in found["results"]] == [
+        str(tmp_path / f"{size}.gpkg") for size in ("100m", "1km")
+    ]
+    (errors,) = found["errors"]
+    assert "Set 'Labels file' or 'Or a wordlist', not both." in str(errors)
+    assert found["layers"] == ["categorizedSymbol"] * 2
+    assert "--tile-size=1km" in json.loads((tmp_path / "1km.gpkg.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_model_of_model_designer_runs(installed: None, qgis_process: QgisProcess, tmp_path: Path) -> None:
+    """The example: train with some polygons, classify, and compare with the others."""
+    features = geopandas.read_file(EXAMPLES / "train.gpkg")
+    for name, part_of in (("train", features[::2]), ("check", features[1::2])):
+        part_of.to_file(tmp_path / f"{name}.gpkg")
+    given = {
+        "scene": EXAMPLES / "scene.tif",
+        "labels": EXAMPLES / "labels.txt",
+        "tile_size": "160m",
+        "training": tmp_path / "train.gpkg",
+        "class_field": "class",
+        "reference": tmp_path / "check.gpkg",
+        "reference_field": "class",
+        "train:Folder of the adapter": tmp_path / "adapters",
+        "classify:Map": tmp_path / "map.gpkg",
+        "evaluate:Folder of the evaluation": tmp_path / "accuracy",
+    }
+    model = FOLDER.parent / "models" / "train_classify_evaluate.model3"
+    done = qgis_process("run", str(model), "--json", "--", *(f"{name}={value}" for name, value in given.items()))
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads((tmp_path / "accuracy" / "map_check" / "map_check.json").read_text())["accuracy"] > 0.5
+    assert (tmp_path / "adapters" / "adapter" / "manifest.json").is_file()
+    assert len(pyogrio.read_dataframe(tmp_path / "map.gpkg", layer="tiles")) > 100

@@ -79,8 +79,19 @@ class BimorsAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
         """Check before the start what the program could not, or would say later."""
-        problem = unlike_their_files(self, parameters, context) or self._one_of(parameters)
+        problem = self._problem(parameters, context)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        """Check again: batches and models do not call `checkParameterValues`."""
+        if problem := self._problem(parameters, context):
+            raise QgsProcessingException(problem)
+        return True
+
+    def _problem(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        return unlike_their_files(self, parameters, context) or self._one_of(parameters)
 
     def _one_of(self, parameters: dict[str, Any]) -> str:
         """Return what is wrong with parameters that set one option; empty if nothing is."""

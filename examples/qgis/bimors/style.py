@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
 )
+from qgis.PyQt import sip
 
 
 class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
@@ -22,11 +23,10 @@ class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
         layer.triggerRepaint()
 
 
-# A single instance, because QGIS keeps no reference to it.
-_DEFAULT_STYLE = _DefaultStyle()
-
-
 def load_styled(output: str, context: QgsProcessingContext) -> None:
     """Make QGIS apply the style in the file of an output, if it is to be loaded into the project."""
     if context.willLoadLayerOnCompletion(output):
-        context.layerToLoadOnCompletionDetails(output).setPostProcessor(_DEFAULT_STYLE)
+        style = _DefaultStyle()
+        # The context deletes it with itself, at a time that Python does not know: one for each layer, which C++ owns.
+        sip.transferto(style, None)
+        context.layerToLoadOnCompletionDetails(output).setPostProcessor(style)
