@@ -10,6 +10,8 @@ from qgis.core import (
 )
 from qgis.PyQt import sip
 
+from .translate import tr
+
 
 class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
     """Applies the default style in the file of a layer."""
@@ -19,14 +21,19 @@ class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
     ) -> None:
         message, found = layer.loadDefaultStyle()
         if not found:
-            feedback.pushWarning(f"{layer.name()}: cannot load the style in the file: {message}")
+            text = tr("{layer}: cannot load the style in the file: {message}")
+            feedback.pushWarning(text.format(layer=layer.name(), message=message))
         layer.triggerRepaint()
+
+
+_STYLES: list[_DefaultStyle] = []
 
 
 def load_styled(output: str, context: QgsProcessingContext) -> None:
     """Make QGIS apply the style in the file of an output, if it is to be loaded into the project."""
     if context.willLoadLayerOnCompletion(output):
+        # One for each layer: the context deletes it with itself. Without a reference Python would forget its method.
         style = _DefaultStyle()
-        # The context deletes it with itself, at a time that Python does not know: one for each layer, which C++ owns.
         sip.transferto(style, None)
+        _STYLES[:] = [*(one for one in _STYLES if not sip.isdeleted(one)), style]
         context.layerToLoadOnCompletionDetails(output).setPostProcessor(style)

@@ -1212,6 +1212,10 @@ Die Maße stehen im Protokoll und in einem Verzeichnis, das nach dem Layer benan
         <translation>Pfad des Programms bimors oder seiner Python-Umgebung (leer: im PATH suchen)</translation>
     </message>
     <message>
+        <source>{layer}: cannot load the style in the file: {message}</source>
+        <translation>{layer}: der Stil in der Datei kann nicht geladen werden: {message}</translation>
+    </message>
+    <message>
         <source>{layer} has unsaved edits, which the program cannot read: save them (Layer &gt; Save Layer Edits).</source>
         <translation>{layer} hat ungespeicherte Änderungen, die das Programm nicht lesen kann: speichern (Layer &gt; Layeränderungen speichern).</translation>
     </message>

@@ -63,6 +63,6 @@ TILES = Algorithm(
     ),
     tags=("grid", "fishnet", "tile size", "polygons"),
     replaces=True,
-    styled=False,
+    styled=True,
 )
 ALGORITHMS = (INFO, TILES)
