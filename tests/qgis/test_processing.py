@@ -201,7 +201,7 @@ def test_a_sample_is_drawn_labelled_and_assessed(tmp_path: Path, in_qgis: InQgis
     drawn = read_sample(output)
     assert len(drawn.tile_ids) == 8 and drawn.design.excluded == 1 and drawn.design.seed == 3
     replaced = run(in_qgis, str(BIMORS), "sample", parameters)
-    assert not replaced["fine"] and any(f"error: {output} exists" in line for line in replaced["log"]), replaced["log"]
+    assert not replaced["fine"] and any(f"ERROR {output} exists" in line for line in replaced["log"]), replaced["log"]
 
     wrong = next(name for name, label in zip(drawn.tile_ids, drawn.mapped, strict=True) if label == RIVER)
     truth = dict(zip(drawn.tile_ids, drawn.mapped, strict=True)) | {wrong: FOREST}
