@@ -178,6 +178,57 @@ def test_what_an_older_program_lacks_is_the_error_of_the_algorithm(
     assert any(line.startswith("ERROR No such option: --no-such-option") for line in found["log"])
 
 
+ESTIMATES = {"classes": {"river": {"mapped_ha": 1.5, "drawn": 3}}, "overall": {"accuracy": 0.5, "se": 0.1}}
+
+
+@pytest.fixture
+def listens(tmp_path: Path) -> Path:
+    """A program that writes its arguments into a file, and estimates to standard output."""
+    program = tmp_path / "bimors"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, pathlib, sys
+pathlib.Path({str(tmp_path / "heard.json")!r}).write_text(json.dumps(sys.argv[1:]))
+print({json.dumps(ESTIMATES)!r})
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_a_newer_map_is_assessed_by_an_older_sample(
+    tmp_path: Path, in_qgis: InQgis, listens: Path, map_file: Path
+) -> None:
+    sample = samples.write(tmp_path / "s.gpkg", samples.drawn_tiles([FOREST] * 3))
+    parameters = {"INPUT": f"{sample}|layername=sample", "MAP": f"{map_file}|layername=tiles", "FOLDER": tmp_path / "r"}
+    found = run(in_qgis, str(listens), "assess", {**parameters, "AREAS": "TEMPORARY_OUTPUT"})
+    assert found["fine"], found["log"]
+    assert json.loads((tmp_path / "heard.json").read_text()) == [
+        "evaluate", str(map_file), f"--output={tmp_path / 'r' / 's_areas'}", f"--sample={sample}", "--layer=tiles",
+        "--json",
+    ]  # fmt: skip
+    assert found["results"]["ACCURACY"] == 0.5 and found["layers"][0]["rows"] == [["river", 1.5, 3]]
+    assert found["results"]["REPORT"] == str(tmp_path / "r" / "s_areas" / "report.html")
+
+
+def test_training_from_a_label_raster_of_several_scenes(tmp_path: Path, in_qgis: InQgis, listens: Path) -> None:
+    scene, other, raster = EXAMPLES / "scene.tif", tmp_path / "b.tif", tmp_path / "codes.tif"
+    for copy in (other, raster):
+        shutil.copy(scene, copy)
+    parameters: dict[str, object] = {
+        "INPUT": scene, "SCENES": [str(other)], "EXAMPLES": raster, "WORDLIST": "nlcd", "TILE_SIZE": " 160m ",
+        "VIEWS": ["bands", "image"], "RATE": 0.002, "CAPTIONS": False, "NAME": "land", "FOLDER": tmp_path / "adapters",
+    }  # fmt: skip
+    found = run(in_qgis, str(listens), "finetuneraster", parameters)
+    assert found["fine"] and found["results"]["OUTPUT"] == str(tmp_path / "adapters" / "land"), found["log"]
+    heard = json.loads((tmp_path / "heard.json").read_text())
+    assert heard[:3] == ["finetune", str(scene), str(other)]
+    assert set(heard[3:]) == {
+        "--tile-size=160m", f"--output={tmp_path / 'adapters' / 'land'}", f"--examples={raster}", "--class-names=nlcd",
+        "--views=bands,image", "--lr=0.002", "--no-captions",
+    }  # fmt: skip
+
+
 def fill_in(sample: Path, references: dict[str, str | None]) -> None:
     """Set references by tile, as the user does in QGIS."""
     with closing(sqlite3.connect(sample)) as database, database:
