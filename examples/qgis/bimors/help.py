@@ -7,9 +7,13 @@ from pathlib import Path
 
 from .spec import Algorithm
 from .specs import ALGORITHMS
-from .translate import tr
+from .translate import language, tr
 
-_STYLE = "body{max-width:50em;margin:2em auto;font-family:sans-serif;line-height:1.5}dt{font-weight:bold}"
+_STYLE = (
+    ":root{color-scheme:light dark}"
+    "body{max-width:50em;margin:2em auto;font-family:sans-serif;line-height:1.5}"
+    "dt{font-weight:bold}"
+)
 
 
 def write(folder: Path) -> Path:
@@ -21,11 +25,11 @@ def write(folder: Path) -> Path:
 
 def page() -> str:
     """Return the page, in the language that `translate` uses."""
-    contents = "".join(f'<li><a href="#{one.name}">{escape(tr(one.label))}</a>' for one in ALGORITHMS)
+    contents = "".join(f'<li><a href="#{one.name}">{escape(tr(one.label))}</a></li>' for one in ALGORITHMS)
     parts = "".join(map(_part, ALGORITHMS))
     return (
-        f'<!DOCTYPE html><meta charset="utf-8"><title>bimors</title><style>{_STYLE}</style>'
-        f"<h1>bimors</h1><ul>{contents}</ul>{parts}\n"
+        f'<!DOCTYPE html><html lang="{language()}"><head><meta charset="utf-8"><title>bimors</title>'
+        f"<style>{_STYLE}</style></head><body><h1>bimors</h1><ul>{contents}</ul>{parts}</body></html>\n"
     )
 
 

@@ -12,14 +12,25 @@ from xml.etree import ElementTree
 FOLDER = Path(__file__).with_name("i18n")
 
 _current: dict[str, str] = {}
+_ENGLISH = "en"
+_language = _ENGLISH
 
 
 def use(locale: str) -> None:
     """Use the language of a locale such as ``de`` or ``de_AT``; without a catalogue it is English."""
+    global _language
     _current.clear()
-    path = FOLDER / f"bimors_{locale.partition('_')[0].lower()}.ts"
+    _language = locale.partition("_")[0].lower()
+    path = FOLDER / f"bimors_{_language}.ts"
     if path.is_file():
         _current.update(read(path))
+    else:
+        _language = _ENGLISH
+
+
+def language() -> str:
+    """Return the language that is used, such as ``de``."""
+    return _language
 
 
 def read(path: Path) -> dict[str, str]:
