@@ -8,27 +8,74 @@ from qgis.core import (
     QgsApplication,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterNumber,
     QgsProject,
+    QgsSettings,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import QUrl
+from qgis.PyQt.QtGui import QImage, QPainter
+from qgis.PyQt.QtSvg import QSvgRenderer
+from qgis.PyQt.QtWidgets import QCheckBox, QLabel
 
 sys.path += ["/usr/share/qgis/python/plugins"]
 
 from processing.core.Processing import Processing
+from processing.gui.AlgorithmDialog import AlgorithmDialog
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+
+KEPT = []  # widgets, which Qt would delete
+
+
+def tell_parameter(parameter):
+    """A parameter, as the dialog shows it."""
+    number = isinstance(parameter, QgsProcessingParameterNumber)
+    return {
+        "default": parameter.defaultValue(),
+        "help": parameter.help(),
+        "type": parameter.type(),
+        "advanced": bool(parameter.flags() & QgsProcessingParameterDefinition.FlagAdvanced),
+        "legal": parameter.checkValueIsAcceptable(parameter.defaultValue()),
+        "range": [parameter.minimum(), parameter.maximum()] if number else None,
+    }
 
 
 def tell(algorithm):
-    """An algorithm, as the toolbox and its dialog show it."""
+    """An algorithm, as the toolbox and its dialogs show it."""
+    texts = [box.text() for box in widgets(AlgorithmDialog(algorithm), QLabel, QCheckBox)]
+    batch = BatchAlgorithmDialog(algorithm.create())
+    KEPT.append(batch)
     return {
         "name": algorithm.displayName(),
         "group": algorithm.group(),
         "help": algorithm.shortHelpString(),
         "tags": algorithm.tags(),
-        "parameters": {
-            parameter.name(): {"default": parameter.defaultValue(), "help": parameter.help(), "type": parameter.type()}
-            for parameter in algorithm.parameterDefinitions()
-        },
+        "url": algorithm.helpUrl(),
+        "parameters": {one.name(): tell_parameter(one) for one in algorithm.parameterDefinitions()},
+        "labels": [text.replace(" [optional]", "").removesuffix(":") for text in texts],
+        "columns": batch.mainWidget().tblParameters.columnCount(),
     }
+
+
+def widgets(panel, *kinds):
+    """All widgets of a panel of some kinds; the panel is kept."""
+    KEPT.append(panel)
+    return [widget for kind in kinds for widget in panel.findChildren(kind)]
+
+
+def compare_icons(folder):
+    """The icon of metadata.txt, and how many of its pixels differ from a drawing of the other."""
+    stored = QImage(f"{folder}/icon.png")
+    drawn = QImage(stored.size(), QImage.Format_ARGB32)
+    drawn.fill(0)
+    painter = QPainter(drawn)
+    QSvgRenderer(f"{folder}/icon.svg").render(painter)
+    painter.end()
+    width, height = stored.width(), stored.height()
+    places = [(x, y) for x in range(0, width, 4) for y in range(0, height, 4)]
+    different = sum(stored.pixelColor(*place) != drawn.pixelColor(*place) for place in places)
+    return {"size": [width, height], "different": different / len(places)}
 
 
 def refusals(algorithms, layer):
@@ -59,7 +106,7 @@ def refusals(algorithms, layer):
     return answer
 
 
-def main(plugins, layer):
+def main(plugins, layer, language=None):
     sys.path.insert(0, plugins)
     from bimors import classFactory
 
@@ -71,13 +118,19 @@ def main(plugins, layer):
         "icon": not provider.icon().isNull() and not provider.icon().pixmap(16).toImage().isNull(),
         "algorithms": {name: tell(algorithm) for name, algorithm in algorithms.items()},
         "refusals": refusals(algorithms, layer),
+        "icons": compare_icons(f"{plugins}/bimors"),
+        "page": open(QUrl(algorithms["classify"].helpUrl()).toLocalFile(), encoding="utf-8").read(),
     }
 
 
-application = QgsApplication([], False)
+given = json.loads(sys.argv[1])
+application = QgsApplication([], True)
 application.initQgis()
+if given.get("language"):
+    QgsSettings().setValue("locale/overrideFlag", True)
+    QgsSettings().setValue("locale/userLocale", given["language"])
 Processing.initialize()
-answer = main(**json.loads(sys.argv[1]))
+answer = main(**given)
 print()
 print(json.dumps(answer))
 sys.stdout.flush()

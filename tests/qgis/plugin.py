@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FOLDER = EXAMPLES / "qgis" / "bimors"
@@ -22,3 +23,8 @@ def part(name: str) -> ModuleType:
         sys.modules[package] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[package])
     return importlib.import_module(f"{package}.{name}")
+
+
+def described(name: str) -> Any:
+    """The description of an algorithm."""
+    return next(one for one in part("specs").ALGORITHMS if one.name == name)

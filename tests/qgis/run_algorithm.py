@@ -13,9 +13,11 @@ from qgis.core import (
     QgsApplication,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
+    QgsVectorLayer,
 )
 
 sys.path += ["/usr/share/qgis/python/plugins"]
@@ -63,7 +65,17 @@ def tell(layer):
     return {**about, "renderer": renderer.type(), "tip": layer.mapTipTemplate()}
 
 
-def main(plugins, program, algorithm, parameters, cancel_at=None):
+def select(layer, field, values):
+    """Add a layer to the project and select features of it, as a user does; return it as the dialog gives it."""
+    shown = QgsVectorLayer(layer, "selected", "ogr")
+    QgsProject.instance().addMapLayer(shown)
+    texts = ", ".join(f"'{value}'" for value in values)
+    shown.selectByExpression(f'"{field}" IN ({texts})')
+    assert shown.selectedFeatureCount() == len(values)
+    return QgsProcessingFeatureSourceDefinition(shown.id(), True)
+
+
+def main(plugins, program, algorithm, parameters, cancel_at=None, selected=None):
     sys.path.insert(0, plugins)
     from bimors import classFactory
 
@@ -77,6 +89,9 @@ def main(plugins, program, algorithm, parameters, cancel_at=None):
     project, context, log = QgsProject.instance(), QgsProcessingContext(), Log(cancel_at)
     context.setProject(project)
     context.setFeedback(log)
+    if selected is not None:
+        source = select(**selected)
+        parameters = {name: source if value == "SELECTED" else value for name, value in parameters.items()}
     # As the dialog does for an output with "Open output file after running algorithm".
     for name in {"OUTPUT", "AREAS"} & parameters.keys():
         output = QgsProcessingOutputLayerDefinition(parameters[name], project)

@@ -1,197 +1,258 @@
-"""What the plugin runs and reads, held to the program; without QGIS."""
+"""The command lines and the texts of the plugin, held to the program; without QGIS."""
 
 from __future__ import annotations
 
-import configparser
-import inspect
 import re
+import shutil
+import subprocess
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
 
 from bimors_cli.cli.main import app
-from bimors_cli.options.classify import HEADS as CLASSIFY_HEADS
-from bimors_cli.options.classify import REFINEMENTS
-from bimors_cli.options.heads import AUTO, HEADS
-from bimors_cli.options.sample import DESIGNS
-from bimors_cli.options.views import VIEWS
-from bimors_cli.version import __version__
-from tests.qgis.plugin import FOLDER, part
+from tests.qgis.plugin import FOLDER, described, part
 
 command = part("command")
-ALL = {"tile_size": "500m", "model": "mini", "bands": "4,3,2", "stretch": "p2,p98", "device": "cpu"}
+declared = part("declared")
+spec = part("spec")
+translate = part("translate")
+ALGORITHMS = part("specs").ALGORITHMS
+GROUP: Any = typer.main.get_command(app)
+
+
+def tool(name: str) -> Any:
+    """A program next to the plugin, as a module."""
+    sys.path.insert(0, str(FOLDER.parent))
+    try:
+        return __import__(name)
+    finally:
+        sys.path.remove(str(FOLDER.parent))
 
 
 def parsed(arguments: list[str]) -> dict[str, Any]:
     """What the program makes of arguments."""
-    group: Any = typer.main.get_command(app)
-    context = group.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+    context = GROUP.commands[arguments[0]].make_context(arguments[0], arguments[1:])
     return {name: value for name, value in context.params.items() if value is not None}
 
 
-def test_classify_is_understood(tmp_path: Path) -> None:
-    output = str(tmp_path / "out.gpkg")
-    arguments = command.classify(
-        "scene.tif", "labels.txt", output, **ALL, overlap="25%", aoi="area.gpkg:a b", min_confidence=0.6,
-        captions=False, adapter="coast", vote=True, refine="spatial", head="auto",
-        keep_features=True, probabilities=True, extra="--top-k 3 --layer 'my tiles'",
-    )  # fmt: skip
-    found = parsed(arguments)
-    assert (found["scenes"], found["labels"], found["output"]) == (["scene.tif"], "labels.txt", output)
-    assert (found["tile_size"], found["overlap"], found["aoi"]) == ("500m", "25%", "area.gpkg:a b")
-    assert (found["min_confidence"], found["no_captions"], found["adapter"]) == (0.6, True, "coast")
-    assert (found["vote"], found["refine"], found["head"]) == (True, "spatial", "auto")
-    assert found["keep_features"] and found["probabilities"]
-    assert (found["bidx"], found["stretch"], found["device"]) == (["4,3,2"], "p2,p98", "cpu")
-    assert (found["top_k"], found["layer"], found["overwrite"], found["resume"]) == (3, "my tiles", False, False)
+# What no dialog offers, and why: it is entered under Additional command-line parameters.
+ELSEWHERE = {
+    "of another format: QGIS reads the style and the record of a GeoPackage only": {"format", "rs", "append"},
+    "of clusters": {"engine", "ray_address", "workers", "blocks", "shard"},
+    "of data sets of labelled images": {
+        "protocols", "heads", "shots", "seeds", "images", "epochs", "batch_size", "official_quirks", "evidence",
+        "captioner", "verify", "device", "model", "bidx", "stretch", "nodata", "ignore_mask", "resume",
+    },
+    "of points without a CRS: a layer has one": {"points_crs"},
+    "of STAC items: QGIS opens the raster": {"asset", "stac"},
+    "of formats that may read other files": {"allow_drivers"},
+    "of research": {"freeze_caption_projection"},
+    "an image of the scene: QGIS shows it": {"png"},
+    "written by the plugin": {"overwrite", "output"},
+    "of a layer: the plugin takes it from the layer that was selected": {"layer"},
+}  # fmt: skip
 
 
-def test_what_is_left_empty_is_left_to_the_program(tmp_path: Path) -> None:
-    arguments = command.classify("scene.tif", "labels.txt", str(tmp_path / "out.gpkg"), tile_size=" ")
-    assert arguments == ["classify", "scene.tif", "--labels", "labels.txt", "--output", str(tmp_path / "out.gpkg")]
+@pytest.mark.parametrize("name", sorted({one.command for one in ALGORITHMS}))
+def test_every_option_is_in_a_dialog_or_left_out_for_a_reason(name: str) -> None:
+    shown = {
+        option
+        for one in ALGORITHMS
+        if one.command == name
+        for parameter in one.parameters
+        for option in (parameter.option, parameter.layer_option)
+    }
+    missing = declared.options(name).keys() - shown - {"overwrite", "output"}
+    reasons = set().union(
+        *(options for why, options in ELSEWHERE.items() if name == "evaluate" or "data sets" not in why)
+    )
+    if name != "evaluate":
+        reasons.add("images")  # of a split file
+    assert missing <= reasons, missing - reasons
+    # What a desktop needs of these is complete.
+    if name in ("classify", "finetune"):
+        assert not {"model", "device", "captions", "batch_size", "nodata", "overlap"} & missing
+
+
+def test_the_declarations_are_those_of_the_program() -> None:
+    text = tool("make_options").text()
+    stored = (FOLDER / "options.json").read_text(encoding="utf-8")
+    assert stored == text, "run python examples/qgis/make_options.py, then examples/qgis/make_translations.py"
+
+
+def test_every_flag_is_one_of_the_program() -> None:
+    for name in {one.command for one in ALGORITHMS}:
+        parameters = {parameter.name: parameter for parameter in GROUP.commands[name].params}
+        for option, about in declared.options(name).items():
+            known = [*parameters[option].opts, *parameters[option].secondary_opts]
+            assert not about.flag or about.flag in known, (name, option)
+            assert not about.off or about.off in known, (name, option)
+            assert bool(about.flag) == (parameters[option].param_type_name == "option")
+
+
+def values(algorithm: Any) -> dict[str, Any]:
+    """A value of each option that differs from its default, as a user might set it."""
+    found: dict[str, Any] = {}
+    for parameter in algorithm.parameters:
+        option = algorithm.declared(parameter)
+        if option is None:
+            continue
+        choices = [name for name in algorithm.choices(parameter) if name != option.default]
+        if option.kind == "flag":
+            value: Any = not option.default
+        elif parameter.kind == spec.CHOICES or option.choices:
+            value = choices[0]
+        elif parameter.percent:
+            value = "7%"
+        elif option.kind in ("whole", "real"):
+            low = parameter.minimum if parameter.minimum is not None else option.minimum or 0
+            value = str(int(low) + 3) if option.kind == "whole" else str(low + 0.125)
+        elif parameter.option in ("expect", "size"):
+            value = [{"expect": "pond=0.7", "size": "pond=80"}[parameter.option]]
+        else:
+            value = f"a {parameter.name.lower()}"
+        found.setdefault(parameter.option, value)
+        if parameter.layer_option:
+            found[parameter.layer_option] = "a layer"
+    return found
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda one: one.name)
+def test_the_program_understands_what_every_dialog_sets(algorithm: Any) -> None:
+    given = values(algorithm)
+    found = parsed(command.arguments(algorithm, given, "--verbose"))
+    assert found["verbose"] == 1
+    for option, value in given.items():
+        wanted = [value] if isinstance(value, str) else value
+        read = found[option]
+        read = read if isinstance(read, list | bool) else [str(read)]
+        assert read == wanted or float(read[0]) == float(value), option
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda one: one.name)
+def test_defaults_and_what_is_empty_are_left_to_the_program(algorithm: Any) -> None:
+    defaults = {
+        parameter.option: option.default if isinstance(option.default, bool) else str(option.default or " ")
+        for parameter in algorithm.parameters
+        if (option := algorithm.declared(parameter)) is not None and not option.required
+    }
+    assert command.arguments(algorithm, defaults) == [algorithm.command, *algorithm.words]
+    assert command.arguments(algorithm, {}) == [algorithm.command, *algorithm.words]
 
 
 def test_an_output_that_is_there_is_replaced_but_not_an_unfinished_run(tmp_path: Path) -> None:
-    output = tmp_path / "out.gpkg"
-    assert "--overwrite" not in command.classify("scene.tif", "labels.txt", str(output))
-    output.touch()
-    assert "--overwrite" in command.classify("scene.tif", "labels.txt", str(output))
-    found = parsed(command.classify("scene.tif", "labels.txt", str(output), resume=True))
+    output, raster = str(tmp_path / "out.gpkg"), tmp_path / "labels.tif"
+    given = {"scenes": ["a.tif", "b.tif"], "labels": "l.txt", "output": output, "raster": str(raster)}
+    plain = ["classify", "a.tif", "b.tif", f"--output={output}", "--labels=l.txt", f"--raster={raster}"]
+    assert command.arguments(described("classify"), given) == plain
+    raster.touch()
+    assert command.arguments(described("classify"), given) == [*plain, "--overwrite"]
+    found = parsed(command.arguments(described("classify"), {**given, "resume": True}))
     assert (found["overwrite"], found["resume"]) == (False, True)
+    # A sample holds the work of the user: only the user has it replaced.
+    Path(output).touch()
+    assert "--overwrite" not in command.arguments(described("sample"), {"file": "a.gpkg", "output": output})
 
 
-def test_a_stretch_may_begin_with_a_dash(tmp_path: Path) -> None:
-    assert parsed(command.classify("a.tif", "l.txt", str(tmp_path / "o.gpkg"), stretch="-20,5"))["stretch"] == "-20,5"
+def test_values_may_start_with_a_dash() -> None:
+    assert (
+        parsed(command.arguments(described("classify"), {"scenes": "a.tif", "labels": "l", "stretch": "-20,5"}))[
+            "stretch"
+        ]
+        == "-20,5"
+    )
+    found = parsed(command.arguments(described("search"), {"file": "a.gpkg", "query": "-- a road"}, "--top 3"))
+    assert (found["query"], found["top"]) == ("-- a road", 3)
 
 
-def test_finetune_is_understood() -> None:
-    arguments = command.finetune(
-        "scene.tif", "adapters/coast", polygons="train.gpkg:fields", field="class", **ALL, shots="0", epochs="3",
-        min_overlap="0.4", background="other", head="auto", views="bands,image", overwrite=True, extra="--seed 7",
-    )  # fmt: skip
-    found = parsed(arguments)
-    assert (found["sources"], found["polygons"], found["field"]) == (["scene.tif"], "train.gpkg:fields", "class")
-    assert (found["output"], found["shots"], found["epochs"], found["seed"]) == ("adapters/coast", 0, 3, 7)
-    assert (found["min_overlap"], found["background"]) == (0.4, "other")
-    assert (found["head"], found["views"]) == ("auto", "bands,image")
-    assert (found["overwrite"], found["resume"]) == (True, False)
-    assert parsed(command.finetune("out.gpkg", "coast", resume=True, overwrite=True))["resume"]
-    corrected = command.finetune("scene.tif", "coast", corrected=["a.gpkg", "b.gpkg"])
-    assert corrected == ["finetune", "scene.tif", "--output", "coast", "--corrected=a.gpkg", "--corrected=b.gpkg"]
+def test_what_a_user_adds_is_read_as_in_a_shell() -> None:
+    found = parsed(command.arguments(described("tiles"), {"scenes": "a", "output": "o"}, "--layer 'my tiles'"))
+    assert found["layer"] == "my tiles"
 
 
-def test_evaluate_is_understood() -> None:
-    found = parsed(command.evaluate("out.gpkg", "tiles", "truth.gpkg", "", "class", "check", min_overlap="0.7"))
-    assert (found["sources"], found["layer"], found["reference"], found["field"]) == (
-        ["out.gpkg"], "tiles", "truth.gpkg", "class",
-    )  # fmt: skip
-    assert (found["output"], found["min_overlap"], found["json"], found["overwrite"]) == ("check", 0.7, True, True)
-    assert "reference_layer" not in found
+def test_tips_are_in_the_words_of_the_dialog() -> None:
+    for one in ALGORITHMS:
+        flags = {option.flag for parameter in one.parameters if (option := one.declared(parameter)) and option.flag}
+        for parameter in one.parameters:
+            tip = one.tip(parameter)
+            assert "Repeat" not in tip and parameter.label, (one.name, parameter.name)
+            own = [flag for flag in re.findall(r"--[a-z-]+", tip) if flag in flags]
+            assert not own or "bimors " in tip, (one.name, parameter.name, own)
+            assert tip or parameter.kind in (*spec.OUTPUTS, spec.TABLE), (one.name, parameter.name)
+    assert described("classify").tip(described("classify").parameter("VOTE")).startswith("With 'Tile overlap': ")
 
 
-def test_sample_is_understood() -> None:
-    arguments = command.sample(
-        "out.gpkg", "tiles", "sample.gpkg", design="random", tiles="300", least="1", expect="0.7", min_distance="25.5",
-        exclude="train.gpkg:a", seed="3", show_label=True, overwrite=True, extra="--size 'bare land=80'",
-    )  # fmt: skip
-    found = parsed(arguments)
-    assert (str(found["file"]), found["layer"], str(found["output"])) == ("out.gpkg", "tiles", "sample.gpkg")
-    assert (found["design"], found["tiles"], found["least"], found["expect"]) == ("random", 300, 1, ["0.7"])
-    assert (found["min_distance"], found["exclude"], found["seed"]) == (25.5, "train.gpkg:a", 3)
-    assert (found["show_label"], found["overwrite"], found["size"]) == (True, True, ["bare land=80"])
-    assert {"target_se", "per_class"}.isdisjoint(found) and found["by"] == "label"
-    assert parsed(command.sample("out.gpkg", "", "s.gpkg", by="crop", per_class="50"))["per_class"] == 50
+def test_an_error_names_the_fields_of_the_dialog() -> None:
+    text = "--keep-features stores features of tiles, but --vote writes cells\nHint: bimors classify --vote"
+    assert described("classify").in_words_of_the_dialog(text, "'{label}' ({flag})") == (
+        "'Keep image features' (--keep-features) stores features of tiles, but 'Average overlapping tiles' (--vote) "
+        "writes cells\nHint: bimors classify --vote"
+    )
 
 
-def test_assess_is_understood() -> None:
-    found = parsed(command.assess("sample.gpkg", output="areas"))
-    assert (found["sources"], found["output"], found["json"], found["overwrite"]) == (
-        ["sample.gpkg"], "areas", True, True,
-    )  # fmt: skip
-    assert command.assess("sample.gpkg") == ["evaluate", "sample.gpkg", "--json"]
+def test_names_are_unique_and_groups_are_few() -> None:
+    assert len({one.name for one in ALGORITHMS}) == len({one.label for one in ALGORITHMS}) == len(ALGORITHMS)
+    for one in ALGORITHMS:
+        names = [parameter.name for parameter in one.parameters]
+        assert len(set(names)) == len(names) and "EXTRA" in names and one.tags and one.help
+        assert all(parameter.parent in names for parameter in one.parameters if parameter.parent)
+        assert set(one.one_of) <= set(names)
+    assert len({one.group for one in ALGORITHMS}) == 5
 
 
-def test_suggest_and_change_are_written_as_documented(tmp_path: Path) -> None:
-    arguments = command.suggest(
-        "out.gpkg", "tiles", "s.gpkg", tiles="20", min_distance="100.0", examples="train.gpkg:a", exclude="sample.gpkg",
-        seed="2", overwrite=True,
-    )  # fmt: skip
-    assert arguments == [
-        "suggest", "out.gpkg", "--output", "s.gpkg", "--layer=tiles", "--tiles=20", "--min-distance=100.0",
-        "--examples=train.gpkg:a", "--exclude=sample.gpkg", "--seed=2", "--overwrite",
-    ]  # fmt: skip
-    output, matrix = tmp_path / "change.gpkg", tmp_path / "matrix.csv"
-    given = {"layer_before": "tiles", "layer_after": "new", "max_false": "5%", "matrix": str(matrix)}
-    arguments = command.change("a.gpkg", "b.gpkg", str(output), **given)
-    assert arguments == [
-        "change", "a.gpkg", "b.gpkg", "--output", str(output), "--layer-before=tiles", "--layer-after=new",
-        "--max-false=5%", f"--matrix={matrix}",
-    ]  # fmt: skip
-    for existing in (output, matrix):
-        existing.touch()
-        assert command.change("a.gpkg", "b.gpkg", str(output), **given) == [*arguments, "--overwrite"]
-        existing.unlink()
+def test_the_help_page_has_every_algorithm_and_parameter() -> None:
+    root = ElementTree.fromstring(part("help").page().replace('<meta charset="utf-8">', ""))
+    assert root.get("lang") == "en"
+    assert [head.get("id") for head in root.iter("h2")] == [one.name for one in ALGORITHMS]
+    assert len(list(root.iter("dt"))) == sum(len(one.parameters) for one in ALGORITHMS)
 
 
-# The functions that write command lines.
-WRITERS = [
-    name
-    for name, function in inspect.getmembers(command, inspect.isfunction)
-    if function.__module__ == command.__name__ and not name.startswith("_") and "extra" in get_type_hints(function)
-]
+def test_the_catalogues_are_complete() -> None:
+    maker = tool("make_translations")
+    texts = maker.sources()
+    assert maker.languages() == ["de"] and len(texts) > 200
+    found = translate.read(FOLDER / "i18n" / "bimors_de.ts")
+    hint = "run python examples/qgis/make_translations.py, and translate what is unfinished"
+    assert [text for text in texts if text not in found] == [], hint
+    assert (FOLDER / "i18n" / "bimors_de.ts").read_text(encoding="utf-8") == maker.catalogue("de", found), hint
+    for text, translation in found.items():
+        assert sorted(re.findall(r"\{\w*\}", text)) == sorted(re.findall(r"\{\w*\}", translation)), translation
+        assert text.count("\n\n") == translation.count("\n\n"), translation
+        assert set(re.findall(r"--[a-z-]+", text)) == set(re.findall(r"--[a-z-]+", translation)), translation
 
 
-def every_option(name: str) -> list[str]:
-    """The words of the command lines with all parameters set: with and without resume, which excludes overwrite."""
-    function = getattr(command, name)
-    kinds = {parameter: get_type_hints(function)[parameter] for parameter in inspect.signature(function).parameters}
-    values = {parameter: {str: "1", bool: True, float: 1.0}.get(kind) for parameter, kind in kinds.items()}
-    values |= {"extra": "", **({"corrected": ["1"]} if "corrected" in values else {})}
-    flags = [name for name in ("resume", "captions") if name in values]
-    return [*function(**values), *function(**values | dict.fromkeys(flags, False))]
+def test_quoted_names_in_german_are_those_of_the_german_dialogs() -> None:
+    german = translate.read(FOLDER / "i18n" / "bimors_de.ts")
+    names = {one.label for one in ALGORITHMS} | {p.label for one in ALGORITHMS for p in one.parameters}
+    names &= german.keys()
+    quoted = 0
+    for text, translation in german.items():
+        for name in re.findall(r"'([A-Z][^']+)'", text):
+            if name in names:
+                quoted += 1
+                assert f"'{german[name]}'" in translation, (name, translation)
+    assert quoted > 40
 
 
-def test_all_writers_are_found() -> None:
-    assert sorted(WRITERS) == ["assess", "change", "classify", "evaluate", "finetune", "sample", "suggest"]
+def test_qt_reads_the_catalogue(tmp_path: Path) -> None:
+    lrelease = shutil.which("lrelease")
+    if lrelease is None:
+        pytest.skip("no lrelease: apt-get install qttools5-dev-tools")
+    command = [lrelease, str(FOLDER / "i18n" / "bimors_de.ts"), "-qm", str(tmp_path / "de.qm")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"\((\d+) finished and 0 unfinished\)", done.stdout + done.stderr)
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_every_option_that_the_plugin_uses_is_one_of_the_program(name: str) -> None:
-    group: Any = typer.main.get_command(app)
-    called, *arguments = every_option(name)
-    used = {word.partition("=")[0] for word in arguments if word.startswith("-")}
-    assert "--output" in used
-    known = {flag for parameter in group.commands[called].params for flag in parameter.opts}
-    assert used <= known, used - known
-
-
-def test_the_values_that_the_plugin_offers_are_those_of_the_program() -> None:
-    assert list(CLASSIFY_HEADS) == command.CLASSIFY_HEADS
-    assert list(REFINEMENTS) == command.REFINEMENTS
-    assert command.FINETUNE_HEADS[0] == AUTO and sorted(command.FINETUNE_HEADS[1:]) == sorted(HEADS)
-    assert list(VIEWS) == command.VIEWS
-    assert list(DESIGNS) == command.DESIGNS
-
-
-def test_the_zip_holds_the_plugin_as_qgis_wants_it(tmp_path: Path) -> None:
-    sys.path.insert(0, str(FOLDER.parent))
+def test_texts_are_those_of_the_language_and_english_without_one() -> None:
     try:
-        from pack import pack  # type: ignore[import-not-found]
+        translate.use("de_AT")
+        assert translate.tr("Classify scene") == "Szene klassifizieren" and translate.tr("never") == "never"
+        assert '<html lang="de">' in part("help").page() and "Szene klassifizieren" in part("help").page()
+        translate.use("fr")
+        assert translate.tr("Classify scene") == "Classify scene" and translate.language() == "en"
     finally:
-        sys.path.remove(str(FOLDER.parent))
-    pack(tmp_path / "dist" / "bimors.zip")
-    with zipfile.ZipFile(tmp_path / "dist" / "bimors.zip") as archive:
-        names = archive.namelist()
-        about = configparser.ConfigParser()
-        about.read_string(archive.read("bimors/metadata.txt").decode())
-    assert {"bimors/__init__.py", "bimors/metadata.txt", "bimors/LICENSE", "bimors/classify.py"} <= set(names)
-    assert f"bimors/{about['general']['icon']}" in names
-    assert all(re.fullmatch(r"bimors/[\w.]+", name) for name in names)
-    assert about["general"]["version"] == __version__
-    assert about["general"]["hasProcessingProvider"] == "yes"
-    # What QGIS and its list of plugins ask for.
-    assert {"name", "description", "about", "qgisminimumversion", "author", "email"} <= set(about["general"])
+        translate.use("en")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from bimors_cli.cli.main import app
 from tests.evaluation.accuracy.map_files import LABELS, write_layer
 from tests.qgis.conftest import InQgis
-from tests.qgis.plugin import FOLDER
+from tests.qgis.plugin import FOLDER, described
 
 pytestmark = pytest.mark.qgis
 
-# The command of an algorithm whose name differs.
-COMMANDS = {"assess": "evaluate", "finetunecorrected": "finetune"}
-# What an option is called where the name of the parameter differs.
-OPTIONS = {"BANDS": "bidx"}
-# Defaults that differ on purpose, or that are written in another way.
-OTHER_DEFAULTS = {("classify", "CAPTIONS"), ("change", "MAX_FALSE")}
 GROUPS = {
-    "Classification": {"classify", "change"},
-    "Training": {"finetune", "finetunecorrected", "suggest"},
+    "Scenes": {"info", "tiles"},
+    "Classification": {"classify", "caption", "change", "merge"},
+    "Search and review": {"search", "report", "restore"},
+    "Training": {"finetune", "finetuneraster", "finetunecorrected", "suggest"},
     "Accuracy and area": {"sample", "assess", "evaluate"},
 }
 
@@ -38,22 +33,43 @@ def test_the_toolbox_shows_every_algorithm_in_its_group(shown: dict[str, Any]) -
     found: dict[str, set[str]] = {}
     for name, algorithm in shown["algorithms"].items():
         found.setdefault(algorithm["group"], set()).add(name)
-        assert algorithm["help"] and algorithm["tags"]
+        assert algorithm["name"] == described(name).label and algorithm["help"] == described(name).help
+        assert algorithm["tags"] and algorithm["url"].endswith(f"bimors_help.html#{name}")
     assert found == GROUPS and shown["icon"]
+    assert "Szene" not in shown["page"] and '<h2 id="classify">Classify scene</h2>' in shown["page"]
 
 
-def test_the_defaults_are_those_of_the_program(shown: dict[str, Any]) -> None:
-    commands: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+def test_the_icon_of_the_list_of_plugins_is_that_of_the_toolbox(shown: dict[str, Any]) -> None:
+    assert shown["icons"]["size"] == [128, 128] and shown["icons"]["different"] < 0.01
+
+
+def test_defaults_ranges_and_tips_are_those_of_the_program(shown: dict[str, Any]) -> None:
     compared = 0
     for name, algorithm in shown["algorithms"].items():
-        command = commands.get(COMMANDS.get(name, name))
-        options = {} if command is None else {parameter.name: parameter.default for parameter in command.params}
-        for parameter, about in algorithm["parameters"].items():
-            option = OPTIONS.get(parameter, parameter.lower())
-            if option in options and about["default"] not in (None, "") and (name, parameter) not in OTHER_DEFAULTS:
-                assert str(options[option]) == str(about["default"]), (name, parameter)
+        one = described(name)
+        assert list(algorithm["parameters"]) == [parameter.name for parameter in one.parameters]
+        for parameter in one.parameters:
+            about, option = algorithm["parameters"][parameter.name], one.declared(parameter)
+            assert about["help"] == one.tip(parameter) and about["advanced"] == parameter.advanced
+            # The dialog starts with what is legal.
+            assert about["default"] in (None, "") or about["legal"], (name, parameter.name)
+            if option is None or parameter.kind in ("file", "field"):
+                continue
+            default = "" if about["default"] is None else about["default"]
+            if parameter.percent:
+                default = f"{default:g}%" if default else ""
+            assert default == (option.default if option.default is not None else ""), (name, parameter.name)
+            if option.minimum is not None and about["range"]:
+                assert about["range"][0] == (option.minimum if parameter.minimum is None else parameter.minimum)
                 compared += 1
-    assert compared > 30
+    assert compared > 20
+
+
+def test_the_dialogs_open_for_one_run_and_for_a_batch(shown: dict[str, Any]) -> None:
+    for name, algorithm in shown["algorithms"].items():
+        wanted = {one.label for one in described(name).parameters}
+        assert wanted - set(algorithm["labels"]) == set(), name
+        assert algorithm["columns"] >= len([one for one in described(name).parameters if not one.advanced]), name
 
 
 def test_unsaved_edits_are_refused_before_the_start(shown: dict[str, Any]) -> None:
@@ -70,3 +86,15 @@ def test_a_filter_is_refused_where_qgis_does_not_apply_it(shown: dict[str, Any])
     for name in ("evaluate", "assess"):
         assert refused[name].startswith("shown has a filter, but the program reads the whole file: remove it")
     assert "filter" not in refused["classify"] and "filter" not in refused["selected"]
+
+
+def test_the_toolbox_speaks_the_language_of_qgis(in_qgis: InQgis, tmp_path: Path) -> None:
+    layer = write_layer(tmp_path / "map.gpkg", LABELS)
+    german = in_qgis("list_parameters.py", plugins=str(FOLDER.parent), layer=str(layer), language="de")
+    classify = german["algorithms"]["classify"]
+    assert (classify["name"], classify["group"]) == ("Szene klassifizieren", "Klassifikation")
+    assert "Classify scene" in classify["tags"]
+    assert classify["parameters"]["TILE_SIZE"]["help"].startswith("Seitenlänge einer Kachel")
+    assert "Kachelgröße" in classify["labels"]
+    assert '<h2 id="classify">Szene klassifizieren</h2>' in german["page"]
+    assert german["refusals"]["edited"]["assess"].startswith("shown hat ungespeicherte Änderungen")

@@ -68,10 +68,18 @@ def test_the_log_comes_while_the_program_runs() -> None:
 
 def test_an_error_is_that_of_the_program() -> None:
     code = 'print("error: no.tif: no such file", "hint: look", sep="\\n", file=sys.stderr); sys.exit(2)'
-    with pytest.raises(process.ProgramFailed, match=r"^error: no\.tif: no such file\nhint: look$"):
+    feedback = Feedback()
+    with pytest.raises(process.ProgramFailed, match=r"^no\.tif: no such file\nHint: look$"):
+        process.run(program(code), feedback)
+    assert feedback.lines == []  # QGIS shows the error; it is not shown twice
+    code = 'print("Traceback", "MemoryError", sep="\\n", file=sys.stderr); sys.exit(1)'
+    with pytest.raises(
+        process.ProgramFailed, match=r"^bimors failed with exit code 1; its last line was: MemoryError$"
+    ):
         process.run(program(code), Feedback())
-    with pytest.raises(process.ProgramFailed, match="exit code 1"):
-        process.run(program("sys.exit(1)"), Feedback())
+    if os.name != "nt":
+        with pytest.raises(process.ProgramFailed, match=r"ended by the system \(signal 9\)\. Often the memory"):
+            process.run(program("os.kill(os.getpid(), signal.SIGKILL)"), Feedback())
     with pytest.raises(process.ProgramFailed, match="cannot be started"):
         process.run(["/no/such/program"], Feedback())
 
@@ -79,8 +87,8 @@ def test_an_error_is_that_of_the_program() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no-such-command", "out.gpkg"], "Error: No such command 'no-such-command'."),
-        (["sample", "out.gpkg", "--no-such-option=1"], "Error: No such option: --no-such-option"),
+        (["no-such-command", "out.gpkg"], "No such command 'no-such-command'."),
+        (["sample", "out.gpkg", "--no-such-option=1"], "No such option: --no-such-option"),
     ],
 )
 def test_what_an_older_program_lacks_is_an_error_in_its_own_words(
@@ -92,7 +100,7 @@ def test_what_an_older_program_lacks_is_an_error_in_its_own_words(
         process.run([sys.executable, "-m", "bimors_cli", *arguments], Feedback())
     first, *others = str(failed.value).splitlines()
     assert first.startswith(message)
-    assert others == ["hint: the program may be older than this plugin: update bimors"]
+    assert others == ["Hint: the program may be older than this plugin: update bimors"]
 
 
 def test_unreadable_tiles_are_a_warning() -> None:

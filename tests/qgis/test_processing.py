@@ -25,7 +25,7 @@ from tests.evaluation.accuracy.map_files import LABELS, tile, write_layer, write
 from tests.evaluation.areas import samples
 from tests.layers import MakeLayer, make_layer
 from tests.qgis.conftest import BIMORS, InQgis, QgisProcess
-from tests.qgis.plugin import EXAMPLES, FOLDER, part
+from tests.qgis.plugin import EXAMPLES, FOLDER, described, part
 from tests.qgis.test_process import Feedback
 
 __all__ = ["make_layer"]
@@ -46,14 +46,15 @@ def stand_in(tmp_path: Path) -> str:
 import shutil, sys, time
 show = lambda text: print(text, file=sys.stderr, flush=True)
 show("2 of 4 tiles (50 %), 1 tiles/s")
-if "wait" in sys.argv[sys.argv.index("--labels") + 1]:
+given = dict(word[2:].partition("=")[::2] for word in sys.argv if word.startswith("--"))
+if "wait" in given["labels"]:
     try:
         show("waiting")  # inside: the interrupt may come before the next line runs
         time.sleep(100)
     except KeyboardInterrupt:
         show("error: interrupted; 2 finished tiles are kept")
         sys.exit(130)
-shutil.copy({str(layer)!r}, sys.argv[sys.argv.index("--output") + 1])
+shutil.copy({str(layer)!r}, given["output"])
 """
     )
     program.chmod(0o755)
@@ -125,7 +126,7 @@ def writes_a_layer(tmp_path: Path) -> Path:
     program.write_text(
         f"""#!{sys.executable}
 import json, pathlib, shutil, sys
-output = sys.argv[sys.argv.index("--output") + 1]
+output = next(word[9:] for word in sys.argv if word.startswith("--output="))
 pathlib.Path(output + ".json").write_text(json.dumps(sys.argv[1:]))
 shutil.copy({str(layer)!r}, output)
 """
@@ -141,8 +142,8 @@ def test_suggested_tiles_are_loaded_in_their_style(
     parameters = {"INPUT": f"{map_file}|layername=tiles", "TILES": 5, "EXCLUDE": avoided, "SEED": 0, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "suggest", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "suggest", str(map_file), "--output", str(output), "--layer=tiles", "--tiles=5", "--min-distance=0.0",
-        f"--exclude={avoided}", "--seed=0",
+        "suggest", str(map_file), f"--output={output}", "--layer=tiles", "--tiles=5", f"--exclude={avoided}",
+        "--seed=0",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol" and found["results"] == {"OUTPUT": str(output)}
@@ -162,8 +163,7 @@ def test_change_is_loaded_in_its_style(tmp_path: Path, in_qgis: InQgis, writes_a
     parameters = {"BEFORE": f"{map_file}|layername=tiles", "AFTER": after, "MAX_FALSE": 2.5, "OUTPUT": output}
     found = run(in_qgis, str(writes_a_layer), "change", parameters)
     assert json.loads(Path(f"{output}.json").read_text()) == [
-        "change", str(map_file), str(after), "--output", str(output), "--layer-before=tiles",
-        "--max-false=2.5%",
+        "change", str(map_file), str(after), f"--output={output}", "--layer-before=tiles", "--max-false=2.5%",
     ]  # fmt: skip
     (layer,) = found["layers"]
     assert layer["renderer"] == "categorizedSymbol"
@@ -175,7 +175,58 @@ def test_what_an_older_program_lacks_is_the_error_of_the_algorithm(
     parameters = {"INPUT": map_file, "EXTRA": "--no-such-option", "OUTPUT": tmp_path / "sample.gpkg"}
     found = run(in_qgis, str(BIMORS), "sample", parameters)
     assert found["fine"] is False and found["layers"] == []
-    assert any(line.startswith("Error: No such option: --no-such-option") for line in found["log"])
+    assert any(line.startswith("ERROR No such option: --no-such-option") for line in found["log"])
+
+
+ESTIMATES = {"classes": {"river": {"mapped_ha": 1.5, "drawn": 3}}, "overall": {"accuracy": 0.5, "se": 0.1}}
+
+
+@pytest.fixture
+def listens(tmp_path: Path) -> Path:
+    """A program that writes its arguments into a file, and estimates to standard output."""
+    program = tmp_path / "bimors"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, pathlib, sys
+pathlib.Path({str(tmp_path / "heard.json")!r}).write_text(json.dumps(sys.argv[1:]))
+print({json.dumps(ESTIMATES)!r})
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_a_newer_map_is_assessed_by_an_older_sample(
+    tmp_path: Path, in_qgis: InQgis, listens: Path, map_file: Path
+) -> None:
+    sample = samples.write(tmp_path / "s.gpkg", samples.drawn_tiles([FOREST] * 3))
+    parameters = {"INPUT": f"{sample}|layername=sample", "MAP": f"{map_file}|layername=tiles", "FOLDER": tmp_path / "r"}
+    found = run(in_qgis, str(listens), "assess", {**parameters, "AREAS": "TEMPORARY_OUTPUT"})
+    assert found["fine"], found["log"]
+    assert json.loads((tmp_path / "heard.json").read_text()) == [
+        "evaluate", str(map_file), f"--output={tmp_path / 'r' / 's_areas'}", f"--sample={sample}", "--layer=tiles",
+        "--json",
+    ]  # fmt: skip
+    assert found["results"]["ACCURACY"] == 0.5 and found["layers"][0]["rows"] == [["river", 1.5, 3]]
+    assert found["results"]["REPORT"] == str(tmp_path / "r" / "s_areas" / "report.html")
+
+
+def test_training_from_a_label_raster_of_several_scenes(tmp_path: Path, in_qgis: InQgis, listens: Path) -> None:
+    scene, other, raster = EXAMPLES / "scene.tif", tmp_path / "b.tif", tmp_path / "codes.tif"
+    for copy in (other, raster):
+        shutil.copy(scene, copy)
+    parameters: dict[str, object] = {
+        "INPUT": scene, "SCENES": [str(other)], "EXAMPLES": raster, "WORDLIST": "nlcd", "TILE_SIZE": " 160m ",
+        "VIEWS": ["bands", "image"], "RATE": 0.002, "CAPTIONS": False, "NAME": "land", "FOLDER": tmp_path / "adapters",
+    }  # fmt: skip
+    found = run(in_qgis, str(listens), "finetuneraster", parameters)
+    assert found["fine"] and found["results"]["OUTPUT"] == str(tmp_path / "adapters" / "land"), found["log"]
+    heard = json.loads((tmp_path / "heard.json").read_text())
+    assert heard[:3] == ["finetune", str(scene), str(other)]
+    assert set(heard[3:]) == {
+        "--tile-size=160m", f"--output={tmp_path / 'adapters' / 'land'}", f"--examples={raster}", "--class-names=nlcd",
+        "--views=bands,image", "--lr=0.002", "--no-captions",
+    }  # fmt: skip
 
 
 def fill_in(sample: Path, references: dict[str, str | None]) -> None:
@@ -201,7 +252,7 @@ def test_a_sample_is_drawn_labelled_and_assessed(tmp_path: Path, in_qgis: InQgis
     drawn = read_sample(output)
     assert len(drawn.tile_ids) == 8 and drawn.design.excluded == 1 and drawn.design.seed == 3
     replaced = run(in_qgis, str(BIMORS), "sample", parameters)
-    assert not replaced["fine"] and any(f"error: {output} exists" in line for line in replaced["log"]), replaced["log"]
+    assert not replaced["fine"] and any(f"ERROR {output} exists" in line for line in replaced["log"]), replaced["log"]
 
     wrong = next(name for name, label in zip(drawn.tile_ids, drawn.mapped, strict=True) if label == RIVER)
     truth = dict(zip(drawn.tile_ids, drawn.mapped, strict=True)) | {wrong: FOREST}
@@ -244,6 +295,7 @@ def installed(profile: dict[str, str], qgis_process: QgisProcess, tmp_path_facto
         settings.write(f"\n[Processing]\nConfiguration\\BIMORS_PROGRAM={BIMORS}\n")
 
 
+@pytest.mark.slow
 def test_qgis_process_goes_on_with_a_cancelled_run(
     installed: None, profile: dict[str, str], qgis_process: QgisProcess, tmp_path: Path
 ) -> None:
@@ -251,15 +303,15 @@ def test_qgis_process_goes_on_with_a_cancelled_run(
     output, scene, labels = tmp_path / "out.gpkg", EXAMPLES / "scene.tif", EXAMPLES / "labels.txt"
 
     cancelling = Feedback(lambda line: " tiles (" in line)
-    chosen = {"tile_size": "40", "captions": False, "model": "mini", "stretch": "auto", "device": "auto"}
-    arguments = part("command").classify(str(scene), str(labels), str(output), **chosen, extra="--batch-size 1")
+    chosen = {"scenes": str(scene), "labels": str(labels), "output": str(output), "tile_size": "40", "captions": "none"}
+    arguments = part("command").arguments(described("classify"), chosen, "--batch-size 1")
     assert part("process").run([str(BIMORS), *arguments], cancelling) is None
     assert any("stopping after this batch" in line for line in cancelling.lines)
     assert 0 < cancelling.progress[-1] < 100
     assert cancelling.lines[-1] == "hint: run the same command with --resume to continue"
     assert [file.name for file in tmp_path.iterdir()] == ["out.gpkg.bimors-journal"]
 
-    given = {"INPUT": scene, "LABELS": labels, "TILE_SIZE": 40, "CAPTIONS": "false", "OUTPUT": output}
+    given = {"INPUT": scene, "LABELS": labels, "TILE_SIZE": 40, "CAPTIONS": "none", "OUTPUT": output}
     told = qgis_process("run", "bimors:classify", "--", *(f"{name}={value}" for name, value in given.items()))
     assert told.returncode != 0 and "a run of this output was not finished" in told.stderr + told.stdout
     given |= {"RESUME": "true"}
@@ -313,3 +365,60 @@ def test_qgis_process_finetunes_and_classifies_with_the_adapter(
     done = qgis_process("run", "bimors:classify", "--", *(f"{name}={value}" for name, value in given.items()))
     assert done.returncode == 0, done.stderr + done.stdout
     assert 0 < len(pyogrio.read_dataframe(output, layer="tiles")) <= 6
+
+
+def test_a_batch_runs_every_row(tmp_path: Path, in_qgis: InQgis, writes_a_layer: Path) -> None:
+    """Rows of a file, as the dialog of batches saves it. The second one fails, and the third one runs."""
+    rows = []
+    for size in ("100m", "200m", "1km"):
+        (tmp_path / f"{size}.txt").touch()
+        given = {"INPUT": EXAMPLES / "scene.tif", "LABELS": tmp_path / f"{size}.txt", "TILE_SIZE": size}
+        if size == "200m":
+            given["WORDLIST"] = "nlcd"
+        rows.append(
+            {
+                "PARAMETERS": {name: repr(str(value)) for name, value in given.items()},
+                "OUTPUTS": {"OUTPUT": repr(str(tmp_path / f"{size}.gpkg"))},
+            }
+        )
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    found = in_qgis(
+        "run_batch.py",
+        plugins=str(FOLDER.parent),
+        program=str(writes_a_layer),
+        algorithm="bimors:classify",
+        file=str(tmp_path / "rows.json"),
+    )
+    assert found["rows"] == 3 and [one["OUTPUT"] for one in found["results"]] == [
+        str(tmp_path / f"{size}.gpkg") for size in ("100m", "1km")
+    ]
+    (errors,) = found["errors"]
+    assert "Set 'Labels file' or 'Or a wordlist', not both." in str(errors)
+    assert found["layers"] == ["categorizedSymbol"] * 2
+    assert "--tile-size=1km" in json.loads((tmp_path / "1km.gpkg.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_model_of_model_designer_runs(installed: None, qgis_process: QgisProcess, tmp_path: Path) -> None:
+    """The example: train with some polygons, classify, and compare with the others."""
+    features = geopandas.read_file(EXAMPLES / "train.gpkg")
+    for name, part_of in (("train", features[::2]), ("check", features[1::2])):
+        part_of.to_file(tmp_path / f"{name}.gpkg")
+    given = {
+        "scene": EXAMPLES / "scene.tif",
+        "labels": EXAMPLES / "labels.txt",
+        "tile_size": "160m",
+        "training": tmp_path / "train.gpkg",
+        "class_field": "class",
+        "reference": tmp_path / "check.gpkg",
+        "reference_field": "class",
+        "train:Folder of the adapter": tmp_path / "adapters",
+        "classify:Map": tmp_path / "map.gpkg",
+        "evaluate:Folder of the evaluation": tmp_path / "accuracy",
+    }
+    model = FOLDER.parent / "models" / "train_classify_evaluate.model3"
+    done = qgis_process("run", str(model), "--json", "--", *(f"{name}={value}" for name, value in given.items()))
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads((tmp_path / "accuracy" / "map_check" / "map_check.json").read_text())["accuracy"] > 0.5
+    assert (tmp_path / "adapters" / "adapter").is_dir()
+    assert len(pyogrio.read_dataframe(tmp_path / "map.gpkg", layer="tiles")) > 100

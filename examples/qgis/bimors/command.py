@@ -1,223 +1,52 @@
-"""The command lines of the program. Does not import QGIS.
-
-Options with empty values are omitted: the program has its own defaults.
-"""
+"""The command lines of the program, from what it declares. Does not import QGIS."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Union
 
-# Values of options, as the program spells them.
-CLASSIFY_HEADS = ["auto", "zero-shot"]
-REFINEMENTS = ["transductive", "spatial"]
-FINETUNE_HEADS = ["auto", "bimors", "coop", "cocoop", "tip-adapter", "linear"]
-VIEWS = ["bands", "bands-around", "image", "false-colour", "around", "names", "captions", "prompts"]
-DESIGNS = ["stratified", "random", "systematic"]
+from .declared import Option, options
+from .spec import Algorithm
 
+# A value of an option, or the values of one that is repeated. Empty texts are not set.
+Value = Union[str, bool, Sequence[str]]  # noqa: UP007 - QGIS 3.22 has Python 3.9
 
-def classify(
-    scene: str,
-    labels: str,
-    output: str,
-    *,
-    tile_size: str = "",
-    overlap: str = "",
-    vote: bool = False,
-    aoi: str = "",
-    min_confidence: float = 0.0,
-    captions: bool = True,
-    keep_features: bool = False,
-    probabilities: bool = False,
-    adapter: str = "",
-    head: str = "",
-    refine: str = "",
-    model: str = "",
-    bands: str = "",
-    stretch: str = "",
-    device: str = "",
-    resume: bool = False,
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors classify`."""
-    options = _options(
-        tile_size=tile_size,
-        overlap=overlap,
-        vote=vote,
-        aoi=aoi,
-        min_confidence=str(min_confidence) if min_confidence else "",
-        no_captions=not captions,
-        keep_features=keep_features,
-        probabilities=probabilities,
-        adapter=adapter,
-        head=head,
-        refine=refine,
-        model=model,
-        bidx=bands,
-        stretch=stretch,
-        device=device,
-        resume=resume,
-        # Processing overwrites existing outputs. Without --overwrite, the program refuses to discard an unfinished run.
-        overwrite=not resume and Path(output).exists(),
-    )
-    return ["classify", scene, "--labels", labels, "--output", output, *options, *shlex.split(extra)]
+# Options that are files which the program writes.
+_WRITTEN = ("output", "raster", "matrix", "csv", "kml")
 
 
-def finetune(
-    source: str,
-    output: str,
-    *,
-    polygons: str = "",
-    field: str = "",
-    layer: str = "",
-    corrected: Sequence[str] = (),
-    shots: str = "",
-    epochs: str = "",
-    tile_size: str = "",
-    min_overlap: str = "",
-    background: str = "",
-    head: str = "",
-    views: str = "",
-    model: str = "",
-    bands: str = "",
-    stretch: str = "",
-    device: str = "",
-    overwrite: bool = False,
-    resume: bool = False,
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors finetune`: of a scene with polygons, or of a corrected layer."""
-    options = _options(
-        polygons=polygons,
-        field=field,
-        layer=layer,
-        shots=shots,
-        epochs=epochs,
-        tile_size=tile_size,
-        min_overlap=min_overlap,
-        background=background,
-        head=head,
-        views=views,
-        model=model,
-        bidx=bands,
-        stretch=stretch,
-        device=device,
-        resume=resume,
-        overwrite=overwrite and not resume,
-    )
-    options += [f"--corrected={path}" for path in corrected]
-    return ["finetune", source, "--output", output, *options, *shlex.split(extra)]
+def arguments(algorithm: Algorithm, values: Mapping[str, Value], extra: str = "") -> list[str]:
+    """Return the arguments of the program.
 
+    Values that are the program's defaults are left out: it may then take another one from a variable, such as
+    BIMORS_DEVICE.
 
-def evaluate(
-    layer_file: str,
-    layer: str,
-    reference: str,
-    reference_layer: str,
-    field: str,
-    output: str,
-    *,
-    min_overlap: str = "",
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors evaluate` for a layer; the metrics are written to standard output as JSON."""
-    options = _options(layer=layer, reference_layer=reference_layer, min_overlap=min_overlap)
-    arguments = ["evaluate", layer_file, "--reference", reference, "--field", field, "--output", output]
-    return [*arguments, "--json", "--overwrite", *options, *shlex.split(extra)]
-
-
-def sample(
-    layer_file: str,
-    layer: str,
-    output: str,
-    *,
-    design: str = "",
-    by: str = "",
-    target_se: str = "",
-    expect: str = "",
-    tiles: str = "",
-    per_class: str = "",
-    least: str = "",
-    min_distance: str = "",
-    exclude: str = "",
-    seed: str = "",
-    show_label: bool = False,
-    overwrite: bool = False,
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors sample`."""
-    options = _options(
-        layer=layer,
-        design=design,
-        by=by,
-        target_se=target_se,
-        expect=expect,
-        tiles=tiles,
-        per_class=per_class,
-        least=least,
-        min_distance=min_distance,
-        exclude=exclude,
-        seed=seed,
-        show_label=show_label,
-        overwrite=overwrite,
-    )
-    return ["sample", layer_file, "--output", output, *options, *shlex.split(extra)]
-
-
-def assess(sample_file: str, *, output: str = "", extra: str = "") -> list[str]:
-    """Return the arguments of `bimors evaluate` for a sample; the estimates are written to standard output as JSON."""
-    options = _options(output=output, overwrite=bool(output))
-    return ["evaluate", sample_file, "--json", *options, *shlex.split(extra)]
-
-
-def suggest(
-    layer_file: str,
-    layer: str,
-    output: str,
-    *,
-    tiles: str = "",
-    min_distance: str = "",
-    examples: str = "",
-    exclude: str = "",
-    seed: str = "",
-    overwrite: bool = False,
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors suggest`."""
-    options = _options(
-        layer=layer,
-        tiles=tiles,
-        min_distance=min_distance,
-        examples=examples,
-        exclude=exclude,
-        seed=seed,
-        overwrite=overwrite,
-    )
-    return ["suggest", layer_file, "--output", output, *options, *shlex.split(extra)]
-
-
-def change(
-    before: str,
-    after: str,
-    output: str,
-    *,
-    layer_before: str = "",
-    layer_after: str = "",
-    max_false: str = "",
-    matrix: str = "",
-    extra: str = "",
-) -> list[str]:
-    """Return the arguments of `bimors change`."""
-    options = _options(
-        layer_before=layer_before,
-        layer_after=layer_after,
-        max_false=max_false,
-        matrix=matrix,
-        # Processing overwrites existing outputs.
-        overwrite=Path(output).exists() or bool(matrix and Path(matrix).exists()),
-    )
-    return ["change", before, after, "--output", output, *options, *shlex.split(extra)]
+    Parameters
+    ----------
+    algorithm : Algorithm
+        Its command, and whether it replaces outputs.
+    values : mapping of str to Value
+        The values by the names of the options, in any order.
+    extra : str
+        Further options, as a user types them in a shell.
+    """
+    declared = options(algorithm.command)
+    unknown = values.keys() - declared.keys()
+    assert not unknown, unknown
+    places: list[str] = []
+    flags: list[str] = []
+    for name, option in declared.items():
+        words = _words(option, values.get(name, ""))
+        (flags if option.flag else places).extend(words)
+    if algorithm.replaces and not values.get("resume") and _exists(values) and "overwrite" in declared:
+        # Processing replaces outputs. Without the option the program refuses to discard an unfinished run.
+        flags.append(declared["overwrite"].flag)
+    flags = [*flags, *algorithm.words, *shlex.split(extra)]
+    if any(place.startswith("-") for place in places):
+        return [algorithm.command, *flags, "--", *places]
+    return [algorithm.command, *places, *flags]
 
 
 def file_and_layer(path: str, layer: str) -> str:
@@ -225,13 +54,23 @@ def file_and_layer(path: str, layer: str) -> str:
     return f"{path}:{layer}" if layer else path
 
 
-def _options(**values: str | bool) -> list[str]:
-    """Return --name for true values, --name=value for texts; as one argument, so that a value may start with a dash."""
-    found = []
-    for name, value in values.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is True:
-            found.append(flag)
-        elif isinstance(value, str) and value.strip():
-            found.append(f"{flag}={value.strip()}")
-    return found
+def _words(option: Option, value: Value) -> list[str]:
+    """Return what sets an option: --name=value as one word, so that a value may start with a dash."""
+    if isinstance(value, bool):
+        if value == bool(option.default):
+            return []
+        return [option.flag if value else option.off]
+    texts = [value] if isinstance(value, str) else value
+    found = [text.strip() for text in texts if text.strip() and not _is_default(option, text.strip())]
+    return [f"{option.flag}={text}" if option.flag else text for text in found]
+
+
+def _is_default(option: Option, text: str) -> bool:
+    if option.kind in ("whole", "real"):
+        return option.default is not None and float(text) == float(option.default)
+    return text == option.default
+
+
+def _exists(values: Mapping[str, Value]) -> bool:
+    paths = [values.get(name) for name in _WRITTEN]
+    return any(isinstance(path, str) and path != "" and Path(path).exists() for path in paths)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 from .program import environment, percent
+from .translate import tr
 
 UNREADABLE_TILES = 3  # exit code: some tiles could not be read
 # Time for SIGINT and then for SIGTERM before the process is killed. A batch of a large model is slow on a laptop.
@@ -21,6 +22,7 @@ GRACE_SECONDS = (120.0, 20.0)
 _POLL_SECONDS = 0.1
 # How the program reports a command or an option that it does not have.
 _UNKNOWN = ("Error: No such command", "Error: No such option")
+_ERRORS = ("error: ", "hint: ", "Error: ")
 
 
 class Feedback(Protocol):
@@ -72,30 +74,76 @@ def run(command: list[str], feedback: Feedback, grace: tuple[float, float] = GRA
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            raise ProgramFailed(f"{command[0]} cannot be started: {error}") from error
+            raise ProgramFailed(
+                tr("{program} cannot be started: {error}").format(program=command[0], error=error)
+            ) from error
         assert process.stderr is not None
+        log = _Log(feedback)
         with process:
-            cancelled, errors_shown = _follow(process, process.stderr, feedback, grace)
+            cancelled = _follow(process, process.stderr, log, grace)
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if cancelled:
+        # What it says then is not a failure: how many tiles are saved.
+        for line in log.errors:
+            feedback.pushInfo(line)
         return None
     if process.returncode == UNREADABLE_TILES:
         feedback.pushWarning(
-            "Some tiles could not be read; run the algorithm again with 'Resume a cancelled run' to retry them."
+            tr("Some tiles could not be read; run the algorithm again with 'Resume a cancelled run' to retry them.")
         )
     elif process.returncode != 0:
-        raise ProgramFailed(
-            "\n".join(errors_shown) or f"bimors failed with exit code {process.returncode}; see the log"
-        )
+        raise ProgramFailed(log.failure(process.returncode))
     feedback.setProgress(100)
     return text
 
 
-def _follow(
-    process: subprocess.Popen[bytes], errors: IO[bytes], feedback: Feedback, grace: tuple[float, float]
-) -> tuple[bool, list[str]]:
-    """Forward log lines until the process ends; return whether it was cancelled, and its error and hint lines."""
+class _Log:
+    """Shows the lines of the program, and keeps those that say why it failed: they are shown once, as the error."""
+
+    def __init__(self, feedback: Feedback) -> None:
+        self.feedback = feedback
+        self.errors: list[str] = []
+        self._last = ""
+
+    def add(self, line: str) -> None:
+        if not line:
+            return
+        done = percent(line)
+        if done is not None:
+            self.feedback.setProgress(done)
+        if line.startswith(_ERRORS):
+            self.errors.append(line)
+            if line.startswith(_UNKNOWN):
+                self.errors.append("hint: " + tr("the program may be older than this plugin: update bimors"))
+        elif line.startswith("warning: "):
+            self.feedback.pushWarning(line)
+        else:
+            self._last = line
+            self.feedback.pushInfo(line)
+
+    def failure(self, code: int) -> str:
+        """Return one message: what is wrong, and below it what to do."""
+        if self.errors:
+            hint = tr("Hint:")
+            return "\n".join(
+                line.removeprefix("error: ").removeprefix("Error: ").replace("hint:", hint, 1)
+                if line.startswith(_ERRORS)
+                else line
+                for line in self.errors
+            )
+        if code < 0:
+            return tr(
+                "bimors was ended by the system (signal {number}). Often the memory was not enough: close other "
+                "programs, or choose a smaller batch size or model."
+            ).format(number=-code)
+        return tr("bimors failed with exit code {code}; its last line was: {line}").format(
+            code=code, line=self._last or "-"
+        )
+
+
+def _follow(process: subprocess.Popen[bytes], errors: IO[bytes], log: _Log, grace: tuple[float, float]) -> bool:
+    """Forward the lines of the program until it ends; return whether it was cancelled."""
     lines: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
@@ -104,28 +152,13 @@ def _follow(
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    errors_shown: list[str] = []
     signalled: list[float] = []
     while process.poll() is None or reader.is_alive() or not lines.empty():
         with suppress(queue.Empty):
-            _forward(lines.get(timeout=_POLL_SECONDS), feedback, errors_shown)
-        if feedback.isCanceled() and process.poll() is None:
+            log.add(lines.get(timeout=_POLL_SECONDS))
+        if log.feedback.isCanceled() and process.poll() is None:
             _stop(process, signalled, grace)
-    return bool(signalled), errors_shown
-
-
-def _forward(line: str, feedback: Feedback, errors_shown: list[str]) -> None:
-    done = percent(line)
-    if done is not None:
-        feedback.setProgress(done)
-    if line.startswith(("error: ", "hint: ", "Error: ")):
-        errors_shown.append(line)
-    if line.startswith(_UNKNOWN):
-        errors_shown.append("hint: the program may be older than this plugin: update bimors")
-    if line.startswith("warning: "):
-        feedback.pushWarning(line)
-    elif line:
-        feedback.pushInfo(line)
+    return bool(signalled)
 
 
 def _stop(process: subprocess.Popen[bytes], signalled: list[float], grace: tuple[float, float]) -> None:

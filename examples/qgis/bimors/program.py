@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from .translate import tr
+
 NAME = "bimors"
 PROGRAM_SETTING = "BIMORS_PROGRAM"
 
@@ -51,21 +53,25 @@ def find_program(chosen: str) -> str:
         The program was not found.
     """
     name = "bimors.exe" if os.name == "nt" else NAME
-    where = "Settings > Options > Processing > Providers > bimors"
+    where = tr("Settings > Options > Processing > Providers > bimors")
     chosen = chosen.strip()
     if not chosen:
         found = shutil.which(NAME)
         if found is None:
             raise ProgramError(
-                "The program bimors was not found on the PATH. Install it (pip install bimors-cli) or set its path in "
-                f"{where}."
+                tr(
+                    "The program bimors was not found on the PATH. Install it (pip install bimors-cli) or set its path "
+                    "in {where}."
+                ).format(where=where)
             )
         return found
     path = Path(chosen).expanduser()
     for candidate in (path, path / name, path / "bin" / name, path / "Scripts" / name):
         if candidate.is_file() and os.access(candidate, os.X_OK):
             return str(candidate)
-    raise ProgramError(f"The program bimors was not found at {chosen}. Set its path in {where}.")
+    raise ProgramError(
+        tr("The program bimors was not found at {chosen}. Set its path in {where}.").format(chosen=chosen, where=where)
+    )
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -5,20 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from processing.core.ProcessingConfig import ProcessingConfig, Setting
-from qgis.core import QgsProcessingProvider
+from qgis.core import QgsApplication, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
-from .assess import Assess
-from .change import Change
-from .classify import Classify
-from .evaluate import Evaluate
-from .finetune import Finetune
-from .finetune_corrected import FinetuneCorrected
+from . import translate
+from .algorithm import BimorsAlgorithm
 from .program import NAME, PROGRAM_SETTING
-from .sample import Sample
-from .suggest import Suggest
-
-ALGORITHMS = (Classify, Change, Finetune, FinetuneCorrected, Suggest, Sample, Assess, Evaluate)
+from .results import CLASSES
+from .specs import ALGORITHMS
+from .translate import tr
 
 
 class BimorsProvider(QgsProcessingProvider):
@@ -31,14 +26,15 @@ class BimorsProvider(QgsProcessingProvider):
         return NAME
 
     def longName(self) -> str:
-        return "bimors (raster tile classification)"
+        return tr("bimors (raster tile classification)")
 
     def icon(self) -> QIcon:
         return QIcon(str(Path(__file__).with_name("icon.svg")))
 
     def load(self) -> bool:
+        translate.use(QgsApplication.locale())
         ProcessingConfig.settingIcons[NAME] = self.icon()
-        about = "Path of the program bimors, or of its Python environment (empty: search the PATH)"
+        about = tr("Path of the program bimors, or of its Python environment (empty: search the PATH)")
         ProcessingConfig.addSetting(Setting(NAME, PROGRAM_SETTING, about, "", valuetype=Setting.FILE))
         ProcessingConfig.readSettings()
         self.refreshAlgorithms()
@@ -48,8 +44,8 @@ class BimorsProvider(QgsProcessingProvider):
         ProcessingConfig.removeSetting(PROGRAM_SETTING)
 
     def loadAlgorithms(self) -> None:
-        for algorithm in ALGORITHMS:
-            self.addAlgorithm(algorithm())
+        for described in ALGORITHMS:
+            self.addAlgorithm(CLASSES.get(described.name, BimorsAlgorithm)(described))
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
         # A GeoPackage contains its style and provenance.

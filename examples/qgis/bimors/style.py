@@ -8,6 +8,9 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
 )
+from qgis.PyQt import sip
+
+from .translate import tr
 
 
 class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
@@ -18,15 +21,19 @@ class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
     ) -> None:
         message, found = layer.loadDefaultStyle()
         if not found:
-            feedback.pushWarning(f"{layer.name()}: cannot load the style in the file: {message}")
+            text = tr("{layer}: cannot load the style in the file: {message}")
+            feedback.pushWarning(text.format(layer=layer.name(), message=message))
         layer.triggerRepaint()
 
 
-# A single instance, because QGIS keeps no reference to it.
-_DEFAULT_STYLE = _DefaultStyle()
+_STYLES: list[_DefaultStyle] = []
 
 
 def load_styled(output: str, context: QgsProcessingContext) -> None:
     """Make QGIS apply the style in the file of an output, if it is to be loaded into the project."""
     if context.willLoadLayerOnCompletion(output):
-        context.layerToLoadOnCompletionDetails(output).setPostProcessor(_DEFAULT_STYLE)
+        # One for each layer: the context deletes it with itself. Without a reference Python would forget its method.
+        style = _DefaultStyle()
+        sip.transferto(style, None)
+        _STYLES[:] = [*(one for one in _STYLES if not sip.isdeleted(one)), style]
+        context.layerToLoadOnCompletionDetails(output).setPostProcessor(style)
