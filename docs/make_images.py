@@ -1,4 +1,4 @@
-"""Recreate the images of the tutorial and of the page on areas by running their commands: make docs-images.
+"""Recreate the images of the tutorial and of the page on areas by running their commands: make pictures.
 
 Needs ogr2ogr, Chromium (to render the report) and QGIS (to render the layer in its second style).
 """
