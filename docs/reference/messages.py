@@ -80,8 +80,8 @@ def warnings_page() -> str:
     return page(
         "Warnings",
         "A warning is one line on standard error; the run continues. Each is kept with the layer, shown again after "
-        f"the summary, and listed by `--json` under `warnings`. {code(VALUE)} stands for names and numbers. Search this "
-        "page with the words of your warning. [Frequent questions](../faq.md) explains the common ones.",
+        f"the summary, and listed by `--json` under `warnings`. {code(VALUE)} stands for names and numbers. Search "
+        "this page with the words of your warning. [Frequent questions](../faq.md) explains the common ones.",
         *_by_room([message for message in messages() if message.error is None], ("warning",), _warning_row),
     )
 

@@ -89,8 +89,8 @@ def _card(entry: CatalogEntry) -> str:
         *(part for name, source in entry.parts.items() for part in _source(name, source)),
         "## Intended use and limits",
         "Labels of tiles of optical images in red, green and blue, seen from above. The accuracies above are of "
-        "benchmark images, not of your scene: measure yours with [a sample](../../areas.md). Its training images, and so its "
-        "biases, are those of its authors' data; bimors does not redistribute the weights, and their licences apply.",
+        "benchmarks, not of your scene: measure yours with [a sample](../../areas.md). Its training images, and "
+        "so its biases, are those of its authors' data. bimors does not redistribute the weights.",
     )
 
 
