@@ -66,8 +66,8 @@ docs: .venv/installed-docs
 
 # Recreates the images of the documentation; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
 pictures: .venv/installed
-	$(BIN)/python docs/make_images.py
-	$(BIN)/python docs/make_gallery.py
+	$(BIN)/python -m docs.make_images
+	$(BIN)/python -m docs.make_gallery
 
 # Takes minutes. FUZZ is the number of examples per test; `make test` uses 60.
 FUZZ ?= 5000

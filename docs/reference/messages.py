@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,7 @@ class Message:
     error: str | None = None
 
 
+@cache
 def messages(package: Path = PACKAGE) -> tuple[Message, ...]:
     """Return every warning and error of a package with a text of its own, each once, in the order of the source."""
     found = dict.fromkeys(

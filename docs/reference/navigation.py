@@ -42,6 +42,7 @@ SECTIONS: Final = (
             "tutorial.md": "docs/tutorial.md",
             "gallery.md": "docs/gallery.md",
             "examples.md": "examples/README.md",
+            "examples/gallery.md": "examples/gallery/README.md",
         },
     ),
     Section(

@@ -44,13 +44,16 @@ def assemble() -> Site:
     ValueError
         A generated page is in no section, or a page of a section does not exist.
     """
+    generated = generated_pages()
     places = {source: path for path, source in SOURCES.items()}
+    # Pages of docs/ link to generated ones as if these lay next to them, which they do in the site only.
+    places |= {f"docs/{path}": path for path in generated}
     files: dict[str, str] = {}
     pages = {
         path: moved((ROOT / source).read_text(encoding="utf-8"), source, path, places, files)
         for path, source in SOURCES.items()
     }
-    pages |= {path: _with_tree(path, text) for path, text in _with_children(generated_pages()).items()}
+    pages |= {path: _with_tree(path, text) for path, text in _with_children(generated).items()}
     pages |= {f"{section.name}/index.md": _section_page(section) for section in SECTIONS}
     pages[HOME] += "\n" + _tree(["start/index", *(f"{section.name}/index" for section in SECTIONS[1:])], hidden=True)
     listed = {path for section in SECTIONS for path in section.pages}
