@@ -26,6 +26,8 @@ napoleon_use_param = False  # types are prose here: "path or sequence of paths"
 napoleon_use_rtype = False
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"bimors {release}"
 html_show_copyright = False
 html_show_sourcelink = False

@@ -48,6 +48,19 @@ _WARN: Final = {"warn": 0, "warn_of_one": 1}  # name of the function: place of t
 # Suspicions that become warnings elsewhere: constructor, or function that returns pairs, of a text and an advice.
 _SUSPICION: Final = "PixelWarning"
 _DOUBTS: Final = frozenset({"band_doubt", "_one_of_several"})
+# Functions that compose the texts of warnings, which others show, by module. The names must exist.
+COMPOSERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "evaluation/areas/report.py": ("doubts",),
+    "pipeline/band_shift.py": ("band_shift_warnings",),
+    "pipeline/label_sets.py": ("coverage_warnings",),
+    "pipeline/novelty.py": ("rate_warning",),
+    "provenance.py": ("warnings_of_layer",),
+    "results/change/compare.py": ("differences", "_models", "_places", "_scenes"),
+    "results/change/judge.py": ("displaced",),
+    "scene/feature_counts.py": ("warn",),
+    "scene/transformation.py": ("inexact",),
+}
+_LEAST_WORDS: Final = 4  # of a composed text: shorter ones are parts
 _PERCENT: Final = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[sdrgfi]")
 # Texts that are values only, such as a warning that another one carries.
 _EMPTY: Final = re.compile(rf"[\s{VALUE}:;,.()'\"%]*")
@@ -72,9 +85,22 @@ def messages(package: Path = PACKAGE) -> tuple[Message, ...]:
     found = dict.fromkeys(
         message
         for path in sorted(package.rglob("*.py"))
-        for message in _of_module(ast.parse(path.read_text(encoding="utf-8")), _room(path.relative_to(package)))
+        for message in _of_module(ast.parse(path.read_text(encoding="utf-8")), path.relative_to(package))
     )
     return tuple(found)
+
+
+def relays(package: Path = PACKAGE) -> set[tuple[str, str]]:
+    """Return (module, function) of the calls of `warn` whose text comes from elsewhere, such as a composer."""
+    return {
+        (path.relative_to(package).as_posix(), function.name)
+        for path in package.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _WARN
+        if not any(map(_shown, (_PERCENT.sub(VALUE, text) for text in _texts(call.args[_WARN[call.func.id]], {}))))
+    }
 
 
 def warnings_page() -> str:
@@ -130,11 +156,8 @@ def _by_room(found: list[Message], head: tuple[str, ...], row: Callable[[Message
             yield table(head, rows)
 
 
-def _room(path: Path) -> str:
-    return path.parts[0].removesuffix(".py")
-
-
-def _of_module(tree: ast.Module, room: str) -> Iterator[Message]:
+def _of_module(tree: ast.Module, path: Path) -> Iterator[Message]:
+    room = path.parts[0].removesuffix(".py")
     constants = {
         target.id: node.value
         for node in tree.body
@@ -143,6 +166,8 @@ def _of_module(tree: ast.Module, room: str) -> Iterator[Message]:
         if isinstance(target, ast.Name)
     }
     for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name in COMPOSERS.get(path.as_posix(), ()):
+            yield from (Message(room, text) for text in _composed(function, constants))
         if isinstance(function, ast.FunctionDef) and function.name in _DOUBTS:
             for node in ast.walk(function):
                 if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
@@ -171,6 +196,29 @@ def _of_module(tree: ast.Module, room: str) -> Iterator[Message]:
 def _suspicion(pair: Sequence[ast.expr], constants: Mapping[str, ast.expr], room: str) -> Iterator[Message]:
     text, advice = (" / ".join(_texts(part, constants)) for part in pair)
     yield Message(room, f"{VALUE}: {text}; {advice}")
+
+
+def _composed(function: ast.FunctionDef, constants: Mapping[str, ast.expr]) -> Iterator[str]:
+    """Yield the texts that a function returns, yields or appends."""
+    for node in ast.walk(function):
+        values: Sequence[ast.expr | None] = ()
+        if isinstance(node, ast.Return | ast.Yield):
+            values = (node.value,)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+            values = node.args
+        for value in filter(None, values):
+            for text in _texts_within(value, constants):
+                if len(re.findall(r"[a-z]+", text)) >= _LEAST_WORDS:
+                    yield " ".join(text.split())
+
+
+def _texts_within(node: ast.AST, constants: Mapping[str, ast.expr]) -> Iterator[str]:
+    """Yield the texts of the outermost expressions that are texts."""
+    if isinstance(node, ast.expr) and (texts := _texts(node, constants)) != (VALUE,):
+        yield from texts
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _texts_within(child, constants)
 
 
 def _shown(text: str) -> str:

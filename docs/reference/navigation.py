@@ -16,6 +16,8 @@ from docs.reference.provenance import provenance_page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOME: Final = "index.md"
+# Entries of the navigation that are called otherwise than their pages.
+TITLES: Final = {"guide.md": "Guide: everything on one page <{}>", "changelog.md": "Changes <{}>"}
 
 
 @dataclass(frozen=True)

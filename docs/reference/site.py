@@ -10,7 +10,7 @@ from typing import Final
 
 from docs.reference.links import moved
 from docs.reference.markdown import directive, page
-from docs.reference.navigation import HOME, ROOT, SECTIONS, SOURCES, Section, generated_pages
+from docs.reference.navigation import HOME, ROOT, SECTIONS, SOURCES, TITLES, Section, generated_pages
 
 # Pages below a generated page: those of its folder.
 _INDEX: Final = "/index.md"
@@ -80,7 +80,7 @@ def _with_tree(path: str, text: str) -> str:
 
 
 def _section_page(section: Section) -> str:
-    up = [f"/{path.removesuffix('.md')}" for path in section.pages]
+    up = [TITLES.get(path, "{}").format(f"/{path.removesuffix('.md')}") for path in section.pages]
     return page(section.title, section.intro, _tree(up, hidden=False))
 
 

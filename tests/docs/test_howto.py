@@ -171,9 +171,7 @@ def test_offline(folder: Path) -> None:
 def test_gallery(folder: Path) -> None:
     start(folder)
     follow_page(GALLERY, run)
-    said = figures(
-        r"([\d.]+) % of the 170 places are right \(95 % interval ([\d.]+) to ([\d.]+)\)", GALLERY
-    )
+    said = figures(r"([\d.]+) % of the 170 places are right \(95 % interval ([\d.]+) to ([\d.]+)\)", GALLERY)
     texts = re.findall(r"accuracy +([\d.]+) % \(([\d.]+) to ([\d.]+)\)", "".join(PRINTED))
     assert [float(number) for number in texts[0]] == pytest.approx(said, abs=3)
     one, several = figures(r"(\d+) % of the tiles have one label, (\d+) % several", GALLERY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from dataclasses import fields
@@ -163,6 +164,45 @@ def test_messages_are_found_in_every_form(tmp_path: Path) -> None:
         messages.Message("scene", "one", "do … now", "InputError"),
         messages.Message("scene", "two", "do … now", "InputError"),
     )
+
+
+def test_composed_warnings_are_found() -> None:
+    for module, names in messages.COMPOSERS.items():
+        tree = ast.parse((messages.PACKAGE / module).read_text(encoding="utf-8"))
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert set(names) <= defined, module
+    texts = [message.text for message in messages.messages() if message.error is None]
+    for words in (
+        "season, light or calibration",
+        "lacks the grid",
+        "out of …: … not used",
+        "pixels of different sizes",
+    ):
+        assert any(words in text for text in texts), words
+
+
+def test_a_warning_without_a_text_of_its_own_comes_from_a_known_place() -> None:
+    # Who shows what another function composed, or what an earlier run warned of. A new one needs a composer in
+    # docs/reference/messages.py, or its text in the call of `warn`.
+    assert messages.relays() == {
+        ("cli/info.py", "info"),
+        ("evaluation/accuracy/layer.py", "read_map_layer"),
+        ("evaluation/areas/assess_sample.py", "assess_sample"),
+        ("evaluation/evaluate.py", "evaluate"),
+        ("pipeline/checkpoint/journal.py", "_index_results"),
+        ("pipeline/checkpoint/parquet_store.py", "_warn_again"),
+        ("pipeline/checkpoint/shard_journals.py", "_read"),
+        ("pipeline/engines/multi_device.py", "log"),
+        ("pipeline/engines/ray.py", "_record"),
+        ("pipeline/make_plan.py", "_report"),
+        ("pipeline/run.py", "warn_of_domain"),
+        ("pipeline/run.py", "warn_of_plan"),
+        ("results/change/run.py", "change"),
+        ("results/preview.py", "preview"),
+        ("scene/feature_counts.py", "warn"),
+        ("scene/transformation.py", "warn_if_inexact"),
+        ("training/checkpoint.py", "_warn_again"),
+    }
 
 
 def test_every_module_that_warns_is_on_the_page() -> None:
