@@ -68,7 +68,7 @@ SECTIONS: Final = (
     Section(
         "reference",
         "Reference",
-        "Everything, generated from the declarations of this version.",
+        "Every command, option, column, model and message of this version.",
         {
             "guide.md": "README.md",
             "reference/commands/index.md": None,
