@@ -5,7 +5,7 @@ BIN := .venv/bin
 JOBS ?= 2
 QUICK := not slow and not gpu
 
-.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs-images fuzz checksums licences models sbom dist-check clean
+.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs pictures fuzz checksums licences models sbom dist-check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -53,9 +53,21 @@ qgis-plugin:
 	$(PYTHON) examples/qgis/pack.py dist/bimors-qgis.zip
 	@echo dist/bimors-qgis.zip
 
-# Recreates the images of docs/tutorial.md; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
-docs-images: .venv/installed
-	$(BIN)/python docs/make_images.py
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+# Builds the site in build/site: open build/site/index.html. Warnings are errors, broken links and anchors among them.
+docs: .venv/installed-docs
+	rm -rf build/site
+	$(BIN)/python -m docs.reference build/site-sources
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -j auto -c docs build/site-sources build/site
+	@echo build/site/index.html
+
+# Recreates the images of the documentation; needs ogr2ogr, Chromium and QGIS, as .ci/run installs them.
+pictures: .venv/installed
+	$(BIN)/python -m docs.make_images
+	$(BIN)/python -m docs.make_gallery
 
 # Takes minutes. FUZZ is the number of examples per test; `make test` uses 60.
 FUZZ ?= 5000

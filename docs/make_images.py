@@ -1,4 +1,4 @@
-"""Recreate the images of the tutorial and of the page on areas by running their commands: make docs-images.
+"""Recreate the images of the tutorial and of the page on areas by running their commands: make pictures.
 
 Needs ogr2ogr, Chromium (to render the report) and QGIS (to render the layer in its second style).
 """
@@ -81,15 +81,15 @@ def main() -> None:
             if command.startswith("bimors preview out.gpkg"):  # before it is corrected
                 _render_in_qgis(folder / "out.gpkg", folder / "scene.tif", folder / "confidence.png")
 
-        follow(folder, partial(_run, folder), after)
+        follow(folder, partial(run_in, folder), after)
         _render_in_browser(folder / "report.html", folder / "report.png")
         for image in ("out.png", "confidence.png", "better.png", "report.png"):
-            _save(folder / image, IMAGES / image)
+            save(folder / image, IMAGES / image)
 
         folder = _start(Path(name) / "areas")
         for command in filter(None, steps(AREAS.read_text(encoding="utf-8"))):
-            _run(folder, shlex.split(command))
-        _save(folder / "areas" / "areas.png", IMAGES / "areas.png")
+            run_in(folder, shlex.split(command))
+        save(folder / "areas" / "areas.png", IMAGES / "areas.png")
 
 
 def _start(folder: Path) -> Path:
@@ -100,7 +100,8 @@ def _start(folder: Path) -> Path:
     return folder
 
 
-def _run(folder: Path, words: list[str]) -> None:
+def run_in(folder: Path, words: list[str]) -> None:
+    """Run a command, given as its words, in a folder."""
     print("$", shlex.join(words), flush=True)
     program = [sys.executable, "-m", "bimors_cli"] if words[0] == "bimors" else [words[0]]
     subprocess.run([*program, *words[1:]], cwd=folder, check=True)
@@ -126,7 +127,8 @@ def _render_in_browser(page: Path, image: Path) -> None:
     )  # fmt: skip
 
 
-def _save(source: Path, target: Path) -> None:
+def save(source: Path, target: Path) -> None:
+    """Save an image as the documents show it: at most `WIDTH` pixels wide, with 256 colours."""
     image = Image.open(source).convert("RGB")
     image.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
     image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)

@@ -34,7 +34,7 @@ BANNED: Final = {
     r"shel(f|ves)": "listing",
     r"look-?alikes?": "nearest neighbours",
     r"look(s|ed|ing)? at (the |its |all |these )?(tiles?|scenes?|pictures?|images?)": "process, classify",
-    r"(?<!``)pictures?(?!/)": "image",
+    r"(?<!``)(?<!make )pictures?(?!/)": "image",  # make pictures is a target
     r"shares? of": "fraction of, part of",
     r"has no part in|have no part in": "has no effect with",
     r"quick look": "preview",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bimors_cli.options.inference import CaptionOptions
 from bimors_cli.output.classified_schema import TEXT, make_frame
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from bimors_cli.model.frozen_models import FrozenModels
 
+COLUMNS: Final = {**TILE_COLUMNS, "caption": TEXT, "reason": TEXT}
+
 
 @dataclass(frozen=True, eq=False)
 class _Captioning(Job):
@@ -36,7 +38,7 @@ class _Captioning(Job):
         schema = TileSchema(
             plan.options.layer,
             plan.crs.to_wkt(),
-            {**TILE_COLUMNS, "caption": TEXT, "reason": TEXT},
+            COLUMNS,
             Style("captions", caption_qml(), "what each tile shows, by bimors"),
             provenance(plan, command).to_metadata(),
             is_multipart(plan),

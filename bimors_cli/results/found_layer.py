@@ -34,7 +34,7 @@ from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 if TYPE_CHECKING:
     import geopandas
 
-_FIELDS: Final = {
+COLUMNS: Final = {
     **TILE_COLUMNS,
     "rank": INTEGER,
     "score": REAL,
@@ -111,8 +111,8 @@ class FoundLayerWriter:
         return TileSchema(
             self._options.output_layer,
             crs.to_wkt(),
-            _FIELDS,
-            Style("score", found_qml(tuple(_FIELDS), min(scores), max(scores)), "similarity to the query, by bimors"),
+            COLUMNS,
+            Style("score", found_qml(tuple(COLUMNS), min(scores), max(scores)), "similarity to the query, by bimors"),
             self._run.to_metadata(),
             crs.is_geographic,
         )
@@ -126,7 +126,7 @@ class FoundLayerWriter:
             tile = scene.grid.tile(hit.row, hit.col)
             polygons[index] = reproject(tile_polygons([tile], scene.transform), CRS.from_wkt(scene.crs_wkt), crs)[0]
         values: dict[str, Sequence[Any]] = {
-            name: [getattr(hit, name) for hit in hits] for name in _FIELDS if name != "accept"
+            name: [getattr(hit, name) for hit in hits] for name in COLUMNS if name != "accept"
         }
         return make_frame({**values, "accept": [None] * len(hits)}, polygons, schema)
 

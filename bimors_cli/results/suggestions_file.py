@@ -23,7 +23,7 @@ from bimors_cli.run_warnings import warnings_so_far
 from bimors_cli.scene.polygons import Polygons, reproject, tile_polygons
 
 LAYER: Final = "suggestions"
-_FIELDS: Final = {
+COLUMNS: Final = {
     **TILE_COLUMNS,
     "rank": INTEGER,
     "label": TEXT,
@@ -94,8 +94,8 @@ def write_suggestions(
     schema = TileSchema(
         LAYER,
         crs.to_wkt(),
-        _FIELDS,
-        Style("to check", to_check_qml(layer.labels, tuple(_FIELDS)), "tiles to label next, by bimors"),
+        COLUMNS,
+        Style("to check", to_check_qml(layer.labels, tuple(COLUMNS)), "tiles to label next, by bimors"),
         run.to_metadata(),
         multipart=bool((shapely.get_type_id(polygons) == shapely.GeometryType.MULTIPOLYGON).any()),
     )

@@ -38,6 +38,8 @@ TABLE: Final = "bimors_sample"
 # Not ``label``: finetune takes changes of that column as examples, and a sample must not be learned from.
 MAP_LABEL: Final = "map_label"
 
+COLUMNS: Final = {**TILE_COLUMNS, "reference": TEXT, "note": TEXT}
+
 _HINT: Final = "give the .gpkg that bimors sample wrote; an exported copy has no design"
 _RESTORE: Final = "undo it in QGIS, or draw the sample again: bimors sample"
 
@@ -162,7 +164,7 @@ def write_sample(
         warnings=(*(source.warnings or ()), *warnings_so_far()) or None,
         sample=design.to_json(),
     )
-    fields = {**TILE_COLUMNS, "reference": TEXT, "note": TEXT, **({MAP_LABEL: TEXT} if show_label else {})}
+    fields = {**COLUMNS, **({MAP_LABEL: TEXT} if show_label else {})}
     schema = TileSchema(
         LAYER,
         crs_wkt,

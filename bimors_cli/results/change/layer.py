@@ -26,6 +26,20 @@ if TYPE_CHECKING:
     import geopandas
 
 LAYER: Final = "change"
+COLUMNS: Final = {
+    **TILE_COLUMNS,
+    "label": TEXT,
+    "confidence": REAL,
+    "reason": TEXT,
+    "stratum": TEXT,
+    "change_probability": REAL,
+    "transition": TEXT,
+    "label_before": TEXT,
+    "confidence_before": REAL,
+    "label_after": TEXT,
+    "confidence_after": REAL,
+    "caption": TEXT,
+}
 _DECIMALS: Final = 4
 _COLOURS: Final = {CHANGE: "#d55e00", NO_CHANGE: "#d9d9d9"}
 # What the record of a run says of columns that the layer of changes does not have.
@@ -59,20 +73,7 @@ def change_schema(
     return TileSchema(
         LAYER,
         crs.to_wkt(),
-        {
-            **TILE_COLUMNS,
-            "label": TEXT,
-            "confidence": REAL,
-            "reason": TEXT,
-            "stratum": TEXT,
-            "change_probability": REAL,
-            "transition": TEXT,
-            "label_before": TEXT,
-            "confidence_before": REAL,
-            "label_after": TEXT,
-            "confidence_after": REAL,
-            "caption": TEXT,
-        },
+        COLUMNS,
         Style("changes", change_qml(colours, legend), "changes, by bimors"),
         run.to_metadata(),
         multipart=crs.is_geographic,
