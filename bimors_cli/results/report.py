@@ -169,6 +169,8 @@ def _facts(view: LayerView) -> tuple[tuple[str, str], ...]:
 
 def _captions(recorded: object) -> str:
     """Describe `bimors_cli.pipeline.caption_use.CaptionUse.row_key`."""
+    if isinstance(recorded, Mapping):
+        return f"of tiles with a confidence below {recorded.get('below')}, or without a label"
     if not isinstance(recorded, list):
         return "yes" if recorded else "no"
     return f"in {sum(map(bool, recorded))} of {len(recorded)} scenes" if any(recorded) else "for the labels only"

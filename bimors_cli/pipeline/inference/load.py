@@ -255,7 +255,7 @@ def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) ->
     keys = models.caption_cache
     if not isinstance(keys, CachedCaptioner | ImageKeys) or not keys.cache.is_persistent:
         return None
-    captions = isinstance(keys, CachedCaptioner)
+    captions = isinstance(keys, CachedCaptioner) and models.captions_first
     feature = image_feature_spec(models)
     if adapter is None or head.context_shape is None:
         return FeatureCache(keys.cache, feature, None, captions)
