@@ -20,6 +20,7 @@ from bimors_cli.results.report import report as write_page
 from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import SceneReader, read_tile
+from bimors_cli.steps import LIBRARIES, step
 
 _OTHER: Final = "choose another with --model NAME|DIR: bimors models list"
 
@@ -82,10 +83,11 @@ def caption_tiles(view: LayerView, tile_ids: tuple[str, ...], model: str | None)
                 raise InputError(f"--caption-tile {tile_id}: the tile has no data", "leave it out")
             images.append(pixels.image)
 
-    import torch
+    with step(LIBRARIES):
+        import torch
 
-    from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
-    from bimors_cli.pipeline.inference.load import load_models
+        from bimors_cli.pipeline.inference.caption_cache import open_caption_cache
+        from bimors_cli.pipeline.inference.load import load_models
 
     with open_caption_cache() as cache:
         models = load_models(bundle, "auto", caption_cache=cache, unused=frozenset({CLIP, CAPTION_ENCODER}))

@@ -24,6 +24,7 @@ from bimors_cli.results.report_page import Report, ReportClass, ReportTile, writ
 from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.grid import Grid
+from bimors_cli.steps import step
 
 # Pixels of the embedded image. With JPEG at 0.2 to 0.35 bytes a pixel, and a third more as base64, a page has at most
 # 17 to 30 MB; 20,000 tiles are shown with 56 pixels a side.
@@ -70,7 +71,8 @@ def report(options: ReportOptions, caption: Callable[[LayerView], MadeCaptions] 
             notes=_notes(view, made),
             warnings=view.layer.run.warnings or (),
         )
-        write_report(output, page, view.pieces(), overwrite=options.overwrite)
+        with step(f"writing {output.name}"):
+            write_report(output, page, view.pieces(), overwrite=options.overwrite)
     return output
 
 
