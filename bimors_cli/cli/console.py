@@ -91,6 +91,11 @@ def verbosity() -> int:
     return _Level.verbosity
 
 
+def animates() -> bool:
+    """Return whether standard error shows bars: not in a file, even if FORCE_COLOR asks for colours there."""
+    return err.is_terminal and not err.is_dumb_terminal and err.file.isatty()
+
+
 def say(text: str) -> None:
     """Show a message, unless -q."""
     if _Level.verbosity >= 0:
@@ -186,7 +191,7 @@ class RunProgress:
         """Start a stage of ``total`` items, of which an earlier run finished ``done``."""
         self._stage, self._total, self._done, self._resumed = stage, total, done, done
         self._started = self._last_line = time.monotonic()
-        if err.is_terminal and not err.is_dumb_terminal:
+        if animates():
             self._show_bar()
         elif stage:
             say_progress(f"{stage}: {total:,} images")

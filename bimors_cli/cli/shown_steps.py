@@ -53,7 +53,7 @@ def shown_step(text: str) -> Iterator[None]:
     if bar is not None:
         with bar.described(text):
             yield
-    elif console.err.is_terminal and not console.err.is_dumb_terminal:
+    elif console.animates():
         _Animation.steps.append(text)
         _Animation.show()
         try:

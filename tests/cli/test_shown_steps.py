@@ -24,10 +24,17 @@ from tests.conftest import MakeRaster
 MakeConsole = Callable[..., io.StringIO]
 
 
+class Terminal(io.StringIO):
+    """A terminal, as far as it says."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> MakeConsole:
     def make(terminal: bool) -> io.StringIO:
-        text = io.StringIO()
+        text = Terminal() if terminal else io.StringIO()
         shown = Console(file=text, highlight=False, markup=False, force_terminal=terminal, width=100)
         monkeypatch.setattr(console, "err", shown)
         monkeypatch.setattr(console._Level, "verbosity", 0)
@@ -59,6 +66,17 @@ def test_a_terminal_shows_the_innermost_step_and_clears_the_line(shown: MakeCons
     written = text.getvalue()
     assert "opening [the] scenes..." in written and "verifying the files..." in written
     assert written.endswith(("\x1b[2K", "\x1b[?25h\r\x1b[1A\x1b[2K")) and shown_steps._Animation.status is None
+
+
+def test_force_color_puts_no_animation_into_a_log(shown: MakeConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(terminal=False)
+    monkeypatch.setattr(console, "err", Console(file=text, highlight=False, force_terminal=True, width=100))
+    monkeypatch.setenv("BIMORS_PROGRESS_EVERY", "0.05")
+    with console.RunProgress() as progress, shown_step("loading"):
+        progress.begin(20)
+        time.sleep(0.3)
+        progress.advance(20)
+    assert text.getvalue().splitlines()[0] == "loading..." and "\x1b[?25l" not in text.getvalue()
 
 
 def test_a_bar_shows_the_step_in_place_of_its_name(shown: MakeConsole) -> None:
