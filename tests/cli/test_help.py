@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import click
 import pytest
 import typer.main
+import typer.rich_utils
 from typer.testing import CliRunner
 
 from bimors_cli.cli.main import app
@@ -28,8 +29,8 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_no_word_is_broken_or_cut_off_at_80_columns(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("COLUMNS", "TERMINAL_WIDTH"):
-        monkeypatch.setenv(name, str(COLUMNS))
+    # typer reads TERMINAL_WIDTH once, when it is imported.
+    monkeypatch.setattr(typer.rich_utils, "MAX_WIDTH", COLUMNS)
     shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=COLUMNS, color=False).output
     assert max(map(len, shown.splitlines())) <= COLUMNS
     command = ALL[path]
