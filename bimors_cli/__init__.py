@@ -504,7 +504,7 @@ def report(layer_file: StrPath, output: StrPath | None = None, options: ReportOp
     from bimors_cli.evaluation.areas.label_sample import label_sample
     from bimors_cli.evaluation.areas.sample_file import is_sample
     from bimors_cli.options.view import ReportOptions
-    from bimors_cli.results.report import report as run
+    from bimors_cli.pipeline.tile_captions import report as run
 
     target = None if output is None else Path(output)
     chosen = replace(options or ReportOptions(), layer_file=Path(layer_file), output=target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,9 @@ NORTH_UP = Affine(10, 0, 500_000, 0, -10, 4_600_000)  # 10 m pixels in UTM
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker here, so that a bare checkout knows it too."""
+    """Declare the marker here, so that a bare checkout knows it too; show no lines of slow steps."""
+    # How long a step takes here is no part of what a command says.
+    os.environ.setdefault("BIMORS_PROGRESS_EVERY", "3600")
     config.addinivalue_line("markers", "shared: needs the folder of real scenes beside the repository")
 
 

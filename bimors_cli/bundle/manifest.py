@@ -26,6 +26,7 @@ from bimors_cli.bundle.stamps import forget_stamp, read_stamp, take_states, writ
 from bimors_cli.bundle.training_domain import TrainingDomain, parse_training_domain
 from bimors_cli.errors import BundleError, InputError
 from bimors_cli.options.templates import GAP, REMOTE_SENSING, check_templates
+from bimors_cli.steps import step
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -146,7 +147,8 @@ def open_bundle(folder: Path, *, hash_again: bool = False) -> Bundle:
     stamp = read_stamp(folder)
     # Before the files are read, so that a change during the reading makes them differ.
     states = take_states(folder, bundle.files)
-    verify_files(folder, bundle.files, lambda entry: stamp.covers(folder, entry))
+    with step(f"verifying the files of {bundle.name}"):
+        verify_files(folder, bundle.files, lambda entry: stamp.covers(folder, entry))
     if states != stamp:
         write_stamp(folder, states)
     return bundle

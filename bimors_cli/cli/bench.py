@@ -10,6 +10,7 @@ from bimors_cli.cli.console import duration, say
 from bimors_cli.cli.json_output import print_json
 from bimors_cli.cli.parameters import Json
 from bimors_cli.options.bench import BenchOptions
+from bimors_cli.steps import LIBRARIES, step
 
 if TYPE_CHECKING:
     from bimors_cli.pipeline.bundles.benchmark import Figures
@@ -29,7 +30,8 @@ def bench(options: BenchOptions, json_output: Json = False) -> None:
 
     need_part_of(options.model, CLIP, "bimors bench", options.captioner)  # before torch is imported
 
-    from bimors_cli.pipeline.bundles.benchmark import bench as measure
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.bundles.benchmark import bench as measure
 
     say("measuring; close other programs for exact figures")
     figures = measure(options)

@@ -103,7 +103,7 @@ def typer_parameter(option: Option) -> Any:
 
 
 def _parameters(field: OptionField) -> Iterator[inspect.Parameter]:
-    """Yield the parameters of a field: the option, and the flag for one of its values if there is one."""
+    """Yield the parameters of a field: the option, and what else the command line takes for it."""
     yield _parameter(field)
     if field.option.flag_for is not None:
         flag, value = field.option.flag_for
@@ -111,6 +111,13 @@ def _parameters(field: OptionField) -> Iterator[inspect.Parameter]:
             flag, help=f"The same as {field.option.name} {value}.", rich_help_panel=field.option.panel
         )
         yield _console_parameter(_flag_name(flag), Annotated[bool, declared], False)
+    if field.option.former is not None:
+        declared = typer.Option(field.option.former, hidden=True, rich_help_panel=field.option.panel)
+        yield _console_parameter(_former_name(field), Annotated[bool | None, declared], None)
+
+
+def _former_name(field: OptionField) -> str:
+    return f"former_{field.name}"
 
 
 def _flag_name(flag: str) -> str:
@@ -120,6 +127,8 @@ def _flag_name(flag: str) -> str:
 def _pop(field: OptionField, given: dict[str, Any]) -> Any:
     """Take what the command line gave for a field, by its option or by the flag for one of its values."""
     value = given.pop(field.name)
+    if field.option.former is not None and (former := given.pop(_former_name(field))) is not None:
+        value = former
     if field.option.flag_for is None:
         return value
     flag, meant = field.option.flag_for
@@ -133,7 +142,7 @@ def _pop(field: OptionField, given: dict[str, Any]) -> Any:
 def _parameter(field: OptionField) -> inspect.Parameter:
     option, kind, default = field.option, field.type, field.default
     if option.commas:
-        kind, default = str, ",".join(map(str, default))
+        kind, default = str, ", ".join(map(str, default))  # with spaces, where the help can break it
     elif get_origin(kind) is tuple:
         kind, default = (list[str], []) if option.required else (list[str] | None, None)
     elif option.flag_for is not None:

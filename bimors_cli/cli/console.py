@@ -7,8 +7,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, Self
 
@@ -91,6 +91,11 @@ def verbosity() -> int:
     return _Level.verbosity
 
 
+def animates() -> bool:
+    """Return whether standard error shows bars: not in a file, even if FORCE_COLOR asks for colours there."""
+    return err.is_terminal and not err.is_dumb_terminal and err.file.isatty()
+
+
 def say(text: str) -> None:
     """Show a message, unless -q."""
     if _Level.verbosity >= 0:
@@ -154,9 +159,9 @@ class _Handler(logging.Handler):
         err.print(f"{level}{redact(record.getMessage())}")
 
 
-def seconds_per_line() -> float:
+def seconds_per_line(default: float = SECONDS_PER_LINE) -> float:
     """Return the seconds between two lines of progress. Raises InputError if the variable is not a number."""
-    text = os.environ.get(SECONDS_PER_LINE_VARIABLE) or str(SECONDS_PER_LINE)
+    text = os.environ.get(SECONDS_PER_LINE_VARIABLE) or str(default)
     try:
         return float(text)
     except ValueError:
@@ -168,8 +173,11 @@ def seconds_per_line() -> float:
 class RunProgress:
     """Progress of a run: a bar on a terminal, a line every 30 s elsewhere, nothing with -q.
 
-    The stage without a name counts tiles, and shows their rate; other stages count images.
+    The stage without a name counts tiles, and shows their rate; other stages count images. ``shown`` is the progress
+    whose bar is on the terminal now.
     """
+
+    shown: ClassVar[RunProgress | None] = None
 
     def __init__(self) -> None:
         self._seconds_per_line = seconds_per_line()
@@ -183,7 +191,7 @@ class RunProgress:
         """Start a stage of ``total`` items, of which an earlier run finished ``done``."""
         self._stage, self._total, self._done, self._resumed = stage, total, done, done
         self._started = self._last_line = time.monotonic()
-        if err.is_terminal and not err.is_dumb_terminal:
+        if animates():
             self._show_bar()
         elif stage:
             say_progress(f"{stage}: {total:,} images")
@@ -222,10 +230,25 @@ class RunProgress:
                 transient=True,
             )
             self._bar.start()
+            RunProgress.shown = self
         if self._task is not None:
             self._bar.remove_task(self._task)
         name = self._stage or "tiles"
         self._task = self._bar.add_task(name, total=self._total, completed=self._done, rate="")
+
+    @contextmanager
+    def described(self, text: str) -> Iterator[None]:
+        """Show what is done at the bar, in place of the name of the stage."""
+        bar, task = self._bar, self._task
+        if bar is None or task is None:
+            raise RuntimeError("no bar is shown")
+        before = bar.tasks[-1].description
+        bar.update(task, description=f"{text}...")
+        try:
+            yield
+        finally:
+            if task in bar.task_ids:
+                bar.update(task, description=before)
 
     def __enter__(self) -> Self:
         return self
@@ -234,6 +257,7 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            RunProgress.shown = None
             self._bar.stop()
 
 

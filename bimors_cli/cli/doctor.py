@@ -13,6 +13,7 @@ from bimors_cli.cli.command import stay_off_the_network
 from bimors_cli.cli.console import err, set_verbosity
 from bimors_cli.cli.parameters import Json, Quiet, Verbose
 from bimors_cli.errors import BimorsError
+from bimors_cli.steps import LIBRARIES, step
 
 EXAMPLE = "Example: bimors doctor --json"
 
@@ -105,9 +106,10 @@ def _geo(problems: list[str]) -> dict[str, Any]:
 
 
 def _devices() -> dict[str, Any]:
-    import torch
+    with step(LIBRARIES):
+        import torch
 
-    from bimors_cli.model.device import choose_device
+        from bimors_cli.model.device import choose_device
 
     cuda = {
         f"cuda:{i}": f"{card.name}, {card.total_memory / 2**30:.0f} GiB"

@@ -37,9 +37,11 @@ from bimors_cli.cli import (
 )
 from bimors_cli.cli.console import err, set_verbosity_before_command, show_error, show_traceback, verbosity
 from bimors_cli.cli.parameters import Quiet, Verbose
+from bimors_cli.cli.shown_steps import shown_step
 from bimors_cli.cli.system_errors import exhausted, system_error
 from bimors_cli.errors import BimorsError, Interrupted
 from bimors_cli.redact import redact
+from bimors_cli.steps import show_steps
 from bimors_cli.version import __version__
 
 
@@ -115,6 +117,7 @@ def _root(
     verbose: Verbose = 0,
 ) -> None:
     set_verbosity_before_command(verbose, quiet)
+    show_steps(shown_step)
 
 
 app.command("classify", epilog=classify.EXAMPLE)(classify.classify)

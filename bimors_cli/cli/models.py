@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bimors_cli.cli import completion, models_import, models_new, models_recommend, models_try
-from bimors_cli.cli.console import err, say, set_verbosity, verbosity
+from bimors_cli.cli.console import animates, say, set_verbosity, verbosity
 from bimors_cli.cli.models_page import page, size_text, table
 from bimors_cli.cli.parameters import Json, Offline, Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
@@ -118,7 +118,7 @@ def fetch(
     wanted = find_to_fetch(name, captioner, to)
     for note in wanted.entry.notes:
         say(note)
-    bar = verbosity() >= 0 and err.is_terminal
+    bar = verbosity() >= 0 and animates()
     bundle = fetch_bundle(wanted.entry, wanted.target, wanted.convert, say, progress=bar, check=check_clip)
     say(f"{bundle.name} is installed: bimors classify … --model {wanted.named if to is None else to}")
     print(bundle.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bimors_cli.cli.command import command
+from bimors_cli.cli.console import say
 from bimors_cli.options.view import ReportOptions
 
 EXAMPLE = "Example: bimors report out.gpkg -o report.html"
@@ -11,6 +12,8 @@ EXAMPLE = "Example: bimors report out.gpkg -o report.html"
 @command(ReportOptions)
 def report(options: ReportOptions) -> None:
     """Write an HTML page that shows a layer in a browser: map, tiles, classes, confidence and provenance.
+
+    --caption-tile captions a tile of a layer that was made without captions, and shows the caption here too.
 
     For a sample that bimors sample drew it is a page to label the tiles, and to save the answers for bimors evaluate.
     """
@@ -21,6 +24,6 @@ def report(options: ReportOptions) -> None:
 
         print(label_sample(options))
         return
-    from bimors_cli.results.report import report as write
+    from bimors_cli.pipeline.tile_captions import report as write
 
-    print(write(options))
+    print(write(options, lambda tile_id, caption: say(f"{tile_id}: {caption or 'the captioner found no words'}")))

@@ -26,6 +26,7 @@ from bimors_cli.locks import acquire_lock
 from bimors_cli.output.atomic import check_writable
 from bimors_cli.pipeline.progress import NullProgress, Progress, StopRequest
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
+from bimors_cli.steps import LIBRARIES, step
 
 if TYPE_CHECKING:
     from bimors_cli.training.train import Training
@@ -140,9 +141,10 @@ def _run(
     """Run the trials that are not in the log."""
     if all(key in trial_log for key in keys.values()):
         return
-    from bimors_cli.evaluation.feature_store import FeatureStore
-    from bimors_cli.evaluation.run_trials import run_trials
-    from bimors_cli.pipeline.inference.load import load_models
+    with step(LIBRARIES):
+        from bimors_cli.evaluation.feature_store import FeatureStore
+        from bimors_cli.evaluation.run_trials import run_trials
+        from bimors_cli.pipeline.inference.load import load_models
 
     captions = any(variant.uses_captions for variant in options.variants)
     models = load_models(bundle, options.device, captions=captions)

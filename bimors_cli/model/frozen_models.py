@@ -126,7 +126,8 @@ class FrozenModels:
     captions are all in the cache never does. None for a run without captions, whose captions are empty.
     ``seconds`` is the time of each stage; that of a thread is divided by ``workers``, the number of threads that share
     the processors. ``caption_cache``, if there is one, is queried before the captioner, and ``feature_store`` before
-    CLIP by the views of a tile. ``batches`` holds the batch size of each stage.
+    CLIP by the views of a tile. ``batches`` holds the batch size of each stage. ``captions_first`` says whether images
+    are captioned before they are encoded; otherwise captions are empty there, and `caption` makes those of some images.
     """
 
     bundle: BundleInfo
@@ -139,6 +140,7 @@ class FrozenModels:
     caption_cache: CaptionCache | None = None
     feature_store: FeatureStore | None = None
     workers: int = 1
+    captions_first: bool = True
     batches: BatchSizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -149,8 +151,8 @@ class FrozenModels:
 
     @property
     def captions(self) -> bool:
-        """Whether images are captioned; otherwise every caption is empty."""
-        return self.load_captioner is not None
+        """Whether images are captioned before they are encoded; otherwise every caption is empty there."""
+        return self.captions_first and self.load_captioner is not None
 
     @property
     def captioner(self) -> Captioner:
@@ -201,7 +203,8 @@ class FrozenModels:
         DeviceError
             The device is out of memory with a batch of one image.
         """
-        return self.encode_captioned(images, self.caption(images, cache_keys))
+        captions = self.caption(images, cache_keys) if self.captions_first else [""] * len(images)
+        return self.encode_captioned(images, captions)
 
     def encode_captioned(self, images: torch.Tensor, captions: Sequence[str | None]) -> EncoderOutputs:
         """Encode images that were captioned; ``images`` and errors are those of `encode`."""

@@ -7,7 +7,14 @@ from typing import Annotated
 
 from bimors_cli.errors import InputError
 from bimors_cli.labels import BAR, Labels
-from bimors_cli.options.captions import AUTO, CAPTION_MODE, caption_mode
+from bimors_cli.options.captions import (
+    AUTO,
+    CAPTION_MODE,
+    DEFAULT_DOUBTFUL_BELOW,
+    DOUBTFUL,
+    DOUBTFUL_BELOW,
+    caption_mode,
+)
 from bimors_cli.options.common import LABELS
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import STDOUT
@@ -176,6 +183,7 @@ class ClassifyOptions(InferenceOptions):
         ),
     ] = ()
     captions: Annotated[str | bool, CAPTION_MODE] = AUTO
+    doubtful_below: Annotated[float, DOUBTFUL_BELOW] = DEFAULT_DOUBTFUL_BELOW
     priors: Annotated[
         TwoColumns | None,
         Option(
@@ -236,6 +244,7 @@ class ClassifyOptions(InferenceOptions):
             raise InputError("--raster-res needs --raster", "add --raster FILE.tif")
         if self.stac and self.output == STDOUT:
             raise InputError("--stac writes its item next to the layer, and a stream has no place", "add -o FILE")
+        self._check_captions()
         if self.vote and self.keep_features:
             raise InputError(
                 "--keep-features stores features of tiles, but --vote writes cells instead of tiles",
@@ -255,6 +264,18 @@ class ClassifyOptions(InferenceOptions):
             Shard.parse(self.shard)
             if self.output == STDOUT:
                 raise InputError(f"--shard {self.shard} writes a journal, not a stream", "add -o FILE")
+
+    def _check_captions(self) -> None:
+        if self.captions != DOUBTFUL:
+            if self.doubtful_below != DEFAULT_DOUBTFUL_BELOW:
+                raise InputError("--doubtful-below needs --captions doubtful", "add --captions doubtful")
+            return
+        if self.refine or self.vote:
+            option = "--refine" if self.refine else "--vote"
+            raise InputError(
+                f"--captions doubtful goes by the confidence of single tiles, which {option} changes",
+                "use --captions all",
+            )
 
     def _check_coverage(self, coverage: float) -> None:
         if not 0 < coverage < 1:

@@ -73,6 +73,8 @@ class Option:
         Name of a function of `bimors_cli.cli.completion`.
     flag_for : (str, str), optional
         A flag of the command line that means one of the choices: ``("--no-captions", "none")``.
+    former : str, optional
+        Former flags of a yes or no, ``--cache/--no-cache``, which the command line takes and its help does not show.
     """
 
     flags: str
@@ -90,6 +92,7 @@ class Option:
     parse: Callable[[Any], Any] | None = None
     complete: str | None = None
     flag_for: tuple[str, str] | None = None
+    former: str | None = None
 
     @property
     def name(self) -> str:

@@ -73,7 +73,10 @@ class SampleOptions(Options):
         Option("--kml", "Also write the outlines of the tiles as KML, for Google Earth and the field.", metavar="FILE"),
     ] = None
     layer: Annotated[str | None, LAYER_NAME] = None
-    design: Annotated[str, Option("--design", "How tiles are drawn.", choices=DESIGNS)] = STRATIFIED
+    design: Annotated[
+        str,
+        Option("--design", "How tiles are drawn: stratified, random or systematic.", metavar="NAME", choices=DESIGNS),
+    ] = STRATIFIED
     by: Annotated[
         str, Option("--by", "Column of the strata, with texts or whole numbers.", metavar="COLUMN")
     ] = "label"  # fmt: skip

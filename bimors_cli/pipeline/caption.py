@@ -22,6 +22,7 @@ from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import is_multipart, provenance, tile_columns
 from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.polygons import Polygons
+from bimors_cli.steps import step
 
 if TYPE_CHECKING:
     import geopandas
@@ -68,7 +69,8 @@ def caption(
 ) -> RunSummary:
     """Caption every tile of scenes and write the layer; parameters and errors as `run.run`."""
     check_output(options)
-    plan = make_inference_plan(options)
+    with step("opening the scenes"):
+        plan = make_inference_plan(options)
     warn_of_domain(plan)
     job = _Captioning.from_plan(plan, command)
     run_job(job, progress, stop)

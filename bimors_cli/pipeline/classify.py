@@ -54,6 +54,7 @@ class Classification(Job):
                 new_labels=plan.new_labels(),
                 answers_new_labels=plan.adapter is None or plan.adapter.views is None,
                 caption_note=plan.captions.reason,
+                captions_below=plan.captions.below,
                 unlike_above=unlike_above(plan),
                 promise=() if plan.label_sets is None else promise_lines(plan.label_sets, options.labels.names),
             ),

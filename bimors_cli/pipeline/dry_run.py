@@ -14,6 +14,7 @@ from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.make_plan import make_plan
 from bimors_cli.pipeline.plan import Plan, TileIndices, all_tiles, num_tiles
 from bimors_cli.pipeline.run import warn_of_domain
+from bimors_cli.steps import LIBRARIES, step
 
 SAMPLE_TILES = 64
 WARM_UP_TILES = 8
@@ -76,9 +77,10 @@ def estimate(options: ClassifyOptions) -> Estimate:
     total = num_tiles(tiles)
     if not total:
         return Estimate(plan, 0, 0, 0, 0.0)
-    from bimors_cli.pipeline.inference.load import load_models
-    from bimors_cli.pipeline.inference.predict import classify_tiles
-    from bimors_cli.pipeline.inference.tile_classifier import make_tile_classifier
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.inference.load import load_models
+        from bimors_cli.pipeline.inference.predict import classify_tiles
+        from bimors_cli.pipeline.inference.tile_classifier import make_tile_classifier
 
     device = device_names(options.device)[0]
     models = load_models(plan.bundle, device, captions=plan.captions.made, unused=plan.unused_parts, reads_bands=True)

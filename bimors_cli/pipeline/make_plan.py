@@ -93,6 +93,7 @@ def make_plan(options: ClassifyOptions) -> Plan:
         own=options.adapter is not None,
         outside=outside,
         without_captioner=None if base.bundle.has_part(CAPTIONER) else base.bundle.name,
+        below=options.doubtful_below,
     )
     return Plan(
         options, base.scenes, base.output, base.format, base.crs, base.bundle, adapter, cells, priors,

@@ -182,10 +182,10 @@ class Plan(InferencePlan):
 
     @property
     def unused_parts(self) -> frozenset[str]:
-        """Parts of the bundle that the run does not need: plain CLIP without captions needs no caption encoder, and an
-        adapter that classifies by views only what these are made of.
+        """Parts of the bundle that the run does not need: plain CLIP needs no caption encoder where captions are not
+        made before the labels, and an adapter that classifies by views only what these are made of.
         """
-        if self.adapter is None and not self.captions.made:
+        if self.adapter is None and not self.captions.first:
             return frozenset({CAPTION_ENCODER})
         views = None if self.adapter is None else self.adapter.views
         return frozenset() if views is None else views.unused_parts

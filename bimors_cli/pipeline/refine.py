@@ -19,6 +19,7 @@ from bimors_cli.pipeline.plan import Plan, all_tiles
 from bimors_cli.pipeline.probability_store import ProbabilityStore, write_arrays
 from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_result import TileResult, rank_labels
+from bimors_cli.steps import step
 
 _ROWS_AT_ONCE: Final = 2**16
 
@@ -73,33 +74,39 @@ def refined(
 def _refine(plan: Plan, store: ProbabilityStore, summary: Summary, check: Check) -> npt.NDArray[Any]:
     """Return the refined probabilities, float32 [N, K]."""
     before, count = store.probabilities, len(store.probabilities)
-    after = before
     log.info("refining the labels of %s tiles together", f"{count:,}")
     try:
-        if count and plan.adapter is not None and plan.adapter.views is not None:
-            from bimors_cli.refine.from_examples import from_examples
-
-            after = from_examples(
-                before,
-                store.neighbours if len(store.neighbours) else None,
-                learned=_learned_frequency(plan.options.labels, plan.adapter.labels),
-                frequencies=not plan.priors,
-                check=check,
-            )
-        elif count and plan.options.refine == "spatial":
-            from bimors_cli.refine.spatial import spatial
-
-            after = spatial(store.features, before, store.neighbours, check)
-        elif count:
-            from bimors_cli.refine.transductive import transductive
-
-            after = transductive(store.features, before, check)
+        with step(f"refining the labels of {count:,} tiles"):
+            after = _refined_probabilities(plan, store, check)
     except MemoryError as error:
         raise OutputError(f"out of memory while refining {count:,} tiles", "use a machine with more memory") from error
     parts = [slice(begin, begin + _ROWS_AT_ONCE) for begin in range(0, count, _ROWS_AT_ONCE)]
     changed = sum(int((before[part].argmax(axis=1) != after[part].argmax(axis=1)).sum()) for part in parts)
     summary.refined = (changed, count)
     return after
+
+
+def _refined_probabilities(plan: Plan, store: ProbabilityStore, check: Check) -> npt.NDArray[Any]:
+    before = store.probabilities
+    if not len(before):
+        return before
+    if plan.adapter is not None and plan.adapter.views is not None:
+        from bimors_cli.refine.from_examples import from_examples
+
+        return from_examples(
+            before,
+            store.neighbours if len(store.neighbours) else None,
+            learned=_learned_frequency(plan.options.labels, plan.adapter.labels),
+            frequencies=not plan.priors,
+            check=check,
+        )
+    if plan.options.refine == "spatial":
+        from bimors_cli.refine.spatial import spatial
+
+        return spatial(store.features, before, store.neighbours, check)
+    from bimors_cli.refine.transductive import transductive
+
+    return transductive(store.features, before, check)
 
 
 def _learned_frequency(labels: Labels, trained: Sequence[str]) -> npt.NDArray[np.float64]:

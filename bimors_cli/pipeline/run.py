@@ -28,6 +28,7 @@ from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.tile_rows import frames, without_empty
 from bimors_cli.pipeline.write_layer import write_layer
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
+from bimors_cli.steps import step
 
 if TYPE_CHECKING:
     import geopandas
@@ -65,7 +66,8 @@ def run(
     """
     clock = time.perf_counter()
     check_output(options)
-    plan = make_plan(options)
+    with step("opening the scenes"):
+        plan = make_plan(options)
     warn_of_plan(plan)
     job = Classification.from_plan(plan, command)
     job.summary.seconds["plan"] = time.perf_counter() - clock

@@ -120,15 +120,16 @@ class Summary(RunSummary):
     """Counts of a run of classify; ``raster`` is the label raster, None without ``--raster``, ``stac`` the
     STAC item, None without ``--stac``.
 
-    ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not
-    trained on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on, which only some
-    heads answer (``answers_new_labels``). ``refined`` is the
-    number of labels that refining changed and the number of tiles, ``voters`` the number of tiles that voted, and
-    ``failed_tiles`` the number that could not be read or computed, if the rows are cells. ``caption_note`` says why
-    the column ``caption`` is null. ``unlike_above`` is what tiles are compared with, and the novelty above
-    which they are unlike, None without ``--novelty``; ``compared`` is the number of tiles that have a novelty,
-    ``unlike`` that of those above it. ``promise`` is what ``--coverage`` promises of the sets of labels, and
-    ``set_sizes`` counts tiles by the size of their set.
+    ``names`` are the labels in their order. ``unknown_words`` are, by label, the words that the model was not trained
+    on, ``new_labels`` the labels that the adapter named ``adapter`` was not trained on, which only some heads answer
+    (``answers_new_labels``). ``refined`` is the number of labels that refining changed and the number of tiles,
+    ``voters`` the number of tiles that voted, and ``failed_tiles`` the number that could not be read or computed, if
+    the rows are cells. ``caption_note`` says why the column ``caption`` is null. ``captions_below`` is the confidence
+    below which tiles are captioned, None if not doubtful ones only are, and ``captioned`` the number of those that are.
+    ``unlike_above`` is what tiles are compared with, and the novelty above which they are unlike, None without
+    ``--novelty``; ``compared`` is the number of tiles that have a novelty, ``unlike`` that of those above it.
+    ``promise`` is what ``--coverage`` promises of the sets of labels, and ``set_sizes`` counts tiles by the size of
+    their set.
     """
 
     names: tuple[str, ...] = ()
@@ -143,6 +144,8 @@ class Summary(RunSummary):
     voters: int | None = None
     failed_tiles: int | None = None
     caption_note: str | None = None
+    captions_below: float | None = None
+    captioned: int = 0
     unlike_above: tuple[str, float] | None = None
     compared: int = 0
     unlike: int = 0
@@ -159,6 +162,7 @@ class Summary(RunSummary):
         for result in super().count(results):
             if result.reason is None:
                 self.labels[self.names[result.ranking[0][0]]] += 1
+            self.captioned += result.caption is not None
             if self.unlike_above is not None and result.novelty is not None:
                 self.compared += 1
                 self.unlike += result.novelty > self.unlike_above[1]
@@ -173,6 +177,7 @@ class Summary(RunSummary):
             "labels": {name: self.labels[name] for name in self.names},
             "raster": self.raster,
             "refined": None if self.refined is None else self.refined[0],
+            **({} if self.captions_below is None else {"captioned": self.captioned}),
             "unlike_examples": None if self.unlike_above is None else self.unlike,
         }
 
@@ -200,6 +205,9 @@ class Summary(RunSummary):
             yield f"label raster: {self.raster}"
         if self.stac is not None:
             yield f"STAC item: {self.stac}"
+        if self.captions_below is not None:
+            tiles = "1 tile" if self.captioned == 1 else f"{self.captioned:,} tiles"
+            yield f"captions: {tiles} with a confidence below {self.captions_below:g} or without a label"
         if self.caption_note is not None:
             yield self.caption_note
         if self.new_labels:

@@ -20,6 +20,9 @@ PROBABILITY_DECIMALS = 6
 # Data type of `TileResult.probability_bytes`. The byte order is that of the file, not of the machine.
 PROBABILITIES: Final = np.dtype("<f4")
 
+# Reasons for which a tile that was classified has no label.
+LOW_CONFIDENCE, UNLIKE_EXAMPLES = UNCERTAIN = "low_confidence", "unlike_examples"
+
 
 @dataclass(frozen=True, slots=True)
 class TileResult:
@@ -87,6 +90,16 @@ def _decoded(data: Any) -> bytes | None:
     return None if data is None else base64.b64decode(data)
 
 
+def is_doubtful(result: TileResult, below: float) -> bool:
+    """Tell whether the label of a tile is doubtful: its confidence is below ``below``, or is too low for a label.
+
+    So is a tile without a label that is unlike all examples, but not one that could not be read or computed.
+    """
+    if result.reason is None:
+        return result.ranking[0][1] < below
+    return result.reason in UNCERTAIN
+
+
 def rank_labels(result: TileResult, probabilities: npt.NDArray[np.floating], options: ClassifyOptions) -> TileResult:
     """Return a result with the ranking that its probabilities, float [K], give; its other fields stay.
 
@@ -97,7 +110,7 @@ def rank_labels(result: TileResult, probabilities: npt.NDArray[np.floating], opt
     low = values[order[0]] < options.min_confidence
     return replace(
         result,
-        reason="low_confidence" if low else None,
+        reason=LOW_CONFIDENCE if low else None,
         ranking=() if low else tuple((int(i), round(float(values[i]), CONFIDENCE_DECIMALS)) for i in order),
         probabilities=tuple(np.round(values, PROBABILITY_DECIMALS).tolist()) if options.probabilities else None,
     )

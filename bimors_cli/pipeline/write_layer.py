@@ -15,6 +15,7 @@ from bimors_cli.pipeline.output_target import OutputTarget
 from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, tile_id, without_empty
+from bimors_cli.steps import step
 
 RESUME_HINT = "run the same command with --resume"
 
@@ -45,8 +46,9 @@ def write_layer(
         job = job.with_warnings()
         target = replace(target, schema=job.schema)
         chunks = frames(job.output_plan, without_empty(plan, job.count_results(final)), job.to_frame)
-        summary.rows = target.write(chunks, features if job.keeps_features else ())
-        job.write_extras()
+        with step(f"writing {plan.output.name}"):
+            summary.rows = target.write(chunks, features if job.keeps_features else ())
+            job.write_extras()
         summary.seconds["layer"] = time.perf_counter() - clock
     summary.output = str(plan.output)
     if summary.failed:

@@ -128,7 +128,7 @@ def write_label_page(path: Path, page: LabelPage, images: Iterable[tuple[int, Ti
             "images": _encoded(images, bytes_per_tile(count)),
         },
         scripts=_SCRIPTS,
-        styles=("base.css", "label.css"),
+        styles=("colours.css", "base.css", "label.css"),
         overwrite=overwrite,
     )
 

@@ -16,6 +16,7 @@ from bimors_cli.results.layer_view import LayerView, check_suffix, open_view, ou
 from bimors_cli.results.overview import EMPTY, place
 from bimors_cli.results.preview_image import MapNotes, draw_preview
 from bimors_cli.run_warnings import keeps_warnings, warn
+from bimors_cli.steps import step
 
 LONGEST_SIDE = 1600
 
@@ -36,7 +37,8 @@ def preview(options: PreviewOptions) -> Path:
     with open_view(options, output, side=LONGEST_SIDE) as view:
         for text in warnings_of_layer(view.layer.path, view.layer.run):
             warn(text)
-        background = _read_background(view)
+        with step(f"reading {view.recorded.name}"):
+            background = _read_background(view)
     left, top, right, bottom = view.overview.boxes(view.tiles.windows).T
     rings = np.stack([left, top, right, top, right, bottom, left, bottom, left, top], axis=1).reshape(-1, 5, 2)
     image = draw_preview(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from bimors_cli.results.report_page import Report, ReportClass, ReportTile, writ
 from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.area import ground_areas
 from bimors_cli.scene.grid import Grid
+from bimors_cli.steps import step
 
 # Pixels of the embedded image. With JPEG at 0.2 to 0.35 bytes a pixel, and a third more as base64, a page has at most
 # 17 to 30 MB; 20,000 tiles are shown with 56 pixels a side.
@@ -31,9 +33,19 @@ MAX_PIXELS: Final = 64_000_000
 _RANK: Final = re.compile(r"label_([0-9]+)")
 
 
+@dataclass(frozen=True)
+class MadeCaptions:
+    """Captions that a bundle made for a page, by the id of the tile; None where the captioner failed."""
+
+    bundle: str
+    captions: Mapping[str, str | None]
+
+
 @keeps_warnings
-def report(options: ReportOptions) -> Path:
+def report(options: ReportOptions, caption: Callable[[LayerView], MadeCaptions] | None = None) -> Path:
     """Write an HTML page that shows a layer that `classify` wrote, tile by tile, over its scene, and return its path.
+
+    ``caption`` makes captions of some tiles, which replace those of the layer.
 
     Raises
     ------
@@ -45,7 +57,8 @@ def report(options: ReportOptions) -> Path:
     output = output_path(options, ".html")
     check_page_name(output)
     with open_view(options, output, pixels=MAX_PIXELS) as view:
-        tiles, classes = _tiles(view)
+        made = None if caption is None else caption(view)
+        tiles, classes = _tiles(view, {} if made is None else made.captions)
         page = Report(
             title=view.recorded.name,
             size=view.overview.size,
@@ -55,14 +68,17 @@ def report(options: ReportOptions) -> Path:
             tiles=tiles,
             missing=len(view.recorded.grid) - len(np.unique(view.tiles.windows, axis=0)),
             facts=_facts(view),
-            notes=_notes(view),
+            notes=_notes(view, made),
             warnings=view.layer.run.warnings or (),
         )
-        write_report(output, page, view.pieces(), overwrite=options.overwrite)
+        with step(f"writing {output.name}"):
+            write_report(output, page, view.pieces(), overwrite=options.overwrite)
     return output
 
 
-def _tiles(view: LayerView) -> tuple[tuple[ReportTile, ...], tuple[ReportClass, ...]]:
+def _tiles(
+    view: LayerView, captions: Mapping[str, str | None]
+) -> tuple[tuple[ReportTile, ...], tuple[ReportClass, ...]]:
     layer, found = view.layer, view.tiles
     labels, text = found.text["label"], found.text
     names = _all_names([label for label in labels if label], layer.labels)
@@ -86,7 +102,7 @@ def _tiles(view: LayerView) -> tuple[tuple[ReportTile, ...], tuple[ReportClass, 
                 confidence=confidence if is_predicted else None,
                 reason=None if label else text["reason"][index],
                 runners_up=runners_up[index],
-                caption=text["caption"][index],
+                caption=captions.get(tile_id or "", text["caption"][index]),
                 corrected_from=corrected_from,
             )
         )
@@ -169,6 +185,8 @@ def _facts(view: LayerView) -> tuple[tuple[str, str], ...]:
 
 def _captions(recorded: object) -> str:
     """Describe `bimors_cli.pipeline.caption_use.CaptionUse.row_key`."""
+    if isinstance(recorded, Mapping):
+        return f"of tiles with a confidence below {recorded.get('below')}, or without a label"
     if not isinstance(recorded, list):
         return "yes" if recorded else "no"
     return f"in {sum(map(bool, recorded))} of {len(recorded)} scenes" if any(recorded) else "for the labels only"
@@ -183,8 +201,12 @@ def _tiling(key: Mapping[str, Any], grid: Grid) -> list[tuple[str, object]]:
     return [("Tile size", f"{size} ({key.get('tile size')})"), ("Overlap", key.get("overlap")), refined]
 
 
-def _notes(view: LayerView) -> tuple[str, ...]:
+def _notes(view: LayerView, made: MadeCaptions | None) -> tuple[str, ...]:
     notes = []
+    if made is not None:
+        count = len(made.captions)
+        captions = "The caption of 1 tile was" if count == 1 else f"The captions of {count:,} tiles were"
+        notes.append(f"{captions} made for this page, by {made.bundle}.")
     recorded, scenes = view.recorded, view.layer.scenes
     if len(scenes) > 1:
         others = ", ".join(other.name for other in scenes if other.name != recorded.name)

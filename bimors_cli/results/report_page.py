@@ -151,7 +151,7 @@ def write_report(path: Path, report: Report, pieces: Iterable[Piece], *, overwri
             "image": _EmbeddedImage(report.size, pieces),
         },
         scripts=_SCRIPTS,
-        styles=("base.css", "report.css"),
+        styles=("colours.css", "base.css", "report.css"),
         overwrite=overwrite,
         filters={"hectares": _hectares},
     )

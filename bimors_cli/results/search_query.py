@@ -16,6 +16,7 @@ from bimors_cli.errors import InputError
 from bimors_cli.output.image_features import read_features
 from bimors_cli.results.classified_layer import ClassifiedLayer
 from bimors_cli.run_warnings import warn
+from bimors_cli.steps import LIBRARIES, step
 
 # Weight of the tiles of another kind, see `rocchio`.
 UNLIKE_WEIGHT: Final = 0.25
@@ -167,14 +168,17 @@ def _open_bundle(layer: ClassifiedLayer, model: str | None) -> Bundle:
 def _encode(bundle: Bundle, query: str) -> Vector:
     """Return CLIP's normalised feature of a query, float32 [E], encoded as a zero-shot label is."""
     from bimors_cli.labels import Label, Labels
-    from bimors_cli.model.clip import Clip
+
+    with step(LIBRARIES):
+        from bimors_cli.model.clip import Clip
 
     words = " ".join(query.split()).rstrip(".")
     unknown = bundle.unknown_words(words)
     if unknown:
         listed = ", ".join(map(repr, unknown))
         warn("low reliability for this query: the model was not trained on %s; use other words, or --like", listed)
-    clip = Clip.load(bundle.part(CLIP), bundle.bands)
+    with step(f"loading the model {bundle.name}"):
+        clip = Clip.load(bundle.part(CLIP), bundle.bands)
     try:
         clip.name_tokens(Labels((Label(words),)), clip.embed_words(bundle.context).shape[0])
     except InputError as error:

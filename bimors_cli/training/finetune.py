@@ -13,6 +13,7 @@ from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.options.heads import AUTO
 from bimors_cli.output.atomic import check_folder, check_writable
 from bimors_cli.run_warnings import keeps_warnings, warn
+from bimors_cli.steps import LIBRARIES, step
 from bimors_cli.training.examples.base import TEST, Examples
 from bimors_cli.training.examples.find import find_examples
 from bimors_cli.training.options import FinetuneOptions
@@ -60,7 +61,8 @@ def finetune(
         need_part(bundle, CLIP, f"the head {options.head}")
     if options.output is not None:
         _check_output(Path(options.output), options)
-    examples = find_examples(options, bundle)
+    with step("reading the examples"):
+        examples = find_examples(options, bundle)
     output = Path("adapters") / examples.name if options.output is None else Path(options.output)
     _check_output(output, options)
     if options.head == AUTO:
@@ -71,7 +73,8 @@ def finetune(
             prepared = prepare_views(options, bundle, examples)
             bundle = open_bundle(folder, hash_again=options.verify)  # may hash its files, so last
 
-            from bimors_cli.training.views.run import finetune_views
+            with step(LIBRARIES):
+                from bimors_cli.training.views.run import finetune_views
 
             return finetune_views(options, bundle, prepared, output, progress, stop)
         warn(
@@ -84,7 +87,8 @@ def finetune(
     check_unfinished(output, resume=options.resume, overwrite=options.overwrite)
     bundle = open_bundle(folder, hash_again=options.verify)
 
-    from bimors_cli.training.run import finetune_head
+    with step(LIBRARIES):
+        from bimors_cli.training.run import finetune_head
 
     replace = _replaces(output, options)
     return finetune_head(options, bundle, examples, output, replace=replace, progress=progress, stop=stop)

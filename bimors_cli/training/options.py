@@ -191,9 +191,10 @@ class FinetuneOptions(SceneOptions):
     cache: Annotated[
         bool,
         Option(
-            "--cache/--no-cache --tip-adapter/--no-tip-adapter",
+            "--tip-adapter/--no-tip-adapter",
             "Add the logits of a Tip-Adapter cache of the training examples to those of the head.",
             panel=MODEL,
+            former="--cache/--no-cache",
         ),
     ] = False
     captions: Annotated[bool, CAPTIONS] = True
@@ -248,7 +249,7 @@ class FinetuneOptions(SceneOptions):
 
     def _check_auto(self) -> None:
         for given, name in (
-            (self.cache, "--cache"),
+            (self.cache, "--tip-adapter"),
             (self.rate is not None, "--lr"),
             (self.freeze_caption_projection, "--freeze-caption-projection"),
         ):

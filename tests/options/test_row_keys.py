@@ -59,6 +59,7 @@ OTHER: Final[dict[str, Callable[[Path], Any]]] = {
     "head": lambda folder: "zero-shot",
     "templates": lambda folder: ("a {} from space.",),
     "captions": lambda folder: "none",
+    "doubtful_below": lambda folder: 0.25,
     "priors": lambda folder: read_areas(str(folder / "priors.csv")),
     "refine": lambda folder: "transductive",
     "vote": lambda folder: True,
@@ -68,6 +69,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "templates": {"head": "zero-shot"},
     "captioner": {"model": "bimors-b16"},  # both are installed in the folder of the test
     "vote": {"overlap": "50%"},
+    "doubtful_below": {"head": "zero-shot", "captions": "doubtful"},
     "novelty": {"adapter": "views-adapter"},
     "unlike_examples": {"adapter": "views-adapter"},
     "coverage": {"adapter": "views-adapter"},

@@ -202,7 +202,7 @@ def test_a_single_example_leaves_the_confidence_uncalibrated(
         ({"epochs": 0}, "--epochs 0"),
         ({"head": "bimors", "rate": 0.0}, "--lr 0"),
         ({"rate": 0.1}, "--lr has no effect with --head auto"),
-        ({"cache": True}, "--cache has no effect with --head auto"),
+        ({"cache": True}, "--tip-adapter has no effect with --head auto"),
         ({"views": ("colour",)}, "--views colour"),
         ({"head": "linear", "views": ("image",)}, "--views has no effect with --head linear"),
         ({"polygons": "a.gpkg"}, "--polygons needs --field"),

@@ -27,6 +27,7 @@ from bimors_cli.run_warnings import keeps_warnings, warnings_so_far
 from bimors_cli.scene.feature_counts import give_tiles
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import find_layer
+from bimors_cli.steps import step
 
 if TYPE_CHECKING:
     from bimors_cli.evaluation.accuracy.scores import MapScores
@@ -123,7 +124,8 @@ def assess(options: AssessOptions) -> Assessment:
     mapped = layer.classes[samples.rows]
     with_reference = len(np.unique(samples.rows))
 
-    from bimors_cli.evaluation.accuracy.scores import score_map  # imports torch, so after all checks
+    with step("loading the libraries of the scores"):
+        from bimors_cli.evaluation.accuracy.scores import score_map  # imports torch, so after all checks
 
     reasons = Counter(str(reason) for reason in layer.reasons[samples.rows][mapped == NO_CLASS])
     return Assessment(

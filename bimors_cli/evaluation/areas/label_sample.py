@@ -50,6 +50,8 @@ def label_sample(options: ReportOptions) -> Path:
     OutputError
         The page cannot be written.
     """
+    if options.caption_tiles:
+        raise InputError("--caption-tile: the page of a sample shows no captions", "leave it out")
     output = output_path(options, ".html")
     check_page_name(output)
     check_target(output, overwrite=options.overwrite)

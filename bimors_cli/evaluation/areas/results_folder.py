@@ -75,7 +75,8 @@ def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def _page(found: SampleAssessment, chart: bytes) -> str:
-    style = (files("bimors_cli.results") / "page" / "areas.css").read_text(encoding="utf-8")
+    folder = files("bimors_cli.results") / "page"
+    style = "\n".join((folder / name).read_text(encoding="utf-8") for name in ("colours.css", "areas.css"))
     environment = Environment(
         loader=PackageLoader("bimors_cli.results", "page"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True,

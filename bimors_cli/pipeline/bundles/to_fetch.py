@@ -11,6 +11,7 @@ from bimors_cli.bundle.manifest import CAPTIONER
 from bimors_cli.bundle.references import parse_reference
 from bimors_cli.bundle.store import bundle_folder
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
+from bimors_cli.steps import LIBRARIES, step
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def find_to_fetch(name: str, captioner: str | None, folder: Path | None) -> ToFe
         convert = _with_lora(entry, _convert(entry))
         return ToFetch(entry, convert, folder or bundle_folder(entry.name), _named(name, captioner))
 
-    from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference  # imports torch
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.bundles.clip_entry import entry_of_reference  # imports torch
 
     captioner = None if captioner == NO_CAPTIONER else captioner
     target = folder or bundle_folder(combined_name(reference.bundle_name, captioner))

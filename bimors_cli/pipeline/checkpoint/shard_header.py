@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from bimors_cli.errors import InputError
-from bimors_cli.options.captions import ALL, NONE
+from bimors_cli.options.captions import ALL, DEFAULT_DOUBTFUL_BELOW, NONE
 from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.shard import Shard
 from bimors_cli.pipeline.checkpoint.journal_format import ShardHeader
@@ -17,7 +17,13 @@ from bimors_cli.redact import redact
 from bimors_cli.scene.gdal import is_local
 
 # Left out at their defaults, as in journals of versions without these options.
-_NEW: Final = {"priors": None, "novelty": False, "unlike_examples": None, "coverage": None}
+_NEW: Final = {
+    "priors": None,
+    "novelty": False,
+    "unlike_examples": None,
+    "coverage": None,
+    "doubtful_below": DEFAULT_DOUBTFUL_BELOW,
+}
 
 
 def shard_header(options: ClassifyOptions, shard: Shard, command: Sequence[str]) -> ShardHeader:

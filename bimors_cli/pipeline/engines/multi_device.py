@@ -32,6 +32,7 @@ from bimors_cli.pipeline.progress import StopRequest
 from bimors_cli.pipeline.summary import RunSummary
 from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.run_warnings import warn
+from bimors_cli.steps import LIBRARIES, step
 
 START_METHOD: Final = "spawn"
 POLL_SECONDS: Final = 0.1  # how soon a signal is noticed
@@ -43,7 +44,8 @@ log = logging.getLogger("bimors")
 
 def check_devices(names: Sequence[str]) -> None:
     """Check that the devices exist. Raises DeviceError as `choose_device`."""
-    from bimors_cli.model.device import choose_device
+    with step(LIBRARIES):
+        from bimors_cli.model.device import choose_device
 
     for name in names:
         choose_device(name)

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from bimors_cli.pipeline.progress import Progress, StopRequest
 from bimors_cli.pipeline.write_layer import raise_if_stopped
 from bimors_cli.redact import redact
 from bimors_cli.run_warnings import warn
+from bimors_cli.steps import step
 from bimors_cli.version import __version__
 
 _RESUME_HINT: Final = "finished tiles are saved: run the same command with --resume"
@@ -109,7 +110,9 @@ def _run_on_cluster(job: Job, tiles: TileIndices, store: ParquetStore, progress:
     """Run the workers, and record their updates."""
     options, clock = job.plan.options, time.perf_counter()
     updates: _Updates = queue.SimpleQueue()
-    with cluster(options.ray_address) as ray:
+    with ExitStack() as stack:
+        with step("starting Ray"):
+            ray = stack.enter_context(cluster(options.ray_address))
         raise_if_stopped(stop, store)
         pool = _allocate(ray, options)
         tasks = list(make_tasks(tiles, pool.workers))

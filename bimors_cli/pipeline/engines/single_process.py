@@ -13,6 +13,7 @@ from bimors_cli.pipeline.job import Job
 from bimors_cli.pipeline.plan import TileIndices, num_tiles
 from bimors_cli.pipeline.progress import Progress
 from bimors_cli.pipeline.tile_result import TileResult
+from bimors_cli.steps import LIBRARIES, step
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def predict_job(job: Job, tiles: TileIndices) -> Iterator[list[TileResult]]:
     if not num_tiles(tiles):
         return
     clock = time.perf_counter()
-    from bimors_cli.pipeline.inference.load import load_models
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.inference.load import load_models
 
     plan, options, summary = job.plan, job.plan.options, job.summary
     with open_caption_cache(keep=options.caption_cache and (job.captions or job.caches_features)) as cache:

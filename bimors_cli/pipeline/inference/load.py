@@ -34,6 +34,7 @@ from bimors_cli.pipeline.inference.caption_cache import CachedCaptioner, Caption
 from bimors_cli.pipeline.inference.feature_cache import FeatureCache, FeatureSpec, hash_of, image_feature_spec
 from bimors_cli.pipeline.inference.image_keys import ImageKeys
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
+from bimors_cli.steps import step
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,13 @@ def load_models(
     if not bundle.has_part(CAPTION_ENCODER):
         unused |= {CAPTION_ENCODER}
     device = choose_device(device_name)
+    with step(f"loading the model {bundle.name}"):
+        return _load(bundle, device, captions, caption_cache, unused)
+
+
+def _load(
+    bundle: Bundle, device: torch.device, captions: bool, caption_cache: CaptionCacheFile | None, unused: frozenset[str]
+) -> FrozenModels:
     dtype = choose_dtype(device)
     encoder = bundle.part(CAPTION_ENCODER)
     with raising_out_of_memory("the models", device):
@@ -259,7 +267,7 @@ def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) ->
     keys = models.caption_cache
     if not isinstance(keys, CachedCaptioner | ImageKeys) or not keys.cache.is_persistent:
         return None
-    captions = isinstance(keys, CachedCaptioner)
+    captions = isinstance(keys, CachedCaptioner) and models.captions_first
     feature = image_feature_spec(models)
     if adapter is None or head.context_shape is None:
         return FeatureCache(keys.cache, feature, None, captions)

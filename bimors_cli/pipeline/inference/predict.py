@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -22,18 +21,26 @@ from bimors_cli.errors import ReadError
 from bimors_cli.model.device import shared_among_workers
 from bimors_cli.model.frozen_models import FrozenModels
 from bimors_cli.output.image_features import DTYPE as FEATURE_DTYPE
+from bimors_cli.pipeline.inference.doubtful import DoubtfulCaptions, Labelled
 from bimors_cli.pipeline.inference.tile_batch import TileBatch
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, read_ahead
+from bimors_cli.pipeline.inference.work_ahead import in_order, made_ahead
 from bimors_cli.pipeline.plan import InferencePlan, Plan, TileIndices
-from bimors_cli.pipeline.tile_result import NOVELTY_DECIMALS, PROBABILITIES, TileResult, rank_labels
+from bimors_cli.pipeline.tile_result import (
+    NOVELTY_DECIMALS,
+    PROBABILITIES,
+    UNLIKE_EXAMPLES,
+    TileResult,
+    rank_labels,
+)
 from bimors_cli.pipeline.vote import pack_cells
-from bimors_cli.run_warnings import bound
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
 # Most tiles of a batch that need no model.
 RESULTS_AT_ONCE = 1000
-# Memory of images in batches: one batch is being read, two are ready, and each worker has one.
+# Memory of images in batches: one batch is being read, two are ready, and each worker has one. Of doubtful tiles, one
+# more is being filled, and each worker has one.
 WAITING_BYTES = 256 * 1024**2
 # Size of a pixel: three colours, or each band in float32.
 COLOUR_BYTES, BAND_BYTES = 3, 4
@@ -84,7 +91,9 @@ def classify_tiles(
     list of TileResult
         Finished tiles.
     """
-    yield from _predict_tiles(plan, classifier.models, partial(_classify, plan, classifier), tiles, seconds)
+    models, below = classifier.models, plan.captions.below
+    doubtful = None if below is None else DoubtfulCaptions(models, below)
+    yield from _predict_tiles(plan, models, partial(_classify, plan, classifier), tiles, seconds, doubtful)
 
 
 def caption_tiles(
@@ -100,6 +109,7 @@ def _predict_tiles(
     process: TileFn,
     tiles: TileIndices,
     seconds: dict[str, float],
+    doubtful: DoubtfulCaptions | None = None,
 ) -> Iterator[list[TileResult]]:
     models.limit_batches(plan.options.batch_size)
     for number, (scene, indices) in enumerate(zip(plan.scenes, tiles, strict=True)):
@@ -110,7 +120,7 @@ def _predict_tiles(
             indices = indices[scene.inside[indices]]
         if len(indices):
             indexed = ((int(i), scene.grid[int(i)]) for i in indices)
-            yield from _predict_scene(plan, models, process, number, indexed, seconds)
+            yield from _predict_scene(plan, models, process, number, indexed, seconds, doubtful)
 
 
 def _predict_scene(
@@ -120,6 +130,7 @@ def _predict_scene(
     number: int,
     tiles: Iterator[tuple[int, Tile]],
     seconds: dict[str, float],
+    doubtful: DoubtfulCaptions | None,
 ) -> Iterator[list[TileResult]]:
     ended = threading.Event()
     with (
@@ -127,43 +138,41 @@ def _predict_scene(
         ThreadPoolExecutor(1, "batches") as reader,
         ThreadPoolExecutor(models.workers, "model", torch.set_num_threads, (torch.get_num_threads(),)) as workers,
     ):
-        batches = _read_batches(plan, models, number, tiles, ended)
-        following = reader.submit(bound(next), batches, None)
-        submitted: deque[Future[list[TileResult]]] = deque()
+        read = _read_batches(plan, models, number, tiles, ended, holds=doubtful is not None)
+        batches = made_ahead(reader, read, seconds, "waiting for pixels")
+        finish = partial(_process_batch, process, number)
         try:
-            while (batch := _wait(following, seconds)) is not None:
-                following = reader.submit(bound(next), batches, None)
-                submitted.append(workers.submit(bound(_process_batch), process, number, batch))
-                if len(submitted) > models.workers:
-                    yield submitted.popleft().result()
-            while submitted:
-                yield submitted.popleft().result()
+            if doubtful is None:
+                yield from in_order(workers, models.workers, finish, batches)
+            else:
+                labelled = in_order(workers, models.workers, partial(_label_batch, doubtful, finish), batches)
+                with closing(labelled):
+                    yield from in_order(workers, models.workers, doubtful.caption, doubtful.groups(labelled))
         finally:
             ended.set()
-            for future in submitted:
-                future.cancel()
-            following.exception()
             batches.close()
 
 
-def _wait(following: Future[TileBatch | None], seconds: dict[str, float]) -> TileBatch | None:
-    clock = time.perf_counter()
-    batch = following.result()
-    _add(seconds, "waiting for pixels", clock)
-    return batch
-
-
 def _read_batches(
-    plan: InferencePlan, models: FrozenModels, number: int, tiles: Iterator[tuple[int, Tile]], ended: threading.Event
+    plan: InferencePlan,
+    models: FrozenModels,
+    number: int,
+    tiles: Iterator[tuple[int, Tile]],
+    ended: threading.Event,
+    *,
+    holds: bool,
 ) -> Generator[TileBatch, None, None]:
-    """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set."""
+    """Read tiles into batches, in the calling thread, until there are no more or ``ended`` is set.
+
+    ``holds`` says that images of doubtful tiles are held back.
+    """
     scene, side = plan.scenes[number], plan.bundle.image_size
     images = 1 if scene.view_inputs is None else 1 + len(scene.view_inputs.images)
     bands = plan.bundle.bands
     size = tile_batch_size(
         models.batches.max_size,
         image_shape(scene.grid, side),
-        models.workers * images,
+        (2 * models.workers + 1 if holds else models.workers) * images,
         COLOUR_BYTES if bands is None else BAND_BYTES * len(bands),
     )
     cache_key = None if models.caption_cache is None else models.caption_cache.cache_key
@@ -233,6 +242,12 @@ def _process_batch(process: TileFn, number: int, batch: TileBatch) -> list[TileR
     return sorted(results, key=lambda result: result.index)
 
 
+def _label_batch(
+    doubtful: DoubtfulCaptions, finish: Callable[[TileBatch], list[TileResult]], batch: TileBatch
+) -> Labelled:
+    return doubtful.choose(batch, finish(batch))
+
+
 def _caption(models: FrozenModels, number: int, batch: TileBatch) -> list[TileResult]:
     captions = models.caption(batch.images, batch.cache_keys)
     return [
@@ -256,7 +271,7 @@ def _classify(plan: Plan, classifier: TileClassifier, number: int, batch: TileBa
         _with_labels(plan, TileResult(number, index, caption=caption, feature=feature, valid_cells=cells), *scores)
         for index, caption, feature, cells, *scores in zip(
             batch.indices,
-            captions if plan.captions.written[number] else [None] * len(captions),
+            captions if plan.captions.first and plan.captions.written[number] else [None] * len(captions),
             saved,
             batch.cells,
             probabilities,
@@ -292,11 +307,7 @@ def _with_labels(
             if members is not None:
                 result = replace(result, label_set=())
             # Without probabilities to refine: it does not take part.
-            return replace(rank_labels(result, probabilities, options), reason="unlike_examples", ranking=())
+            return replace(rank_labels(result, probabilities, options), reason=UNLIKE_EXAMPLES, ranking=())
     if options.refine or options.vote:
         result = replace(result, probability_bytes=probabilities.astype(PROBABILITIES).tobytes())
     return rank_labels(result, probabilities, options)
-
-
-def _add(seconds: dict[str, float], stage: str, since: float) -> None:
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - since

@@ -14,11 +14,14 @@ from bimors_cli.pipeline.plan import Plan
 def make_tile_classifier(models: FrozenModels, plan: Plan) -> TileClassifier:
     """Make the classifier of a plan: by views, if its adapter has them, else by its head.
 
+    The models caption tiles before they encode them only if the plan says so.
+
     Raises
     ------
     BimorsError
         As `make_view_classifier` and `make_classifier`.
     """
+    models.captions_first = plan.captions.first
     if plan.adapter is not None and plan.adapter.views is not None:
         return replace(make_view_classifier(models, plan.adapter, plan.options.labels), priors=plan.priors)
     classifier = make_classifier(models, plan.adapter, plan.options.labels, plan.templates)

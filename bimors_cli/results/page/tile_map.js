@@ -74,8 +74,7 @@ class TileMap {
 
   draw() {
     const { context, view } = this, { width, height } = this.canvas;
-    context.fillStyle = "#eef1f4";
-    context.fillRect(0, 0, width, height);
+    context.clearRect(0, 0, width, height); // what is behind it is light or dark, and white on paper
     this.pieces.draw(context, view, width, height);
     this.drawTiles(width, height);
     if (this.selected >= 0) {

@@ -81,6 +81,18 @@ def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
         assert list(blocks.results()) == expected
 
 
+def test_doubtful_tiles_are_captioned_as_by_the_local_engine(make: Make) -> None:
+    job = make(head="zero-shot", captions="doubtful", doubtful_below=0.6, batch_size=4)
+    tiles = all_tiles(job.plan)
+    expected = {(r.scene, r.index): r.caption for batch in predict_job(job, tiles) for r in batch}
+    assert any(caption is not None for caption in expected.values())
+    with ParquetStore(job.plan) as blocks:
+        told = ask(Worker(worker_spec(job)), list(make_tasks(tiles, 2)))
+        assert not [each for each in told if each.error is not None]
+        blocks.refresh()
+        assert {(r.scene, r.index): r.caption for r in blocks.results()} == expected
+
+
 def test_what_is_slow_is_written_on_the_way(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     job = make(batch_size=4)
