@@ -17,13 +17,12 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).with_name("long.txt")
-# From labels and a scene to a layer, from examples to an adapter and to figures, and what a newcomer copies first.
+# From labels and a scene to a layer, from examples to an adapter and to figures.
 CORE = (
     "tests/cli/test_finetune.py::test_classify_correct_finetune_classify",
     "tests/evaluation/test_evaluate.py::test_all_heads_are_compared_and_everything_is_written",
     "tests/hardening/test_shards.py::test_a_shard_killed_and_resumed",
     "tests/pipeline/test_classify.py",
-    "tests/test_docs.py::test_the_commands_of_the_readme_run",
     "tests/weights/test_mini.py::test_it_has_learned",
 )
 
