@@ -1,11 +1,12 @@
-# make demo: run the example.   make test: run what CI runs.   Both create .venv first.
+# make demo: run the example.   make test: run the quick tests.   make test-all: run what CI runs.
+# All create .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests that run side by side. A file stays in one process: its fixtures are made once.
 JOBS ?= 2
 QUICK := not slow and not gpu
 
-.PHONY: demo test lint test-slow test-gpu test-qgis qgis-plugin docs pictures fuzz checksums licences models sbom dist-check clean
+.PHONY: demo test test-all lint test-slow test-gpu test-qgis qgis-plugin docs pictures fuzz checksums licences models sbom dist-check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -27,9 +28,15 @@ demo: .venv/installed
 
 # Two processes with as many threads of torch and numpy as processors: threads that spin while they wait take the
 # processors from those that work. With this, small models are several times as fast on a busy machine.
-test: export OMP_WAIT_POLICY = PASSIVE
-test: export OPENBLAS_NUM_THREADS = 1
+test test-all: export OMP_WAIT_POLICY = PASSIVE
+test test-all: export OPENBLAS_NUM_THREADS = 1
+# The quick tests use small models, for which one thread each costs the least. test-all uses torch's own number.
+test: export OMP_NUM_THREADS = 1
 test: .venv/installed-test lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(QUICK) and not long and not serial"
+
+# All tests of make test, those that take long, then alone those that start a Ray cluster.
+test-all: .venv/installed-test lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(QUICK) and not serial"
 	$(BIN)/python -m pytest -m "$(QUICK) and serial"
 

@@ -20,7 +20,7 @@ from hypothesis import settings
 settings.register_profile("bimors", deadline=None)
 settings.load_profile("bimors")
 
-pytest_plugins = ["tests.bundles", "tests.layers", "tests.hardening.disks", "tests.hardening.forks"]
+pytest_plugins = ["tests.bundles", "tests.layers", "tests.long", "tests.hardening.disks", "tests.hardening.forks"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyogrio
 import pytest
+import rasterio
 import torch
 from typer.testing import CliRunner, Result
 
@@ -33,19 +34,27 @@ from bimors_cli.provenance import read_run
 from bimors_cli.results.search_query import UNLIKE_WEIGHT
 from tests.bundles import make_bundle
 from tests.cli.test_caption import StopAfter
-from tests.conftest import MakeRaster
+from tests.conftest import NORTH_UP
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TILES = [f"scene/{row}/{col}" for row in range(4) for col in range(4)]
 
 
-@pytest.fixture
-def scene(make_raster: MakeRaster) -> Path:
-    """Sixteen tiles of 32 pixels, of which one has no data and two are equal."""
+def write_scene(folder: Path) -> Path:
     noise = np.random.default_rng(0).integers(1, 256, (3, 128, 128), dtype=np.uint8)
     noise[:, :32, 32:64] = 0
     noise[:, 96:, 96:] = noise[:, :32, :32]
-    return Path(make_raster(noise, nodata=0))
+    size = {"count": 3, "height": 128, "width": 128, "dtype": "uint8"}
+    path = folder / "scene.tif"
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32618", transform=NORTH_UP, nodata=0, **size) as dataset:
+        dataset.write(noise)
+    return path
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """Sixteen tiles of 32 pixels, of which one has no data and two are equal."""
+    return write_scene(tmp_path)
 
 
 def bimors(*args: object, cwd: Path) -> Result:
@@ -63,11 +72,19 @@ def find(bundle: Bundle, *args: object, cwd: Path) -> Result:
     return bimors("search", "out.gpkg", *args, "--model", bundle.folder, cwd=cwd)
 
 
-@pytest.fixture
-def folder(scene: Path, tiny_bundle: Bundle, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def classified(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``out.gpkg``, made with features."""
-    result = classify(scene, tiny_bundle, cwd=tmp_path)
+    folder = tmp_path_factory.mktemp("classified")
+    result = classify(write_scene(folder), tiny_bundle, cwd=folder)
     assert result.exit_code == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(classified: Path, tmp_path: Path) -> Path:
+    """A copy of it, for one test."""
+    shutil.copytree(classified, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -76,8 +93,6 @@ def kept(path: Path, layer: str = "tiles") -> dict[str, npt.NDArray[Any]]:
 
 
 def test_scores_are_cosines_of_what_clip_sees_and_reads(folder: Path, tiny_bundle: Bundle) -> None:
-    import rasterio
-
     result = find(tiny_bundle, "river", "--json", cwd=folder)
     assert result.exit_code == 0, result.stderr
     hits = json.loads(result.stdout)

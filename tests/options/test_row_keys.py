@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +112,16 @@ def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("other") / "other-bundle", seed=1).folder
 
 
+@pytest.fixture(scope="module")
+def adapters(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters")
+    write_adapter(folder / "other-adapter", tiny_bundle, spread=0.1)
+    write_image_adapter(folder / "views-adapter", tiny_bundle, LABELS.names)
+    return folder
+
+
 @pytest.fixture
-def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp_path: Path) -> Path:
+def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, adapters: Path, tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(1, 256, (3, 96, 96), dtype=np.uint8)
     for name in ("scene.tif", "other.tif"):
         make_raster(pixels, name=name)
@@ -126,8 +135,7 @@ def folder(make_raster: MakeRaster, tiny_bundle: Bundle, other_bundle: Path, tmp
     (bundles / "bimors-b16").symlink_to(tiny_bundle.folder)
     (bundles / "bimors-b16+blip-base").symlink_to(other_bundle)
     (tmp_path / "priors.csv").write_text("name,area\nforest,70\nriver,10\nport,20\n")
-    write_adapter(tmp_path / "other-adapter", tiny_bundle, spread=0.1)
-    write_image_adapter(tmp_path / "views-adapter", tiny_bundle, LABELS.names)
+    shutil.copytree(adapters, tmp_path, dirs_exist_ok=True)
     area = shapely.geometry.mapping(shapely.box(500_000, 4_599_500, 500_500, 4_600_000))
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32618"}}
     content = {
