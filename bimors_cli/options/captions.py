@@ -11,7 +11,7 @@ CAPTION_MODES: Final = {
     AUTO: "where the head uses them, or the scene is like the training images",
     ALL: "every tile",
     NONE: "no tile",
-    DOUBTFUL: "tiles whose label is doubtful, see --doubtful-below",
+    DOUBTFUL: "tiles with a low confidence or without a label",
 }
 CAPTION_MODE = Option(
     "--captions",

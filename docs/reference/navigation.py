@@ -75,6 +75,7 @@ SECTIONS: Final = (
             "reference/columns.md": None,
             "reference/provenance.md": None,
             "reference/models/index.md": None,
+            "models.md": "docs/models.md",
             "weights/mini.md": "weights/mini/README.md",
             "weights/mini/heads.md": "weights/mini/heads.md",
             "weights/mini/heads-findings.md": "weights/mini/heads-findings.md",

@@ -52,6 +52,7 @@ ELSEWHERE = {
     "of formats that may read other files": {"allow_drivers"},
     "of research": {"freeze_caption_projection"},
     "an image of the scene: QGIS shows it": {"png"},
+    "of single tiles, by their tile_id": {"caption_tiles", "model"},
     "written by the plugin": {"overwrite", "output"},
     "of a layer: the plugin takes it from the layer that was selected": {"layer"},
 }  # fmt: skip

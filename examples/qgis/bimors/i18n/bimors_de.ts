@@ -208,8 +208,16 @@ Um einen abgebrochenen Lauf fortzusetzen, dieselbe Ausgabedatei wählen und 'Abg
         <translation>Bildbeschreibungen</translation>
     </message>
     <message>
-        <source>Which tiles are captioned; without captions it is faster. auto: where the head uses them, or the scene is like the training images; all: every tile; none: no tile.</source>
-        <translation>Welche Kacheln beschrieben werden; ohne Beschreibungen geht es schneller. auto: wo der Klassifikator sie nutzt oder die Szene den Trainingsbildern ähnelt; all: jede Kachel; none: keine Kachel.</translation>
+        <source>Which tiles are captioned; without captions it is faster. auto: where the head uses them, or the scene is like the training images; all: every tile; none: no tile; doubtful: tiles with a low confidence or without a label.</source>
+        <translation>Welche Kacheln beschrieben werden; ohne Beschreibungen geht es schneller. auto: wo der Klassifikator sie nutzt oder die Szene den Trainingsbildern ähnelt; all: jede Kachel; none: keine Kachel; doubtful: Kacheln mit geringer Konfidenz oder ohne Klasse.</translation>
+    </message>
+    <message>
+        <source>Doubtful below</source>
+        <translation>Unsicher unter</translation>
+    </message>
+    <message>
+        <source>For 'Captions' doubtful: confidence below which a tile is captioned, from 0 to 1.</source>
+        <translation>Für 'Bildbeschreibungen' doubtful: Konfidenz, unter der eine Kachel beschrieben wird, von 0 bis 1.</translation>
     </message>
     <message>
         <source>Keep image features</source>
@@ -948,8 +956,8 @@ Höchstens eines von Standardfehler, Anzahl der Kacheln und Kacheln je Klasse se
         <translation>Stichprobenplan</translation>
     </message>
     <message>
-        <source>How tiles are drawn. stratified: by chance from each class of the map; random: by chance from all tiles; systematic: a regular grid of tiles from a random start.</source>
-        <translation>Wie Kacheln gezogen werden. stratified: zufällig aus jeder Klasse der Karte; random: zufällig aus allen Kacheln; systematic: ein regelmäßiges Gitter von Kacheln mit zufälligem Anfang.</translation>
+        <source>How tiles are drawn: stratified, random or systematic. stratified: by chance from each class of the map; random: by chance from all tiles; systematic: a regular grid of tiles from a random start.</source>
+        <translation>Wie Kacheln gezogen werden: stratified, random oder systematic. stratified: zufällig aus jeder Klasse der Karte; random: zufällig aus allen Kacheln; systematic: ein regelmäßiges Gitter von Kacheln mit zufälligem Anfang.</translation>
     </message>
     <message>
         <source>Standard error of the overall accuracy</source>

@@ -59,6 +59,7 @@ CLASSIFY = Algorithm(
         *AOI,
         Parameter("MIN_CONFIDENCE", "Minimum confidence", "min_confidence"),
         Parameter("CAPTIONS", "Captions", "captions", tip="Which tiles are captioned; without captions it is faster."),
+        Parameter("DOUBTFUL_BELOW", "Doubtful below", "doubtful_below", advanced=True),
         Parameter(
             "KEEP_FEATURES",
             "Keep image features",
