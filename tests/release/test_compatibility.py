@@ -55,7 +55,8 @@ def test_unknown_keys_of_provenance_are_ignored_and_missing_ones_are_none() -> N
 
 
 def test_old_names_are_accepted() -> None:
-    flags = {flag for field in option_fields(FinetuneOptions) for flag in re.split(r"[ /]", field.option.flags)}
+    options = [field.option for field in option_fields(FinetuneOptions)]
+    flags = {flag for one in options for flag in re.split(r"[ /]", f"{one.flags} {one.former or ''}")}
     for kind, old, new, _ in table("kind"):
         old, new = old.strip("`"), new.strip("`")
         if kind == "value of `--head`":
