@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from tests.long import CORE, choose, names, read_list
@@ -33,12 +34,16 @@ def test_core_paths_are_never_listed() -> None:
     assert lines == ["tests/a.py::test_one", "tests/c.py::test_one"]
 
 
+@cache
+def functions(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
+
+
 def test_the_list_and_the_core_name_tests_that_exist() -> None:
     for line in (*read_list(), *CORE):
         file, function, _ = names(line)
-        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-        defined = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
-        assert "::" not in function or function.rpartition("::")[2] in defined, line
+        assert functions(file) and ("::" not in function or function.rpartition("::")[2] in functions(file)), line
 
 
 def test_no_core_path_is_listed() -> None:
