@@ -82,7 +82,7 @@ def test_its_records_are_those_of_the_local_engine(make: Make) -> None:
 
 
 def test_doubtful_tiles_are_captioned_as_by_the_local_engine(make: Make) -> None:
-    job = make(head="zero-shot", captions="doubtful", doubtful_below=0.6, batch_size=4)
+    job = make(head="zero-shot", captions="doubtful", doubtful_below=0.9, batch_size=4)
     tiles = all_tiles(job.plan)
     expected = {(r.scene, r.index): r.caption for batch in predict_job(job, tiles) for r in batch}
     assert any(caption is not None for caption in expected.values())
