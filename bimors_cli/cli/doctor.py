@@ -110,11 +110,13 @@ def _devices() -> dict[str, Any]:
         import torch
 
         from bimors_cli.model.device import choose_device
+        from bimors_cli.model.kernels.find import NEEDS, try_kernels
 
-    cuda = {
-        f"cuda:{i}": f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
-        for i, card in enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
-    }
+    cuda = {}
+    for i, card in enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))):
+        kernels = try_kernels(torch.device("cuda", i))
+        works = f"do not work; {NEEDS}: {kernels}" if isinstance(kernels, str) else "work"
+        cuda[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.0f} GiB; kernels of captions {works}"
     return {"cpu": f"{torch.get_num_threads()} threads", **cuda, "auto means": str(choose_device("auto"))}
 
 

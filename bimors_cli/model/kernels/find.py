@@ -37,38 +37,44 @@ class Kernels:
     normalise: ShiftedNorm
 
 
-@cache
+# What the kernels need, and how to get it.
+NEEDS = "they need Triton, a C compiler and the headers of Python (on Debian: apt install gcc python3-dev)"
+
+
 def find_kernels(device: torch.device) -> Kernels | None:
     """Return the kernels, or None where they do not work: on other devices than CUDA's, and without a compiler.
 
-    Their results are compared with those of torch once. What is wrong is logged: a run without kernels is slower, and
-    right.
+    Why is logged: a run without kernels is slower, and right.
     """
     if device.type != "cuda":
         return None
+    found = try_kernels(device)
+    if isinstance(found, str):
+        log.info("captions are computed without the GPU kernels, which takes longer; %s: %s", NEEDS, found)
+        return None
+    return found
+
+
+@cache
+def try_kernels(device: torch.device) -> Kernels | str:
+    """Return the kernels of a CUDA device, or why they do not work: they are compiled, and compared with torch, once."""
     try:
         from triton.errors import TritonError
 
         from bimors_cli.model.kernels import shifted_norm, small_attention
     except ImportError as error:
-        _log(error)
-        return None
+        return _first_line(error)
     kernels = Kernels(small_attention.attend, shifted_norm.normalise)
     try:
         with torch.cuda.device(device):
             check(kernels, device)
     except (OSError, RuntimeError, subprocess.CalledProcessError, TritonError, AssertionError) as error:
-        _log(error)
-        return None
+        return _first_line(error)
     return kernels
 
 
-def _log(error: Exception) -> None:
-    log.info(
-        "captions are computed without the GPU kernels, which takes longer; they need Triton, a C compiler and the "
-        "headers of Python (on Debian: apt install gcc python3-dev): %s",
-        (str(error).strip().splitlines() or [type(error).__name__])[0],
-    )
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def check(kernels: Kernels, device: torch.device) -> None:

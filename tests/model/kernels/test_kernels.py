@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import layer_norm
 
+from bimors_cli.model.kernels import find
 from bimors_cli.model.kernels.find import Kernels, check, find_kernels
 from tests.model.kernels.interpreted import attention
 
@@ -30,6 +33,21 @@ def test_in_the_interpreter() -> None:
 
 def test_there_are_none_on_a_cpu() -> None:
     assert find_kernels(torch.device("cpu")) is None
+
+
+def test_why_there_are_none_on_a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(kernels: Kernels, device: torch.device) -> None:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
+
+    pytest.importorskip("triton")
+    monkeypatch.setattr(find, "check", fails)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(logging.getLogger("bimors"), "propagate", True)
+    device = torch.device("cuda", 77)
+    assert find.try_kernels(device) == "Failed to find C compiler."
+    with caplog.at_level(logging.INFO, "bimors"):
+        assert find_kernels(device) is None
+    assert "gcc python3-dev" in caplog.text and "Failed to find C compiler." in caplog.text
 
 
 def test_wrong_results_are_found() -> None:
