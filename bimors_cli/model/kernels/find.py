@@ -57,7 +57,7 @@ def find_kernels(device: torch.device) -> Kernels | None:
 
 @cache
 def try_kernels(device: torch.device) -> Kernels | str:
-    """Return the kernels of a CUDA device, or why they do not work: they are compiled, and compared with torch, once."""
+    """Return the kernels of a CUDA device, compiled and compared with torch once, or why they do not work."""
     try:
         from triton.errors import TritonError
 
