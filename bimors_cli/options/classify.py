@@ -46,8 +46,8 @@ class ClassifyOptions(InferenceOptions):
         str | None,
         Option(
             "--raster",
-            "Also write a GeoTIFF: band 1 is the number of the label, from 1, with a colour table; band 2 is the "
-            "confidence.",
+            "Also write a Cloud Optimized GeoTIFF: band 1 is the number of the label, from 1, band 2 is the "
+            "confidence; colours and class names are in FILE.tif.aux.xml.",
             metavar="FILE.tif",
             panel=OUTPUT,
             rows=NO_EFFECT,

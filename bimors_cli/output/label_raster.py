@@ -1,4 +1,4 @@
-"""The classification as a GeoTIFF: band 1 is the number of the label, with colours and names, band 2 the confidence."""
+"""The classification as a Cloud Optimized GeoTIFF: numbers of labels with colours and names, and confidences."""
 
 from __future__ import annotations
 
@@ -6,30 +6,37 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from bimors_cli.errors import InputError, OutputError
 from bimors_cli.labels import Labels
 from bimors_cli.output.atomic import check_target, replacing
+from bimors_cli.output.attribute_table import band_xml
 from bimors_cli.output.classified_schema import clean_text
 from bimors_cli.output.formats import style_path
 from bimors_cli.output.geopackage import METADATA_PREFIX
-from bimors_cli.output.palette import NO_LABEL
-from bimors_cli.output.style import NO_LABEL_NAME, colours
+from bimors_cli.output.style import colours
 
 NO_DATA: Final = 0
 # Confidence has four decimals; as a number of ten-thousandths it is exact in 16 bits.
 CONFIDENCE_SCALE: Final = 1e-4
 # Both bands of a GeoTIFF have one type, uint16; 0 is kept for no label.
 MAX_LABELS: Final = 65_535
-_BLOCK: Final = 256
+# Descriptions of the two bands.
+BANDS: Final = ("label", "confidence")
+# The size of COG: a raster that fits in one block needs no overview.
+_BLOCK: Final = 512
+# Pyramids and masks that another program made for a former raster: GDAL would apply them to the new one.
+_STALE: Final = (".ovr", ".msk")
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class RasterSpec:
 
 
 def raster_files(path: Path) -> tuple[Path, ...]:
-    """Return all files of a raster: the GeoTIFF, the class names for GDAL, the style for QGIS."""
+    """Return all files of a raster: the GeoTIFF, the attribute table for GDAL, the style for QGIS."""
     return path, Path(f"{path}.aux.xml"), style_path(path)
 
 
@@ -79,16 +86,18 @@ def check_raster(path: Path, labels: Labels, *, overwrite: bool) -> None:
         raise InputError(
             f"--raster supports at most {MAX_LABELS:,} labels, {len(labels):,} were given", "leave out --raster"
         )
-    for file in raster_files(path):
+    for file in (*raster_files(path), *_stale(path)):
         check_target(file, overwrite=overwrite)
 
 
 def write_raster(
     path: Path, labels: NDArray[np.uint16], confidence: NDArray[np.uint16], spec: RasterSpec, *, overwrite: bool
 ) -> None:
-    """Write a GeoTIFF, its class names and its QGIS style; each appears whole or not at all, the GeoTIFF last.
+    """Write a GeoTIFF, its attribute table and its QGIS style; each appears whole or not at all, the GeoTIFF last.
 
-    Band 1 has a colour table, band 2 scale and offset. Memory use is that of one block.
+    The GeoTIFF has the layout of a COG: overviews before the pixels, blocks in order. Band 2 has scale and offset. The
+    colour table is in the .aux.xml, see `band_xml`. Memory use is that of some blocks; on the disk there is a second,
+    temporary copy. Pyramids (.ovr) and masks (.msk) of an earlier raster are removed.
 
     Parameters
     ----------
@@ -106,14 +115,27 @@ def write_raster(
     Raises
     ------
     OutputExistsError, OutputError
-        As `atomic.replacing`; or the disk is full.
+        As `check_raster` and `atomic.replacing`; the disk is full; or an old pyramid cannot be removed.
     """
+    check_raster(path, spec.labels, overwrite=overwrite)
     with ExitStack() as stack:
-        built, names, style = (stack.enter_context(replacing(file, overwrite=overwrite)) for file in raster_files(path))
+        built, table, style = (stack.enter_context(replacing(file, overwrite=overwrite)) for file in raster_files(path))
         with _as_output_error(path):
-            _write_pixels(built, labels, confidence, spec)
+            pixels = built.with_suffix(".pixels.tif")
+            _write_pixels(pixels, labels, confidence, spec)
+            _write_cog(pixels, built)
+            counts = _count(built, len(spec.labels))
             style.write_text(raster_qml(spec.labels), encoding="utf-8")
-            names.write_text(_with_names(Path(f"{built}.aux.xml"), spec.labels), encoding="utf-8")
+            table.write_text(band_xml(Path(f"{built}.aux.xml"), spec.labels, counts), encoding="utf-8")
+    for file in _stale(path):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(
+                f"{file} cannot be removed: {reason}; it belongs to an earlier {path.name}",
+                "delete it before you use the raster",
+            ) from error
 
 
 def raster_qml(labels: Labels) -> str:
@@ -144,11 +166,11 @@ def _write_pixels(path: Path, labels: NDArray[np.uint16], confidence: NDArray[np
         blockxsize=_BLOCK,
         blockysize=_BLOCK,
         compress="DEFLATE",
+        zlevel=1,
         bigtiff="IF_SAFER",
     ) as raster:
         # All of the header before the pixels: a header that grows is written twice.
-        raster.write_colormap(1, _colour_table(spec.labels))
-        raster.descriptions = ("label", "confidence")
+        raster.descriptions = BANDS
         raster.scales, raster.offsets = (1, CONFIDENCE_SCALE), (0, 0)
         raster.update_tags(**{METADATA_PREFIX + key: clean_text(text) for key, text in spec.metadata.items()})
         for _, window in raster.block_windows(1):
@@ -157,34 +179,40 @@ def _write_pixels(path: Path, labels: NDArray[np.uint16], confidence: NDArray[np
             raster.write(np.stack([labels[tiles], confidence[tiles]]), window=window)
 
 
-def _colour_table(labels: Labels) -> dict[int, tuple[int, int, int]]:
-    def rgb(colour: str) -> tuple[int, int, int]:
-        red, green, blue = bytes.fromhex(colour[1:])
-        return red, green, blue
+def _write_cog(pixels: Path, path: Path) -> None:
+    """Copy a raster to a COG, which GDAL cannot write block by block, and remove it."""
+    # MODE, the value of most pixels, never invents a label as averages do. All bands of a COG are resampled in one way:
+    # a confidence in an overview is that of a tile too, not a mean.
+    rasterio.shutil.copy(
+        pixels,
+        path,
+        driver="COG",
+        compress="DEFLATE",
+        blocksize=_BLOCK,
+        overview_resampling="MODE",
+        bigtiff="IF_SAFER",
+    )
+    pixels.unlink()
 
-    return {number: rgb(colour) for number, colour in enumerate((NO_LABEL, *colours(labels)))}
+
+def _count(path: Path, labels: int) -> NDArray[np.int64]:
+    """Return the pixels of each value from 0, read from the written file: GDAL may not report an error on closing."""
+    counts = np.zeros(labels + 1, np.int64)
+    with rasterio.open(path) as raster:
+        for _, window in raster.block_windows(1):
+            numbers, _ = raster.read(window=window)
+            counts += np.bincount(numbers.ravel(), minlength=labels + 1)
+    return counts
 
 
-def _with_names(written: Path, labels: Labels) -> str:
-    """Add class names to the .aux.xml that GDAL wrote next to the raster.
-
-    A GeoTIFF cannot hold class names: GDAL stores them in this file (PAM), and rasterio has no function for them.
-    """
-    root: Any = ET.parse(written).getroot() if written.exists() else ET.Element("PAMDataset")
-    band = root.find("PAMRasterBand[@band='1']")
-    if band is None:
-        band = ET.SubElement(root, "PAMRasterBand", band="1")
-    categories = ET.SubElement(band, "CategoryNames")
-    for name in (NO_LABEL_NAME, *labels.names):
-        ET.SubElement(categories, "Category").text = name
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode")
+def _stale(path: Path) -> tuple[Path, ...]:
+    return tuple(Path(f"{path}{suffix}") for suffix in _STALE)
 
 
 @contextmanager
 def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise OutputError(f"{path.name}: {reason}", "check the free disk space and that the folder exists") from error

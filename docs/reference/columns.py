@@ -135,8 +135,10 @@ def columns_page() -> str:
             ),
         ),
         "## Label raster",
-        "`--raster` writes a GeoTIFF of two bands: `label` is the number of the label, from 1 in the order of the "
-        "labels file, 0 for none, with a colour table and category names; `confidence` has a scale of 0.0001.",
+        "`--raster` writes a Cloud Optimized GeoTIFF of two bands: `label` is the number of the label, from 1 in the "
+        "order of the labels file, 0 for none; `confidence` has a scale of 0.0001. Overviews hold the value of most "
+        "pixels. The `.aux.xml` next to it holds the colour table, the category names and the raster attribute table: "
+        "`Value`, `Class_Name`, `Red`, `Green`, `Blue` and `Count`, the pixels of the class.",
     )
 
 

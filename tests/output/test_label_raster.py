@@ -14,13 +14,16 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 from bimors_cli.errors import BimorsError, InputError, OutputError, OutputExistsError
 from bimors_cli.labels import Label, Labels
 from bimors_cli.output import label_raster
 from bimors_cli.output.label_raster import RasterSpec, check_raster, raster_files, write_raster
 from bimors_cli.output.palette import colours
+from bimors_cli.scene.code_names import read_code_names
 from tests.hardening.forks import Forks
 from tests.output.conftest import HARD_NAMES
 
@@ -53,6 +56,7 @@ def test_both_bands_come_back(target: Path, raster: RasterSpec) -> None:
         np.testing.assert_array_equal(dataset.read(1), found)
         np.testing.assert_array_equal(dataset.read(2), confidence)
         assert (dataset.descriptions, dataset.nodata) == (("label", "confidence"), 0)
+        assert dataset.colorinterp == (ColorInterp.palette, ColorInterp.undefined)
         assert dataset.scales[1] == pytest.approx(1e-4) and dataset.offsets == (0, 0)
         assert (dataset.crs.to_epsg(), dataset.transform) == (32618, TRANSFORM)
         tags = dataset.tags()
@@ -89,6 +93,109 @@ def test_many_labels(target: Path, raster: RasterSpec) -> None:
         assert dataset.colormap(1)[1000][:3] == tuple(bytes.fromhex(colours(many)[999][1:]))
 
 
+def mosaic(raster: RasterSpec, size: int = 1100, seed: int = 0) -> tuple[Any, Any, RasterSpec]:
+    """Return labels 1 to 4 of one pixel a tile in patches, without one in a corner, and their specification."""
+    random = np.random.default_rng(seed)
+    found = random.integers(1, 5, (size // 10, size // 10), dtype=np.uint16).repeat(10, 0).repeat(10, 1)
+    found[random.random(found.shape) < 0.2] = 2
+    found[:300, :300] = 0
+    confidence = np.where(found, random.choice([2500, 5000, 9999], found.shape), 0).astype(np.uint16)
+    side = np.arange(size)
+    return found, confidence, replace(raster, tile_rows=side, tile_cols=side)
+
+
+def test_layout_of_a_cog(target: Path, raster: RasterSpec) -> None:
+    found, confidence, spec = mosaic(raster)
+    write_raster(target, found, confidence, spec, overwrite=False)
+    with rasterio.open(target) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.block_shapes == [(512, 512)] * 2 and dataset.overviews(1) == dataset.overviews(2) == [2, 4]
+        np.testing.assert_array_equal(dataset.read(), [found, confidence])
+        levels = [None, 0, 1]
+        headers = [int(dataset.get_tag_item("IFD_OFFSET", "TIFF", bidx=1, ovr=level)) for level in levels]
+        blocks = [int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1, ovr=level)) for level in levels]
+    # Headers from the full size to the smallest overview, then pixels from the smallest overview to the full size.
+    assert headers == sorted(headers) and headers[-1] < blocks[-1] and blocks == sorted(blocks, reverse=True)
+
+
+def test_overviews_hold_labels_of_most_pixels(target: Path, raster: RasterSpec) -> None:
+    found, confidence, spec = mosaic(raster)
+    write_raster(target, found, confidence, spec, overwrite=False)
+    with rasterio.open(target, overview_level=0) as dataset:
+        label, sure = dataset.read()
+    assert label.shape == (550, 550) and not label[:150, :150].any() and label[150:, 150:].all()
+    quads = found.reshape(550, 2, 550, 2).swapaxes(1, 2).reshape(550, 550, 4)
+    counts = np.stack([(quads == number).sum(axis=2) for number in range(1, 5)])
+    drawn = label > 0
+    chosen = np.take_along_axis(counts, np.maximum(label[None].astype(int) - 1, 0), axis=0)[0]
+    np.testing.assert_array_equal(chosen[drawn], counts.max(axis=0)[drawn])
+    assert set(np.unique(sure)) == {0, 2500, 5000, 9999}
+    with rasterio.open(target, overview_level=1) as dataset:
+        assert set(np.unique(dataset.read(1))) == {0, 1, 2, 3, 4}
+
+
+def test_a_row_of_tiles_has_overviews(target: Path, raster: RasterSpec) -> None:
+    found, confidence = table(1, 1500)
+    spec = replace(raster, tile_rows=np.arange(1), tile_cols=np.arange(1500))
+    write_raster(target, found, confidence, spec, overwrite=False)
+    with rasterio.open(target) as dataset:
+        assert dataset.overviews(1) == [2, 4]
+        np.testing.assert_array_equal(dataset.read(1), found)
+
+
+def test_the_attribute_table_counts_pixels(target: Path, raster: RasterSpec) -> None:
+    found, confidence, spec = mosaic(raster)
+    write_raster(target, found, confidence, spec, overwrite=False)
+    with rasterio.open(target) as dataset:
+        path = str(target.with_suffix(".vrt"))
+        rasterio.shutil.copy(dataset, path, driver="VRT")  # as GDAL understands it
+    table = ET.parse(path).getroot().find("VRTRasterBand/GDALRasterAttributeTable")
+    assert table is not None and table.get("tableType") == "thematic"
+    assert [field.findtext("Name") for field in table.findall("FieldDefn")] == [
+        "Value", "Class_Name", "Red", "Green", "Blue", "Count",
+    ]  # fmt: skip
+    rows = [[cell.text for cell in row.findall("F")] for row in table.findall("Row")]
+    expected = zip(HARD_NAMES, colours(spec.labels), strict=True)
+    assert rows == [
+        [str(number), name, *map(str, bytes.fromhex(colour[1:])), str((found == number).sum())]
+        for number, (name, colour) in enumerate(expected, 1)
+    ]
+    assert rows[0][-1] != "0" == rows[-1][-1]
+
+
+def test_our_readers_read_names_and_table(target: Path, raster: RasterSpec) -> None:
+    write_raster(target, *table(), raster, overwrite=False)
+    names = dict(enumerate(HARD_NAMES, 1))
+    with rasterio.open(target) as dataset:
+        assert read_code_names(dataset) == (names, "category names")
+    side = Path(f"{target}.aux.xml")
+    document = ET.parse(side)
+    for band in document.getroot().findall("PAMRasterBand"):
+        for categories in band.findall("CategoryNames"):
+            band.remove(categories)
+    document.write(side)
+    with rasterio.open(target) as dataset:
+        assert read_code_names(dataset) == (names, "raster attribute table")
+
+
+def test_pyramids_of_an_earlier_raster_are_removed(target: Path, raster: RasterSpec) -> None:
+    write_raster(target, *table(), raster, overwrite=False)
+    for suffix in (".ovr", ".msk"):
+        stale = Path(f"{target}{suffix}")
+        stale.write_bytes(b"old")
+        with pytest.raises(OutputExistsError, match=r"out\.tif"):
+            write_raster(target, *table(), raster, overwrite=False)
+        write_raster(target, *table(), raster, overwrite=True)
+        assert not stale.exists()
+        for file in raster_files(target):
+            file.unlink()
+        stale.write_bytes(b"old")
+        with pytest.raises(OutputExistsError, match=suffix):
+            check_raster(target, raster.labels, overwrite=False)
+        stale.unlink()
+        write_raster(target, *table(), raster, overwrite=False)
+
+
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="no programs of GDAL")
 def test_gdals_own_program_shows_the_names(target: Path, raster: RasterSpec) -> None:
     write_raster(target, *table(), raster, overwrite=False)
@@ -99,6 +206,9 @@ def test_gdals_own_program_shows_the_names(target: Path, raster: RasterSpec) -> 
     text = subprocess.run(["gdalinfo", str(target)], capture_output=True, check=True, encoding="utf-8").stdout
     for number, name in enumerate(("no label", *HARD_NAMES)):
         assert f"{number}: {name}\n" in text
+    table_of_gdal = json.loads(done.stdout)["rat"]
+    assert [row["f"][1] for row in table_of_gdal["row"]] == list(HARD_NAMES)
+    assert sum(row["f"][5] for row in table_of_gdal["row"]) == (table()[0] > 0).sum()
     assert confidence["scale"] == pytest.approx(1e-4) and confidence["description"] == "confidence"
 
 

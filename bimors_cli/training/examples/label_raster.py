@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bimors_cli.errors import InputError
 from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
+from bimors_cli.output.label_raster import BANDS
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.provenance import lasting_path
@@ -53,7 +54,8 @@ def from_label_raster(
     scenes : sequence of str
         Rasters, as for `classify`.
     raster : str
-        A raster with one band of class codes, in any CRS and resolution.
+        A raster with one band of class codes, or one that `classify --raster` wrote, whose first band holds them; in
+        any CRS and resolution.
     image_size : int
         Pixels a side of the model's input.
     options : SceneOptions, optional
@@ -128,7 +130,7 @@ def from_label_raster(
 
 
 def _check_bands(info: SceneInfo) -> None:
-    if info.count != 1:
+    if info.count != 1 and info.descriptions != BANDS:
         hint = f"take the band with the codes: gdal_translate -b 1 {shell_name(info.path)} codes.tif"
         raise InputError(f"{info.name} has {info.count} bands: a label raster has one band of class codes", hint)
 

@@ -64,7 +64,7 @@ def tile_codes(
     Parameters
     ----------
     raster : Scene
-        The open label raster: one band of whole numbers.
+        The open label raster: whole numbers in band 1.
     scene : SceneInfo
         The scene.
     grid : Grid
@@ -127,7 +127,7 @@ def _count_rows(
                 found: dict[int, npt.NDArray[np.int64]] = {}
                 for start in range(top, bottom, step):
                     window = Window(0, start, scene.width, min(step, bottom - start))
-                    values, alpha = warped.read(window=window)
+                    values, alpha = warped.read([1, warped.count], window=window)
                     for code, inside in _masks(values, alpha > 0, raster.info):
                         if (number := classes.number(code)) != NO_CLASS:
                             sums = np.concatenate([[0], inside.sum(axis=0).cumsum()])

@@ -18,8 +18,10 @@ from rasterio.crs import CRS
 from rasterio.warp import Resampling, reproject
 
 from bimors_cli.errors import InputError, ReadError, SceneError
+from bimors_cli.labels import Labels
 from bimors_cli.options.class_names import ClassNames
 from bimors_cli.options.scene import SceneOptions
+from bimors_cli.output.label_raster import RasterSpec, write_raster
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import open_scene
 from bimors_cli.training.examples import tile_codes as module
@@ -228,6 +230,20 @@ def test_several_scenes_and_one_of_them_elsewhere(make_raster: MakeRaster) -> No
     found = take([*years, far], make_raster(halves(), name="map.tif"), names=NAMES)
     assert found.name == "map" and len(found) == 48
     assert {e.group for e in found.examples} == {"2014/0/0", "2014/0/1"}
+
+
+def test_a_raster_that_classify_wrote(scene: str, tmp_path: Path) -> None:
+    codes = np.array([[0, 1, 1, 2, 2, 2], [3, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 3], [1, 1, 1, 2, 2, 2]], np.uint16)
+    sure = np.where(codes, 9000, 0).astype(np.uint16)
+    labels = Labels.of(["water", "forest", "town"])
+    spec = RasterSpec("EPSG:32618", NORTH_UP @ Affine.scale(10), np.arange(4), np.arange(6), labels)
+    path = tmp_path / "classified.tif"
+    write_raster(path, codes, sure, spec, overwrite=False)
+    examples = take(scene, str(path))
+    assert examples.labels.names == ("water", "forest", "town")
+    assert examples.description["class names"] == "category names"
+    numbers = [example.label + 1 for example in examples.examples]
+    assert numbers == codes.ravel()[1:].tolist()
 
 
 def refused(scene: str, raster: str, said: str, **more: Any) -> None:
