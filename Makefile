@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 QUICK := not slow and not gpu
 
-.PHONY: demo test test-all lint test-slow test-gpu test-qgis qgis-plugin docs pictures fuzz checksums licences models sbom dist-check clean
+.PHONY: demo test test-all lint test-slow test-gpu test-qgis qgis-plugin docs pictures fuzz checksums licences models sbom audit sign dist-check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bimors needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -93,6 +93,25 @@ models: .venv/installed
 
 sbom: .venv/installed
 	$(BIN)/python -m release.sbom
+
+# Fails if a dependency as installed in .venv has a known vulnerability. Needs the network; AUDIT takes options of
+# pip-audit, for example the address of a mirror of OSV.
+audit: .venv/installed
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	$(BIN)/python -m release.pins > build/audit/pins.txt
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/audit/pins.txt $(AUDIT)
+
+# For maintainers: make sign KEY=FILE signs the checksums with an SSH key. A release carries both files; neither the
+# key nor a signature is in the repository.
+SIGNED ?= dist
+sign:
+	@test -n "$(KEY)" || { echo 'Give the private SSH key that signs: make sign KEY=~/.ssh/id_ed25519' >&2; exit 2; }
+	cd weights && sha256sum --check --strict --quiet SHA256SUMS
+	mkdir -p $(SIGNED)
+	rm -f $(SIGNED)/SHA256SUMS.sig
+	cp weights/SHA256SUMS $(SIGNED)/SHA256SUMS
+	ssh-keygen -Y sign -f $(KEY) -n file $(SIGNED)/SHA256SUMS
 
 # Builds wheel and sdist, and tries the wheel in an environment that has nothing else. Needs the network.
 dist-check:

@@ -1,7 +1,7 @@
 """Write weights/SHA256SUMS: the SHA-256 of every file of the embedded bundle that the program reads.
 
-`sha256sum --check SHA256SUMS` in that folder verifies them without bimors. The file is not signed: that needs a
-key of the maintainers.
+`sha256sum --check SHA256SUMS` in that folder verifies them without bimors. `make sign` signs them with a key of
+the maintainers.
 """
 
 from __future__ import annotations

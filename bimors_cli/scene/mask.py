@@ -23,11 +23,12 @@ _NO_MASK: Final = ", no mask"
 class Nodata:
     """The nodata value: that of the file ("file"), none ("none"), or `value` ("value").
 
+    ``value`` is 0 for the other kinds: NaN differs from itself, and from Python 3.13 on so would two equal rules.
     ``masks`` tells whether alpha and mask bands are applied; its text ends in "no mask" if not.
     """
 
     kind: Literal["file", "none", "value"] = "file"
-    value: float = math.nan
+    value: float = 0.0
     masks: bool = True
 
     def __str__(self) -> str:

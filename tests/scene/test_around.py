@@ -177,6 +177,7 @@ def test_longitudes_of_0_to_360() -> None:
     america = np.array([shapely.box(-100, 30, -90, 40)], object)
     assert reproject_around(america, "EPSG:4326", globe, "a.gpkg")[0].equals(shapely.box(260, 30, 270, 40))
     assert bounds_around(globe, "EPSG:4326") is None  # all features are read
-    metres = shapely.transform(america, lambda xy: xy * 111319.490793)
-    (found,) = reproject_around(metres, "EPSG:32662", globe, "a.gpkg")
+    # PROJ 9.5 computes EPSG:32662 on a sphere, PROJ 9.8 on the ellipsoid.
+    metres = Transformer.from_crs("EPSG:4326", "EPSG:32662", always_xy=True).transform_bounds(-100, 30, -90, 40)
+    (found,) = reproject_around(np.array([box(*metres)], object), "EPSG:32662", globe, "a.gpkg")
     assert np.allclose(found.bounds, (260, 30, 270, 40), atol=0.01)
