@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -39,6 +39,7 @@ from bimors_cli.cli.console import err, set_verbosity_before_command, show_error
 from bimors_cli.cli.parameters import Quiet, Verbose
 from bimors_cli.cli.shown_steps import shown_step
 from bimors_cli.cli.system_errors import exhausted, system_error
+from bimors_cli.cli.usage_errors import is_usage_error, usage_error
 from bimors_cli.errors import BimorsError, Interrupted
 from bimors_cli.redact import redact
 from bimors_cli.steps import show_steps
@@ -47,6 +48,14 @@ from bimors_cli.version import __version__
 
 class _Group(TyperGroup):
     """Turns errors into one line and an exit code, for every command."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().make_context(*args, **extra)
+        except Exception as error:
+            if is_usage_error(error):
+                _refuse(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -65,7 +74,9 @@ class _Group(TyperGroup):
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            if _is_usage_error(error):
+            if is_usage_error(error):
+                _refuse(error)
+            if hasattr(error, "show"):  # of typer: help in place of arguments
                 raise
             if verbosity() >= 2:
                 show_traceback()
@@ -88,9 +99,11 @@ def _discard_unwritten() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _is_usage_error(error: Exception) -> bool:
-    # typer has its own copy of click, or uses an installed one: its exceptions are recognised by their methods.
-    return hasattr(error, "show") and hasattr(error, "exit_code")
+def _refuse(error: Exception) -> NoReturn:
+    """Show why a command line is refused, and end."""
+    refused = usage_error(error)
+    show_error(refused)
+    raise typer.Exit(refused.exit_code) from None
 
 
 app = typer.Typer(

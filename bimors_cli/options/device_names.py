@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from bimors_cli.errors import DeviceError
 
+_ONE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]+)?")
 _HINT = "name each device once: cuda:0,1,2,3"
 
 
@@ -16,9 +19,11 @@ def device_names(text: str) -> tuple[str, ...]:
     Raises
     ------
     DeviceError
-        The list has an empty name, a number without a kind of device, ``auto``, or a duplicate.
+        The name is unknown; or the list has an empty name, a number without a kind of device, ``auto``, or a duplicate.
     """
     if "," not in text:
+        if not _ONE.fullmatch(text):
+            raise DeviceError(f"--device {text}: unknown device", "use auto, cpu, cuda, cuda:0 or mps")
         return (text,)
     names: list[str] = []
     for part in map(str.strip, text.split(",")):

@@ -255,7 +255,9 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if is_folder:
         raise OutputError(f"{path} is a folder", "give the path of a file")
     if not has_folder:
-        raise OutputError(f"{path}: folder {path.parent} not found", "create it first")
+        raise OutputError(
+            f"{path}: folder {path.parent} not found", "create the folder first, or choose another with -o"
+        )
     if exists and not overwrite:
         raise OutputExistsError(f"{path} exists", "add --overwrite to replace it, or choose another name")
     # SQLite would apply the log of the old database to the new one and corrupt it.

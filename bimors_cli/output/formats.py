@@ -161,7 +161,11 @@ def guess_format(path: Path, requested: str | None = None) -> Format:
     if requested is None:
         found = GEOJSONSEQ if path == STDOUT else by_suffix
         if found is None:
-            raise InputError(f"{path}: unsupported suffix {suffix!r}", _known_formats())
+            if path.is_dir():
+                raise InputError(f"{path} is a folder", f"add the name of a file: {path / 'out.gpkg'}")
+            found_suffix = f"unsupported suffix {suffix!r}" if suffix else "the name has no suffix"
+            hint = f"write {path.with_suffix('.gpkg')} for a GeoPackage; {_known_formats()}"
+            raise InputError(f"{path}: {found_suffix}", hint)
         return found
     named = find_format(requested)
     if path == STDOUT:

@@ -122,7 +122,9 @@ def _run_job(job: Job, progress: Progress, stop: StopRequest) -> None:
             return
         write_layer(job, target, store, stop)
     if not summary.rows:
-        warn("%s has no rows: no tile has enough valid data; see which mask decides with bimors info", plan.output)
+        warn(
+            "%s has no rows: no tile has enough valid data; see which mask decides with bimors info SCENE", plan.output
+        )
 
 
 def _summarize_shard(job: Job, store: TileStore) -> None:

@@ -64,6 +64,12 @@ def _one_of_several(info: SceneInfo, bands: Bands, data: tuple[int, ...]) -> tup
     index = bands.indexes[0]
     others = [other for other in data if other != index]
     if not others:
+        dtype = info.dtypes[index - 1]
+        if bands.palette is None and not dtype.startswith("uint"):
+            return (
+                f"its only band is {dtype}, as of an elevation model or an index, and is used as grey",
+                "labels are reliable for images only: give an image, or ignore this if it is one",
+            )
         return None
     if bands.palette is not None:
         advice = f"choose others with -b, such as -b {others[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from shlex import quote
@@ -222,6 +223,8 @@ def nothing_inside(
     """
     from pyproj import CRS
 
+    if not all(map(math.isfinite, bounds)):
+        return VectorError(f"{path}: no feature has a geometry", "give a layer of polygons or points")
     source = CRS.from_user_input(crs)
     message = f"no feature of {path} intersects {name_of(places)}"
     outlines = [_outline(place, crs) for place in places]

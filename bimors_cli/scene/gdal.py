@@ -21,6 +21,7 @@ from rasterio.io import DatasetReader
 
 from bimors_cli.errors import InputError, SceneError
 from bimors_cli.redact import redact
+from bimors_cli.scene.not_a_raster import what_it_is
 from bimors_cli.scene.sidecars import check_sidecars
 from bimors_cli.scene.vrt import check_vrt, check_vrt_file
 
@@ -173,13 +174,9 @@ def open_dataset(path: str, allowed: Sequence[str] = ()) -> DatasetReader:
     except GDAL_ERRORS as error:
         reason = reason_of(error)
         if "not recognized" in reason and "does not exist" not in reason:
-            supported = f"{', '.join(DRIVERS)}, and VRT if named .vrt"
-            hint = (
-                f"supported: {supported}; for others use --allow-driver NAME, or gdal_translate {shell_name(path)} "
-                "scene.tif"
-            )
             denied = ", or its server refuses it" if is_remote(path) else ""
-            raise SceneError(f"{name} is not a raster in a supported format{denied}", hint) from error
+            message, hint = what_it_is(path if is_local(path) else None, name, shell_name(path), DRIVERS)
+            raise SceneError(f"{message}{denied}", hint) from error
         hint = f"check it with GDAL: gdalinfo {shell_name(path)}"
         if "Range downloading not supported" in reason:
             reason, hint = "its server does not support range requests", "download the file first"

@@ -32,6 +32,7 @@ from bimors_cli.scene.gdal import (
     shell_name,
 )
 from bimors_cli.scene.nodata_tags import nodata_values
+from bimors_cli.scene.not_a_raster import folder_hint
 from bimors_cli.scene.paths import why_missing
 from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
@@ -188,7 +189,7 @@ def open_scene(
     assumed = None if assume_crs is None else parse_crs(assume_crs, "--assume-crs")
     if is_local(path):
         if os.path.isdir(path):
-            raise SceneError(f"{name} is a folder", "give a raster file; mosaic several files with gdalbuildvrt")
+            raise SceneError(f"{name} is a folder", folder_hint(path))
         if any("\udc80" <= character <= "\udcff" for character in path):  # bytes that Python could not decode
             raise SceneError(f"{name}: GDAL needs a name in UTF-8", "rename the file")
         if not os.path.exists(path):

@@ -92,7 +92,8 @@ def read_wordlist(name: str) -> Wordlist:
         close = get_close_matches(plain, [*_NAMES, *_ALSO], n=2, cutoff=_SIMILAR)
         meant = f"did you mean {' or '.join(dict.fromkeys(_ALSO.get(each, each) for each in close))}? " if close else ""
         raise LabelsError(
-            f"{name}: there is no file and no wordlist of this name", f"{meant}wordlists: {', '.join(_NAMES)}"
+            f"{name}: there is no file and no wordlist of this name",
+            f"{meant}write the names into a text file, one per line; wordlists: {', '.join(_NAMES)}",
         )
     file, _, level = plain.partition(":")
     lines = (files(__name__) / f"{file}.csv").read_text(encoding="utf-8").splitlines()

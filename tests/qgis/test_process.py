@@ -87,7 +87,7 @@ def test_an_error_is_that_of_the_program() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no-such-command", "out.gpkg"], "No such command 'no-such-command'."),
+        (["no-such-command", "out.gpkg"], "No such command 'no-such-command'"),
         (["sample", "out.gpkg", "--no-such-option=1"], "No such option: --no-such-option"),
     ],
 )

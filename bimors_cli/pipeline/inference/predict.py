@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -34,6 +33,7 @@ from bimors_cli.pipeline.tile_result import (
     rank_labels,
 )
 from bimors_cli.pipeline.vote import pack_cells
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import TilePixels, image_shape
 
@@ -45,7 +45,6 @@ WAITING_BYTES = 256 * 1024**2
 # Size of a pixel: three colours, or each band in float32.
 COLOUR_BYTES, BAND_BYTES = 3, 4
 
-log = logging.getLogger("bimors")
 
 # Runs the models on the images of a batch of tiles in the scene with this number.
 TileFn = Callable[[int, TileBatch], list[TileResult]]
@@ -183,7 +182,8 @@ def _read_batches(
             return
         pixels = tile.pixels
         if isinstance(pixels, ReadError):
-            log.info("%s", pixels.message)
+            advice = f"; {pixels.hint}" if pixels.hint else ""
+            warn_of_one("tiles cannot be read", "%s%s", pixels.message, advice)
             results.append(TileResult(number, tile.index, "read_error"))
         elif pixels.valid_fraction < plan.options.min_valid or pixels.valid_fraction == 0:
             results.append(TileResult(number, tile.index, "nodata", valid_cells=_cells(plan, pixels)))

@@ -21,7 +21,7 @@ UNREADABLE_TILES = 3  # exit code: some tiles could not be read
 GRACE_SECONDS = (120.0, 20.0)
 _POLL_SECONDS = 0.1
 # How the program reports a command or an option that it does not have.
-_UNKNOWN = ("Error: No such command", "Error: No such option")
+_UNKNOWN = tuple(f"{error}: No such {what}" for error in ("error", "Error") for what in ("command", "option"))
 _ERRORS = ("error: ", "hint: ", "Error: ")
 
 
@@ -112,6 +112,8 @@ class _Log:
         done = percent(line)
         if done is not None:
             self.feedback.setProgress(done)
+        if line.startswith("hint: ") and self.errors and self.errors[0].startswith(_UNKNOWN):
+            return  # the user wrote no command line: what to do is in the plugin's own hint
         if line.startswith(_ERRORS):
             self.errors.append(line)
             if line.startswith(_UNKNOWN):
