@@ -84,11 +84,12 @@ def restore(options: RestoreOptions) -> RestoreSummary:
         rows = _read_rows(original, layer)
     names = {} if options.field is None else {"label": options.field}
     places = _places(original, layer)
-    with step(f"finding the tiles of {Path(options.copy).name}"):
+    with step("finding the tiles of the copy"):
         copy = read_copy(options.copy, None, places, [*_EDITED, *_WRITTEN], names=names, hint=_HINT)
-    tiles = _by_id(copy, places, rows, original)
-    _check_written(tiles, rows, copy, original)
-    edits = _edits(tiles, rows, copy)
+    with step(f"comparing the copy with {original.name}"):
+        tiles = _by_id(copy, places, rows, original)
+        _check_written(tiles, rows, copy, original)
+        edits = _edits(tiles, rows, copy)
     with (
         step(f"writing {options.output.name}"),
         replacing(options.output, overwrite=options.overwrite) as built,

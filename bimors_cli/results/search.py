@@ -60,8 +60,7 @@ def search(options: SearchOptions, command: Sequence[str] = ("bimors_cli.search"
         writer.check()
     hits = _find_hits(layer, options, given)
     if writer is not None:
-        with step("writing the tiles that were found"):
-            writer.write(hits)
+        writer.write(hits)
     return hits
 
 

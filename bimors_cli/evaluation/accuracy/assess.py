@@ -116,7 +116,7 @@ def assess(options: AssessOptions) -> Assessment:
     with step(f"reading {Path(options.layer_file).name}"):
         layer = read_map_layer(options.layer_file, options.layer)
     _refuse_sample(file, options.reference_layer, field)
-    with step(f"reading {Path(file).name}"):
+    with step("reading the reference"):
         reference = read_reference(file, field, layer.place, options.reference_layer, options.points_crs)
     classes = np.array([layer.label_of(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=classes)
