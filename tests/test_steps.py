@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+import torch
 
 import bimors_cli
 from bimors_cli.bundle.archive import pack_bundle, unpack_bundle
 from bimors_cli.bundle.manifest import Bundle
 from bimors_cli.options.restore import RestoreOptions
 from bimors_cli.options.search import SearchOptions
+from bimors_cli.pipeline.inference.load import load_models
 from bimors_cli.steps import _Steps
 from tests.conftest import MakeRaster
 from tests.layers import MakeLayer, make_layer
@@ -121,3 +123,12 @@ def test_change(scene: str, make_layer: MakeLayer, tmp_path: Path, steps: list[s
         "computing the probabilities of change",
         "writing c.gpkg",
     ]
+
+
+def test_the_captioner_loads_at_the_first_image_that_needs_it(tiny_bundle: Bundle, steps: list[str]) -> None:
+    models = load_models(tiny_bundle, "cpu")
+    assert "loading the captioner" not in steps
+    steps.clear()
+    for _ in range(2):
+        models.caption(torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
+    assert steps == ["loading the captioner"]
