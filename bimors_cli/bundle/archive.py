@@ -33,6 +33,7 @@ from bimors_cli.bundle.store import (
     verify_bundle,
 )
 from bimors_cli.errors import BundleError
+from bimors_cli.steps import step
 
 # The adapter has its own manifest; both files are small.
 ADAPTER_MEMBERS = (f"{ADAPTER}/{ADAPTER_MANIFEST}", f"{ADAPTER}/{ADAPTER_WEIGHTS}")
@@ -55,7 +56,11 @@ def pack_bundle(folder: Path, target: Path) -> Bundle:
     bundle = verify_bundle(folder)
     names = [MANIFEST, *sorted(entry.path for entry in bundle.files)]
     names += [name for name in ADAPTER_MEMBERS if (folder / name).is_file()]
-    with disk_errors(target), zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
+    with (
+        step(f"packing {bundle.name}"),
+        disk_errors(target),
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed,
+    ):
         for name in names:
             member = zipfile.ZipInfo(name)  # dated 1980, so that the file is reproducible
             member.external_attr = (stat.S_IFREG | 0o644) << 16
@@ -97,8 +102,9 @@ def unpack_bundle(path: Path, target: Path | None = None, *, overwrite: bool = F
             shutil.rmtree(built, ignore_errors=True)
             check_space(target, sum(member.file_size for member in members.values()))
             try:
-                for name, member in members.items():
-                    _extract(path, packed, member, built / PurePosixPath(name))
+                with step(f"unpacking {path.name}"):
+                    for name, member in members.items():
+                        _extract(path, packed, member, built / PurePosixPath(name))
                 share_files(verify_bundle(built), local_files(installed().values()))
                 put_in_place(built, target, overwrite=overwrite)
             finally:

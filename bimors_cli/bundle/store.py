@@ -21,6 +21,7 @@ from bimors_cli.bundle.schemas import check_schema
 from bimors_cli.bundle.shared_files import bytes_freed
 from bimors_cli.errors import BimorsError, BundleError, InputError
 from bimors_cli.locks import acquire_lock
+from bimors_cli.steps import step
 from bimors_cli.user_folders import user_folder
 
 HOME = "BIMORS_HOME"
@@ -74,11 +75,12 @@ def verify_bundle(folder: Path) -> Bundle:
         check_schema(folder / MANIFEST, read_manifest(folder / MANIFEST, SCHEMA, UPGRADES), "manifest")
     bundle = open_bundle(folder, hash_again=True)
     check_against_catalog(bundle.name, bundle.files)
-    for entry in bundle.files:
-        if entry.path.endswith(".safetensors"):
-            check_finite(folder / entry.path)
-    if (folder / ADAPTER / ADAPTER_MANIFEST).is_file():
-        check_finite(open_adapter(folder / ADAPTER, bundle).weights)
+    with step(f"checking the weights of {bundle.name}"):
+        for entry in bundle.files:
+            if entry.path.endswith(".safetensors"):
+                check_finite(folder / entry.path)
+        if (folder / ADAPTER / ADAPTER_MANIFEST).is_file():
+            check_finite(open_adapter(folder / ADAPTER, bundle).weights)
     return bundle
 
 

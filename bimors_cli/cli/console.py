@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -170,11 +171,45 @@ def seconds_per_line(default: float = SECONDS_PER_LINE) -> float:
         ) from None
 
 
+class WorkClock:
+    """A clock that stands still during steps such as the loading of a model: they have no share in a rate."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps = 0
+        self._stopped_at = self._stopped_for = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds of work since some moment."""
+        with self._lock:
+            return (self._stopped_at if self._steps else time.monotonic()) - self._stopped_for
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the clock; steps may overlap, in several threads."""
+        with self._lock:
+            if not self._steps:
+                self._stopped_at = time.monotonic()
+            self._steps += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._steps -= 1
+                if not self._steps:
+                    self._stopped_for += time.monotonic() - self._stopped_at
+
+
+# Of all progress: whatever step is shown, the tiles wait for it.
+work_clock: Final = WorkClock()
+
+
 class RunProgress:
     """Progress of a run: a bar on a terminal, a line every 30 s elsewhere, nothing with -q.
 
-    The stage without a name counts tiles, and shows their rate; other stages count images. ``shown`` is the progress
-    whose bar is on the terminal now.
+    The stage without a name counts tiles, and shows their rate; other stages count images. The rate, and the time left
+    that follows from it, start with the first tiles that finish, and leave out the steps of `work_clock`: what loads
+    before or between the tiles says nothing of their rate. ``shown`` is the progress whose bar is on the terminal now.
     """
 
     shown: ClassVar[RunProgress | None] = None
@@ -184,13 +219,14 @@ class RunProgress:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
-        self._total = self._done = self._resumed = 0
-        self._started = self._last_line = time.monotonic()
+        self._total = self._done = 0
+        self._first: tuple[int, float] | None = None
+        self._last_line = time.monotonic()
 
     def begin(self, total: int, done: int = 0, stage: str = "") -> None:
         """Start a stage of ``total`` items, of which an earlier run finished ``done``."""
-        self._stage, self._total, self._done, self._resumed = stage, total, done, done
-        self._started = self._last_line = time.monotonic()
+        self._stage, self._total, self._done, self._first = stage, total, done, None
+        self._last_line = time.monotonic()
         if animates():
             self._show_bar()
         elif stage:
@@ -200,19 +236,30 @@ class RunProgress:
         """Count finished items."""
         self._done += count
         now = time.monotonic()
-        rate = (self._done - self._resumed) / max(now - self._started, 1e-9)
+        rate = self._rate()
         if self._bar is not None and self._task is not None:
-            shown = "" if self._stage else f"{rate:.1f} tiles/s"
+            shown = "" if self._stage or rate is None else f"{rate:.1f} tiles/s"
             self._bar.update(self._task, completed=self._done, rate=shown)
         elif now - self._last_line >= self._seconds_per_line:
             self._last_line = now
             say_progress(self._line(rate))
 
-    def _line(self, rate: float) -> str:
+    def _rate(self) -> float | None:
+        """Return the items per second since the first ones were finished; None until others are."""
+        now = work_clock()
+        if self._first is None:
+            self._first = self._done, now
+            return None
+        count, since = self._first
+        return (self._done - count) / max(now - since, 1e-9)
+
+    def _line(self, rate: float | None) -> str:
         done = f"{self._done:,} of {self._total:,}"
         percent = f"{100 * self._done / max(self._total, 1):.0f} %"
         if self._stage:
             return f"{self._stage}: {done} images ({percent})"
+        if rate is None:
+            return f"{done} tiles ({percent})"
         left = (self._total - self._done) / max(rate, 1e-9)
         return f"{done} tiles ({percent}), {rate:.1f} tiles/s, about {duration(left)} left"
 
@@ -228,6 +275,7 @@ class RunProgress:
                 TimeRemainingColumn(),
                 console=err,
                 transient=True,
+                get_time=work_clock,
             )
             self._bar.start()
             RunProgress.shown = self

@@ -12,6 +12,7 @@ from bimors_cli.cli.console import say, set_verbosity
 from bimors_cli.cli.parameters import Overwrite, Quiet, Verbose
 from bimors_cli.options.common import LABELS, MODEL_NAME
 from bimors_cli.options.parse import parse_labels_file
+from bimors_cli.steps import LIBRARIES, step
 
 EXAMPLE = "Example: bimors models import model-best.pth.tar --model bimors-b16 -l labels.txt --official-seed 1 -o coast"
 
@@ -58,7 +59,8 @@ def import_(
     bundle = open_bundle(find_bundle(model))
     need_part(bundle, CLIP, "bimors models import")
 
-    from bimors_cli.pipeline.bundles.import_official import import_official
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.bundles.import_official import import_official
 
     adapter = import_official(checkpoint, bundle, names, output, seed=official_seed, overwrite=overwrite)
     say(f"caption projection: {adapter.training['caption projection']}")

@@ -12,6 +12,7 @@ from bimors_cli.cli.console import set_verbosity
 from bimors_cli.cli.parameters import Overwrite, Quiet, Verbose
 from bimors_cli.errors import InputError
 from bimors_cli.options.common import DEVICE
+from bimors_cli.steps import LIBRARIES, step
 
 EXAMPLE = "Example: bimors models new -o mine --clip RemoteCLIP/ --captioner blip2/ --caption-encoder bert/"
 
@@ -156,7 +157,9 @@ def new(
 
     from bimors_cli.bundle.input_bands import read_input_bands
     from bimors_cli.bundle.training_domain import read_training_domain
-    from bimors_cli.pipeline.bundles.make import Sources, new_bundle
+
+    with step(LIBRARIES):
+        from bimors_cli.pipeline.bundles.make import Sources, new_bundle
 
     new_bundle(
         output,

@@ -45,7 +45,13 @@ class _Animation:
 
 @contextmanager
 def shown_step(text: str) -> Iterator[None]:
-    """Show a step as long as the context lasts."""
+    """Show a step as long as the context lasts; its time has no share in the rate of tiles."""
+    with console.work_clock.stopped(), _shown(text):
+        yield
+
+
+@contextmanager
+def _shown(text: str) -> Iterator[None]:
     if console.verbosity() < 0:
         yield
         return

@@ -16,6 +16,7 @@ from bimors_cli.model.caption_encoder import CaptionEncoder
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.model.clip import Clip
 from bimors_cli.model.device import wait_for
+from bimors_cli.steps import step
 
 # Key of the seconds that the captioner took to load; those of the other models are counted by the run.
 LOADING = "loading the captioner"
@@ -169,7 +170,7 @@ class FrozenModels:
         with self._loading:
             if self._captioner is None:
                 clock = time.perf_counter()
-                with raising_out_of_memory("the captioner", self.device):
+                with step(LOADING), raising_out_of_memory("the captioner", self.device):
                     self._captioner = self.load_captioner(self.device, self.dtype)
                 self.seconds[LOADING] = time.perf_counter() - clock
             return self._captioner

@@ -19,6 +19,7 @@ from bimors_cli.pipeline.tile_result import TileResult
 from bimors_cli.pipeline.tile_rows import frames, is_multipart, provenance, tile_columns
 from bimors_cli.run_warnings import keeps_warnings
 from bimors_cli.scene.polygons import Polygons
+from bimors_cli.steps import step
 
 if TYPE_CHECKING:
     import geopandas
@@ -47,7 +48,8 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
     OutputError
         The output cannot be written.
     """
-    plan = make_layer_plan(options)
+    with step("opening the scenes"):
+        plan = make_layer_plan(options)
     schema = TileSchema(
         options.layer,
         plan.crs.to_wkt(),
@@ -66,7 +68,8 @@ def write_grid(options: LayerOptions, command: Sequence[str] = ("bimors_cli.tile
     if plan.output == STDOUT:
         write_sequence(sys.stdout, chunks, schema, rs=plan.format.rs)
     else:
-        target.write(chunks)
+        with step(f"writing {plan.output.name}"):
+            target.write(chunks)
     return plan
 
 

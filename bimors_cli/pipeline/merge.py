@@ -36,6 +36,7 @@ from bimors_cli.pipeline.summary import Summary
 from bimors_cli.pipeline.write_layer import write_layer
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.gdal import file_name, is_local
+from bimors_cli.steps import step
 
 RESUME_HINT = "run the same command again"
 # Messages name at most so many shards.
@@ -75,7 +76,8 @@ def merge(
     clock = time.perf_counter()
     options.check_required()
     output = Path(options.output)
-    journals = _journals(options.journals)
+    with step("opening the journals"):
+        journals = _journals(options.journals)
     with exclusive(output):
         state = merge_state(journals[0], output)
         if state == "written" and output.exists():
@@ -84,7 +86,8 @@ def merge(
         _check_complete(journals)
         # After a killed merge the output is its own to replace.
         resume = state == "begun" and not options.overwrite
-        plan = make_plan(_options(options, journals[0], resume=resume))
+        with step("opening the scenes"):
+            plan = make_plan(_options(options, journals[0], resume=resume))
         _check_same_run(plan, journals)
         warn_of_plan(plan)
         job = Classification.from_plan(plan, command)

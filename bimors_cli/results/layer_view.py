@@ -24,6 +24,7 @@ from bimors_cli.results.classified_layer import (
 )
 from bimors_cli.results.overview import Ground, Overview, Piece, measure_ground
 from bimors_cli.scene.raster import Scene
+from bimors_cli.steps import step
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def open_view(
     layer = read_classified_layer(options.layer_file, options.layer)
     with open_recorded_scene(layer, options.scene, options.allow_drivers) as (recorded, scene):
         check_not_scene(output, scene)
-        tiles = read_tiles(layer, recorded)
+        with step(f"reading {layer.path.name}"):
+            tiles = read_tiles(layer, recorded)
         overview = Overview.within(scene.info, side=side, pixels=pixels)
         yield LayerView(layer, recorded, scene, tiles, overview, measure_ground(overview))
 

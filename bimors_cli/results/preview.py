@@ -41,15 +41,16 @@ def preview(options: PreviewOptions) -> Path:
             background = _read_background(view)
     left, top, right, bottom = view.overview.boxes(view.tiles.windows).T
     rings = np.stack([left, top, right, top, right, bottom, left, bottom, left, top], axis=1).reshape(-1, 5, 2)
-    image = draw_preview(
-        background,
-        list(rings),
-        view.tiles.text["label"],
-        view.layer.labels,
-        title=view.recorded.name,
-        notes=MapNotes(view.ground.metres, view.ground.north, view.crs_name),
-    )
-    with replacing(output, overwrite=options.overwrite) as built:
+    with step(f"drawing {output.name}"):
+        image = draw_preview(
+            background,
+            list(rings),
+            view.tiles.text["label"],
+            view.layer.labels,
+            title=view.recorded.name,
+            notes=MapNotes(view.ground.metres, view.ground.north, view.crs_name),
+        )
+    with step(f"writing {output.name}"), replacing(output, overwrite=options.overwrite) as built:
         try:
             image.save(built, format="PNG")
         except OSError as error:

@@ -18,6 +18,7 @@ from bimors_cli.provenance import read_run
 from bimors_cli.results.exported_copy import CopiedTile, ExportedCopy, read_copy
 from bimors_cli.results.tile_places import GridPlace
 from bimors_cli.run_warnings import warn
+from bimors_cli.steps import step
 
 # What a user fills in: of a classified layer, of suggestions, of a search, of a sample.
 _EDITED: Final = ("label", "checked", "weight", "accept", "reference", "note")
@@ -79,14 +80,21 @@ def restore(options: RestoreOptions) -> RestoreSummary:
     if not original.is_file():
         raise InputError(f"{original} does not exist", _HINT)
     layer = choose_layer(original, options.layer)
-    rows = _read_rows(original, layer)
+    with step(f"reading {original.name}"):
+        rows = _read_rows(original, layer)
     names = {} if options.field is None else {"label": options.field}
     places = _places(original, layer)
-    copy = read_copy(options.copy, None, places, [*_EDITED, *_WRITTEN], names=names, hint=_HINT)
-    tiles = _by_id(copy, places, rows, original)
-    _check_written(tiles, rows, copy, original)
-    edits = _edits(tiles, rows, copy)
-    with replacing(options.output, overwrite=options.overwrite) as built, as_output_error(options.output):
+    with step("finding the tiles of the copy"):
+        copy = read_copy(options.copy, None, places, [*_EDITED, *_WRITTEN], names=names, hint=_HINT)
+    with step(f"comparing the copy with {original.name}"):
+        tiles = _by_id(copy, places, rows, original)
+        _check_written(tiles, rows, copy, original)
+        edits = _edits(tiles, rows, copy)
+    with (
+        step(f"writing {options.output.name}"),
+        replacing(options.output, overwrite=options.overwrite) as built,
+        as_output_error(options.output),
+    ):
         _write(original, built, layer, tiles, edits)
     foreign = len(copy.tiles) - len(tiles)
     skipped = {**copy.skipped, **({"not in the original": foreign} if foreign else {})}

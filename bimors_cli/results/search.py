@@ -17,6 +17,7 @@ from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified
 from bimors_cli.results.found_layer import FoundLayer, FoundLayerWriter, Hit, read_found_layer
 from bimors_cli.results.search_query import Block, Given, Query, like_tiles, match_text
 from bimors_cli.run_warnings import keeps_warnings
+from bimors_cli.steps import step
 
 SCORE_DECIMALS: Final = 4
 # So many ids stay far below SQLite's limit on the length of a statement.
@@ -102,8 +103,9 @@ def _class_name(options: SearchOptions, judged: Sequence[FoundLayer]) -> str | N
 def _find_hits(layer: ClassifiedLayer, options: SearchOptions, given: Given) -> list[Hit]:
     """Rank the tiles of a layer by their features."""
     query = _query(layer, options, given)
-    ids, scores = best_tiles(query.blocks, query.vector, options.top)
-    rows = _read_rows(layer, ids)
+    with step(f"comparing the tiles of {layer.path.name}"):
+        ids, scores = best_tiles(query.blocks, query.vector, options.top)
+        rows = _read_rows(layer, ids)
     found = [(score, tile_id) for score, tile_id in zip(scores.tolist(), ids, strict=True) if tile_id in rows]
     return [
         Hit(rank, round(score, SCORE_DECIMALS), tile_id, **rows[tile_id])

@@ -69,7 +69,8 @@ def like_tiles(layer: ClassifiedLayer, given: Given, text: str | None = None, mo
     InputError
         The layer has no features, or none of a given tile; those of `match_text`.
     """
-    centre, vectors = _survey(layer, frozenset((*given.like, *given.unlike)))
+    with step(f"reading the features of {layer.path.name}"):
+        centre, vectors = _survey(layer, frozenset((*given.like, *given.unlike)))
     for tile_id in (*given.like, *given.unlike):
         if tile_id not in vectors:
             raise InputError(f"{layer.path}: layer {layer.name!r} has no features of a tile {tile_id!r}", _UNKNOWN)

@@ -24,6 +24,7 @@ from bimors_cli.results.suggestions_file import Suggestion, write_suggestions
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.polygons import tile_polygons
 from bimors_cli.scene.positions import earth_centred
+from bimors_cli.steps import step
 
 # In a larger layer a random part of the tiles is compared: their covariances with the tiles that stand for the map
 # take 80 MB.
@@ -110,15 +111,17 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
     check_target(options.path, overwrite=options.overwrite)
     layer = read_classified_layer(options.file, options.layer)
     next(read_features(layer.path, layer.name))  # raises for a layer without features before all rows are read
-    rows = read_rows(layer)
+    with step(f"reading {layer.path.name}"):
+        rows = read_rows(layer)
     if layer.run_key.get("adapter") is not None and layer.run.examples is None and not options.examples:
         warn(
             "%s does not record where the examples of its adapter are, so tiles like them may be suggested: "
             "give them with --examples FILE",
             layer.path,
         )
-    excluded = _shares(options.exclude, layer, rows) > 0
-    share = np.maximum(_shares(options.examples, layer, rows), _recorded_shares(layer, rows))
+    with step("finding the tiles of the examples"):
+        excluded = _shares(options.exclude, layer, rows) > 0
+        share = np.maximum(_shares(options.examples, layer, rows), _recorded_shares(layer, rows))
     examples = share > 0
     # What must stay apart from training is not known either.
     known = ((share >= _LEARNED) | rows.corrected) & ~excluded & rows.with_data
@@ -127,7 +130,8 @@ def suggest(options: SuggestOptions, command: Sequence[str] = ("bimors_cli.sugge
         raise InputError(
             f"{layer.path}: no tile of layer {layer.name!r} is left to suggest", "exclude less, or classify a scene"
         )
-    candidates, chosen = _choose(layer, rows, known, allowed, options)
+    with step("choosing the tiles to label"):
+        candidates, chosen = _choose(layer, rows, known, allowed, options)
     found = tuple(
         Suggestion(
             rank,

@@ -113,14 +113,17 @@ def assess(options: AssessOptions) -> Assessment:
         a label; no tile has a reference class.
     """
     file, field = options.samples()
-    layer = read_map_layer(options.layer_file, options.layer)
+    with step(f"reading {Path(options.layer_file).name}"):
+        layer = read_map_layer(options.layer_file, options.layer)
     _refuse_sample(file, options.reference_layer, field)
-    reference = read_reference(file, field, layer.place, options.reference_layer, options.points_crs)
+    with step("reading the reference"):
+        reference = read_reference(file, field, layer.place, options.reference_layer, options.points_crs)
     classes = np.array([layer.label_of(str(name)) for name in reference.classes], object)
     reference = replace(reference, classes=classes)
     unknown = _unknown_classes(layer, reference, field)
     labels = (*layer.labels, *unknown)
-    samples = _samples(layer, reference, labels, options.min_overlap)
+    with step("finding the tiles of the reference"):
+        samples = _samples(layer, reference, labels, options.min_overlap)
     mapped = layer.classes[samples.rows]
     with_reference = len(np.unique(samples.rows))
 

@@ -26,6 +26,7 @@ from bimors_cli.output.style import NO_LABEL_NAME
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
 from bimors_cli.scene.positions import earth_centred
+from bimors_cli.steps import step
 
 _ALL: Final = "all"
 NO_STRATUM: Final = f"({NO_LABEL_NAME})"
@@ -95,11 +96,13 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
     for path in options.outputs:
         check_target(path, overwrite=options.overwrite)
     layer = read_classified_layer(options.file, options.layer)
-    tiles = read_population(layer, options.by, options.exclude)
+    with step(f"reading {layer.path.name}"):
+        tiles = read_population(layer, options.by, options.exclude)
     names, strata = _strata(layer, tiles, options)
     sizes = np.bincount(strata, minlength=len(names)).tolist()
     counts = _counts(names, sizes, options)
-    drawn = _draw(tiles, strata, counts, options)
+    with step("drawing the tiles"):
+        drawn = _draw(tiles, strata, counts, options)
     per_stratum = np.bincount(strata[drawn], minlength=len(names)).tolist()
     _check_drawn(names, sizes, per_stratum, options)
     areas = np.bincount(strata, tiles.hectares, len(names)).tolist()
@@ -115,16 +118,17 @@ def sample(options: SampleOptions, command: Sequence[str] = ("bimors_cli.sample"
     )
     found = _drawn_tiles(tiles, drawn, [names[stratum] for stratum in strata[drawn]])
     shown = {"show_label": options.show_label, "overwrite": options.overwrite}
-    write_sample(
-        options.path,
-        found,
-        design,
-        source=layer.run,
-        command=command,
-        crs_wkt=tiles.crs.to_wkt(),
-        context=neighbours(tiles.grid, tiles.frame.iloc[drawn]),
-        **shown,
-    )
+    with step(f"writing {options.path.name}"):
+        write_sample(
+            options.path,
+            found,
+            design,
+            source=layer.run,
+            command=command,
+            crs_wkt=tiles.crs.to_wkt(),
+            context=neighbours(tiles.grid, tiles.frame.iloc[drawn]),
+            **shown,
+        )
     if options.csv is not None:
         write_csv(options.csv, found, tiles.crs, **shown)
     if options.kml is not None:

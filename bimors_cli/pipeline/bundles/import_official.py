@@ -16,6 +16,7 @@ from bimors_cli.model.official_checkpoint import PROJECTION, from_official, no_p
 from bimors_cli.model.pickle_to_safetensors import pickle_to_safetensors
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.pipeline.inference.load import load_models
+from bimors_cli.steps import step
 
 
 def import_official(
@@ -57,7 +58,8 @@ def import_official(
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         with tempfile.TemporaryDirectory(prefix="bimors-") as folder:
             converted = Path(folder) / "checkpoint.safetensors"
-            pickle_to_safetensors(checkpoint, converted)
+            with step(f"reading {checkpoint.name}"):
+                pickle_to_safetensors(checkpoint, converted)
             tensors = load_file(converted)
         classes = tensors.get("token_suffix")
         if classes is not None and len(classes) != len(labels):

@@ -34,6 +34,7 @@ from bimors_cli.options.band_names import CHANNELS
 from bimors_cli.options.templates import check_templates
 from bimors_cli.output.atomic import replacing_folder
 from bimors_cli.pipeline.bundles.lora import merge_lora, read_lora
+from bimors_cli.steps import step
 
 TOKENIZER = (
     "tokenizer.json",
@@ -129,27 +130,31 @@ def new_bundle(
     lora = None if sources.captioner_lora is None else read_lora(sources.captioner_lora)
     with replacing_folder(path, marker=MANIFEST, overwrite=overwrite) as built:
         copy = _link if link else shutil.copyfile
-        _copy_clip(sources, built / CLIP, copy, bands)
         parts = {CAPTIONER: sources.captioner, CAPTION_ENCODER: sources.caption_encoder}
         copied = {part: source for part, source in parts.items() if source is not None}
-        for part, source in copied.items():
-            _copy(source, built / part, _transformers_files(source), copy)
+        with step("copying the models"):
+            _copy_clip(sources, built / CLIP, copy, bands)
+            for part, source in copied.items():
+                _copy(source, built / part, _transformers_files(source), copy)
         if lora is not None and sources.captioner is not None:
-            merge_lora({file: built / CAPTIONER / file.name for file in weight_files(sources.captioner)}, lora)
-        side = _test_parts(built, templates or [f"{context} {{}}."], bands, choose_device(device))
-        bundle = write_bundle_manifest(
-            built,
-            name=name,
-            description=description,
-            context=context,
-            image_size=side,
-            zero_shot_temperature=temperature,
-            vocabulary=None,
-            licences=dict.fromkeys((CLIP, *copied), "not stated") | dict(licences),
-            templates=templates,
-            training_domain=training_domain,
-            bands=bands,
-        )
+            with step("merging the LoRA into the captioner"):
+                merge_lora({file: built / CAPTIONER / file.name for file in weight_files(sources.captioner)}, lora)
+        with step("testing the models"):
+            side = _test_parts(built, templates or [f"{context} {{}}."], bands, choose_device(device))
+        with step("hashing the files"):
+            bundle = write_bundle_manifest(
+                built,
+                name=name,
+                description=description,
+                context=context,
+                image_size=side,
+                zero_shot_temperature=temperature,
+                vocabulary=None,
+                licences=dict.fromkeys((CLIP, *copied), "not stated") | dict(licences),
+                templates=templates,
+                training_domain=training_domain,
+                bands=bands,
+            )
     return replace(bundle, folder=path)
 
 

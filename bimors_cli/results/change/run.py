@@ -27,6 +27,7 @@ from bimors_cli.results.change.match import match_tiles, place_scenes
 from bimors_cli.results.change.summary import CHANGE, NO_CHANGE, STRATA, ChangeSummary
 from bimors_cli.results.classified_layer import ClassifiedLayer, read_classified_layer
 from bimors_cli.run_warnings import keeps_warnings, warn, warnings_so_far
+from bimors_cli.steps import step
 
 # More expected change than this is more often another season, sensor or calibration than change.
 _IMPLAUSIBLE: Final = 1 / 3
@@ -58,22 +59,31 @@ def change(options: ChangeOptions, command: Sequence[str] = ("bimors_cli.change"
         warn(line)
     with tempfile.TemporaryDirectory(prefix=".bimors_change_", dir=options.output.resolve().parent) as folder:
         labels = before.labels.names
-        first = read_answers(before, labels, Path(folder) / "before")
-        second = read_answers(after, labels, Path(folder) / "after")
-        matches = match_tiles(placements, (before, first), (after, second))
-        compared = Compared(before, after, first, second, matches, placements)
-        usable = usable_places(compared)
-        moved = displaced(compared, usable)
+        with step(f"reading {before.path.name}"):
+            first = read_answers(before, labels, Path(folder) / "before")
+        with step(f"reading {after.path.name}"):
+            second = read_answers(after, labels, Path(folder) / "after")
+        with step(f"comparing {before.path.name} and {after.path.name}"):
+            matches = match_tiles(placements, (before, first), (after, second))
+            compared = Compared(before, after, first, second, matches, placements)
+            usable = usable_places(compared)
+            moved = displaced(compared, usable)
         if moved is not None:
             warn(moved)
-        model = fit(compared, usable)
         crs = CRS.from_user_input(before.run_key["crs"])
-        verdicts = judge(compared, model, crs, options.most_false)
+        with step("computing the probabilities of change"):
+            model = fit(compared, usable)
+            verdicts = judge(compared, model, crs, options.most_false)
         summary = _summarise(options, compared, model, verdicts)
         schema = change_schema(compared, model, summary, crs, command)
-        write_layer(
-            options.output, change_frames(compared, verdicts, schema, crs), GPKG, schema, overwrite=options.overwrite
-        )
+        with step(f"writing {options.output.name}"):
+            write_layer(
+                options.output,
+                change_frames(compared, verdicts, schema, crs),
+                GPKG,
+                schema,
+                overwrite=options.overwrite,
+            )
         # Windows removes no file that is mapped.
         del first, second, compared
     if options.matrix is not None:
