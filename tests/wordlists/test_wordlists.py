@@ -86,7 +86,7 @@ def test_a_file_of_the_same_name_is_used_and_reported(
 
 @pytest.mark.parametrize(
     "name, hint", [("nlcdd", "did you mean nlcd[?]"), ("dynamicwrld", "did you mean dynamic-world[?]"),
-                   ("corine:4", "did you mean corine"), ("zzz", "^wordlists: nlcd, worldcover, dynamic-world")],
+                   ("corine:4", "did you mean corine"), ("zzz", "wordlists: nlcd, worldcover, dynamic-world")],
 )  # fmt: skip
 def test_unknown_names(name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
