@@ -194,6 +194,7 @@ def test_a_warning_without_a_text_of_its_own_comes_from_a_known_place() -> None:
         ("pipeline/checkpoint/shard_journals.py", "_read"),
         ("pipeline/engines/multi_device.py", "log"),
         ("pipeline/engines/ray.py", "_record"),
+        ("pipeline/inference/predict.py", "_read_batches"),
         ("pipeline/make_plan.py", "_report"),
         ("pipeline/run.py", "warn_of_domain"),
         ("pipeline/run.py", "warn_of_plan"),
