@@ -127,7 +127,7 @@ def test_a_hundred_thousand_tiles_are_written_in_a_minute(tmp_path: Path, tiny_b
         for first in range(0, count, 32):  # as many as a CPU's run writes at a time
             journal.append(records[first : first + 32])
         journalled = time.perf_counter() - clock
-        rows = OutputTarget(plan, job.schema).write(frames(plan, journal.records(), job.to_frame))
+        rows = OutputTarget(plan, job.schema).write(frames(plan, journal.results(), job.to_frame))
         journal.delete()
     seconds = time.perf_counter() - clock
     print(f"\n{count:,} tiles: journal {journalled:.1f} s, layer and style {seconds - journalled:.1f} s")
