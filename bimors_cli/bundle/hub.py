@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 from bimors_cli.bundle.catalog import Source
 from bimors_cli.bundle.references import COMMIT
 from bimors_cli.errors import BimorsError, BundleError, InputError, one_line
+from bimors_cli.web_page import is_web_page
 
 _MAX_JSON_BYTES: Final = 1_000_000
 _RANGE_NOT_SATISFIABLE: Final = 416
@@ -229,7 +230,7 @@ def _check_partial(source: Source, name: str, stream: BinaryIO, error: BundleErr
     """Empty a partial file that must not be resumed; raises BundleError if it is a web page."""
     stream.flush()
     with Path(stream.name).open("rb") as file:
-        page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+        page = is_web_page(file.read(512))
     cause = error.__cause__
     response = getattr(cause, "response", None)
     # The server has no more bytes than there are, so the file is another one.

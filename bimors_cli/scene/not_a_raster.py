@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bimors_cli.web_page import is_web_page
+
 _VECTORS: Final = frozenset({".shp", ".gpkg", ".geojson", ".json", ".kml", ".kmz", ".fgb", ".gml", ".tab", ".dxf"})
 _PROJECTS: Final = {".qgz": "QGIS project", ".qgs": "QGIS project", ".qml": "QGIS style", ".aprx": "ArcGIS project"}
 _HEAD_BYTES: Final = 64
@@ -42,7 +44,7 @@ def what_it_is(path: str | None, name: str, quoted: str, drivers: Sequence[str])
     suffix = Path(name).suffix.lower()
     if head is not None and not head:
         return f"{name} is empty (0 bytes)", "copy or download it again"
-    if head is not None and head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if head is not None and is_web_page(head):
         return f"{name} is a web page, not a raster", "a download may need a login: download the file again"
     if head is not None and head.startswith(b"PK\x03\x04") and suffix == ".zip":
         return f"{name} is a ZIP archive", _archive_hint(name)

@@ -57,7 +57,7 @@ class Agreement:
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Blip2Captioner, T5Captions]:
     """Load a captioner onto a device, and its own search."""
-    captioner = Captioner.load(folder, dtype).to(device=device, dtype=dtype)
+    captioner = Captioner.load(folder, dtype, device)
     assert isinstance(captioner, Blip2Captioner)
     own = captioner.own
     if isinstance(own, str):

@@ -76,7 +76,7 @@ def test_every_part_becomes_safetensors_and_no_pickle(entry: CatalogEntry) -> No
 
 
 def test_a_repository_is_pinned(entry: CatalogEntry) -> None:
-    """What is not confirmed of revisions and files is null and told."""
+    """What is not confirmed of revisions and files is null, and listed in ``unconfirmed``."""
     for part, source in entry.parts.items():
         assert (source.repository is None) == (source.url is not None)
         assert (part in entry.unconfirmed) == (source.repository is not None and source.revision is None)

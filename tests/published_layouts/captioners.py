@@ -135,6 +135,25 @@ def opt_6_7b() -> dict[str, Any]:
 
 
 LORA_RANK: Final = 16
+# As in the repository of RS5M: of peft 0.4, with the names of its layers.
+LORA_SETTINGS: Final = {
+    "auto_mapping": {"base_model_class": "Blip2ForConditionalGeneration"},
+    "base_model_name_or_path": "Salesforce/blip2-opt-6.7b",
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "lora_alpha": 16,
+    "lora_dropout": 0.05,
+    "modules_to_save": None,
+    "peft_type": "LORA",
+    "r": LORA_RANK,
+    "revision": None,
+    "target_modules": ["self_attn.qkv", "self_attn.projection"],
+    "task_type": None,
+}
 
 
 def lora_tensors(given: Mapping[str, Any]) -> Tensors:
@@ -149,25 +168,7 @@ def lora_tensors(given: Mapping[str, Any]) -> Tensors:
 
 
 def lora_files(weights: Tensors, _given: Mapping[str, Any]) -> dict[str, bytes]:
-    settings = {
-        "auto_mapping": {"base_model_class": "Blip2ForConditionalGeneration"},
-        "base_model_name_or_path": "Salesforce/blip2-opt-6.7b",
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-        "layers_pattern": None,
-        "layers_to_transform": None,
-        "lora_alpha": 16,
-        "lora_dropout": 0.05,
-        "modules_to_save": None,
-        "peft_type": "LORA",
-        "r": LORA_RANK,
-        "revision": None,
-        "target_modules": ["self_attn.qkv", "self_attn.projection"],
-        "task_type": None,
-    }
-    return {"adapter_config.json": as_json(settings), "adapter_model.bin": pickled(weights)}
+    return {"adapter_config.json": as_json(LORA_SETTINGS), "adapter_model.bin": pickled(weights)}
 
 
 def blip_files(weights: Tensors, given: Mapping[str, Any]) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from bimors_cli.bundle.manifest import ADAPTER, CLIP, open_bundle
 from bimors_cli.bundle.needed_parts import need_part
 from bimors_cli.labels import Labels
 from bimors_cli.model.batching import CAPTION_ENCODER, CAPTIONER, HEAD, IMAGE_TOWER, STAGES
-from bimors_cli.model.device import choose_dtype, wait_for
+from bimors_cli.model.device import wait_for
 from bimors_cli.model.t5.graphs import without_graphs
 from bimors_cli.options.bench import BenchOptions
 from bimors_cli.pipeline.inference.caption_cache import BYTES_IN_MEMORY, CachedCaptioner, CaptionCacheFile
@@ -172,12 +172,12 @@ def bench(options: BenchOptions) -> Figures:
         _, seconds_cached = _classify(classifier, images, cache_keys)
     device_memory = torch.cuda.max_memory_allocated(models.device) if models.device.type == "cuda" else None
     process_memory = peak_memory()
-    ceiling = best_rate(models.device, choose_dtype(models.device))
+    ceiling = best_rate(models.device, models.dtype)
     tiles = len(images)
     return Figures(
         bundle=bundle.name,
         device=_name(models.device),
-        precision=str(choose_dtype(models.device)).removeprefix("torch."),
+        precision=str(models.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         labels=len(labels),
         tiles=tiles,

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import open_clip
 import torch
@@ -48,8 +48,6 @@ TOKENIZER = (
 )
 SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json")
 # Other files of the hub's folders, such as model cards and weights in other formats, are not copied.
-
-_Part = TypeVar("_Part", Clip, Captioner, CaptionEncoder)
 
 
 @dataclass(frozen=True)
@@ -273,7 +271,7 @@ def _pickle_error(path: Path) -> BundleError:
 def _test_parts(folder: Path, templates: Sequence[str], bands: InputBands | None, device: torch.device) -> int:
     """Run each part on a random image, one part in memory at a time; return the side of the largest input."""
     dtype = choose_dtype(device)
-    clip = _to_device(Clip.load(folder / CLIP, bands), device, dtype)
+    clip = Clip.load(folder / CLIP, bands).to(device=device, dtype=dtype)
     side = clip.preprocessing.size
     image = _random_image(side, bands)
     feature, tokens = clip.encode_image(image.to(device))
@@ -283,12 +281,12 @@ def _test_parts(folder: Path, templates: Sequence[str], bands: InputBands | None
     del clip
     captions: list[str | None] = ["a river"]
     if (folder / CAPTIONER).is_dir():
-        captioner = _to_device(Captioner.load(folder / CAPTIONER, dtype), device, dtype)
+        captioner = Captioner.load(folder / CAPTIONER, dtype, device)
         side = max(side, captioner.preprocessing.size)
         captions = captioner.caption(image.to(device))
         del captioner
     if (folder / CAPTION_ENCODER).is_dir():
-        encoder = _to_device(CaptionEncoder.load(folder / CAPTION_ENCODER, dtype), device, dtype)
+        encoder = CaptionEncoder.load(folder / CAPTION_ENCODER, dtype, device)
         _check_finite(folder / CAPTION_ENCODER, encoder.embed(captions))
     return side
 
@@ -299,10 +297,6 @@ def _random_image(side: int, bands: InputBands | None) -> torch.Tensor:
         return torch.randint(0, 256, (1, 3, side, side), generator=random, dtype=torch.uint8)
     mean, std = (torch.tensor(values)[:, None, None] for values in (bands.mean, bands.std))
     return mean + std * torch.randn(1, len(bands), side, side, generator=random)
-
-
-def _to_device(part: _Part, device: torch.device, dtype: torch.dtype) -> _Part:
-    return part.to(device=device, dtype=dtype)
 
 
 def _check_finite(folder: Path, *outputs: torch.Tensor) -> None:

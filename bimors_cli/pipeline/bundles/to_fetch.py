@@ -73,7 +73,7 @@ def _with_lora(entry: CatalogEntry, convert: Convert) -> Convert:
 
         if target.parent.name == LORA:
             convert(source, target)
-            check_base(read_lora(target.parent), base)  # told before the captioner is downloaded
+            check_base(read_lora(target.parent), base)  # before the captioner is downloaded
         elif target.parent.name == CAPTIONER and source.suffix == ".safetensors":
             merge_lora({source: target}, read_lora(source.parents[1] / LORA))
         else:

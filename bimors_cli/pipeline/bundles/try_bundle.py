@@ -206,8 +206,7 @@ class _Trial:
         assert self.bundle is not None
         if not self.bundle.has_part(CAPTION_ENCODER):
             raise Skip("the bundle has no caption encoder")
-        dtype = choose_dtype(self.device)
-        encoder = CaptionEncoder.load(self.bundle.part(CAPTION_ENCODER), dtype).to(device=self.device, dtype=dtype)
+        encoder = CaptionEncoder.load(self.bundle.part(CAPTION_ENCODER), choose_dtype(self.device), self.device)
         embedded = encoder.embed([answer.caption or "a pond in a field" for answer in self.answers])
         if not bool(torch.isfinite(embedded).all()):
             raise BundleError("the embeddings of the captions are not finite", "the weights are damaged")

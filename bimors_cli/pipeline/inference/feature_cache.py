@@ -43,7 +43,7 @@ class FeatureSpec:
 def image_feature_spec(models: FrozenModels) -> FeatureSpec:
     """Return the spec of CLIP's image features: they depend on its files and its precision."""
     return FeatureSpec(
-        hash_of("image feature", models.bundle.part_sha256(CLIP), next(models.clip.parameters()).dtype),
+        hash_of("image feature", models.bundle.part_sha256(CLIP), models.dtype),
         (feature_width(models),),
     )
 

@@ -272,6 +272,5 @@ def _feature_cache(models: FrozenModels, adapter: Adapter | None, head: Head) ->
     if adapter is None or head.context_shape is None:
         return FeatureCache(keys.cache, feature, None, captions)
     clip, encoder = (models.bundle.part_sha256(part) for part in (CLIP, CAPTION_ENCODER))
-    precision = next(models.clip.parameters()).dtype
-    context = hash_of("context", clip, encoder, adapter.sha256, precision)
+    context = hash_of("context", clip, encoder, adapter.sha256, models.dtype)
     return FeatureCache(keys.cache, feature, FeatureSpec(context, head.context_shape), captions)

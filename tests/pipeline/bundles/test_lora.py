@@ -17,26 +17,8 @@ from bimors_cli.errors import BundleError
 from bimors_cli.model.captioner import Captioner
 from bimors_cli.pipeline.bundles.lora import CONFIG, WEIGHTS, Lora, check_base, merge_lora, read_lora
 from tests.bundles import make_bundle
+from tests.published_layouts.captioners import LORA_SETTINGS
 
-# As in the repository of RS5M: of peft 0.4, with the names of its layers.
-PUBLISHED = {
-    "auto_mapping": {"base_model_class": "Blip2ForConditionalGeneration"},
-    "base_model_name_or_path": "Salesforce/blip2-opt-6.7b",
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "inference_mode": True,
-    "init_lora_weights": True,
-    "layers_pattern": None,
-    "layers_to_transform": None,
-    "lora_alpha": 16,
-    "lora_dropout": 0.05,
-    "modules_to_save": None,
-    "peft_type": "LORA",
-    "r": 16,
-    "revision": None,
-    "target_modules": ["self_attn.qkv", "self_attn.projection"],
-    "task_type": None,
-}
 Tensors = dict[str, torch.Tensor]
 
 
@@ -52,7 +34,7 @@ def write_lora(folder: Path, base: Path, *, rank: int = 4, alpha: float = 8.0, *
             tensors[f"{stem}.lora_A.weight"] = torch.randn(rank, weight.shape[1], generator=random)
             tensors[f"{stem}.lora_B.weight"] = torch.randn(weight.shape[0], rank, generator=random)
     save_file(tensors, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({**PUBLISHED, "r": rank, "lora_alpha": alpha, **config}))
+    (folder / CONFIG).write_text(json.dumps({**LORA_SETTINGS, "r": rank, "lora_alpha": alpha, **config}))
     return tensors
 
 
