@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from bimors_cli.scene.band_doubts import band_doubt
 from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.block_cache import block_cache, row_bytes
 from bimors_cli.scene.fill_values import LARGEST_VALUE, find_fill
 from bimors_cli.scene.gdal import GDAL_ERRORS, reopen
 from bimors_cli.scene.mask import Nodata, mask_rule
@@ -150,12 +151,15 @@ def _overview(scene: Scene, bands: Bands, nodata: Nodata) -> tuple[npt.NDArray[A
     whole = Window(0, 0, info.width, info.height)
     rows, cols = min(_SIDE, info.height), min(_SIDE, info.width)
     source = reopen(scene.dataset)
+    row_of_blocks = info.block_shapes[0][0] * row_bytes(info.width, info.dtypes)
     try:
         if info.overviews or info.width * info.height <= _READ_WHOLE:
-            return sample_window(source, bands, nodata, whole, (rows, cols))
+            with block_cache(row_of_blocks):
+                return sample_window(source, bands, nodata, whole, (rows, cols))
         count = max(_LEAST_ROWS, min(rows, _DECODED // (info.width * info.block_shapes[0][0])))
         tops = np.linspace(0, info.height - 1, count).round().astype(int).tolist()
-        lines = [sample_window(source, bands, nodata, Window(0, top, info.width, 1), (1, cols)) for top in tops]
+        with block_cache(0):  # each row lies in blocks of its own
+            lines = [sample_window(source, bands, nodata, Window(0, top, info.width, 1), (1, cols)) for top in tops]
     except GDAL_ERRORS:
         return None
     finally:

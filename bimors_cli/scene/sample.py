@@ -8,11 +8,13 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from bimors_cli.errors import ReadError
 from bimors_cli.scene.bands import Bands
+from bimors_cli.scene.block_cache import block_cache, row_bytes
 from bimors_cli.scene.gdal import GDAL_ERRORS, display_name, is_remote, reason_of, reopen, shell_name
 from bimors_cli.scene.mask import Nodata
 from bimors_cli.scene.pixels import sample_window
@@ -52,7 +54,8 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
 
     values, valid_fraction = np.empty((bands.channels, 0)), 0.0
     for side in SIDES:
-        parts = read_parts(dataset, sample_windows(dataset, side), read)
+        with sample_cache(dataset):
+            parts = read_parts(dataset, sample_windows(dataset, side), read)
         if parts:
             values = np.concatenate([part for part, _ in parts], axis=1)
             valid_fraction = values.shape[1] / sum(size for _, size in parts)
@@ -124,10 +127,7 @@ def sample_windows(
     ``bands`` is the number of bands that are read. Of a scene that would take long to decode, patches are read.
     """
     height, width = dataset.shape
-    block_height, block_width = dataset.block_shapes[0]
-    small_blocks = block_height * block_width <= _SMALL_BLOCK
-    decoded = height * width * max(bands, _FEW_BANDS) / _FEW_BANDS
-    if decoded > DECIMATE_UP_TO and small_blocks and not dataset.overviews(1):
+    if _reads_patches(dataset, bands):
         tops, lefts = (_spread(length, side // _PATCH) for length in (height, width))
         for top in tops:
             for left in lefts:
@@ -138,6 +138,24 @@ def sample_windows(
     for strip in range(strips := min(_STRIPS, rows)):
         top, bottom = height * strip // strips, height * (strip + 1) // strips
         yield Window(0, top, width, bottom - top), (max(1, round((bottom - top) * rows / height)), cols)
+
+
+def sample_cache(dataset: DatasetReader, bands: int = _FEW_BANDS) -> rasterio.Env:
+    """Return a `rasterio.Env` whose block cache holds the blocks that the windows of `sample_windows` share.
+
+    Patches share the strips of a scene, and no tiles. The rows of a decimated read share a row of blocks.
+    """
+    rows, columns = dataset.block_shapes[0]
+    if _reads_patches(dataset, bands):
+        rows = _PATCH + 2 * rows if columns == dataset.width else 0
+    return block_cache(rows * row_bytes(dataset.width, dataset.dtypes))
+
+
+def _reads_patches(dataset: DatasetReader, bands: int) -> bool:
+    height, width = dataset.shape
+    block_height, block_width = dataset.block_shapes[0]
+    decoded = height * width * max(bands, _FEW_BANDS) / _FEW_BANDS
+    return decoded > DECIMATE_UP_TO and block_height * block_width <= _SMALL_BLOCK and not dataset.overviews(1)
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -7,7 +7,6 @@ The blocks of a scene that is stored in strips are as wide as the scene: one str
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
-import rasterio
 
 from bimors_cli.errors import BimorsError, ReadError
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.run_warnings import bound
+from bimors_cli.scene.block_cache import block_cache, row_bytes
 from bimors_cli.scene.grid import Tile
 from bimors_cli.scene.read import SceneReader, TilePixels, read_tile
 from bimors_cli.scene.tile_views import TileViews, ViewInputs, read_views
@@ -30,8 +28,6 @@ from bimors_cli.scene.tile_views import TileViews, ViewInputs, read_views
 THREADS: Final = 4
 # One block in so many may be decoded twice, if caching it needed more memory, or a single thread.
 TWICE_IN: Final = 4
-# Least and largest size of GDAL's block cache, for all threads together.
-CACHE_BYTES: Final = (64 * 1024**2, 512 * 1024**2)
 
 # Returns the cache key of an image [channels, h, w].
 CacheKeyFn = Callable[[npt.NDArray[Any]], bytes]
@@ -131,7 +127,7 @@ def _stripe(scene: ScenePlan) -> int:
 
 
 def cache_bytes(scene: ScenePlan) -> int:
-    """Return the size of GDAL's block cache with which no block of a scene is decoded again for the next tile.
+    """Return the bytes of GDAL's block cache with which no block of a scene is decoded again for the next tile.
 
     That is all blocks that a row of tiles touches: the next row starts in the last of them. If tiles are much larger
     than blocks, too few blocks are shared by two rows to cache them all.
@@ -141,16 +137,14 @@ def cache_bytes(scene: ScenePlan) -> int:
     wide = max(columns for _, columns in info.block_shapes)
     shared = wide > grid.tile_width or grid.tile_height < TWICE_IN * high
     rows = (max(0, grid.tile_height - 2) // high + 2) * high if shared else 0
-    least, most = CACHE_BYTES
-    return min(max(rows * info.width * sum(np.dtype(kind).itemsize for kind in info.dtypes), least), most)
+    return rows * row_bytes(info.width, info.dtypes)
 
 
 def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, cache_key: CacheKeyFn | None, cells: bool) -> None:
     """Read tiles until a None comes, in one thread: a GDAL dataset and GDAL's settings belong to a thread."""
-    settings = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": cache_bytes(scene)}
     try:
         with (
-            rasterio.Env(**settings),
+            block_cache(cache_bytes(scene)),
             SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader,
         ):
             while (job := jobs.get()) is not None:
