@@ -135,18 +135,17 @@ def prepare(images: torch.Tensor, how: Preprocessing, dtype: torch.dtype) -> tor
             f"{_input(images.shape[1], images.dtype == torch.uint8)}",
             "use --model with the bundle that the bands were chosen for",
         )
-    pixels = images.to(torch.float32)
-    if how.eight_bit:
-        pixels = pixels / 255
+    # In place where the tensor is our own: a batch of floats is the largest of what a run holds.
+    pixels = images.to(torch.float32).div_(255) if how.eight_bit else images.to(torch.float32)
     if pixels.shape[-2:] != (how.size, how.size):
         pixels = functional.interpolate(
             pixels, (how.size, how.size), mode=how.interpolation, align_corners=False, antialias=True
         )
         if how.eight_bit:
-            pixels = pixels.clamp(0, 1)
+            pixels.clamp_(0, 1)
     mean = pixels.new_tensor(how.mean)[:, None, None]
     std = pixels.new_tensor(how.std)[:, None, None]
-    return ((pixels - mean) / std).to(dtype)
+    return (pixels - mean).div_(std).to(dtype)
 
 
 def _input(channels: int, eight_bit: bool) -> str:

@@ -10,17 +10,18 @@ import numpy as np
 import rasterio
 
 # Least and largest size in bytes, for all threads together.
-CACHE_BYTES: Final = (64 * 1024**2, 512 * 1024**2)
+LEAST: Final = 16 * 1024**2
+MOST: Final = 512 * 1024**2
 
 
-def block_cache(needed: int) -> rasterio.Env:
-    """Return a `rasterio.Env` with a block cache of ``needed`` bytes, within `CACHE_BYTES`.
+def block_cache(needed: int, least: int = LEAST) -> rasterio.Env:
+    """Return a `rasterio.Env` with a block cache of ``needed`` bytes, from ``least`` to `MOST`.
 
     Blocks that are not used again only cost memory, which the process keeps after the cache is emptied. A size in the
     environment wins (`GDAL_CACHEMAX`).
     """
-    least, most = CACHE_BYTES
-    return rasterio.Env(**({} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": min(max(needed, least), most)}))
+    size = min(max(needed, least), MOST)
+    return rasterio.Env(**({} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": size}))
 
 
 def row_bytes(width: int, dtypes: Sequence[str]) -> int:

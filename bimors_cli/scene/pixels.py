@@ -100,10 +100,11 @@ def average_window(
     average = bands.palette is None and gdal_masks_all(dataset, bands, nodata)
     resampling = Resampling.average if average else Resampling.nearest
     data, valid = sample_window(dataset, bands, nodata, window, (rows * ky, cols * kx), resampling)
-    values = np.where(valid, data, 0).astype(np.result_type(data.dtype, np.float32))
     count = _sum_blocks(valid.astype(np.float32), ky, kx)
-    total = _sum_blocks(values, ky, kx)
-    return total / np.maximum(count, 1), count / (ky * kx)
+    mean = np.empty((len(data), *shape), np.result_type(data.dtype, np.float32))
+    for band, values in zip(mean, data, strict=True):  # each by itself: its copies stay in the processor's cache
+        np.divide(_sum_blocks(np.where(valid, values, 0).astype(mean.dtype), ky, kx), np.maximum(count, 1), out=band)
+    return mean, count / (ky * kx)
 
 
 def _sum_blocks(values: npt.NDArray[Any], ky: int, kx: int) -> npt.NDArray[Any]:

@@ -28,6 +28,8 @@ from bimors_cli.scene.tile_views import TileViews, ViewInputs, read_views
 THREADS: Final = 4
 # One block in so many may be decoded twice, if caching it needed more memory, or a single thread.
 TWICE_IN: Final = 4
+# Least size of GDAL's block cache in bytes: what lies around a tile is read for several tiles.
+LEAST_CACHE: Final = 64 * 1024**2
 
 # Returns the cache key of an image [channels, h, w].
 CacheKeyFn = Callable[[npt.NDArray[Any]], bytes]
@@ -144,7 +146,7 @@ def _read_all(scene: ScenePlan, jobs: _Jobs, size_limit: int, cache_key: CacheKe
     """Read tiles until a None comes, in one thread: a GDAL dataset and GDAL's settings belong to a thread."""
     try:
         with (
-            block_cache(cache_bytes(scene)),
+            block_cache(cache_bytes(scene), LEAST_CACHE),
             SceneReader(scene.info, scene.grid, scene.bands, scene.stretch, scene.nodata) as reader,
         ):
             while (job := jobs.get()) is not None:
