@@ -71,5 +71,5 @@ def test_the_plan_of_a_large_scene_takes_little_memory(tmp_path: Path) -> None:
         scene.write(np.full((3, 512, 512), 7, np.uint8), window=Window(0, 0, 512, 512))
     run = subprocess.run([sys.executable, "-c", PLAN, str(path)], capture_output=True, text=True, check=True)
     before, peak = (int(kilobytes) for kilobytes in re.findall(r"\d+", run.stdout))
-    # With the cache of a run, 512 MB, it was 380 MB, which the process kept.
+    # With a cache of 512 MB it was 390 MB, which the process kept.
     assert 1024 * (peak - before) < 100e6
