@@ -29,7 +29,7 @@ _EXTENSIONS: Final = tuple(
     for name in ("classification/v2.0.0", "projection/v2.0.0", "processing/v1.2.0")
 )
 _RASTER_EXTENSION: Final = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
-_TIFF: Final = "image/tiff; application=geotiff"
+_COG: Final = "image/tiff; application=geotiff; profile=cloud-optimized"
 _MEDIA_TYPES: Final = {
     GPKG.name: "application/geopackage+sqlite3",
     FLATGEOBUF.name: "application/vnd.flatgeobuf",
@@ -179,7 +179,7 @@ def _raster(raster: StacRaster, spec: StacLayer) -> dict[str, Any]:
     return {
         "href": _href(raster.path, spec.path.parent),
         "title": "Labels and their confidence",
-        "type": _TIFF,
+        "type": _COG,
         "roles": ["data"],
         **_projection(raster.crs),
         "proj:shape": list(raster.shape),

@@ -38,6 +38,7 @@ from bimors_cli.scene.proj_data import check_proj_data
 from bimors_cli.scene.raster_checks import check_bands, check_memory, georeferenced_crs
 from bimors_cli.scene.raster_tags import descriptions_of, sensor_tags, wavelength_of
 from bimors_cli.scene.sensors import guess
+from bimors_cli.scene.size import is_unit
 from bimors_cli.scene.stac_scene import StacScene, is_stac, open_stac
 
 MaskKind = Literal["none", "nodata", "alpha", "dataset"]
@@ -193,7 +194,8 @@ def open_scene(
         if any("\udc80" <= character <= "\udcff" for character in path):  # bytes that Python could not decode
             raise SceneError(f"{name}: GDAL needs a name in UTF-8", "rename the file")
         if not os.path.exists(path):
-            raise SceneError(f"{name} {why_missing(path)}", "check the path")
+            hint = "write a length without a space: 500m" if is_unit(path) else "check the path"
+            raise SceneError(f"{name} {why_missing(path)}", hint)
         if not os.path.isfile(path):
             raise SceneError(
                 f"{name} is not a regular file", "rasters need random access: pipes and devices are not supported"

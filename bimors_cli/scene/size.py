@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from affine import Affine
@@ -13,11 +13,17 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from bimors_cli.errors import InputError
+from bimors_cli.run_warnings import warn_of_one
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.raster import SceneInfo
+
+if TYPE_CHECKING:
+    from bimors_cli.scene.raster import SceneInfo
 
 # A run needs a few bytes per tile. A scene of 700,000 x 700,000 pixels has this many tiles of 224.
 MAX_TILES: Final = 10_000_000
+
+# A tile so many times as large as the scene is more likely a mistake of units than a wish for one label.
+SUSPICIOUS: Final = 4
 
 Unit = Literal["px", "m", "%"]
 _UNITS: Final[dict[str, tuple[Unit, float]]] = {
@@ -38,6 +44,11 @@ class Length:
 
 
 NO_OVERLAP: Final = Length(0, "px")
+
+
+def is_unit(text: str) -> bool:
+    """Tell whether a text is the unit of a length: a shell splits ``500 m`` into two arguments."""
+    return bool(text) and text.lower() in _UNITS
 
 
 def parse_tile_size(text: str) -> Length:
@@ -121,6 +132,12 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
         hint = "give an overlap smaller than the tile"
         raise InputError(f"an overlap of {overlap} is too large for tiles of {tile_size}", hint)
     shrink = max(info.width / width, info.height / height)
+    if SUSPICIOUS * shrink < 1:
+        warn_of_one(
+            "scenes are much smaller than a tile",
+            "%s is one tile: a tile of %s is %.0f times as large as its %s x %s pixels; 500 are pixels, 500m metres",
+            *(info.name, tile_size, 1 / shrink, info.width, info.height),
+        )
     if shrink < 1:
         width, height = max(info.width, round(width * shrink)), max(info.height, round(height * shrink))
         steps = (width, height)

@@ -65,6 +65,7 @@ def test_it_is_valid_and_says_what_the_layer_holds(tmp_path: Path) -> None:
         ["color_hint"], "nodata": True,
     }  # fmt: skip
     assert bands[1]["raster:scale"] == 1e-4
+    assert item.assets["labels"].media_type == pystac.MediaType.COG
 
 
 def test_names_of_classes_are_unique_and_plain() -> None:

@@ -10,12 +10,13 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
-from bimors_cli.errors import InputError
+from bimors_cli.errors import InputError, SceneError
 from bimors_cli.scene.grid import Grid
-from bimors_cli.scene.raster import SceneInfo, scene_info
+from bimors_cli.scene.raster import SceneInfo, open_scene, scene_info
 from bimors_cli.scene.size import (
     Length,
     ground_scale,
+    is_unit,
     make_grid,
     parse_overlap,
     parse_tile_size,
@@ -157,6 +158,21 @@ def test_a_tile_larger_than_the_scene_shrinks_to_it(info: SceneInfo) -> None:
     assert make_grid(info, Length(1000, "m")) == Grid(100, 80, 100, 100, 100, 100)
     assert make_grid(info, Length(90, "px")) == Grid(100, 80, 90, 90, 90, 90)
     assert len(make_grid(info, Length(10**12 - 1, "px"))) == 1
+
+
+def test_a_tile_much_larger_than_the_scene_is_told(info: SceneInfo, caplog: pytest.LogCaptureFixture) -> None:
+    side = max(info.width, info.height)
+    assert len(make_grid(info, Length(4 * side, "px"))) == 1 and not caplog.messages
+    assert len(make_grid(info, Length(5 * side, "px"))) == 1
+    (message,) = caplog.messages
+    assert f"{info.name} is one tile" in message and "5 times as large" in message and "500m metres" in message
+
+
+def test_a_unit_is_no_scene() -> None:
+    assert is_unit("m") and is_unit("KM") and not is_unit("m.tif") and not is_unit("")
+    with pytest.raises(SceneError) as error, open_scene("m"):
+        pass
+    assert error.value.hint == "write a length without a space: 500m"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from bimors_cli.run_warnings import warn
 from bimors_cli.scene.gdal import allowed_drivers, gdal_env, is_local, open_dataset
 from bimors_cli.scene.points_csv import is_point_table
 from bimors_cli.scene.vector import has_vector_suffix
+from bimors_cli.training.examples.alike_names import warn_of_alike_names
 from bimors_cli.training.examples.base import Examples, class_labels, find_images, select_classes
 from bimors_cli.training.examples.copied_layer import from_copy
 from bimors_cli.training.examples.corrected_layer import from_layer
@@ -40,6 +41,7 @@ def find_examples(options: FinetuneOptions, bundle: Bundle) -> Examples:
     """
     _check_names(options)
     examples = _scenes_and_layers(options, bundle) if options.corrected else _source(options, bundle)
+    warn_of_alike_names(examples)
     return examples if options.labels is None else select_classes(examples, options.labels)
 
 

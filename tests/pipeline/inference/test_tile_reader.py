@@ -11,7 +11,6 @@ import pytest
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.options.scene import SceneOptions
-from bimors_cli.pipeline.inference import tile_reader as reading
 from bimors_cli.pipeline.inference.tile_reader import ReadTile, cache_bytes, read_ahead
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
