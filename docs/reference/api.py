@@ -14,7 +14,6 @@ import bimors_cli
 from bimors_cli.options.option import Options, option_fields
 from docs.reference.markdown import code, directive, page, prose, table
 
-_SOURCE: Final = Path(inspect.getfile(bimors_cli))
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _PARTS: Final = re.compile(r"(?:bimors_cli|pathlib|typing|collections\.abc)\.(?:\w+\.)*")
 
@@ -31,10 +30,11 @@ def classes() -> tuple[str, ...]:
 
 def results() -> dict[str, str]:
     """Return the classes that the functions return, with the modules that define them."""
-    tree = ast.parse(_SOURCE.read_text(encoding="utf-8"))
+    sources = {inspect.getfile(getattr(bimors_cli, function)) for function in functions()}
     imported = {
         alias.name: node.module
-        for node in ast.walk(tree)
+        for source in sorted(sources)
+        for node in ast.walk(ast.parse(Path(source).read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bimors_cli.")
         for alias in node.names
     }
