@@ -38,9 +38,9 @@ print(time.perf_counter() - clock, (after - before) / 1e3, ids[0], scores[0])
 GRID = """
 import sys, time
 from bimors_cli.pipeline.grid import write_grid
-from bimors_cli.options.classify import LayerOptions
+from bimors_cli.options.layer import TilesOptions
 clock = time.perf_counter()
-plan = write_grid(LayerOptions(scenes=(sys.argv[1],), output=sys.argv[2], tile_size="32"))
+plan = write_grid(TilesOptions(scenes=(sys.argv[1],), output=sys.argv[2], tile_size="32"))
 seconds = time.perf_counter() - clock
 print(seconds, peak() / 1e3, len(plan))
 """
