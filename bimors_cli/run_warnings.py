@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 log: Final = logging.getLogger("bimors")
+_SUCH_AS: Final = ", such as "
 
 
 class KeptWarnings:
@@ -40,20 +41,24 @@ class KeptWarnings:
         """Keep a text, or count it if there is one of its kind; tell whether it is to be shown."""
         key = text if kind is None else kind
         with self._lock:
+            is_new = key not in self._first and text not in self._first.values()
             first = self._first.setdefault(key, text)
-            is_new = key not in self._others
             others = self._others.setdefault(key, set())
             if text != first:
                 others.add(text)
         return is_new
 
     def texts(self) -> tuple[str, ...]:
-        """Return all texts so far, one a kind: ``12 images are skipped, such as a.png: ...``."""
+        """Return all texts so far, one a kind: ``12 images are skipped, such as a.png: ...``.
+
+        A resumed run warns again of what it had warned of before, as texts without a kind: they are not repeated.
+        """
         with self._lock:
-            return tuple(
-                f"{len(self._others[kind]) + 1:,} {kind}, such as {text}" if self._others[kind] else text
+            texts = dict.fromkeys(
+                f"{len(self._others[kind]) + 1:,} {kind}{_SUCH_AS}{text}" if self._others[kind] else text
                 for kind, text in self._first.items()
             )
+        return tuple(text for text in texts if not any(other.endswith(_SUCH_AS + text) for other in texts))
 
 
 _run: ContextVar[KeptWarnings | None] = ContextVar("bimors_run_warnings", default=None)

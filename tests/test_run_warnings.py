@@ -75,3 +75,13 @@ def test_the_package_warns_in_no_other_way() -> None:
     found = {name for name, text in texts.items() if direct.search(text)}
     # `bimors info` lists its warnings itself.
     assert found <= {"run_warnings.py", "cli/info.py"}, "use bimors_cli.run_warnings.warn"
+
+
+def test_a_resumed_run_repeats_no_warning_of_the_earlier_one(caplog: pytest.LogCaptureFixture) -> None:
+    with keep_warnings() as kept:
+        warn("a.png is skipped")  # the earlier run, from its journal
+        warn_of_one("images are skipped", "%s is skipped", "a.png")
+        assert kept.texts() == ("a.png is skipped",) == tuple(caplog.messages)
+        warn_of_one("images are skipped", "%s is skipped", "b.png")
+    assert kept.texts() == ("2 images are skipped, such as a.png is skipped",)
+    assert caplog.messages == ["a.png is skipped"]
