@@ -33,7 +33,8 @@ def test_mini_in_bfloat16() -> None:
     images = pictures_of_scene(192, captioner.preprocessing.size)
     agreement = compare(captioner, own, prepare(images, captioner.preprocessing, torch.bfloat16), 64)
     assert agreement.equal > 0.95
-    assert agreement.largest_difference < 0.02
+    # Rounding decides which beams survive: those of other captions may have other scores.
+    assert agreement.largest_difference_of_equal < 0.02 and agreement.largest_difference < 0.1
 
 
 @pytest.mark.gpu
