@@ -253,7 +253,7 @@ def test_more_workers_than_processors(place: Place) -> None:
     run = place.ray("--workers", 999)
     ended = run.wait()
     wait_until_gone(place, run)
-    assert ended.code == 2 and "--workers 999: this machine has" in ended.error and "at most" in ended.hint
+    assert ended.code == 2 and "--workers 999: this machine has" in ended.error and "or less" in ended.hint
     assert not list(place.folder.glob("out.gpkg*"))
 
 
@@ -280,7 +280,7 @@ def test_a_block_that_kills_every_worker_is_given_up(place: Place, cluster: Clus
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
     ended = run.wait()
-    assert ended.code == 1 and "5 workers died over the tiles" in ended.error and "memory" in ended.hint
+    assert ended.code == 1 and "5 workers died while processing tiles" in ended.error and "memory" in ended.hint
 
 
 @pytest.mark.slow
