@@ -47,6 +47,8 @@ def profile(qgis: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "QGIS_CUSTOM_CONFIG_PATH": str(home / "qgis"),
+        # The Python inside QGIS takes its library from the first python3 here, which may be another one than Debian's.
+        "PATH": os.pathsep.join(("/usr/bin", os.environ["PATH"])),
         "BIMORS_CACHE": str(home / "captions"),
         "QT_QPA_PLATFORM": "offscreen",
         "GDAL_PAM_ENABLED": "NO",  # else QGIS writes scene.tif.aux.xml beside the example
