@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME, OVERWRITE
 from bimors_cli.options.option import INPUT, MODEL, OUTPUT, RESOLVED, TILES, Option, Options, RowKey
 from bimors_cli.options.parse import parse_assets, parse_bidx
 
 # What completion offers of an open set.
+TILE_SIZE: Final = "224"
 STRETCHES = {
     "auto": "8-bit colour unchanged, else p2,p98",
     "none": "8-bit values unchanged",
@@ -103,7 +104,7 @@ class GridOptions(OpenOptions):
             panel=TILES,
             rows=RowKey("tile size"),
         ),
-    ] = "224"
+    ] = TILE_SIZE
     overlap: Annotated[
         str,
         Option(

@@ -22,7 +22,7 @@ from bimors_cli.options.classify import ClassifyOptions
 from bimors_cli.options.inference import InferenceOptions
 from bimors_cli.options.layer import LayerOptions
 from bimors_cli.options.priors import priors_of
-from bimors_cli.options.scene import GridOptions, SceneOptions
+from bimors_cli.options.scene import TILE_SIZE, GridOptions, SceneOptions
 from bimors_cli.output.formats import GPKG, WGS84, Format, find_format, guess_format, with_separators
 from bimors_cli.pipeline.added_offsets import warn_of_added_offset
 from bimors_cli.pipeline.caption_use import resolve_captions
@@ -42,7 +42,7 @@ from bimors_cli.scene.mask import parse_nodata
 from bimors_cli.scene.pixel_warnings import Kind, PixelWarning, pixel_warnings
 from bimors_cli.scene.polygons import Polygons, tile_polygons
 from bimors_cli.scene.raster import SceneInfo, open_scene, parse_crs
-from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size
+from bimors_cli.scene.size import make_grid, parse_overlap, parse_tile_size, warn_of_large_tile
 from bimors_cli.scene.transformation import warn_if_inexact
 from bimors_cli.scene.vote_cells import cells_of, tiles_overlapping
 
@@ -208,7 +208,10 @@ def _grid_scene(path: str, options: GridOptions) -> GriddedScene:
 
 
 def _grid(info: SceneInfo, options: GridOptions) -> GriddedScene:
-    grid = make_grid(info, parse_tile_size(options.tile_size), parse_overlap(options.overlap))
+    tile_size = parse_tile_size(options.tile_size)
+    grid = make_grid(info, tile_size, parse_overlap(options.overlap))
+    if options.tile_size != TILE_SIZE:  # of a small picture, which is one tile by default, nothing is suspected
+        warn_of_large_tile(info, tile_size)
     if not info.has_geotransform:
         warn_of_one(
             "scenes have no geotransform",

@@ -132,12 +132,6 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
         hint = "give an overlap smaller than the tile"
         raise InputError(f"an overlap of {overlap} is too large for tiles of {tile_size}", hint)
     shrink = max(info.width / width, info.height / height)
-    if SUSPICIOUS * shrink < 1:
-        warn_of_one(
-            "scenes are much smaller than a tile",
-            "%s is one tile: a tile of %s is %.0f times as large as its %s x %s pixels; 500 are pixels, 500m metres",
-            *(info.name, tile_size, 1 / shrink, info.width, info.height),
-        )
     if shrink < 1:
         width, height = max(info.width, round(width * shrink)), max(info.height, round(height * shrink))
         steps = (width, height)
@@ -146,6 +140,20 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
         hint = "use larger tiles, or a part of the scene: gdal_translate -srcwin"
         raise InputError(f"{info.name} has {len(grid):,} tiles of this size, more than {MAX_TILES:,}", hint)
     return grid
+
+
+def warn_of_large_tile(info: SceneInfo, tile_size: Length) -> None:
+    """Warn of a tile over `SUSPICIOUS` times as large as the scene in both directions; errors as `make_grid`."""
+    pixel = (1.0, 1.0)
+    if tile_size.unit == "m":
+        pixel = pixel_size_metres(info.transform, info.crs, info.width, info.height)
+    times = min(to_pixels(tile_size, pixel[0]) / info.width, to_pixels(tile_size, pixel[1]) / info.height)
+    if times > SUSPICIOUS:
+        warn_of_one(
+            "scenes are much smaller than a tile",
+            "%s is one tile: a tile of %s is %.0f times as large as its %s x %s pixels; 500 are pixels, 500m metres",
+            *(info.name, tile_size, times, info.width, info.height),
+        )
 
 
 def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> tuple[float, float]:

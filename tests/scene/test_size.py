@@ -11,6 +11,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from bimors_cli.errors import InputError, SceneError
+from bimors_cli.options.scene import SceneOptions
+from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.scene.grid import Grid
 from bimors_cli.scene.raster import SceneInfo, open_scene, scene_info
 from bimors_cli.scene.size import (
@@ -22,6 +24,7 @@ from bimors_cli.scene.size import (
     parse_tile_size,
     pixel_size_metres,
     to_pixels,
+    warn_of_large_tile,
 )
 from tests.conftest import MakeRaster
 
@@ -162,10 +165,20 @@ def test_a_tile_larger_than_the_scene_shrinks_to_it(info: SceneInfo) -> None:
 
 def test_a_tile_much_larger_than_the_scene_is_told(info: SceneInfo, caplog: pytest.LogCaptureFixture) -> None:
     side = max(info.width, info.height)
-    assert len(make_grid(info, Length(4 * side, "px"))) == 1 and not caplog.messages
-    assert len(make_grid(info, Length(5 * side, "px"))) == 1
+    warn_of_large_tile(info, Length(4 * side, "px"))
+    assert not caplog.messages
+    warn_of_large_tile(info, Length(5 * side, "px"))
     (message,) = caplog.messages
     assert f"{info.name} is one tile" in message and "5 times as large" in message and "500m metres" in message
+    assert len(make_grid(info, Length(5 * side, "px"))) == 1
+
+
+def test_only_a_size_that_was_given_is_suspected(make_raster: MakeRaster, caplog: pytest.LogCaptureFixture) -> None:
+    path = str(make_raster(np.full((3, 32, 32), 9, np.uint8)))
+    plan_scenes([path], SceneOptions())
+    assert not any("is one tile" in message for message in caplog.messages)
+    plan_scenes([path], SceneOptions(tile_size="320"))
+    assert sum("is one tile" in message for message in caplog.messages) == 1
 
 
 def test_a_unit_is_no_scene() -> None:
