@@ -10,8 +10,8 @@ from bimors_cli.options.common import ALLOW_DRIVERS, MODEL_NAME, OVERWRITE
 from bimors_cli.options.option import INPUT, MODEL, OUTPUT, RESOLVED, TILES, Option, Options, RowKey
 from bimors_cli.options.parse import parse_assets, parse_bidx
 
-# What completion offers of an open set.
 TILE_SIZE: Final = "224"
+# What completion offers of an open set.
 STRETCHES = {
     "auto": "8-bit colour unchanged, else p2,p98",
     "none": "8-bit values unchanged",

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from bimors_cli.scene.bands import Bands
 from bimors_cli.scene.mask import MaskRule, Nodata, mask_rule, valid_by_band, valid_by_rule
-from bimors_cli.scene.sample import MIN_VALID, SIDES, read_parts, sample_cache, sample_windows
+from bimors_cli.scene.sample import MIN_VALID, SIDES, read_parts
 
 # Values of all bands that are read: 400 MB as float64. A scene of many bands has a smaller sample.
 _MOST_VALUES: Final = 50_000_000
@@ -118,8 +118,7 @@ def sample_bands(dataset: DatasetReader, bands: Bands, nodata: Nodata, others: S
 
     most = math.isqrt(_MOST_VALUES // dataset.count)
     for side in dict.fromkeys(min(side, most) for side in SIDES):
-        with sample_cache(dataset, dataset.count):
-            parts = read_parts(dataset, sample_windows(dataset, side, dataset.count), read)
+        parts = read_parts(dataset, side, read, dataset.count)
         if sum(part.valid[0] for part in parts) >= MIN_VALID or side >= max(dataset.shape):
             break
     pixels = sum(part.pixels for part in parts)

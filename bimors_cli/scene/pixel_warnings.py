@@ -151,10 +151,9 @@ def _overview(scene: Scene, bands: Bands, nodata: Nodata) -> tuple[npt.NDArray[A
     whole = Window(0, 0, info.width, info.height)
     rows, cols = min(_SIDE, info.height), min(_SIDE, info.width)
     source = reopen(scene.dataset)
-    row_of_blocks = info.block_shapes[0][0] * row_bytes(info.width, info.dtypes)
     try:
         if info.overviews or info.width * info.height <= _READ_WHOLE:
-            with block_cache(row_of_blocks):
+            with block_cache(info.block_shapes[0][0] * row_bytes(info.width, info.dtypes)):  # rows share blocks
                 return sample_window(source, bands, nodata, whole, (rows, cols))
         count = max(_LEAST_ROWS, min(rows, _DECODED // (info.width * info.block_shapes[0][0])))
         tops = np.linspace(0, info.height - 1, count).round().astype(int).tolist()

@@ -54,8 +54,7 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
 
     values, valid_fraction = np.empty((bands.channels, 0)), 0.0
     for side in SIDES:
-        with sample_cache(dataset):
-            parts = read_parts(dataset, sample_windows(dataset, side), read)
+        parts = read_parts(dataset, side, read)
         if parts:
             values = np.concatenate([part for part, _ in parts], axis=1)
             valid_fraction = values.shape[1] / sum(size for _, size in parts)
@@ -66,25 +65,35 @@ def sample_scene(dataset: DatasetReader, bands: Bands, nodata: Nodata) -> SceneS
 
 def read_parts(
     dataset: DatasetReader,
-    windows: Iterable[tuple[Window, tuple[int, int]]],
+    side: int,
     read: Callable[[DatasetReader, Window, tuple[int, int]], T],
+    bands: int = _FEW_BANDS,
 ) -> list[T]:
-    """Read windows of a scene, without the local ones that are damaged.
+    """Read the windows of a sample of a scene, without the local ones that are damaged.
 
     Parameters
     ----------
     dataset : DatasetReader
         The scene.
-    windows : iterable of (Window, (rows, columns))
-        Windows, and the shapes at which they are read.
+    side, bands : int
+        As in `sample_windows`.
     read : callable
-        Reads a window of a dataset at a shape.
+        Reads a window of a dataset at a shape (rows, columns).
 
     Raises
     ------
     ReadError
         No window can be read, or one of a scene on a server.
     """
+    with sample_cache(dataset, bands):
+        return _read_windows(dataset, sample_windows(dataset, side, bands), read)
+
+
+def _read_windows(
+    dataset: DatasetReader,
+    windows: Iterable[tuple[Window, tuple[int, int]]],
+    read: Callable[[DatasetReader, Window, tuple[int, int]], T],
+) -> list[T]:
     parts, failure = [], None
     remote = is_remote(dataset.name)
     # A separate dataset, because a failed read makes an open one unusable.

@@ -120,9 +120,7 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
         The tile is smaller than a pixel, the overlap is as large as the tile, the pixel size in metres is not known, or
         there are more than `MAX_TILES` tiles.
     """
-    pixel = (1.0, 1.0)
-    if "m" in (tile_size.unit, overlap.unit):
-        pixel = pixel_size_metres(info.transform, info.crs, info.width, info.height)
+    pixel = _pixel_size(info, tile_size, overlap)
     width, height = (to_pixels(tile_size, size) for size in pixel)
     if min(width, height) < 1:
         hint = f"a pixel is {pixel[0]:.6g} x {pixel[1]:.6g} m: give a larger tile size"
@@ -144,16 +142,21 @@ def make_grid(info: SceneInfo, tile_size: Length, overlap: Length = NO_OVERLAP) 
 
 def warn_of_large_tile(info: SceneInfo, tile_size: Length) -> None:
     """Warn of a tile over `SUSPICIOUS` times as large as the scene in both directions; errors as `make_grid`."""
-    pixel = (1.0, 1.0)
-    if tile_size.unit == "m":
-        pixel = pixel_size_metres(info.transform, info.crs, info.width, info.height)
-    times = min(to_pixels(tile_size, pixel[0]) / info.width, to_pixels(tile_size, pixel[1]) / info.height)
+    width, height = (to_pixels(tile_size, size) for size in _pixel_size(info, tile_size))
+    times = min(width / info.width, height / info.height)
     if times > SUSPICIOUS:
         warn_of_one(
             "scenes are much smaller than a tile",
             "%s is one tile: a tile of %s is %.0f times as large as its %s x %s pixels; 500 are pixels, 500m metres",
             *(info.name, tile_size, times, info.width, info.height),
         )
+
+
+def _pixel_size(info: SceneInfo, *lengths: Length) -> tuple[float, float]:
+    """Return the size of a pixel in metres, if one of the lengths is in metres: it may not be known."""
+    if not any(length.unit == "m" for length in lengths):
+        return 1.0, 1.0
+    return pixel_size_metres(info.transform, info.crs, info.width, info.height)
 
 
 def pixel_size_metres(transform: Affine, crs: CRS, width: int, height: int) -> tuple[float, float]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from bimors_cli.errors import ReadError, SceneError
 from bimors_cli.options.scene import SceneOptions
-from bimors_cli.pipeline.inference.tile_reader import ReadTile, cache_bytes, read_ahead
+from bimors_cli.pipeline.inference.tile_reader import LEAST_CACHE, ReadTile, cache_bytes, read_ahead
 from bimors_cli.pipeline.make_plan import plan_scenes
 from bimors_cli.pipeline.plan import ScenePlan
 from bimors_cli.scene.grid import Tile
@@ -150,3 +151,16 @@ def test_the_cache_takes_what_a_row_of_tiles_needs(make_raster: MakeRaster) -> N
     assert cache_bytes(plan(path, tile=24)) == cache_bytes(plan(path, tile=64)) == 2 * 64 * 1000 * 3
     assert cache_bytes(plan(path, tile=200)) == 5 * 64 * 1000 * 3
     assert cache_bytes(plan(path, tile=256)) == 0
+
+
+def test_a_small_scene_has_the_least_cache(make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    strips = plan(make_raster(noise(3, 256, 1000), **STRIPS))
+    sizes = set()
+
+    def key(_image: np.ndarray) -> bytes:
+        sizes.add(rasterio.env.getenv()["GDAL_CACHEMAX"])
+        return b""
+
+    list(read_ahead(strips, enumerate(strips.grid), 64, 8, key))
+    assert cache_bytes(strips) < LEAST_CACHE and sizes == {LEAST_CACHE}
